@@ -1,1 +1,86 @@
+//! The model side of Krins: one [`Backend`] trait, and the forms it takes: embedded (providers in this process) and
+//! remote (`krins serve` over HTTP). The only crate that speaks HTTP, and the only one that sends text out of the
+//! machine: it takes a [`Redacted`] prompt and nothing else.
 
+use async_trait::async_trait;
+use krins_core::prompt::Prompt;
+use krins_core::redact::Redacted;
+use std::sync::Arc;
+
+/// What is asked of a backend.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The task's id, for logs and for the remote backend's idempotency key.
+    pub task: String,
+    pub prompt: Redacted<Prompt>,
+    /// Without one, the backend's default.
+    pub provider: Option<String>,
+    pub model: Option<String>,
+    pub max_output_tokens: u32,
+    /// Do not answer from the cache.
+    pub fresh: bool,
+}
+
+/// Tokens a model call used. Input counts are disjoint: uncached, read from the provider's cache, written to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_tokens: u64,
+    /// True when the provider sent no figures and they were estimated.
+    pub estimated: bool,
+}
+
+/// A finished answer. There is no unfinished one: a stream without its terminal marker is an error.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Proposal {
+    /// The model's own text, in one of the five patch forms.
+    pub text: String,
+    pub provider: String,
+    pub model: String,
+    pub usage: Usage,
+    /// True when it came from the cache, without a model call.
+    pub cached: bool,
+    /// Up to three (reason, places) pairs a deterministic provider gives; empty for models.
+    pub why: Vec<(String, Vec<String>)>,
+}
+
+/// What an ask reports while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Sent to `provider/model`, nothing back yet.
+    Sent { route: String },
+    /// Characters of answer received so far.
+    Received { characters: u64 },
+}
+
+pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BackendError {
+    pub kind: krins_protocol::error::ErrorKind,
+    /// What happened; never holds a key, a URL's query or a provider's body.
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// The model side, in process or far away. Dropping the future cancels the ask and closes its connection.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    async fn ask(&self, ask: Ask, progress: ProgressSink) -> Result<Proposal, BackendError>;
+
+    /// `provider/model` that an ask without wishes goes to.
+    fn route(&self) -> String;
+
+    /// Whether asks go to the keyless refactorings, which need whole files instead of a pruned context.
+    fn is_builtin(&self) -> bool;
+
+    /// The answer to this ask was no good (the gate blocked it, the person discarded it): do not give it again.
+    fn forget(&self, ask: &Ask);
+
+    /// Cache (hits, misses) so far.
+    fn cache_counts(&self) -> (u64, u64);
+}

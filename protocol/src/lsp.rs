@@ -1,0 +1,446 @@
+//! The custom LSP requests, client to server, and the one notification back.
+//!
+//! Every request `krins/x` has a command `krins.x` that takes the same object, or `null`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A zero-based position; `character` counts units of the negotiated position encoding.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Position {
+    pub line: u32,
+    pub character: u32,
+}
+
+/// A half-open range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Range {
+    pub start: Position,
+    pub end: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TextDocument {
+    pub uri: String,
+}
+
+/// How far from the active file the context may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    Narrow,
+    #[default]
+    Normal,
+    Broad,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    #[default]
+    Patch,
+    Spec,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Budget {
+    /// The most tokens of context that may be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+    /// The most money the task may cost, in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
+}
+
+/// W3C trace context carried in a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Meta {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+}
+
+/// `krins/assign`: since 1.0. Answers at once with [`Assigned`]; the work goes on behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssignParams {
+    /// What to change, in words.
+    pub intent: String,
+    /// The file the person is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_document: Option<TextDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Range>,
+    #[serde(default)]
+    pub scope: Scope,
+    #[serde(default)]
+    pub mode: Mode,
+    /// How many variants to ask for, 1..=5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variants: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// A client-chosen task id, which is the idempotency key: the same id twice is one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// An LSP progress token (string or integer).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_done_token: Option<serde_json::Value>,
+    #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+}
+
+/// `queued → context → asking → gating → ready | blocked | failed | cancelled → applied → undone`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    Queued,
+    Context,
+    Asking,
+    Gating,
+    Ready,
+    Blocked,
+    Failed,
+    Cancelled,
+    Discarded,
+    Applied,
+    Undone,
+}
+
+impl TaskState {
+    /// Whether the pipeline is still at work on the task.
+    pub const fn is_running(self) -> bool {
+        matches!(
+            self,
+            Self::Queued | Self::Context | Self::Asking | Self::Gating
+        )
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Assigned {
+    pub task: String,
+    pub state: TaskState,
+    /// True when the id was known already and no new work was started.
+    pub deduplicated: bool,
+}
+
+/// Names a task: `krins/task`, `krins/cancel`, `krins/discard`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskParams {
+    /// The task's id; without one, the newest task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+}
+
+/// Tokens a model call used. Input counts are disjoint: uncached, read from the provider's cache, written to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    #[serde(default)]
+    pub cache_read_tokens: u64,
+    #[serde(default)]
+    pub cache_write_tokens: u64,
+    /// True when the provider sent no figures and they were estimated.
+    #[serde(default)]
+    pub estimated: bool,
+}
+
+/// `krins/task` result and the params of `krins/task/didChange`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskStatus {
+    pub task: String,
+    pub state: TaskState,
+    /// Strictly rising per task.
+    pub seq: u64,
+    pub intent: String,
+    /// What is being done now, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateReport>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<crate::error::ErrorReport>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Pass,
+    Warn,
+    Block,
+}
+
+/// One thing a gate check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// A stable rule id such as `syntax/new-error` or `secrets/aws-access-key`.
+    pub rule: String,
+    pub verdict: Verdict,
+    /// Relative to the root, with `/`.
+    pub path: String,
+    /// 1-based inclusive lines of the patched text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<[u32; 2]>,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckRun {
+    pub check: String,
+    pub verdict: Verdict,
+    pub millis: f64,
+}
+
+/// The gate's verdict on one patch under one policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateReport {
+    pub verdict: Verdict,
+    /// sha256 of the canonical patch the report is about, hex.
+    pub patch: String,
+    /// sha256 of the policy it was judged by, hex.
+    pub policy: String,
+    pub checks: Vec<CheckRun>,
+    pub findings: Vec<Finding>,
+}
+
+/// `krins/diff` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffParams {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Wait until the task stops running.
+    #[serde(default)]
+    pub wait: bool,
+    #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BaseFile {
+    pub uri: String,
+    /// The open document's version; null for a file read from disk.
+    pub version: Option<i32>,
+    /// Hex; null for a file that does not exist yet.
+    pub sha256: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    Create,
+    Modify,
+    Delete,
+    Rename,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HunkVerdict {
+    #[default]
+    Open,
+    Accept,
+    Reject,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hunk {
+    /// Stable within the task: `h1`, `h2`, … in patch order.
+    pub id: String,
+    /// Where the hunk is in the base text.
+    pub range: Range,
+    /// The `@@ … @@` line.
+    pub header: String,
+    /// The body, each with its ` `, `+` or `-` mark, without line ends.
+    pub lines: Vec<String>,
+    pub verdict: HunkVerdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileDiff {
+    pub uri: String,
+    pub kind: FileKind,
+    /// Where a renamed file was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    pub hunks: Vec<Hunk>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Why {
+    pub reason: String,
+    /// `path:line` places the reason rests on.
+    pub lines: Vec<String>,
+}
+
+/// `krins/diff` result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffResult {
+    pub task: String,
+    pub state: TaskState,
+    pub base: Vec<BaseFile>,
+    /// The canonical unified diff.
+    pub patch: String,
+    pub files: Vec<FileDiff>,
+    pub gate: GateReport,
+    /// At most three.
+    pub why: Vec<Why>,
+    pub usage: Usage,
+    /// Millionths of a US dollar; null when the model's price is not known.
+    pub cost: Option<u64>,
+    /// `provider/model`.
+    pub model: String,
+    /// True when the answer came from the cache, without a model call.
+    pub cached: bool,
+    /// The task's `traceparent`.
+    pub trace: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    #[default]
+    Refuse,
+    Markers,
+}
+
+/// `krins/apply` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyParams {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Only these hunks; without it every hunk that was not rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunks: Option<Vec<String>>,
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    #[serde(default)]
+    pub dry_run: bool,
+    #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+}
+
+/// `krins/undo` and `krins/redo` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UndoParams {
+    /// An undo id, or a task id; without one, the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    Buffer,
+    Disk,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedFile {
+    pub uri: String,
+    pub route: Route,
+    /// Of the file or buffer as it is now, read back; null when it was deleted.
+    pub sha256: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConflictReport {
+    pub uri: String,
+    /// In the text as it is now.
+    pub range: Range,
+    pub ours: String,
+    pub theirs: String,
+    pub base: String,
+}
+
+/// `krins/apply`, `krins/undo` and `krins/redo` result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplyResult {
+    pub applied: Vec<AppliedFile>,
+    pub conflicts: Vec<ConflictReport>,
+    /// Buffers that hold the change but are not saved.
+    pub unsaved: Vec<String>,
+    /// What `krins/undo` takes; null when nothing was applied.
+    pub undo: Option<String>,
+}
+
+/// `krins/review` params.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReviewParams {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    pub hunk: String,
+    pub verdict: HunkVerdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateResult {
+    pub task: String,
+    pub state: TaskState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContextItem {
+    pub uri: String,
+    /// 1-based inclusive lines that are sent.
+    pub ranges: Vec<[u32; 2]>,
+    pub reason: String,
+    pub tokens: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Estimate {
+    /// Millionths of a US dollar; null when the model's price is not known.
+    pub micros: Option<u64>,
+}
+
+/// `krins/context` result: what would be sent, without sending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContextResult {
+    pub items: Vec<ContextItem>,
+    /// Candidates that did not fit, best first.
+    pub pruned: Vec<String>,
+    pub tokens: u32,
+    pub estimate: Estimate,
+}
+
+/// `krins/status` result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusResult {
+    pub version: String,
+    pub provider: String,
+    pub model: String,
+    pub running: u32,
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    pub index: IndexStatus,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IndexStatus {
+    pub files: u32,
+    pub symbols: u32,
+    pub ready: bool,
+}

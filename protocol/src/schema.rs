@@ -1,0 +1,116 @@
+//! The JSON Schema document that `krins schema` prints.
+
+use crate::{cli, error, http, lsp};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Value, json};
+
+/// One method of the protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    pub name: &'static str,
+    /// Names of entries of the schema's `$defs`.
+    pub params: &'static str,
+    pub result: &'static str,
+}
+
+/// Every custom request the sidecar answers.
+pub const METHODS: &[Method] = &[
+    Method {
+        name: "krins/assign",
+        params: "AssignParams",
+        result: "Assigned",
+    },
+    Method {
+        name: "krins/task",
+        params: "TaskParams",
+        result: "TaskStatus",
+    },
+    Method {
+        name: "krins/diff",
+        params: "DiffParams",
+        result: "DiffResult",
+    },
+    Method {
+        name: "krins/apply",
+        params: "ApplyParams",
+        result: "ApplyResult",
+    },
+    Method {
+        name: "krins/undo",
+        params: "UndoParams",
+        result: "ApplyResult",
+    },
+    Method {
+        name: "krins/redo",
+        params: "UndoParams",
+        result: "ApplyResult",
+    },
+    Method {
+        name: "krins/cancel",
+        params: "TaskParams",
+        result: "StateResult",
+    },
+    Method {
+        name: "krins/discard",
+        params: "TaskParams",
+        result: "StateResult",
+    },
+    Method {
+        name: "krins/review",
+        params: "ReviewParams",
+        result: "DiffResult",
+    },
+    Method {
+        name: "krins/context",
+        params: "AssignParams",
+        result: "ContextResult",
+    },
+    Method {
+        name: "krins/status",
+        params: "Null",
+        result: "StatusResult",
+    },
+];
+
+/// The protocol as one JSON Schema (2020-12) document: `$defs` for every type, `x-methods` for the LSP requests.
+pub fn document() -> Value {
+    let mut generator = SchemaGenerator::default();
+    fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
+        let _ = generator.subschema_for::<T>();
+    }
+    add::<lsp::AssignParams>(&mut generator);
+    add::<lsp::Assigned>(&mut generator);
+    add::<lsp::TaskParams>(&mut generator);
+    add::<lsp::TaskStatus>(&mut generator);
+    add::<lsp::DiffParams>(&mut generator);
+    add::<lsp::DiffResult>(&mut generator);
+    add::<lsp::ApplyParams>(&mut generator);
+    add::<lsp::ApplyResult>(&mut generator);
+    add::<lsp::UndoParams>(&mut generator);
+    add::<lsp::StateResult>(&mut generator);
+    add::<lsp::ReviewParams>(&mut generator);
+    add::<lsp::ContextResult>(&mut generator);
+    add::<lsp::StatusResult>(&mut generator);
+    add::<error::ErrorReport>(&mut generator);
+    add::<http::NewTask>(&mut generator);
+    add::<http::RemoteTask>(&mut generator);
+    add::<http::RemoteEvent>(&mut generator);
+    add::<http::Problem>(&mut generator);
+    add::<http::Health>(&mut generator);
+    add::<cli::Context>(&mut generator);
+    add::<cli::ContextQuery>(&mut generator);
+    add::<cli::PatchReport>(&mut generator);
+    add::<cli::Failure>(&mut generator);
+    let definitions = generator.take_definitions(true);
+    let methods: Vec<Value> = METHODS
+        .iter()
+        .map(|method| json!({"method": method.name, "params": method.params, "result": method.result}))
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Krins protocol",
+        "x-protocol": {"major": crate::PROTOCOL, "minor": crate::PROTOCOL_MINOR},
+        "x-methods": methods,
+        "$defs": definitions,
+    })
+}

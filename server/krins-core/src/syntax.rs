@@ -1,0 +1,24 @@
+//! tree-sitter: which grammar reads a path, parsing, and the errors in a text.
+
+use crate::path::RelPath;
+
+/// A language Krins carries a grammar for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Language {
+    TypeScript,
+    Tsx,
+    /// JavaScript, JSX included.
+    JavaScript,
+}
+
+impl Language {
+    /// By extension: `ts mts cts`, `tsx`, `js jsx mjs cjs`.
+    pub fn of(path: &RelPath) -> Option<Self> {
+        match path.extension() {
+            "ts" | "mts" | "cts" => Some(Self::TypeScript),
+            "tsx" => Some(Self::Tsx),
+            "js" | "jsx" | "mjs" | "cjs" => Some(Self::JavaScript),
+            _ => None,
+        }
+    }
+}

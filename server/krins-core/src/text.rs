@@ -1,0 +1,162 @@
+//! Lines, positions and position encodings.
+
+use std::ops::Range;
+
+/// How a client counts `character` in a position (LSP 3.17 `PositionEncodingKind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Encoding {
+    Utf8,
+    #[default]
+    Utf16,
+    Utf32,
+}
+
+/// A zero-based line and column; the column counts units of an [`Encoding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position {
+    pub line: u32,
+    pub column: u32,
+}
+
+/// Byte offsets of line starts. Lines end at `\n`, `\r\n` or a lone `\r`, as LSP counts them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineIndex {
+    starts: Vec<usize>,
+    len: usize,
+}
+
+impl LineIndex {
+    pub fn new(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut starts = vec![0];
+        for (at, byte) in bytes.iter().enumerate() {
+            if *byte == b'\n' || *byte == b'\r' && bytes.get(at + 1) != Some(&b'\n') {
+                starts.push(at + 1);
+            }
+        }
+        Self {
+            starts,
+            len: text.len(),
+        }
+    }
+
+    /// How many lines there are; a text that ends with a line end has an empty last line.
+    pub fn line_count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The zero-based line that holds the byte offset (clamped to the text).
+    pub fn line_of(&self, offset: usize) -> usize {
+        self.starts
+            .partition_point(|start| *start <= offset.min(self.len))
+            .saturating_sub(1)
+    }
+
+    /// Bytes of a zero-based line, its line end included; empty past the end.
+    pub fn line_range(&self, line: usize) -> Range<usize> {
+        let start = self.starts.get(line).copied().unwrap_or(self.len);
+        let end = self.starts.get(line + 1).copied().unwrap_or(self.len);
+        start..end
+    }
+
+    /// The byte offset of a position. A line past the end means the end of the text; a column past the line's end
+    /// (LSP: "defaults back to the line length") or inside a character is clamped to the last boundary before it.
+    pub fn offset(&self, text: &str, position: Position, encoding: Encoding) -> usize {
+        let range = self.line_range(position.line as usize);
+        let Some(line) = text.get(range.clone()) else {
+            return self.len;
+        };
+        let line = line.trim_end_matches(['\n', '\r']);
+        let mut left = position.column as usize;
+        for (at, c) in line.char_indices() {
+            let width = unit_width(c, encoding);
+            if left < width {
+                return range.start + at;
+            }
+            left -= width;
+        }
+        range.start + line.len()
+    }
+
+    /// The position of a byte offset, clamped to the text and to a character boundary.
+    pub fn position(&self, text: &str, offset: usize, encoding: Encoding) -> Position {
+        let mut offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let line = self.line_of(offset);
+        let start = self.starts[line];
+        let column = text[start..offset]
+            .chars()
+            .map(|c| unit_width(c, encoding))
+            .sum::<usize>();
+        Position {
+            line: line as u32,
+            column: column as u32,
+        }
+    }
+}
+
+fn unit_width(c: char, encoding: Encoding) -> usize {
+    match encoding {
+        Encoding::Utf8 => c.len_utf8(),
+        Encoding::Utf16 => c.len_utf16(),
+        Encoding::Utf32 => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_boundary_round_trips_in_every_encoding() {
+        let text = "a\r\nbé𝄞x\n\n日本\rend";
+        let index = LineIndex::new(text);
+        for encoding in [Encoding::Utf8, Encoding::Utf16, Encoding::Utf32] {
+            for (offset, c) in text.char_indices().chain([(text.len(), ' ')]) {
+                if c == '\n' && text[..offset].ends_with('\r') {
+                    continue;
+                }
+                let position = index.position(text, offset, encoding);
+                assert_eq!(
+                    index.offset(text, position, encoding),
+                    offset,
+                    "{encoding:?} {position:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn positions_past_the_end_are_clamped() {
+        let text = "ab\ncd";
+        let index = LineIndex::new(text);
+        assert_eq!(
+            index.offset(
+                text,
+                Position {
+                    line: 0,
+                    column: 99
+                },
+                Encoding::Utf16
+            ),
+            2
+        );
+        assert_eq!(
+            index.offset(
+                text,
+                Position {
+                    line: 99,
+                    column: 0
+                },
+                Encoding::Utf16
+            ),
+            5
+        );
+        assert_eq!(
+            index.offset("𝄞", Position { line: 0, column: 1 }, Encoding::Utf16),
+            0
+        );
+    }
+}
