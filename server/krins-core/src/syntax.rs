@@ -22,3 +22,13 @@ impl Language {
         }
     }
 }
+
+/// A syntax error in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// 1-based inclusive lines.
+    pub lines: [u32; 2],
+    pub message: String,
+    /// The same for the same error at another line.
+    pub fingerprint: crate::Digest,
+}
