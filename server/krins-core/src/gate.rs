@@ -1,10 +1,16 @@
-//! The gate's pure checks and its report.
+//! The gate's pure checks and its report: what a patch brings, judged before anybody sees it.
+//!
+//! Only what the patch adds counts: an error or a secret that was there before is not this change's fault.
 
 use crate::digest::Digest;
+use crate::patch::{ChangeKind, FilePatch, Patch};
 use crate::path::RelPath;
+use crate::{secrets, syntax};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     Pass,
     Warn,
@@ -38,4 +44,240 @@ pub struct Report {
     pub policy: Digest,
     pub checks: Vec<CheckRun>,
     pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The worst verdict of its findings decides.
+    pub fn new(patch: &Patch, policy: &Policy, checks: Vec<CheckRun>, findings: Vec<Finding>) -> Self {
+        Self { verdict: worst(&findings), patch: patch.digest(), policy: policy.digest(), checks, findings }
+    }
+}
+
+/// The worst verdict among findings; pass when there are none.
+pub fn worst(findings: &[Finding]) -> Verdict {
+    findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Pass)
+}
+
+/// What a patch may touch. Read from user scope only; a repository cannot loosen it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    /// Paths no patch may touch, as patterns: a trailing `/` means everything below, `*` anything within a component,
+    /// no `/` the file name in any directory. Compared without regard to case.
+    pub protected: Vec<String>,
+}
+
+/// What decides which code runs, who must approve, or how Krins behaves.
+pub const PROTECTED: &[&str] = &[
+    ".git/",
+    ".krins/",
+    ".krinsignore",
+    ".github/workflows/",
+    ".gitlab-ci.yml",
+    ".circleci/",
+    ".husky/",
+    ".githooks/",
+    ".vscode/tasks.json",
+    ".vscode/settings.json",
+    ".vscode/launch.json",
+    "CODEOWNERS",
+    ".npmrc",
+    ".yarnrc.yml",
+    ".gitmodules",
+    ".gitattributes",
+    ".env",
+    ".env.*",
+];
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { protected: PROTECTED.iter().map(|path| (*path).to_owned()).collect() }
+    }
+}
+
+impl Policy {
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.protected.join("\n"))
+    }
+
+    /// The pattern that protects the path.
+    pub fn protects(&self, path: &RelPath) -> Option<&str> {
+        let path = fold(path.as_str());
+        self.protected.iter().map(String::as_str).find(|pattern| matches(&fold(pattern), &path))
+    }
+}
+
+/// One spelling for all that a case-insensitive or normalising file system takes for the same name (APFS, NTFS):
+/// compatibility decomposition, ignorable characters dropped, lower case, no trailing dots and spaces.
+fn fold(path: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    let ignorable = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}');
+    let folded: String = path.nfkd().filter(|c| !ignorable(c)).flat_map(char::to_lowercase).collect();
+    folded.split('/').map(|part| part.trim_end_matches(['.', ' '])).collect::<Vec<_>>().join("/")
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    if let Some(dir) = pattern.strip_suffix('/') {
+        return dir.split('/').count() == 1 && path.split('/').rev().skip(1).any(|part| part == dir)
+            || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+    }
+    if !pattern.contains('/') {
+        return glob(pattern, path.rsplit('/').next().unwrap_or(path));
+    }
+    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+    pattern.len() == path.len() && pattern.iter().zip(path).all(|(pattern, part)| glob(pattern, part))
+}
+
+/// `*` stands for any run of characters.
+fn glob(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+/// `policy/*`: protected paths, both ends of a rename.
+pub fn check_policy(patch: &Patch, policy: &Policy) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in patch.files() {
+        for path in [Some(&file.path), file.from.as_ref()].into_iter().flatten() {
+            if let Some(pattern) = policy.protects(path) {
+                findings.push(Finding {
+                    rule: "policy/protected-path".into(),
+                    verdict: Verdict::Block,
+                    path: path.clone(),
+                    lines: None,
+                    message: format!("{path} is protected by `{pattern}`"),
+                    fix: Some("make this change by hand, or take the path out of gate.protected_paths in your own settings".into()),
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// `secrets/*`: secrets that the patched text holds more often than the base does.
+pub fn check_secrets(patch: &Patch) -> Vec<Finding> {
+    patch.files().iter().flat_map(new_secrets).collect()
+}
+
+fn new_secrets(file: &FilePatch) -> Vec<Finding> {
+    let before = text(file.before.as_deref());
+    let after = text(file.after.as_deref());
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for hit in secrets::scan(before) {
+        *known.entry(&before[hit.range]).or_default() += 1;
+    }
+    let mut findings = Vec::new();
+    for hit in secrets::scan(after) {
+        if let Some(count) = known.get_mut(&after[hit.range.clone()]).filter(|count| **count > 0) {
+            *count -= 1;
+            continue;
+        }
+        let line = |at: usize| after[..at].matches('\n').count() as u32 + 1;
+        findings.push(Finding {
+            rule: format!("secrets/{}", hit.rule),
+            verdict: Verdict::Block,
+            path: file.path.clone(),
+            lines: Some([line(hit.range.start), line(hit.range.end)]),
+            message: format!("the change adds what looks like a secret ({})", hit.rule),
+            fix: Some("read it from the environment or a secret store instead".into()),
+        });
+    }
+    findings
+}
+
+/// `syntax/*`: errors that the patch brings.
+pub fn check_syntax(patch: &Patch) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in patch.files().iter().filter(|file| file.kind != ChangeKind::Delete) {
+        let before = file.before.as_deref().map(|bytes| text(Some(bytes)));
+        for error in syntax::new_errors(&file.path, before, text(file.after.as_deref())) {
+            findings.push(Finding {
+                rule: "syntax/new-error".into(),
+                verdict: Verdict::Block,
+                path: file.path.clone(),
+                lines: Some(error.lines),
+                message: error.message,
+                fix: None,
+            });
+        }
+    }
+    findings
+}
+
+/// `honesty/hidden-unicode`: bidirectional controls and invisible characters that the patch adds (CVE-2021-42574).
+pub fn check_hidden_unicode(patch: &Patch) -> Vec<Finding> {
+    let hidden = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{2060}' | '\u{e0000}'..='\u{e007f}');
+    let mut findings = Vec::new();
+    for file in patch.files() {
+        let count = |text: &str| text.chars().filter(|c| hidden(*c)).count();
+        let after = text(file.after.as_deref());
+        if count(after) <= count(text(file.before.as_deref())) {
+            continue;
+        }
+        let line = after.lines().position(|line| line.chars().any(hidden)).map_or(1, |at| at as u32 + 1);
+        findings.push(Finding {
+            rule: "honesty/hidden-unicode".into(),
+            verdict: Verdict::Block,
+            path: file.path.clone(),
+            lines: Some([line, line]),
+            message: "the change adds invisible or direction-changing characters".into(),
+            fix: Some("write them as escapes such as \\u202e".into()),
+        });
+    }
+    findings
+}
+
+fn text(bytes: Option<&[u8]>) -> &str {
+    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::Change;
+
+    fn patch(path: &str, before: Option<&str>, after: Option<&str>) -> Patch {
+        let bytes = |text: &str| text.as_bytes().into();
+        let path = RelPath::new(path).unwrap();
+        Patch::between(vec![Change { path, from: None, before: before.map(bytes), after: after.map(bytes), executable: false }])
+    }
+
+    #[test]
+    fn protected_paths_hold_in_every_spelling() {
+        let policy = Policy::default();
+        for path in [
+            ".git/hooks/pre-commit", "a/.git/config", ".GIT/config", ".g\u{200c}it/config", ".git./config", "CODEOWNERS", ".github/CODEOWNERS",
+            "docs/codeowners", ".github/workflows/ci.yml", ".krins/config.toml", ".env", "app/.env.local", ".ｇit/config",
+        ] {
+            assert!(policy.protects(&RelPath::new(path).unwrap()).is_some(), "{path}");
+        }
+        for path in ["src/git/config.ts", "src/env.ts", ".github/ISSUE_TEMPLATE.md", "environment.ts", ".gitignore", "x.git/config"] {
+            assert_eq!(policy.protects(&RelPath::new(path).unwrap()), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_an_added_secret_blocks() {
+        let secret = format!("const k = 'ghp_{}';\n", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B");
+        assert!(check_secrets(&patch("a.ts", Some(&secret), Some(&format!("{secret}x();\n")))).is_empty());
+        let found = check_secrets(&patch("a.ts", Some("x();\n"), Some(&format!("x();\n{secret}"))));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].lines, Some([2, 2]));
+        assert!(!format!("{found:?}").contains("ghp_"), "a finding never repeats the secret");
+    }
+
+    #[test]
+    fn hidden_characters_block_when_added() {
+        assert_eq!(check_hidden_unicode(&patch("a.ts", Some("a\n"), Some("a\nb\u{202e}c\n")))[0].lines, Some([2, 2]));
+        assert!(check_hidden_unicode(&patch("a.ts", Some("\u{202e}\n"), Some("\u{202e}x\n"))).is_empty());
+    }
 }

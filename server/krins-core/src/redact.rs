@@ -1,6 +1,11 @@
 //! Redaction: the only maker of [`Redacted`], and the way back.
+//!
+//! A placeholder stands on the line its secret stood on and is a plain identifier, so that quotes stay closed, line
+//! numbers stay true and a patch made from the redacted text still fits.
 
 use crate::prompt::Prompt;
+use crate::secrets;
+use std::collections::BTreeMap;
 
 /// Proof that secrets were replaced by placeholders. The egress takes nothing else.
 #[derive(Clone, Debug)]
@@ -12,10 +17,12 @@ impl<T> Redacted<T> {
     }
 }
 
-/// What the placeholders stand for. Stays on this machine.
+/// What the placeholders stand for. Stays on this machine, and out of `Debug` output.
 #[derive(Clone, Default)]
 pub struct Restorer {
-    placeholders: Vec<(String, String)>,
+    prefix: String,
+    /// By the placeholder's number, from 1.
+    secrets: Vec<String>,
 }
 
 /// The answer names a placeholder that nothing was replaced by.
@@ -25,28 +32,161 @@ pub struct Unresolved {
     pub placeholder: String,
 }
 
-/// Replaces every secret in the prompt by a placeholder on the same line. The same prompt gives the same placeholders.
-pub fn redact(prompt: Prompt) -> (Redacted<Prompt>, Restorer) {
-    (Redacted(prompt), Restorer::default())
+const PREFIX: &str = "KRINS_SECRET_";
+
+/// Replaces every secret in the prompt by a placeholder on the same line; one secret has one placeholder wherever it
+/// stands. The same prompt gives the same placeholders.
+pub fn redact(mut prompt: Prompt) -> (Redacted<Prompt>, Restorer) {
+    let mut redactor = Redactor { prefix: free_prefix(&prompt), numbers: BTreeMap::new(), secrets: Vec::new() };
+    prompt.intent = redactor.replace(&prompt.intent);
+    for item in &mut prompt.items {
+        item.text = redactor.replace(&item.text);
+    }
+    (Redacted(prompt), Restorer { prefix: redactor.prefix, secrets: redactor.secrets })
+}
+
+/// A prefix that the prompt does not hold already, so that restoring can never touch the repository's own text.
+fn free_prefix(prompt: &Prompt) -> String {
+    let taken = |prefix: &str| prompt.intent.contains(prefix) || prompt.items.iter().any(|item| item.text.contains(prefix));
+    let mut prefix = PREFIX.to_owned();
+    while taken(&prefix) {
+        prefix.push_str("X_");
+    }
+    prefix
+}
+
+struct Redactor {
+    prefix: String,
+    numbers: BTreeMap<String, usize>,
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    fn replace(&mut self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut copied = 0;
+        for hit in secrets::scan(text) {
+            out.push_str(&text[copied..hit.range.start]);
+            copied = hit.range.end;
+            self.replace_lines(&text[hit.range], &mut out);
+        }
+        out.push_str(&text[copied..]);
+        out
+    }
+
+    /// A secret of several lines (a key block) becomes one placeholder a line.
+    fn replace_lines(&mut self, secret: &str, out: &mut String) {
+        for line in secret.split_inclusive('\n') {
+            let body = line.trim_end_matches(['\n', '\r']);
+            if !body.is_empty() {
+                let number = self.number(body);
+                out.push_str(&format!("{}{number}", self.prefix));
+            }
+            out.push_str(&line[body.len()..]);
+        }
+    }
+
+    fn number(&mut self, secret: &str) -> usize {
+        if let Some(number) = self.numbers.get(secret) {
+            return *number;
+        }
+        self.secrets.push(secret.to_owned());
+        self.numbers.insert(secret.to_owned(), self.secrets.len());
+        self.secrets.len()
+    }
 }
 
 impl Restorer {
-    /// Puts the secrets back into an answer.
+    /// Puts the secrets back into an answer. A placeholder that was changed or made up is an error: no answer may
+    /// write it into a file.
     pub fn restore(&self, answer: &str) -> Result<String, Unresolved> {
-        Ok(self
-            .placeholders
-            .iter()
-            .fold(answer.to_owned(), |text, (placeholder, secret)| {
-                text.replace(placeholder, secret)
-            }))
+        if self.secrets.is_empty() {
+            return Ok(answer.to_owned());
+        }
+        let mut out = String::with_capacity(answer.len());
+        let mut rest = answer;
+        while let Some(at) = rest.find(&self.prefix) {
+            let tail = &rest[at + self.prefix.len()..];
+            let digits = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let secret = tail[..digits].parse::<usize>().ok().and_then(|number| self.secrets.get(number.checked_sub(1)?));
+            let Some(secret) = secret else {
+                return Err(Unresolved { placeholder: format!("{}{}", self.prefix, &tail[..digits]) });
+            };
+            out.push_str(&rest[..at]);
+            out.push_str(secret);
+            rest = &tail[digits..];
+        }
+        out.push_str(rest);
+        Ok(out)
     }
 
     /// How many secrets were replaced.
     pub fn len(&self) -> usize {
-        self.placeholders.len()
+        self.secrets.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.placeholders.is_empty()
+        self.secrets.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::path::RelPath;
+    use crate::prompt::{Item, PROMPT_VERSION};
+
+    fn prompt(texts: &[&str]) -> Prompt {
+        let item = |(index, text): (usize, &&str)| Item {
+            path: RelPath::new(&format!("f{index}.ts")).unwrap(),
+            digest: Digest::of(text),
+            ranges: vec![[1, 1]],
+            verbatim: true,
+            text: (*text).to_owned(),
+            tokens: 0,
+            reason: String::new(),
+        };
+        Prompt {
+            version: PROMPT_VERSION,
+            intent: "x".into(),
+            focus: None,
+            items: texts.iter().enumerate().map(item).collect(),
+        }
+    }
+
+    fn key(tail: &str) -> String {
+        format!("ghp_q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo{tail}")
+    }
+
+    #[test]
+    fn no_secret_stays_and_the_way_back_is_exact() {
+        let (a, b) = (key("6B"), key("7C"));
+        let text = format!("const a = '{a}';\r\nconst b = \"{b}\"; // {a}\n");
+        let (redacted, restorer) = redact(prompt(&[&text, &format!("again {b}")]));
+        let seen = &redacted.get().items[0].text;
+        assert_eq!(seen, "const a = 'KRINS_SECRET_1';\r\nconst b = \"KRINS_SECRET_2\"; // KRINS_SECRET_1\n");
+        assert_eq!(redacted.get().items[1].text, "again KRINS_SECRET_2");
+        assert_eq!(restorer.restore(seen).unwrap(), text);
+    }
+
+    #[test]
+    fn a_key_block_keeps_its_lines() {
+        let text = format!("a\n-----BEGIN {}-----\nMIIE\nabc\n-----END PRIVATE KEY-----\nb\n", "PRIVATE KEY");
+        let (redacted, restorer) = redact(prompt(&[&text]));
+        let seen = &redacted.get().items[0].text;
+        assert!(!seen.contains("MIIE"));
+        assert_eq!(seen.lines().count(), text.lines().count());
+        assert_eq!(restorer.restore(seen).unwrap(), text);
+    }
+
+    #[test]
+    fn a_made_up_placeholder_is_an_error_and_the_repositorys_own_is_not_touched() {
+        let (_, restorer) = redact(prompt(&[&key("6B")]));
+        assert!(restorer.restore("x KRINS_SECRET_2").is_err());
+        assert!(restorer.restore("x KRINS_SECRET_").is_err());
+        let text = format!("KRINS_SECRET_9 {}", key("6B"));
+        let (redacted, restorer) = redact(prompt(&[&text]));
+        assert_eq!(restorer.restore(&redacted.get().items[0].text).unwrap(), text);
     }
 }
