@@ -1,7 +1,7 @@
 //! The HTTP bodies between a sidecar and `krins serve`.
 
 use crate::error::{ErrorKind, ErrorReport};
-use crate::lsp::Usage;
+use crate::lsp::{Usage, Why};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,12 @@ pub struct PromptItem {
     /// True when the text is the file's lines as they are; false for an outline.
     pub verbatim: bool,
     pub text: String,
+    /// What the sidecar counted.
+    #[serde(default)]
+    pub tokens: u32,
+    /// Why it was chosen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// What a model is asked, before it is put into a provider's own form.
@@ -70,6 +76,9 @@ pub struct Answer {
     pub model: String,
     pub usage: Usage,
     pub cached: bool,
+    /// Up to three reasons a deterministic provider gives; empty for models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<Why>,
 }
 
 /// `POST /tasks` and `GET /tasks/{id}` body.

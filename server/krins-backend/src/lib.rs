@@ -2,6 +2,9 @@
 //! remote (`krins serve` over HTTP). The only crate that speaks HTTP, and the only one that sends text out of the
 //! machine: it takes a [`Redacted`] prompt and nothing else.
 
+pub mod propagation;
+pub mod wire;
+
 use async_trait::async_trait;
 use krins_core::prompt::Prompt;
 use krins_core::redact::Redacted;

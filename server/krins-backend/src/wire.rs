@@ -1,0 +1,260 @@
+//! Between the domain's prompt and answer and their HTTP bodies. Nothing here trusts what came over the wire.
+
+use crate::{BackendError, Proposal, Usage};
+use krins_core::RelPath;
+use krins_core::prompt::{Focus, Item, Prompt};
+use krins_protocol::error::{ErrorData, ErrorKind, ErrorReport};
+use krins_protocol::http;
+use krins_protocol::lsp;
+
+/// Items one prompt may hold: more than any token budget fits.
+const MAX_ITEMS: usize = 20_000;
+
+pub fn prompt_to_wire(prompt: &Prompt) -> http::Prompt {
+    http::Prompt {
+        version: prompt.version,
+        intent: prompt.intent.clone(),
+        items: prompt.items.iter().map(item_to_wire).collect(),
+        focus: prompt
+            .focus
+            .as_ref()
+            .map(|focus| (focus.path.as_str().to_owned(), focus.lines)),
+    }
+}
+
+/// Refuses paths outside the root, ranges that are none, and digests that are none, naming the item.
+pub fn prompt_from_wire(prompt: http::Prompt) -> Result<Prompt, BackendError> {
+    if prompt.items.len() > MAX_ITEMS {
+        return Err(bad_params(format!(
+            "read the prompt: it has {} items, more than {MAX_ITEMS}",
+            prompt.items.len()
+        )));
+    }
+    let focus = prompt
+        .focus
+        .map(|(path, lines)| {
+            Ok::<_, BackendError>(Focus {
+                path: path_from_wire(&path)?,
+                lines: lines
+                    .map(|lines| range_from_wire(&path, lines))
+                    .transpose()?,
+            })
+        })
+        .transpose()?;
+    Ok(Prompt {
+        version: prompt.version,
+        intent: prompt.intent,
+        focus,
+        items: prompt
+            .items
+            .into_iter()
+            .map(item_from_wire)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+pub fn answer_to_wire(proposal: Proposal) -> http::Answer {
+    http::Answer {
+        text: proposal.text,
+        provider: proposal.provider,
+        model: proposal.model,
+        usage: usage_to_wire(proposal.usage),
+        cached: proposal.cached,
+        why: proposal
+            .why
+            .into_iter()
+            .map(|(reason, lines)| lsp::Why { reason, lines })
+            .collect(),
+    }
+}
+
+pub fn answer_from_wire(answer: http::Answer) -> Proposal {
+    Proposal {
+        text: answer.text,
+        provider: answer.provider,
+        model: answer.model,
+        usage: usage_from_wire(answer.usage),
+        cached: answer.cached,
+        why: answer
+            .why
+            .into_iter()
+            .map(|why| (why.reason, why.lines))
+            .collect(),
+    }
+}
+
+pub fn error_to_wire(error: &BackendError) -> ErrorReport {
+    ErrorReport {
+        message: error.message.clone(),
+        data: ErrorData {
+            kind: error.kind,
+            retryable: error.kind.retryable(),
+            detail: None,
+            hint: error.hint.clone(),
+        },
+    }
+}
+
+pub fn error_from_wire(report: ErrorReport) -> BackendError {
+    BackendError {
+        kind: report.data.kind,
+        message: report.message,
+        hint: report.data.hint,
+    }
+}
+
+pub fn problem_to_error(problem: http::Problem) -> BackendError {
+    BackendError {
+        kind: problem.kind,
+        message: problem.detail,
+        hint: problem.hint,
+    }
+}
+
+fn usage_to_wire(usage: Usage) -> lsp::Usage {
+    lsp::Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        estimated: usage.estimated,
+    }
+}
+
+fn usage_from_wire(usage: lsp::Usage) -> Usage {
+    Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        estimated: usage.estimated,
+    }
+}
+
+fn item_to_wire(item: &Item) -> http::PromptItem {
+    http::PromptItem {
+        path: item.path.as_str().to_owned(),
+        sha256: item.digest.to_string(),
+        ranges: item.ranges.clone(),
+        verbatim: item.verbatim,
+        text: item.text.clone(),
+        tokens: item.tokens,
+        reason: item.reason.clone(),
+    }
+}
+
+fn item_from_wire(item: http::PromptItem) -> Result<Item, BackendError> {
+    let digest = item
+        .sha256
+        .parse()
+        .map_err(|_| bad_params(format!("read the digest of {}", shown(&item.path))))?;
+    Ok(Item {
+        path: path_from_wire(&item.path)?,
+        digest,
+        ranges: item
+            .ranges
+            .into_iter()
+            .map(|range| range_from_wire(&item.path, range))
+            .collect::<Result<_, _>>()?,
+        verbatim: item.verbatim,
+        text: item.text,
+        tokens: item.tokens,
+        reason: item.reason,
+    })
+}
+
+fn path_from_wire(path: &str) -> Result<RelPath, BackendError> {
+    RelPath::new(path).map_err(|error| bad_params(error.to_string()))
+}
+
+fn range_from_wire(path: &str, range: [u32; 2]) -> Result<[u32; 2], BackendError> {
+    match range {
+        [first, last] if first >= 1 && first <= last => Ok(range),
+        [first, last] => Err(bad_params(format!(
+            "read lines {first} to {last} of {}: lines are 1-based and inclusive",
+            shown(path)
+        ))),
+    }
+}
+
+fn bad_params(message: String) -> BackendError {
+    BackendError {
+        kind: ErrorKind::BadParams,
+        message,
+        hint: None,
+    }
+}
+
+fn shown(path: &str) -> String {
+    format!("{:?}", path.chars().take(200).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use krins_core::Digest;
+
+    fn prompt() -> Prompt {
+        Prompt {
+            version: 3,
+            intent: "rename a to b".into(),
+            focus: Some(Focus {
+                path: RelPath::new("src/a.ts").unwrap(),
+                lines: Some([2, 4]),
+            }),
+            items: vec![Item {
+                path: RelPath::new("src/a.ts").unwrap(),
+                digest: Digest::of("text"),
+                ranges: vec![[1, 1], [3, 9]],
+                verbatim: true,
+                text: "text".into(),
+                tokens: 7,
+                reason: "the active file".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_prompt_survives_the_wire_whole() {
+        let json = serde_json::to_string(&prompt_to_wire(&prompt())).unwrap();
+        let back = prompt_from_wire(serde_json::from_str(&json).unwrap()).unwrap();
+        assert_eq!(back, prompt());
+    }
+
+    #[test]
+    fn an_answer_survives_the_wire_whole() {
+        let proposal = Proposal {
+            text: "diff".into(),
+            provider: "builtin".into(),
+            model: "rename".into(),
+            usage: Usage {
+                input_tokens: 1,
+                output_tokens: 2,
+                cache_read_tokens: 3,
+                cache_write_tokens: 4,
+                estimated: true,
+            },
+            cached: true,
+            why: vec![("it is exported".into(), vec!["src/a.ts:1".into()])],
+        };
+        assert_eq!(answer_from_wire(answer_to_wire(proposal.clone())), proposal);
+    }
+
+    #[test]
+    fn what_could_mean_a_place_outside_the_root_is_refused() {
+        let break_it: [fn(&mut http::Prompt); 6] = [
+            |prompt| prompt.items[0].path = "../etc/passwd".into(),
+            |prompt| prompt.items[0].path = "/etc/passwd".into(),
+            |prompt| prompt.items[0].sha256 = "abc".into(),
+            |prompt| prompt.items[0].ranges = vec![[0, 1]],
+            |prompt| prompt.items[0].ranges = vec![[5, 1]],
+            |prompt| prompt.focus = Some(("a/../../b".into(), None)),
+        ];
+        for spoil in break_it {
+            let mut wire = prompt_to_wire(&prompt());
+            spoil(&mut wire);
+            let error = prompt_from_wire(wire).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::BadParams, "{error}");
+        }
+    }
+}
