@@ -3,6 +3,7 @@
 //! machine: it takes a [`Redacted`] prompt and nothing else.
 
 pub mod propagation;
+pub mod store;
 pub mod wire;
 
 use async_trait::async_trait;
