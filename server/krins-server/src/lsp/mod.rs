@@ -1,0 +1,7 @@
+//! The sidecar: LSP over stdio. The only place that knows LSP types.
+
+pub mod envelope;
+pub mod frame;
+pub mod parent;
+pub mod stdio;
+pub mod transport;
