@@ -1,0 +1,91 @@
+// A proposal's hunks put onto the text they were made for. Only for looking at: what is written is the server's business.
+// Knows nothing of VS Code.
+
+import type { Hunk } from "./protocol";
+
+/** The text is not the one the hunks were made for. */
+export class Mismatch extends Error {
+  constructor(readonly hunk: string) {
+    super(`hunk ${hunk} does not fit`);
+    this.name = "Mismatch";
+  }
+}
+
+interface Line {
+  readonly text: string;
+  /** `"\n"`, `"\r\n"`, or `""` for a last line without an end. */
+  readonly end: string;
+}
+
+/** The text with the hunks applied exactly where they say; every other byte stays. */
+export function patched(base: string, hunks: readonly Hunk[]): string {
+  const lines = split(base);
+  const usual = lines.find((line) => line.end !== "")?.end ?? "\n";
+  const out: Line[] = [];
+  let next = 0;
+  for (const hunk of hunks) {
+    const start = firstLine(hunk);
+    if (start < next || start > lines.length) throw new Mismatch(hunk.id);
+    out.push(...lines.slice(next, start));
+    next = place(hunk, lines, start, out, usual);
+  }
+  out.push(...lines.slice(next));
+  return out.map((line) => line.text + line.end).join("");
+}
+
+/** How many lines a set of hunks adds and removes. */
+export function size(hunks: readonly Hunk[]): { added: number; removed: number } {
+  const count = (mark: string) => hunks.reduce((sum, hunk) => sum + hunk.lines.filter((line) => line.startsWith(mark)).length, 0);
+  return { added: count("+"), removed: count("-") };
+}
+
+/** What a hunk is called in a list: the function its header names, else its first changed line. */
+export function title(hunk: Hunk): string {
+  const section = /^@@[^@]*@@\s*(.+)$/.exec(hunk.header)?.[1];
+  const changed = hunk.lines.find((line) => line.startsWith("+")) ?? hunk.lines.find((line) => line.startsWith("-"));
+  return (section ?? changed?.slice(1) ?? hunk.id).trim();
+}
+
+/** Copies the hunk's own lines to `out` and gives the first base line after it. */
+function place(hunk: Hunk, lines: readonly Line[], start: number, out: Line[], usual: string): number {
+  const marked = hunk.lines.some((line) => line.startsWith("\\"));
+  let at = start;
+  let removedEnd: string | undefined;
+  hunk.lines.forEach((line, index) => {
+    const mark = line.charAt(0);
+    const text = line.slice(1).replace(/\r$/, "");
+    if (mark === "\\") return;
+    if (mark === "+") {
+      const bare = hunk.lines[index + 1]?.startsWith("\\") === true;
+      const end = removedEnd || out.at(-1)?.end || lines[at]?.end || usual;
+      out.push({ text, end: bare ? "" : end });
+      return;
+    }
+    const base = lines[at];
+    if (base === undefined || base.text !== text) throw new Mismatch(hunk.id);
+    at += 1;
+    if (mark === "-") removedEnd = base.end;
+    else out.push(base);
+  });
+  // A server that leaves the "no newline" marks out: a last line that had no end keeps having none.
+  const last = out.at(-1);
+  if (!marked && removedEnd === "" && at === lines.length && last) out[out.length - 1] = { text: last.text, end: "" };
+  return at;
+}
+
+function firstLine(hunk: Hunk): number {
+  const match = /^@@ -(\d+)(?:,(\d+))? \+/.exec(hunk.header);
+  if (!match) throw new Mismatch(hunk.id);
+  const line = Number(match[1]);
+  // `-0,0` and `-7,0` mean "after this line", every other start is the line itself.
+  return match[2] === "0" ? line : line - 1;
+}
+
+function split(text: string): Line[] {
+  const lines: Line[] = [];
+  for (const match of text.matchAll(/([^\n]*?)(\r\n|\n|$)/g)) {
+    const [whole, line = "", end = ""] = match;
+    if (whole !== "") lines.push({ text: line, end });
+  }
+  return lines;
+}

@@ -1,0 +1,180 @@
+// The server's life: found, started, restarted, stopped. The rest of the extension talks to it through `Server.request`.
+
+import { createInterface } from "node:readline";
+import * as vscode from "vscode";
+import { LanguageClient, State, Trace, WorkDoneProgress, type LanguageClientOptions } from "vscode-languageclient/node";
+import { find, surroundings } from "./binary";
+import { PROTOCOL, PROTOCOL_MINOR, type Methods, type TaskStatus } from "./protocol";
+
+export type ServerState =
+  | { name: "stopped" }
+  | { name: "starting" }
+  | { name: "running" }
+  | { name: "failed"; why: string };
+
+export class NotRunning extends Error {
+  constructor() {
+    super("the server is not running");
+    this.name = "NotRunning";
+  }
+}
+
+export class Server implements vscode.Disposable {
+  #client: LanguageClient | undefined;
+  #state: ServerState = { name: "stopped" };
+  /** Set while this extension stops the client on purpose. */
+  #stopping = false;
+  readonly #changed = new vscode.EventEmitter<ServerState>();
+  readonly #told = new vscode.EventEmitter<TaskStatus>();
+
+  readonly onDidChangeState = this.#changed.event;
+  /** The server's word about any task, also those that another door started. */
+  readonly onDidChangeTask = this.#told.event;
+
+  constructor(
+    private readonly extension: vscode.ExtensionContext,
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  async start(): Promise<void> {
+    const settings = vscode.workspace.getConfiguration("krins.server");
+    const found = find(surroundings(settings.get("path", ""), this.extension.extensionPath));
+    if ("tried" in found) {
+      this.log.error(`no krins program; looked for:\n  ${found.tried.join("\n  ")}`);
+      this.#set({ name: "failed", why: "the krins program was not found" });
+      void this.#offerInstall();
+      return;
+    }
+    this.log.info(`starting ${found.program} (from ${found.from})`);
+    this.#set({ name: "starting" });
+    const client = new LanguageClient(
+      "krins",
+      "Krins",
+      {
+        command: found.program,
+        args: ["lsp", "--stdio", ...settings.get<string[]>("args", [])],
+        options: { env: { ...process.env, ...settings.get<Record<string, string>>("env", {}) } },
+      },
+      this.#options(),
+    );
+    client.onDidChangeState(({ newState }) => this.#follow(client, newState));
+    client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
+    this.#client = client;
+    await client.setTrace(traceLevel());
+    try {
+      await client.start();
+      this.#checkProtocol(client);
+    } catch (error) {
+      this.log.error(`the server did not start: ${String(error)}`);
+      this.#set({ name: "failed", why: "the server did not start" });
+    }
+  }
+
+  async stop(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    if (!client) return;
+    this.#stopping = true;
+    try {
+      if (client.needsStop()) await client.stop(2000);
+      await client.dispose();
+    } catch (error) {
+      this.log.warn(`the server did not stop cleanly: ${String(error)}`);
+    } finally {
+      this.#stopping = false;
+      this.#set({ name: "stopped" });
+    }
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  async request<M extends keyof Methods>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> {
+    const client = this.#client;
+    if (!client || this.#state.name !== "running") throw new NotRunning();
+    return client.sendRequest<Methods[M]["result"]>(method, params);
+  }
+
+  /** `$/progress` for a token that a request carries. */
+  onProgress(token: string, handler: (message: string | undefined, percentage: number | undefined) => void): vscode.Disposable {
+    const client = this.#client;
+    if (!client) return { dispose() {} };
+    return client.onProgress(WorkDoneProgress.type, token, (value) => {
+      handler(value.message, value.kind === "end" ? undefined : value.percentage);
+    });
+  }
+
+  async applyTrace(): Promise<void> {
+    await this.#client?.setTrace(traceLevel());
+  }
+
+  dispose(): void {
+    void this.stop();
+    this.#changed.dispose();
+    this.#told.dispose();
+  }
+
+  #options(): LanguageClientOptions {
+    const lines = (level: "info" | "debug") => (input: NodeJS.ReadableStream) => {
+      createInterface({ input, terminal: false }).on("line", (line) => this.log[level](line));
+    };
+    return {
+      documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
+      outputChannel: this.log,
+      traceOutputChannel: this.log,
+      // The server writes its own level into each line of stderr.
+      stdioOptions: { stdout: lines("debug"), stderr: lines("info") },
+      initializationOptions: {
+        krins: { client: { protocol: PROTOCOL, minor: PROTOCOL_MINOR, features: ["assign", "diff", "context", "taskDidChange"] } },
+      },
+      initializationFailedHandler: (error) => {
+        this.log.error(`initialize failed: ${String(error)}`);
+        return false;
+      },
+    };
+  }
+
+  #follow(client: LanguageClient, state: State): void {
+    if (client !== this.#client) return;
+    if (state === State.Running) this.#set({ name: "running" });
+    else if (state === State.Starting) this.#set({ name: "starting" });
+    // After a crash the client starts the server again by itself, up to five times in three minutes.
+    else if (state === State.Stopped && !this.#stopping) this.#set({ name: "failed", why: "the server stopped" });
+  }
+
+  #set(state: ServerState): void {
+    this.#state = state;
+    void vscode.commands.executeCommand("setContext", "krins.ready", state.name === "running");
+    this.#changed.fire(state);
+  }
+
+  #checkProtocol(client: LanguageClient): void {
+    const capabilities = client.initializeResult?.capabilities as { experimental?: { krins?: { protocol?: number } } } | undefined;
+    const major = capabilities?.experimental?.krins?.protocol;
+    if (major === undefined || major === PROTOCOL) return;
+    void vscode.window.showWarningMessage(
+      `Krins: the server speaks protocol ${major}, this extension ${PROTOCOL}. Update the older of the two.`,
+    );
+  }
+
+  async #offerInstall(): Promise<void> {
+    const [settings, log] = ["Open Settings", "Show Log"];
+    const chosen = await vscode.window.showErrorMessage(
+      "Krins: the krins program was not found. Install it (cargo install --path server/krins-server) or set krins.server.path.",
+      settings,
+      log,
+    );
+    if (chosen === settings) await vscode.commands.executeCommand("workbench.action.openSettings", "krins.server.path");
+    if (chosen === log) this.log.show();
+  }
+}
+
+function traceLevel(): Trace {
+  return Trace.fromString(vscode.workspace.getConfiguration("krins").get("trace.server", "off"));
+}

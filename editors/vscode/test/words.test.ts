@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { failure, sentence } from "../src/errors";
+import { contextTitle, money, rangesInWords, remember, shorten } from "../src/words";
+
+test("a server's error keeps its kind and hint", () => {
+  const what = failure({ code: -32803, message: "cannot reach the model", data: { kind: "BackendUnavailable", retryable: true, hint: "check the network" } });
+  assert.equal(what.kind, "BackendUnavailable");
+  assert.equal(sentence(what), "Cannot reach the model. Check the network");
+});
+
+test("cancelled is cancelled with and without data; anything else thrown has words", () => {
+  assert.equal(failure({ code: -32800, message: "x" }).kind, "Cancelled");
+  assert.equal(failure("just text").message, "just text");
+  assert.equal(failure(new Error("gone")).kind, undefined);
+});
+
+test("figures", () => {
+  assert.equal(money(null), undefined);
+  assert.equal(money(0), "free");
+  assert.equal(money(1234), "about $0.0012");
+  assert.equal(money(2_500_000), "about $2.50");
+  assert.equal(rangesInWords([[1, 20], [45, 45]]), "1-20, 45");
+  assert.equal(
+    contextTitle({ items: [{ uri: "file:///a", ranges: [[1, 2]], reason: "r", tokens: 7 }], tokens: 1234, pruned: ["b"], estimate: {} }),
+    "1 piece, 1,234 tokens, 1 file left out",
+  );
+});
+
+test("history: newest first, once each, bounded", () => {
+  assert.deepEqual(remember(["a", "b"], "b"), ["b", "a"]);
+  assert.equal(remember(Array.from({ length: 60 }, (_, i) => `${i}`), "x").length, 50);
+  assert.equal(shorten("a\n  b", 60), "a b");
+  assert.equal(shorten("abcdef", 4), "abc…");
+});
