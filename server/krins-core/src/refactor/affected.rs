@@ -1,0 +1,249 @@
+//! Which files a refactoring must see whole: a generous guess from the graph, because what is missed here is missed.
+
+use super::{RefactorError, Refactoring, names};
+use crate::graph::{Graph, ResolveConfig};
+use crate::path::RelPath;
+use crate::tree::Tree;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn affected(
+    refactoring: &Refactoring,
+    graph: &Graph,
+    tree: &dyn Tree,
+) -> Result<Vec<RelPath>, RefactorError> {
+    let files = match refactoring {
+        Refactoring::Rename { from, to, file } => renamed(graph, tree, from, to, file.as_ref())?,
+        Refactoring::Move { symbol, file, to } => moved(graph, tree, symbol, file.as_ref(), to)?,
+        Refactoring::RemoveUnusedImports { file: Some(file) } => {
+            known(graph, file)?;
+            BTreeSet::from([file.clone()])
+        }
+        Refactoring::RemoveUnusedImports { file: None } => graph
+            .files
+            .iter()
+            .filter(|(_, facts)| facts.imports.iter().any(|import| !import.reexport))
+            .map(|(path, _)| path.clone())
+            .collect(),
+        Refactoring::DefaultToNamed { file, .. } => {
+            known(graph, file)?;
+            let mut files = importers(graph, BTreeSet::from([file.clone()]));
+            files.insert(file.clone());
+            files
+        }
+    };
+    let mut files = with_siblings(graph, files);
+    files.extend(configuration(tree, &files));
+    Ok(files.into_iter().collect())
+}
+
+fn known(graph: &Graph, file: &RelPath) -> Result<(), RefactorError> {
+    if graph.files.contains_key(file) {
+        return Ok(());
+    }
+    Err(RefactorError::Unreadable {
+        path: file.clone(),
+        why: "there is no such script".to_owned(),
+    })
+}
+
+fn renamed(
+    graph: &Graph,
+    tree: &dyn Tree,
+    from: &str,
+    to: &str,
+    file: Option<&RelPath>,
+) -> Result<BTreeSet<RelPath>, RefactorError> {
+    let mut files = around(graph, tree, from, file)?;
+    files.extend(exporters(graph, to));
+    Ok(files)
+}
+
+/// All files that declare, pass on or could mention the exported `name`.
+fn around(
+    graph: &Graph,
+    tree: &dyn Tree,
+    name: &str,
+    file: Option<&RelPath>,
+) -> Result<BTreeSet<RelPath>, RefactorError> {
+    if let Some(file) = file {
+        known(graph, file)?;
+    }
+    let mut homes = exporters(graph, name);
+    homes.extend(file.cloned());
+    if homes.is_empty() {
+        let names: BTreeSet<&str> = graph
+            .files
+            .values()
+            .flat_map(|facts| facts.exports.iter().map(|export| export.name.as_str()))
+            .filter(|name| !matches!(*name, "default" | "*" | "="))
+            .collect();
+        return Err(RefactorError::NoSuchSymbol {
+            symbol: name.to_owned(),
+            similar: names::similar(name, names),
+        });
+    }
+    let mut files: BTreeSet<RelPath> = importers(graph, homes.clone())
+        .into_iter()
+        .filter(|path| passes_on(graph, path) || mentions(graph, tree, path, name))
+        .collect();
+    files.extend(homes);
+    Ok(files)
+}
+
+fn exporters(graph: &Graph, name: &str) -> BTreeSet<RelPath> {
+    graph
+        .files
+        .iter()
+        .filter(|(_, facts)| {
+            facts
+                .exports
+                .iter()
+                .any(|export| export.name == name || export.local.as_deref() == Some(name))
+        })
+        .map(|(path, _)| path.clone())
+        .collect()
+}
+
+fn passes_on(graph: &Graph, path: &RelPath) -> bool {
+    graph.files.get(path).is_some_and(|facts| {
+        facts.exports.iter().any(|export| {
+            export.from.is_some()
+                || export.local.as_ref().is_some_and(|local| {
+                    facts
+                        .imports
+                        .iter()
+                        .any(|import| import.names.iter().any(|(_, here)| here == local))
+                })
+        })
+    })
+}
+
+fn mentions(graph: &Graph, tree: &dyn Tree, path: &RelPath, name: &str) -> bool {
+    let listed = graph.files.get(path).is_some_and(|facts| {
+        facts
+            .identifiers
+            .binary_search_by(|identifier| identifier.as_ref().cmp(name))
+            .is_ok()
+    });
+    listed || tree.text(path).is_some_and(|text| text.contains(name))
+}
+
+/// Everything that imports one of `files`, directly or not.
+fn importers(graph: &Graph, files: BTreeSet<RelPath>) -> BTreeSet<RelPath> {
+    reach(files, |path| graph.importers(path))
+}
+
+fn reach<'g>(
+    start: BTreeSet<RelPath>,
+    next: impl Fn(&RelPath) -> &'g [RelPath],
+) -> BTreeSet<RelPath> {
+    let mut found = BTreeSet::new();
+    let mut front: Vec<RelPath> = start.into_iter().collect();
+    while let Some(path) = front.pop() {
+        for other in next(&path) {
+            if found.insert(other.clone()) {
+                front.push(other.clone());
+            }
+        }
+    }
+    found
+}
+
+fn moved(
+    graph: &Graph,
+    tree: &dyn Tree,
+    symbol: &str,
+    file: Option<&RelPath>,
+    to: &RelPath,
+) -> Result<BTreeSet<RelPath>, RefactorError> {
+    let mut files = around(graph, tree, symbol, file)?;
+    // What the two modules import decides whether a cycle would close, and which names are the same thing.
+    let mut ends = exporters(graph, symbol);
+    ends.extend(file.cloned());
+    ends.extend(targets(graph, to));
+    files.extend(ends.iter().cloned());
+    files.extend(reach(ends, |path| graph.imports(path)));
+    Ok(files)
+}
+
+/// The files that a target without an extension can mean.
+fn targets(graph: &Graph, to: &RelPath) -> Vec<RelPath> {
+    let mut found = Vec::new();
+    if graph.files.contains_key(to) {
+        found.push(to.clone());
+    }
+    for ending in super::relocate::ENDINGS {
+        if let Ok(path) = RelPath::new(&format!("{to}{ending}"))
+            && graph.files.contains_key(&path)
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Files of the same stem and the folder of the same name come along, so that specifiers lead where they led.
+fn with_siblings(graph: &Graph, files: BTreeSet<RelPath>) -> BTreeSet<RelPath> {
+    let mut stems: BTreeMap<&str, Vec<&RelPath>> = BTreeMap::new();
+    for path in graph.files.keys() {
+        stems.entry(stem(path)).or_default().push(path);
+    }
+    let mut all = files.clone();
+    for path in &files {
+        let own = stem(path);
+        let folder = own.strip_suffix("/index");
+        for stem in [Some(own), folder].into_iter().flatten() {
+            all.extend(stems.get(stem).into_iter().flatten().map(|p| (*p).clone()));
+        }
+    }
+    all
+}
+
+fn stem(path: &RelPath) -> &str {
+    let whole = path.as_str();
+    let name = whole.len() - path.file_name().len();
+    whole[name..]
+        .split_once('.')
+        .map_or(whole, |(stem, _)| &whole[..name + stem.len()])
+}
+
+/// tsconfig and package.json files of the folders above, with what they extend and refer to.
+fn configuration(tree: &dyn Tree, files: &BTreeSet<RelPath>) -> BTreeSet<RelPath> {
+    let mut folders = BTreeSet::from([String::new()]);
+    for path in files {
+        let mut dir = path.dir();
+        while !dir.is_empty() && folders.insert(dir.to_owned()) {
+            dir = dir.rsplit_once('/').map_or("", |(dir, _)| dir);
+        }
+    }
+    let mut queue: Vec<RelPath> = folders
+        .iter()
+        .flat_map(|dir| {
+            [
+                "package.json",
+                "tsconfig.json",
+                "jsconfig.json",
+                "tsconfig.base.json",
+                "pnpm-workspace.yaml",
+            ]
+            .into_iter()
+            .filter_map(|name| RelPath::join_dir(dir, name))
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    while let Some(path) = queue.pop() {
+        if !ResolveConfig::wants(&path) || found.contains(&path) || found.len() > 5_000 {
+            continue;
+        }
+        let Some(text) = tree.text(&path) else {
+            continue;
+        };
+        for quoted in text.split('"').filter(|quoted| quoted.starts_with('.')) {
+            for ending in ["", ".json", "/tsconfig.json"] {
+                queue.extend(path.join_relative(&format!("{quoted}{ending}")));
+            }
+        }
+        found.insert(path);
+    }
+    found
+}
