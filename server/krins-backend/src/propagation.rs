@@ -33,11 +33,7 @@ struct Carried(TraceContext);
 /// Makes `span`, which must not have been entered, the continuation of a caller's trace, or the first span of a new one when there
 /// is no caller or what it says is invalid. For LSP `_meta`, the JSON-RPC envelope, and the environment's
 /// `TRACEPARENT`. Answers the context of the span itself: what its callees must be told.
-pub fn continue_or_start(
-    span: &Span,
-    traceparent: Option<&str>,
-    tracestate: Option<&str>,
-) -> TraceContext {
+pub fn continue_or_start(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) -> TraceContext {
     let incoming = TraceContext::extract(
         traceparent.as_ref().map_or(&[], std::slice::from_ref),
         tracestate.as_ref().map_or(&[], std::slice::from_ref),
@@ -54,21 +50,13 @@ pub fn continue_or_start_http(span: &Span, headers: &HeaderMap) -> TraceContext 
 pub fn extract(headers: &HeaderMap) -> Option<TraceContext> {
     // A value that is not visible ASCII is as invalid as any other wrong one, and must count as present.
     let values = |name| -> Vec<&str> {
-        headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.to_str().unwrap_or("\u{fffd}"))
-            .collect()
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("\u{fffd}")).collect()
     };
     TraceContext::extract(&values(TRACEPARENT), &values(TRACESTATE))
 }
 
 /// Runs work in a trace: inside its span, and with its context for [`current`] where spans are not recorded.
-pub fn in_trace<F: Future>(
-    span: Span,
-    context: TraceContext,
-    work: F,
-) -> impl Future<Output = F::Output> {
+pub fn in_trace<F: Future>(span: Span, context: TraceContext, work: F) -> impl Future<Output = F::Output> {
     AMBIENT.scope(context, work).instrument(span)
 }
 
@@ -86,11 +74,8 @@ pub fn current() -> Option<TraceContext> {
 /// The context a new outgoing request is to carry. Within a recorded span that is the span's own, so each request
 /// deserves a span; elsewhere it is a fresh child of what work is running, or a new trace.
 pub fn outgoing() -> TraceContext {
-    of_span(&Span::current()).unwrap_or_else(|| {
-        AMBIENT
-            .try_with(|ambient| ambient.child(random_span_id()))
-            .unwrap_or_else(|_| root())
-    })
+    of_span(&Span::current())
+        .unwrap_or_else(|| AMBIENT.try_with(|ambient| ambient.child(random_span_id())).unwrap_or_else(|_| root()))
 }
 
 /// Puts [`outgoing`] on a request, replacing what is there.
@@ -121,8 +106,7 @@ fn adopt(span: &Span, incoming: Option<TraceContext>) -> TraceContext {
         // Fails where there is no layer or the span is filtered out; the task-local then carries the trace.
         let _ = span.set_parent(context);
     }
-    of_span(span)
-        .unwrap_or_else(|| incoming.map_or_else(root, |incoming| incoming.child(random_span_id())))
+    of_span(span).unwrap_or_else(|| incoming.map_or_else(root, |incoming| incoming.child(random_span_id())))
 }
 
 /// The context of a span that an OpenTelemetry layer knows.
@@ -130,34 +114,20 @@ fn of_span(span: &Span) -> Option<TraceContext> {
     let context = span.context();
     let own = context.span().span_context().clone();
     let trace_id = TraceId::new(own.trace_id().to_bytes())?;
-    let carried = context
-        .get::<Carried>()
-        .filter(|carried| carried.0.parent.trace_id == trace_id);
+    let carried = context.get::<Carried>().filter(|carried| carried.0.parent.trace_id == trace_id);
     let sampled = if own.is_sampled() { SAMPLED } else { 0 };
     // Ids that the SDK made are random in every bit.
     let random = carried.map_or(RANDOM, |carried| carried.0.parent.flags & RANDOM);
     Some(TraceContext {
-        parent: TraceParent {
-            trace_id,
-            parent_id: SpanId::new(own.span_id().to_bytes())?,
-            flags: sampled | random,
-        },
-        state: carried
-            .map(|carried| carried.0.state.clone())
-            .unwrap_or_default(),
+        parent: TraceParent { trace_id, parent_id: SpanId::new(own.span_id().to_bytes())?, flags: sampled | random },
+        state: carried.map(|carried| carried.0.state.clone()).unwrap_or_default(),
     })
 }
 
 fn to_otel(context: &TraceContext) -> SpanContext {
-    let TraceParent {
-        trace_id,
-        parent_id,
-        flags,
-    } = context.parent;
+    let TraceParent { trace_id, parent_id, flags } = context.parent;
     // OpenTelemetry's grammar for tracestate is level 1; what it refuses still travels in `Carried`.
-    let state = context
-        .tracestate()
-        .and_then(|state| state.parse::<OtelTraceState>().ok());
+    let state = context.tracestate().and_then(|state| state.parse::<OtelTraceState>().ok());
     SpanContext::new(
         OtelTraceId::from_bytes(trace_id.to_bytes()),
         OtelSpanId::from_bytes(parent_id.to_bytes()),
@@ -192,10 +162,7 @@ mod tests {
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            );
+            headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         headers
     }
@@ -203,11 +170,7 @@ mod tests {
     fn sent() -> (String, Option<String>) {
         let mut headers = headers(&[("traceparent", "stale"), ("tracestate", "stale=1")]);
         inject(&mut headers);
-        let text = |name| {
-            headers
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         (text(TRACEPARENT).unwrap(), text(TRACESTATE))
     }
 
@@ -240,10 +203,7 @@ mod tests {
     async fn a_spawned_task_stays_in_the_trace() {
         let span = tracing::info_span!(parent: None, "entry");
         let context = continue_or_start(&span, Some(INCOMING), None);
-        let id = in_trace(span, context, async {
-            tokio::spawn(carry(async { trace_id() })).await.unwrap()
-        })
-        .await;
+        let id = in_trace(span, context, async { tokio::spawn(carry(async { trace_id() })).await.unwrap() }).await;
         assert_eq!(id.as_deref(), Some("12345678901234567890123456789012"));
     }
 

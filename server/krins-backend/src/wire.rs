@@ -15,29 +15,21 @@ pub fn prompt_to_wire(prompt: &Prompt) -> http::Prompt {
         version: prompt.version,
         intent: prompt.intent.clone(),
         items: prompt.items.iter().map(item_to_wire).collect(),
-        focus: prompt
-            .focus
-            .as_ref()
-            .map(|focus| (focus.path.as_str().to_owned(), focus.lines)),
+        focus: prompt.focus.as_ref().map(|focus| (focus.path.as_str().to_owned(), focus.lines)),
     }
 }
 
 /// Refuses paths outside the root, ranges that are none, and digests that are none, naming the item.
 pub fn prompt_from_wire(prompt: http::Prompt) -> Result<Prompt, BackendError> {
     if prompt.items.len() > MAX_ITEMS {
-        return Err(bad_params(format!(
-            "read the prompt: it has {} items, more than {MAX_ITEMS}",
-            prompt.items.len()
-        )));
+        return Err(bad_params(format!("read the prompt: it has {} items, more than {MAX_ITEMS}", prompt.items.len())));
     }
     let focus = prompt
         .focus
         .map(|(path, lines)| {
             Ok::<_, BackendError>(Focus {
                 path: path_from_wire(&path)?,
-                lines: lines
-                    .map(|lines| range_from_wire(&path, lines))
-                    .transpose()?,
+                lines: lines.map(|lines| range_from_wire(&path, lines)).transpose()?,
             })
         })
         .transpose()?;
@@ -45,11 +37,7 @@ pub fn prompt_from_wire(prompt: http::Prompt) -> Result<Prompt, BackendError> {
         version: prompt.version,
         intent: prompt.intent,
         focus,
-        items: prompt
-            .items
-            .into_iter()
-            .map(item_from_wire)
-            .collect::<Result<_, _>>()?,
+        items: prompt.items.into_iter().map(item_from_wire).collect::<Result<_, _>>()?,
     })
 }
 
@@ -60,11 +48,7 @@ pub fn answer_to_wire(proposal: Proposal) -> http::Answer {
         model: proposal.model,
         usage: usage_to_wire(proposal.usage),
         cached: proposal.cached,
-        why: proposal
-            .why
-            .into_iter()
-            .map(|(reason, lines)| lsp::Why { reason, lines })
-            .collect(),
+        why: proposal.why.into_iter().map(|(reason, lines)| lsp::Why { reason, lines }).collect(),
     }
 }
 
@@ -75,40 +59,23 @@ pub fn answer_from_wire(answer: http::Answer) -> Proposal {
         model: answer.model,
         usage: usage_from_wire(answer.usage),
         cached: answer.cached,
-        why: answer
-            .why
-            .into_iter()
-            .map(|why| (why.reason, why.lines))
-            .collect(),
+        why: answer.why.into_iter().map(|why| (why.reason, why.lines)).collect(),
     }
 }
 
 pub fn error_to_wire(error: &BackendError) -> ErrorReport {
     ErrorReport {
         message: error.message.clone(),
-        data: ErrorData {
-            kind: error.kind,
-            retryable: error.kind.retryable(),
-            detail: None,
-            hint: error.hint.clone(),
-        },
+        data: ErrorData { kind: error.kind, retryable: error.kind.retryable(), detail: None, hint: error.hint.clone() },
     }
 }
 
 pub fn error_from_wire(report: ErrorReport) -> BackendError {
-    BackendError {
-        kind: report.data.kind,
-        message: report.message,
-        hint: report.data.hint,
-    }
+    BackendError { kind: report.data.kind, message: report.message, hint: report.data.hint }
 }
 
 pub fn problem_to_error(problem: http::Problem) -> BackendError {
-    BackendError {
-        kind: problem.kind,
-        message: problem.detail,
-        hint: problem.hint,
-    }
+    BackendError { kind: problem.kind, message: problem.detail, hint: problem.hint }
 }
 
 fn usage_to_wire(usage: Usage) -> lsp::Usage {
@@ -144,18 +111,11 @@ fn item_to_wire(item: &Item) -> http::PromptItem {
 }
 
 fn item_from_wire(item: http::PromptItem) -> Result<Item, BackendError> {
-    let digest = item
-        .sha256
-        .parse()
-        .map_err(|_| bad_params(format!("read the digest of {}", shown(&item.path))))?;
+    let digest = item.sha256.parse().map_err(|_| bad_params(format!("read the digest of {}", shown(&item.path))))?;
     Ok(Item {
         path: path_from_wire(&item.path)?,
         digest,
-        ranges: item
-            .ranges
-            .into_iter()
-            .map(|range| range_from_wire(&item.path, range))
-            .collect::<Result<_, _>>()?,
+        ranges: item.ranges.into_iter().map(|range| range_from_wire(&item.path, range)).collect::<Result<_, _>>()?,
         verbatim: item.verbatim,
         text: item.text,
         tokens: item.tokens,
@@ -170,19 +130,14 @@ fn path_from_wire(path: &str) -> Result<RelPath, BackendError> {
 fn range_from_wire(path: &str, range: [u32; 2]) -> Result<[u32; 2], BackendError> {
     match range {
         [first, last] if first >= 1 && first <= last => Ok(range),
-        [first, last] => Err(bad_params(format!(
-            "read lines {first} to {last} of {}: lines are 1-based and inclusive",
-            shown(path)
-        ))),
+        [first, last] => {
+            Err(bad_params(format!("read lines {first} to {last} of {}: lines are 1-based and inclusive", shown(path))))
+        }
     }
 }
 
 fn bad_params(message: String) -> BackendError {
-    BackendError {
-        kind: ErrorKind::BadParams,
-        message,
-        hint: None,
-    }
+    BackendError { kind: ErrorKind::BadParams, message, hint: None }
 }
 
 fn shown(path: &str) -> String {
@@ -198,10 +153,7 @@ mod tests {
         Prompt {
             version: 3,
             intent: "rename a to b".into(),
-            focus: Some(Focus {
-                path: RelPath::new("src/a.ts").unwrap(),
-                lines: Some([2, 4]),
-            }),
+            focus: Some(Focus { path: RelPath::new("src/a.ts").unwrap(), lines: Some([2, 4]) }),
             items: vec![Item {
                 path: RelPath::new("src/a.ts").unwrap(),
                 digest: Digest::of("text"),

@@ -71,13 +71,7 @@ impl TraceContext {
 
     /// What a span below this one carries: the same trace, flags and state, its own id.
     pub fn child(&self, span_id: SpanId) -> Self {
-        Self {
-            parent: TraceParent {
-                parent_id: span_id,
-                ..self.parent
-            },
-            state: self.state.clone(),
-        }
+        Self { parent: TraceParent { parent_id: span_id, ..self.parent }, state: self.state.clone() }
     }
 
     /// The `traceparent` header.
@@ -150,14 +144,11 @@ impl TraceState {
 
     /// `(key, value)` pairs in header order.
     pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.members
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.members.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.members()
-            .find_map(|(known, value)| (known == key).then_some(value))
+        self.members().find_map(|(known, value)| (known == key).then_some(value))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -223,11 +214,7 @@ impl fmt::Debug for SpanId {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            trace_id,
-            parent_id,
-            flags,
-        } = self;
+        let Self { trace_id, parent_id, flags } = self;
         write!(f, "00-{trace_id}-{parent_id}-{flags:02x}")
     }
 }
@@ -252,18 +239,14 @@ fn is_key(key: &str) -> bool {
     let is_first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     key.len() <= 256
         && key.bytes().next().is_some_and(is_first)
-        && key
-            .bytes()
-            .all(|byte| is_first(byte) || b"_-*/@".contains(&byte))
+        && key.bytes().all(|byte| is_first(byte) || b"_-*/@".contains(&byte))
 }
 
 /// 1 to 256 printable ASCII characters without `,` and `=`; the last is not a space.
 fn is_value(value: &str) -> bool {
     (1..=256).contains(&value.len())
         && !value.ends_with(' ')
-        && value
-            .bytes()
-            .all(|byte| (0x20..=0x7e).contains(&byte) && byte != b',' && byte != b'=')
+        && value.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b',' && byte != b'=')
 }
 
 /// Exactly `2 * N` lower-case hex digits.
@@ -296,22 +279,14 @@ mod tests {
     fn state(headers: &[&str]) -> String {
         let parent = "00-12345678901234567890123456789012-1234567890123456-00";
         let context = TraceContext::extract(&[parent], headers).expect("the parent is valid");
-        assert_eq!(
-            context.traceparent(),
-            parent,
-            "tracestate never costs the parent"
-        );
+        assert_eq!(context.traceparent(), parent, "tracestate never costs the parent");
         context.state.to_string()
     }
 
     /// One row per `traceparent` case of the public trace-context suite: what came in, and whether the trace goes on.
     const PARENTS: &[(&str, &[&str], bool)] = &[
         ("missing", &[], false),
-        (
-            "valid",
-            &["00-12345678901234567890123456789012-1234567890123456-01"],
-            true,
-        ),
+        ("valid", &["00-12345678901234567890123456789012-1234567890123456-01"], true),
         (
             "duplicated",
             &[
@@ -328,177 +303,51 @@ mod tests {
             ],
             false,
         ),
-        (
-            "version 00, a dot behind",
-            &["00-12345678901234567890123456789012-1234567890123456-01."],
-            false,
-        ),
+        ("version 00, a dot behind", &["00-12345678901234567890123456789012-1234567890123456-01."], false),
         (
             "version 00, more behind",
-            &[
-                "00-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like",
-            ],
+            &["00-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like"],
             false,
         ),
-        (
-            "version cc",
-            &["cc-12345678901234567890123456789012-1234567890123456-01"],
-            true,
-        ),
+        ("version cc", &["cc-12345678901234567890123456789012-1234567890123456-01"], true),
         (
             "version cc, more behind",
-            &[
-                "cc-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like",
-            ],
+            &["cc-12345678901234567890123456789012-1234567890123456-01-what-the-future-will-be-like"],
             true,
         ),
         (
             "version cc, a dot behind",
-            &[
-                "cc-12345678901234567890123456789012-1234567890123456-01.what-the-future-will-be-like",
-            ],
+            &["cc-12345678901234567890123456789012-1234567890123456-01.what-the-future-will-be-like"],
             false,
         ),
-        (
-            "version ff",
-            &["ff-12345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "version .0",
-            &[".0-12345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "version 0.",
-            &["0.-12345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "version 000",
-            &["000-12345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "version 0000",
-            &["0000-12345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "version 0",
-            &["0-12345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "trace id zero",
-            &["00-00000000000000000000000000000000-1234567890123456-01"],
-            false,
-        ),
-        (
-            "trace id .2",
-            &["00-.2345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "trace id 1.",
-            &["00-1234567890123456789012345678901.-1234567890123456-01"],
-            false,
-        ),
-        (
-            "trace id long",
-            &["00-123456789012345678901234567890123-1234567890123456-01"],
-            false,
-        ),
-        (
-            "trace id short",
-            &["00-1234567890123456789012345678901-1234567890123456-01"],
-            false,
-        ),
-        (
-            "trace id upper case",
-            &["00-1234567890123456789012345678901A-1234567890123456-01"],
-            false,
-        ),
-        (
-            "parent id zero",
-            &["00-12345678901234567890123456789012-0000000000000000-01"],
-            false,
-        ),
-        (
-            "parent id .2",
-            &["00-12345678901234567890123456789012-.234567890123456-01"],
-            false,
-        ),
-        (
-            "parent id 5.",
-            &["00-12345678901234567890123456789012-123456789012345.-01"],
-            false,
-        ),
-        (
-            "parent id long",
-            &["00-12345678901234567890123456789012-12345678901234567-01"],
-            false,
-        ),
-        (
-            "parent id short",
-            &["00-12345678901234567890123456789012-123456789012345-01"],
-            false,
-        ),
-        (
-            "flags .0",
-            &["00-12345678901234567890123456789012-1234567890123456-.0"],
-            false,
-        ),
-        (
-            "flags 0.",
-            &["00-12345678901234567890123456789012-1234567890123456-0."],
-            false,
-        ),
-        (
-            "flags 001",
-            &["00-12345678901234567890123456789012-1234567890123456-001"],
-            false,
-        ),
-        (
-            "flags 1",
-            &["00-12345678901234567890123456789012-1234567890123456-1"],
-            false,
-        ),
-        (
-            "a space before",
-            &[" 00-12345678901234567890123456789012-1234567890123456-01"],
-            true,
-        ),
-        (
-            "a tab before",
-            &["\t00-12345678901234567890123456789012-1234567890123456-01"],
-            true,
-        ),
-        (
-            "a space behind",
-            &["00-12345678901234567890123456789012-1234567890123456-01 "],
-            true,
-        ),
-        (
-            "a tab behind",
-            &["00-12345678901234567890123456789012-1234567890123456-01\t"],
-            true,
-        ),
-        (
-            "both around",
-            &["\t 00-12345678901234567890123456789012-1234567890123456-01 \t"],
-            true,
-        ),
-        (
-            "signs for digits",
-            &["00-+2345678901234567890123456789012-1234567890123456-01"],
-            false,
-        ),
-        (
-            "not ASCII",
-            &["00-1234567890123456789012345678901é-1234567890123456-01"],
-            false,
-        ),
+        ("version ff", &["ff-12345678901234567890123456789012-1234567890123456-01"], false),
+        ("version .0", &[".0-12345678901234567890123456789012-1234567890123456-01"], false),
+        ("version 0.", &["0.-12345678901234567890123456789012-1234567890123456-01"], false),
+        ("version 000", &["000-12345678901234567890123456789012-1234567890123456-01"], false),
+        ("version 0000", &["0000-12345678901234567890123456789012-1234567890123456-01"], false),
+        ("version 0", &["0-12345678901234567890123456789012-1234567890123456-01"], false),
+        ("trace id zero", &["00-00000000000000000000000000000000-1234567890123456-01"], false),
+        ("trace id .2", &["00-.2345678901234567890123456789012-1234567890123456-01"], false),
+        ("trace id 1.", &["00-1234567890123456789012345678901.-1234567890123456-01"], false),
+        ("trace id long", &["00-123456789012345678901234567890123-1234567890123456-01"], false),
+        ("trace id short", &["00-1234567890123456789012345678901-1234567890123456-01"], false),
+        ("trace id upper case", &["00-1234567890123456789012345678901A-1234567890123456-01"], false),
+        ("parent id zero", &["00-12345678901234567890123456789012-0000000000000000-01"], false),
+        ("parent id .2", &["00-12345678901234567890123456789012-.234567890123456-01"], false),
+        ("parent id 5.", &["00-12345678901234567890123456789012-123456789012345.-01"], false),
+        ("parent id long", &["00-12345678901234567890123456789012-12345678901234567-01"], false),
+        ("parent id short", &["00-12345678901234567890123456789012-123456789012345-01"], false),
+        ("flags .0", &["00-12345678901234567890123456789012-1234567890123456-.0"], false),
+        ("flags 0.", &["00-12345678901234567890123456789012-1234567890123456-0."], false),
+        ("flags 001", &["00-12345678901234567890123456789012-1234567890123456-001"], false),
+        ("flags 1", &["00-12345678901234567890123456789012-1234567890123456-1"], false),
+        ("a space before", &[" 00-12345678901234567890123456789012-1234567890123456-01"], true),
+        ("a tab before", &["\t00-12345678901234567890123456789012-1234567890123456-01"], true),
+        ("a space behind", &["00-12345678901234567890123456789012-1234567890123456-01 "], true),
+        ("a tab behind", &["00-12345678901234567890123456789012-1234567890123456-01\t"], true),
+        ("both around", &["\t 00-12345678901234567890123456789012-1234567890123456-01 \t"], true),
+        ("signs for digits", &["00-+2345678901234567890123456789012-1234567890123456-01"], false),
+        ("not ASCII", &["00-1234567890123456789012345678901é-1234567890123456-01"], false),
         ("empty", &[""], false),
     ];
 
@@ -515,10 +364,7 @@ mod tests {
 
     #[test]
     fn every_tracestate_case_of_the_suite() {
-        let (long, longer) = (
-            format!("{}=1", "z".repeat(256)),
-            format!("{}=1", "z".repeat(257)),
-        );
+        let (long, longer) = (format!("{}=1", "z".repeat(256)), format!("{}=1", "z".repeat(257)));
         let vendor = [
             format!("{}@{}=1", "t".repeat(241), "v".repeat(14)),
             format!("{}@v=1", "t".repeat(242)),
@@ -544,10 +390,7 @@ mod tests {
             (&["foo=1", ""], "foo=1"),
             (&["", "foo=1"], "foo=1"),
             (&["foo=1,,bar=2, ,"], "foo=1,bar=2"),
-            (
-                &["foo=1,bar=2", "rojo=1,congo=2", "baz=3"],
-                "foo=1,bar=2,rojo=1,congo=2,baz=3",
-            ),
+            (&["foo=1,bar=2", "rojo=1,congo=2", "baz=3"], "foo=1,bar=2,rojo=1,congo=2,baz=3"),
             (&["foo=1,foo=1"], "foo=1"),
             (&["foo=1,foo=2"], "foo=1"),
             (&["foo=1", "foo=1"], "foo=1"),
@@ -598,19 +441,9 @@ mod tests {
 
     #[test]
     fn flags_keep_the_two_known_bits() {
-        for (flags, kept) in [
-            ("00", "00"),
-            ("01", "01"),
-            ("02", "02"),
-            ("03", "03"),
-            ("ff", "03"),
-            ("04", "00"),
-        ] {
+        for (flags, kept) in [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03"), ("04", "00")] {
             let header = format!("00-{TRACE}-1234567890123456-{flags}");
-            assert_eq!(
-                parent(&[&header]),
-                Some(format!("00-{TRACE}-1234567890123456-{kept}"))
-            );
+            assert_eq!(parent(&[&header]), Some(format!("00-{TRACE}-1234567890123456-{kept}")));
         }
     }
 
@@ -619,10 +452,7 @@ mod tests {
         let incoming = format!("00-{TRACE}-1234567890123456-02");
         let context = TraceContext::extract(&[&incoming], &["foo=1,bar=2"]).expect("valid");
         let child = context.child(SpanId::from_random([7; 8]));
-        assert_eq!(
-            child.traceparent(),
-            format!("00-{TRACE}-0707070707070707-02")
-        );
+        assert_eq!(child.traceparent(), format!("00-{TRACE}-0707070707070707-02"));
         assert_eq!(child.tracestate().as_deref(), Some("foo=1,bar=2"));
         assert_eq!(child.state.get("bar"), Some("2"));
         let (parent, state) = (child.traceparent(), child.state.to_string());
@@ -635,10 +465,7 @@ mod tests {
             let root = TraceContext::new_root(random);
             assert!(root.parent.is_sampled() && root.parent.is_random());
             assert_eq!(root.tracestate(), None);
-            assert_eq!(
-                TraceContext::extract(&[&root.traceparent()], &[]),
-                Some(root)
-            );
+            assert_eq!(TraceContext::extract(&[&root.traceparent()], &[]), Some(root));
         }
     }
 }

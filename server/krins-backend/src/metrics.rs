@@ -1,0 +1,186 @@
+//! What the service counts, in the OpenMetrics text form. Names begin with `krins_` and are stable: objectives and
+//! alerts are built on them. Labels are closed lists or a server's own routes, never something a client chose.
+
+use crate::Backend;
+use crate::store::state_name;
+use krins_protocol::http::{Answer, RemoteState};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Of OpenMetrics 1.0.0.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// OpenTelemetry's buckets for HTTP servers, and 0.3, the objective for the interface.
+const REQUEST_SECONDS: [f64; 15] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// 45 is the objective for a task.
+const TASK_SECONDS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0];
+
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Histogram>,
+    tasks: Family<StateLabel, Gauge>,
+    ended: Family<StateLabel, Counter>,
+    task_seconds: Histogram,
+    tokens: Family<TokenLabels, Counter>,
+    replays: Counter,
+    refused: Counter,
+    crashed: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    /// The route's pattern, such as `/tasks/{id}`; `other` for none.
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    provider: String,
+    direction: &'static str,
+}
+
+impl Metrics {
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        let mut registry = Registry::with_prefix("krins");
+        let requests = Family::new_with_constructor(request_histogram as fn() -> Histogram);
+        let task_seconds = Histogram::new(TASK_SECONDS);
+        let (tasks, ended, tokens) = (Family::default(), Family::default(), Family::default());
+        let (replays, refused, crashed) = (Counter::default(), Counter::default(), Counter::default());
+        registry.register_with_unit(
+            "http_request_duration",
+            "From the request's head to the answer's head",
+            Unit::Seconds,
+            requests.clone(),
+        );
+        registry.register_with_unit(
+            "assign_to_diff",
+            "From accepting a task to its answer, waiting included",
+            Unit::Seconds,
+            task_seconds.clone(),
+        );
+        registry.register("tasks", "Unfinished tasks by state", Family::clone(&tasks));
+        registry.register("tasks_ended", "Tasks that ended, by how", Family::clone(&ended));
+        registry.register("tokens", "Tokens that models used", Family::clone(&tokens));
+        registry.register("tasks_replayed", "Tasks that were known already", Counter::clone(&replays));
+        registry.register("tasks_refused", "Tasks refused because the queue was full", Counter::clone(&refused));
+        registry.register("tasks_crashed", "Tasks found half done at a start", Counter::clone(&crashed));
+        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register_collector(Box::new(CacheCounts(backend)));
+        Self { registry, requests, tasks, ended, task_seconds, tokens, replays, refused, crashed }
+    }
+
+    pub fn request(&self, method: &axum::http::Method, route: &str, status: u16, took: Duration) {
+        self.requests
+            .get_or_create(&RequestLabels { method: known_method(method), route: route.to_owned(), status })
+            .observe(took.as_secs_f64());
+    }
+
+    /// A task changed from one state to another; `None` is before it was known.
+    pub fn moved(&self, from: Option<RemoteState>, to: RemoteState) {
+        if let Some(from) = from {
+            self.tasks.get_or_create(&label(from)).dec();
+        }
+        if to.is_terminal() {
+            self.ended.get_or_create(&label(to)).inc();
+        } else {
+            self.tasks.get_or_create(&label(to)).inc();
+        }
+    }
+
+    pub fn answered(&self, answer: &Answer, took: Duration) {
+        self.task_seconds.observe(took.as_secs_f64());
+        let usage = &answer.usage;
+        let counts = [
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cache_read", usage.cache_read_tokens),
+            ("cache_write", usage.cache_write_tokens),
+        ];
+        for (direction, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            let provider = answer.provider.clone();
+            self.tokens.get_or_create(&TokenLabels { provider, direction }).inc_by(count);
+        }
+    }
+
+    pub fn replayed(&self) {
+        self.replays.inc();
+    }
+
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+
+    pub fn crashed(&self, tasks: u64) {
+        self.crashed.inc_by(tasks);
+    }
+
+    /// The whole exposition.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+fn request_histogram() -> Histogram {
+    Histogram::new(REQUEST_SECONDS)
+}
+
+fn label(state: RemoteState) -> StateLabel {
+    StateLabel { state: state_name(state) }
+}
+
+/// A client may invent methods; a label may not.
+fn known_method(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "PATCH" => "PATCH",
+        _ => "_OTHER",
+    }
+}
+
+/// Read at each scrape, so that the backend need not know about metrics.
+struct CacheCounts(Arc<dyn Backend>);
+
+impl fmt::Debug for CacheCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheCounts")
+    }
+}
+
+impl Collector for CacheCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let (hits, misses) = self.0.cache_counts();
+        for (name, help, count) in [
+            ("cache_hits", "Answers from the prompt cache", hits),
+            ("cache_misses", "Asks that the prompt cache could not answer", misses),
+        ] {
+            let counter = ConstCounter::new(count);
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
+        }
+        Ok(())
+    }
+}

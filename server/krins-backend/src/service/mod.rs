@@ -1,0 +1,199 @@
+//! `krins serve`: a [`Backend`] as a service. Tasks come in over HTTP, are on the disk before they are acknowledged, run by
+//! a fixed number of workers, and are followed as server-sent events.
+//!
+//! Guarantees: an acknowledged task survives `kill -9` and ends exactly once; a run is at least once (a restart in the
+//! middle of a model call repeats the call), and a task that was running in two crashes is failed, not run again. Cancelling drops the
+//! ask, which closes the provider's connection.
+
+mod auth;
+mod problem;
+mod routes;
+mod tasks;
+
+pub use auth::{TokenError, Tokens};
+
+use crate::Backend;
+use crate::store::{Store, StoreError};
+use axum::Router;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tasks::Tasks;
+use tokio::net::TcpListener;
+
+/// Connections get this long to read what is left after the last task is done.
+const LAST_BYTES: Duration = Duration::from_secs(2);
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Tasks that run at the same time.
+    pub workers: usize,
+    /// Tasks that may wait; one more is answered 429.
+    pub queue: usize,
+    /// The longest a task may run.
+    pub task_timeout: Duration,
+    /// The longest a request may take up to its answer's head.
+    pub request_timeout: Duration,
+    /// Bytes of a request's body.
+    pub body_limit: usize,
+    /// Silence on an event stream before a comment is sent.
+    pub heartbeat: Duration,
+    /// How long running tasks may go on after the signal to stop; then they are put back into the queue.
+    pub grace: Duration,
+    /// How long ended tasks, and with them their idempotency keys, are kept.
+    pub retention: Duration,
+    /// Who may use the service. Without tokens only this machine can.
+    pub tokens: Tokens,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            workers: 4,
+            queue: 64,
+            task_timeout: Duration::from_secs(120),
+            request_timeout: Duration::from_secs(30),
+            body_limit: 32 << 20,
+            heartbeat: Duration::from_secs(15),
+            grace: Duration::from_secs(25),
+            retention: 7 * 24 * HOUR,
+            tokens: Tokens::default(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(
+        "listen on {0}: without a token only a loopback address is allowed; set KRINS_SERVE_TOKEN or a tokens file"
+    )]
+    Unguarded(SocketAddr),
+    #[error("listen on {address}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("take up the unfinished tasks")]
+    Store(#[from] StoreError),
+    #[error("serve")]
+    Serve(#[source] std::io::Error),
+}
+
+/// The running service without a listener: workers, queue and router.
+#[derive(Clone)]
+pub struct Service {
+    tasks: Arc<Tasks>,
+}
+
+impl Service {
+    /// Takes up what the last process left, and starts the workers. Needs a Tokio runtime.
+    pub async fn start(backend: Arc<dyn Backend>, store: Store, config: ServiceConfig) -> Result<Self, StoreError> {
+        let tasks = Tasks::start(backend, store, config).await?;
+        tokio::spawn(forget_old_tasks(Arc::clone(&tasks)));
+        Ok(Self { tasks })
+    }
+
+    pub fn router(&self) -> Router {
+        routes::router(Arc::clone(&self.tasks))
+    }
+
+    /// Accepts and starts no more tasks, waits for the running ones as long as the grace allows, and puts the rest
+    /// back into the queue for the next process.
+    pub async fn drain(&self) {
+        self.tasks.drain().await;
+    }
+}
+
+/// The service bound to an address.
+pub struct Server {
+    listener: TcpListener,
+    service: Service,
+}
+
+impl Server {
+    /// Refuses an address that others can reach when nobody needs a token.
+    pub async fn bind(
+        address: SocketAddr,
+        backend: Arc<dyn Backend>,
+        store: Store,
+        config: ServiceConfig,
+    ) -> Result<Self, ServeError> {
+        if config.tokens.is_empty() && !address.ip().is_loopback() {
+            return Err(ServeError::Unguarded(address));
+        }
+        let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
+        let service = Service::start(backend, store, config).await?;
+        Ok(Self { listener, service })
+    }
+
+    /// Where it listens; the port is real even when 0 was asked for.
+    pub fn address(&self) -> Result<SocketAddr, ServeError> {
+        self.listener.local_addr().map_err(ServeError::Serve)
+    }
+
+    /// Serves until `stop`, then drains: readiness turns to 503 while followers are still served.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let Self { listener, service } = self;
+        let router = service.router();
+        let drained = tokio_util::sync::CancellationToken::new();
+        let serving =
+            axum::serve(listener, router).with_graceful_shutdown(drained.clone().cancelled_owned()).into_future();
+        let draining = async {
+            stop.await;
+            service.drain().await;
+            drained.cancel();
+            tokio::time::sleep(LAST_BYTES).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(ServeError::Serve),
+            () = draining => Ok(()),
+        }
+    }
+}
+
+/// Binds and serves until `stop`.
+pub async fn serve(
+    address: SocketAddr,
+    backend: Arc<dyn Backend>,
+    store: Store,
+    config: ServiceConfig,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    Server::bind(address, backend, store, config).await?.run(stop).await
+}
+
+/// Resolves when the process is asked to end: SIGTERM, SIGINT or Ctrl-C.
+pub async fn stop_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+async fn forget_old_tasks(tasks: Arc<Tasks>) {
+    while !tasks.is_draining() {
+        tasks.purge().await;
+        tokio::select! {
+            () = tokio::time::sleep(HOUR) => {}
+            () = tasks.drain_began() => {}
+        }
+    }
+}

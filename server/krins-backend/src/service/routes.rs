@@ -1,0 +1,414 @@
+//! The service's routes, and what every request passes through: trace, time, headers, access.
+
+use super::auth::Tokens;
+use super::problem::{Problem, chain};
+use super::tasks::{Tasks, View};
+use crate::metrics;
+use crate::propagation;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::stream::Stream;
+use futures::{FutureExt, stream};
+use krins_protocol::error::ErrorKind;
+use krins_protocol::http::{Health, HealthCheck, NewTask, RemoteEvent};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How long a client that lost the stream should wait before it comes back.
+const RECONNECT: Duration = Duration::from_secs(1);
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Ours, so that a key is an index entry and not a document.
+const KEY_LENGTH: usize = 255;
+
+/// Whose request it is.
+#[derive(Clone)]
+struct Tenant(String);
+
+type Shared = State<Arc<Tasks>>;
+
+pub fn router(tasks: Arc<Tasks>) -> Router {
+    let guarded = Router::new()
+        .route("/tasks", post(submit))
+        .route("/tasks/{id}", get(show).delete(cancel))
+        .route("/tasks/{id}/events", get(events))
+        .route("/metrics", get(exposition))
+        .layer(from_fn_with_state(Arc::clone(&tasks), admit));
+    Router::new()
+        .route("/health", get(health))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .merge(guarded)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(tasks.config.body_limit))
+        .layer(from_fn_with_state(Arc::clone(&tasks), bounded))
+        .layer(from_fn_with_state(Arc::clone(&tasks), observed))
+        .layer(from_fn(hardened))
+        .with_state(tasks)
+}
+
+async fn submit(
+    State(tasks): Shared,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let task = read_json(&headers, body)?;
+    let submitted = tasks.submit(tenant, key, task).await?;
+    let status = if submitted.task.state.is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let location = format!("/tasks/{}", submitted.task.id);
+    let mut response = (status, [(header::LOCATION, location)], Json(submitted.task)).into_response();
+    if submitted.replayed {
+        response.headers_mut().insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+async fn show(
+    State(tasks): Shared,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(Json(tasks.get(&tenant, &id).await?).into_response())
+}
+
+async fn cancel(
+    State(tasks): Shared,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(Json(tasks.cancel(tenant, id).await?).into_response())
+}
+
+/// Events after `Last-Event-ID`, to the end. 204 tells a client that saw the end not to come back.
+async fn events(
+    State(tasks): Shared,
+    Extension(Tenant(tenant)): Extension<Tenant>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let after = headers
+        .get("last-event-id")
+        .map(|value| value.to_str().ok().and_then(|text| text.trim().parse().ok()))
+        .map(|parsed: Option<u64>| {
+            parsed.ok_or_else(|| Problem::new(ErrorKind::BadParams, "read Last-Event-ID: it is not a number"))
+        })
+        .transpose()?
+        .unwrap_or(0);
+    let view = tasks.follow(&tenant, &id).await?;
+    let ended = {
+        let view = view.borrow();
+        view.task.state.is_terminal() && view.task.seq <= after
+    };
+    if ended {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let keep_alive = KeepAlive::new().interval(tasks.config.heartbeat);
+    let follower = Follower { view, after, closing: tasks.closing(), ended: false };
+    Ok(Sse::new(follower.stream()).keep_alive(keep_alive).into_response())
+}
+
+/// One client on a task's event stream. Slow clients see fewer progress events, never a longer queue.
+struct Follower {
+    view: watch::Receiver<View>,
+    after: u64,
+    closing: CancellationToken,
+    ended: bool,
+}
+
+impl Follower {
+    fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(self, |mut follower| async move {
+            let event = follower.next().await?;
+            Some((Ok(event), follower))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        while !self.ended {
+            let view = self.view.borrow_and_update().clone();
+            if let Some(event) = self.unseen(&view) {
+                return Some(sse(&event));
+            }
+            tokio::select! {
+                biased;
+                changed = self.view.changed() => changed.ok()?,
+                () = self.closing.cancelled() => return None,
+            }
+        }
+        None
+    }
+
+    fn unseen(&mut self, view: &View) -> Option<RemoteEvent> {
+        let task = &view.task;
+        self.ended = task.state.is_terminal();
+        if self.ended {
+            let task = krins_protocol::http::RemoteTask::clone(task);
+            return Some(RemoteEvent::End { seq: task.seq, task });
+        }
+        if task.seq > self.after {
+            self.after = task.seq;
+            return Some(RemoteEvent::State { seq: task.seq, state: task.state });
+        }
+        let (seq, received) = view.received.filter(|(seq, _)| *seq > self.after)?;
+        self.after = seq;
+        Some(RemoteEvent::Progress { seq, received })
+    }
+}
+
+fn sse(event: &RemoteEvent) -> Event {
+    let (seq, name) = match event {
+        RemoteEvent::State { seq, .. } => (seq, "state"),
+        RemoteEvent::Progress { seq, .. } => (seq, "progress"),
+        RemoteEvent::End { seq, .. } => (seq, "end"),
+    };
+    let data = serde_json::to_string(event).expect("plain structs always serialize");
+    Event::default().id(seq.to_string()).event(name).retry(RECONNECT).data(data)
+}
+
+async fn exposition(State(tasks): Shared) -> Result<Response, Problem> {
+    let text = tasks.metrics.render().map_err(|error| Problem::internal("render the metrics", &error))?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}
+
+async fn live() -> Json<Health> {
+    Json(health_of("ok", Vec::new()))
+}
+
+/// Whether new tasks should be sent here.
+async fn ready(State(tasks): Shared) -> Response {
+    let checks = checks(&tasks).await;
+    let ok = checks.iter().all(|check| check.ok);
+    let status = match ok {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let word = if ok { "ok" } else { "unavailable" };
+    (status, Json(health_of(word, checks))).into_response()
+}
+
+/// The state of everything, for a person; 200 as long as the process answers.
+async fn health(State(tasks): Shared) -> Json<Health> {
+    let checks = checks(&tasks).await;
+    let word = match checks.iter().all(|check| check.ok) {
+        true => "ok",
+        false => "degraded",
+    };
+    Json(health_of(word, checks))
+}
+
+async fn checks(tasks: &Tasks) -> Vec<HealthCheck> {
+    let check = |name: &str, ok, detail| HealthCheck { name: name.to_owned(), ok, detail: Some(detail) };
+    let store = tasks.ping_store().await;
+    let store_detail = store.as_ref().map_or_else(|error| chain(error), |()| "sqlite".into());
+    let waiting = tasks.waiting();
+    let accepting = if tasks.is_draining() { "draining" } else { "accepting" };
+    vec![
+        check("store", store.is_ok(), store_detail),
+        check("queue", true, format!("{waiting} of {} waiting", tasks.config.queue)),
+        check("server", !tasks.is_draining(), accepting.to_owned()),
+        check("backend", true, tasks.route()),
+    ]
+}
+
+fn health_of(status: &str, checks: Vec<HealthCheck>) -> Health {
+    Health { status: status.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), checks }
+}
+
+async fn no_such_route() -> Problem {
+    Problem::new(ErrorKind::BadParams, "find the page: there is no such route").status(StatusCode::NOT_FOUND)
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(ErrorKind::BadParams, "do that: the route has no such method").status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok().filter(|key| {
+        let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+        visible && (1..=KEY_LENGTH).contains(&key.len())
+    });
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::new(
+            ErrorKind::BadParams,
+            format!("read Idempotency-Key: it must be one value of 1 to {KEY_LENGTH} visible characters"),
+        )),
+    }
+}
+
+fn read_json(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<NewTask, Problem> {
+    // Anything but JSON could be sent by a form on a web page, without the browser asking first.
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        return Err(Problem::new(ErrorKind::BadParams, "read the body: it must be application/json")
+            .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let body = body.map_err(|rejection| {
+        Problem::new(ErrorKind::BadParams, "read the body: it is too long or was cut off").status(rejection.status())
+    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Problem::new(
+            ErrorKind::BadParams,
+            format!("read the task: line {}, column {}: {}", error.line(), error.column(), reason(&error)),
+        )
+    })
+}
+
+/// The parser's sentence may quote the body; its class does not.
+fn reason(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Eof => "the document ends too early",
+        serde_json::error::Category::Syntax => "this is not JSON",
+        serde_json::error::Category::Data => "a field is missing or has another type",
+        serde_json::error::Category::Io => "it can not be read",
+    }
+}
+
+async fn admit(State(tasks): Shared, mut request: Request, next: Next) -> Response {
+    match tenant_of(&tasks.config.tokens, request.headers()) {
+        Ok(tenant) => {
+            request.extensions_mut().insert(Tenant(tenant));
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// A token names the tenant. Where none is configured only this machine's own programs get in: not a web page
+/// (`Origin`), and not a name that was made to point here (`Host`).
+fn tenant_of(tokens: &Tokens, headers: &HeaderMap) -> Result<String, Problem> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if !tokens.is_empty() {
+        return tokens.tenant(text(header::AUTHORIZATION)).map(str::to_owned).ok_or_else(|| {
+            Problem::new(ErrorKind::AuthFailed, "admit the request: its token is missing or not known").challenge()
+        });
+    }
+    let foreign = headers.contains_key(header::ORIGIN);
+    let local = text(header::HOST).is_none_or(is_this_machine);
+    (local && !foreign).then(String::new).ok_or_else(|| {
+        let why = "admit the request: without a token only programs on this machine may ask";
+        Problem::new(ErrorKind::Untrusted, why)
+    })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.trim_end_matches('.');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A request that panics or takes too long is one failed request.
+async fn bounded(State(tasks): Shared, request: Request, next: Next) -> Response {
+    let limit = tasks.config.request_timeout;
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!("a request panicked");
+            Problem::new(ErrorKind::Internal, "answer the request").into_response()
+        }
+        Err(_) => {
+            Problem::new(ErrorKind::BackendUnavailable, format!("answer the request within {} s", limit.as_secs()))
+                .into_response()
+        }
+    }
+}
+
+/// The request's span, continued from its headers, and its place in the metrics.
+async fn observed(State(tasks): Shared, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        parent: None,
+        "http.request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        http.request.method = %method,
+        http.route = %route,
+        url.path = request.uri().path(),
+        http.response.status_code = tracing::field::Empty,
+    );
+    let context = propagation::continue_or_start_http(&span, request.headers());
+    let response = propagation::in_trace(span.clone(), context, next.run(request)).await;
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    tasks.metrics.request(&method, &route, status.as_u16(), began.elapsed());
+    response
+}
+
+/// No answer of this service is a page, may be kept, or may be put into a frame.
+async fn hardened(request: Request, next: Next) -> Response {
+    const HEADERS: [(&str, &str); 5] = [
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "no-store"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_pass_without_a_token() {
+        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:4400", "127.9.9.9", "[::1]:4400", "localhost."] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:80", "[::2]", "", "localhost.evil"] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_one_short_visible_word() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IDEMPOTENCY_KEY, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            headers
+        };
+        assert!(matches!(idempotency_key(&headers(&[])), Ok(None)));
+        assert!(matches!(idempotency_key(&headers(&["a-1"])), Ok(Some(key)) if key == "a-1"));
+        for bad in [&[""][..], &["a b"], &["é"], &["a", "a"], &[&"k".repeat(256)]] {
+            assert!(idempotency_key(&headers(bad)).is_err(), "{bad:?}");
+        }
+    }
+}
