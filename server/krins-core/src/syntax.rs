@@ -114,7 +114,7 @@ const MAX_RECURSIVE_DEPTH: u32 = 256;
 /// What oxc objects to in the text; `None` where it was not asked: the tree is too deep for a recursive parser.
 /// A `.js` file is in error only if it is neither a valid module nor a valid script, JSX allowed in both.
 pub(crate) fn second_opinion(path: &RelPath, text: &str, tree: &Tree) -> Option<Vec<SyntaxError>> {
-    if depth_exceeds(tree, MAX_RECURSIVE_DEPTH) {
+    if is_too_deep(tree) {
         return None;
     }
     let mut objections = Vec::new();
@@ -125,6 +125,11 @@ pub(crate) fn second_opinion(path: &RelPath, text: &str, tree: &Tree) -> Option<
         }
     }
     Some(objections)
+}
+
+/// Whether the tree is too deep for parsers and visitors that recurse.
+pub(crate) fn is_too_deep(tree: &Tree) -> bool {
+    depth_exceeds(tree, MAX_RECURSIVE_DEPTH)
 }
 
 /// How oxc may read the path, the likeliest first; `None` for an extension it does not know.

@@ -2,8 +2,13 @@
 //!
 //! Made from texts alone; who reads the texts, and when, is not known here.
 
+mod chunks;
 mod facts;
+mod generated;
+mod kinds;
+mod modules;
 mod resolve;
+pub(crate) mod words;
 
 pub use facts::analyse;
 pub use resolve::ResolveConfig;
@@ -168,33 +173,20 @@ impl Graph {
         let edges: BTreeMap<RelPath, Arc<Edges>> = files
             .iter()
             .map(|(path, facts)| {
-                (
-                    path.clone(),
-                    Arc::new(resolve_all(path, facts, &config, &|p| {
-                        files.contains_key(p)
-                    })),
-                )
+                (path.clone(), Arc::new(resolve_all(path, facts, &config, &|p| files.contains_key(p))))
             })
             .collect();
         let mut importers: BTreeMap<RelPath, BTreeSet<RelPath>> = BTreeMap::new();
         for (path, edges) in &edges {
             for target in &edges.targets {
-                importers
-                    .entry(target.clone())
-                    .or_default()
-                    .insert(path.clone());
+                importers.entry(target.clone()).or_default().insert(path.clone());
             }
         }
         Self {
             files: Arc::new(files),
             config,
             edges: Arc::new(edges),
-            importers: Arc::new(
-                importers
-                    .into_iter()
-                    .map(|(path, from)| (path, from.into_iter().collect()))
-                    .collect(),
-            ),
+            importers: Arc::new(importers.into_iter().map(|(path, from)| (path, from.into_iter().collect())).collect()),
         }
     }
 
@@ -215,8 +207,7 @@ impl Graph {
 
     /// The indexed file that `specifier` in `from` means; `None` when it is outside the index.
     pub fn resolve(&self, from: &RelPath, specifier: &str) -> Option<RelPath> {
-        self.config
-            .resolve(from, specifier, &|path| self.files.contains_key(path))
+        self.config.resolve(from, specifier, &|path| self.files.contains_key(path))
     }
 
     /// The files that `path` imports, sorted, each once.
@@ -303,10 +294,7 @@ impl Graph {
     }
 
     fn target_of(&self, path: &RelPath, facts: &FileFacts, specifier: &str) -> Option<RelPath> {
-        let at = facts
-            .imports
-            .iter()
-            .position(|import| import.specifier == specifier)?;
+        let at = facts.imports.iter().position(|import| import.specifier == specifier)?;
         self.resolved(path).get(at)?.clone()
     }
 
@@ -314,11 +302,7 @@ impl Graph {
     pub fn exported(&self, name: &str) -> Vec<(RelPath, usize)> {
         let mut found = BTreeSet::new();
         for (path, facts) in self.files.iter() {
-            for export in facts
-                .exports
-                .iter()
-                .filter(|export| export.name == name && export.from.is_none())
-            {
+            for export in facts.exports.iter().filter(|export| export.name == name && export.from.is_none()) {
                 let Some(local) = &export.local else { continue };
                 for (index, symbol) in facts.symbols.iter().enumerate() {
                     if symbol.parent.is_none() && symbol.name == *local {
@@ -352,10 +336,7 @@ impl Graph {
     }
 
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats {
-            files: self.files.len(),
-            ..Stats::default()
-        };
+        let mut stats = Stats { files: self.files.len(), ..Stats::default() };
         for (path, facts) in self.files.iter() {
             stats.symbols += facts.symbols.len();
             stats.exports += facts.exports.len();
@@ -373,25 +354,9 @@ impl Graph {
     }
 }
 
-fn resolve_all(
-    path: &RelPath,
-    facts: &FileFacts,
-    config: &ResolveConfig,
-    exists: &dyn Fn(&RelPath) -> bool,
-) -> Edges {
-    let resolved: Vec<Option<RelPath>> = facts
-        .imports
-        .iter()
-        .map(|import| config.resolve(path, &import.specifier, exists))
-        .collect();
-    let targets: BTreeSet<RelPath> = resolved
-        .iter()
-        .flatten()
-        .filter(|target| *target != path)
-        .cloned()
-        .collect();
-    Edges {
-        resolved,
-        targets: targets.into_iter().collect(),
-    }
+fn resolve_all(path: &RelPath, facts: &FileFacts, config: &ResolveConfig, exists: &dyn Fn(&RelPath) -> bool) -> Edges {
+    let resolved: Vec<Option<RelPath>> =
+        facts.imports.iter().map(|import| config.resolve(path, &import.specifier, exists)).collect();
+    let targets: BTreeSet<RelPath> = resolved.iter().flatten().filter(|target| *target != path).cloned().collect();
+    Edges { resolved, targets: targets.into_iter().collect() }
 }

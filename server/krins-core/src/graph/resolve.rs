@@ -14,8 +14,7 @@ impl ResolveConfig {
         let name = path.file_name();
         name == "package.json"
             || name == "pnpm-workspace.yaml"
-            || (name.starts_with("tsconfig") || name.starts_with("jsconfig"))
-                && name.ends_with(".json")
+            || (name.starts_with("tsconfig") || name.starts_with("jsconfig")) && name.ends_with(".json")
     }
 
     /// Takes the texts of every tsconfig and package.json file (others are ignored). Unreadable ones count as absent.
@@ -25,16 +24,8 @@ impl ResolveConfig {
     }
 
     /// The file that `specifier` in `from` means; `exists` says which files there are.
-    pub fn resolve(
-        &self,
-        from: &RelPath,
-        specifier: &str,
-        exists: &dyn Fn(&RelPath) -> bool,
-    ) -> Option<RelPath> {
-        let base = specifier
-            .starts_with('.')
-            .then(|| from.join_relative(specifier))
-            .flatten()?;
+    pub fn resolve(&self, from: &RelPath, specifier: &str, exists: &dyn Fn(&RelPath) -> bool) -> Option<RelPath> {
+        let base = specifier.starts_with('.').then(|| from.join_relative(specifier)).flatten()?;
         ["", ".ts", ".tsx", ".js"]
             .into_iter()
             .filter_map(|extension| RelPath::new(&format!("{base}{extension}")).ok())

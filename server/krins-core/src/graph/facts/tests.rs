@@ -1,0 +1,327 @@
+//! Data tests: a text and what it says about itself.
+
+use super::*;
+use crate::graph::{Export, Import};
+
+fn facts_of(name: &str, text: &str) -> FileFacts {
+    analyse(&RelPath::new(name).unwrap(), text)
+}
+
+fn shown_import(import: &Import) -> String {
+    let names: Vec<String> = import.names.iter().map(|(theirs, ours)| format!("{theirs}>{ours}")).collect();
+    format!(
+        "{:?}{} {} [{}]",
+        import.kind,
+        if import.type_only { " type" } else { "" },
+        import.specifier,
+        names.join(" ")
+    )
+}
+
+fn shown_export(export: &Export) -> String {
+    format!(
+        "{}{} {} {} {}",
+        export.name,
+        if export.type_only { " type" } else { "" },
+        export.local.as_deref().unwrap_or("-"),
+        export.from.as_deref().unwrap_or("-"),
+        export.imported.as_deref().unwrap_or("-"),
+    )
+}
+
+#[test]
+fn every_form_of_import_is_read() {
+    for (text, expect) in [
+        ("import 'x';", "Static x []"),
+        ("import a from 'x';", "Static x [default>a]"),
+        ("import * as a from \"x\";", "Static x [*>a]"),
+        ("import { a, b as c, default as d } from 'x';", "Static x [a>a b>c default>d]"),
+        ("import a, { type b as c } from 'x';", "Static x [default>a b>c]"),
+        ("import a, * as b from 'x' with { type: 'json' };", "Static x [default>a *>b]"),
+        ("import { 'a-b' as c } from 'x';", "Static x [a-b>c]"),
+        ("import type { a } from 'x';", "Static type x [a>a]"),
+        ("import type a from 'x';", "Static type x [default>a]"),
+        ("import type * as a from 'x';", "Static type x [*>a]"),
+        ("import a = require('x');", "Equals x [*>a]"),
+        ("import type a = require('x');", "Equals type x [*>a]"),
+        ("export import a = require('x');", "Equals x [*>a]"),
+        ("export { a, b as c } from 'x';", "Reexport x [a>a b>c]"),
+        ("export { default as a, default } from 'x';", "Reexport x [default>a default>default]"),
+        ("export type { a } from 'x';", "Reexport type x [a>a]"),
+        ("export * from 'x';", "Reexport x [*>*]"),
+        ("export * as ns from 'x';", "Reexport x [*>ns]"),
+        ("export type * from 'x';", "Reexport type x [*>*]"),
+        ("export type * as ns from 'x';", "Reexport type x [*>ns]"),
+        ("import('x');", "Dynamic x []"),
+        ("const { a, b: c, ...d } = await import('x');", "Dynamic x [a>a b>c]"),
+        ("const a = (await import('x')).b;", "Dynamic x [b>]"),
+        ("const f = () => import('x').then((m) => m.a);", "Dynamic x [then>]"),
+        ("const a = require('x');", "Require x [*>a]"),
+        ("const { a = 1 } = require('x');", "Require x [a>a]"),
+        ("require('x').a();", "Require x [a>]"),
+        ("type A = import('x').B;", "Type type x [B>]"),
+        ("let a: import('x').B.C;", "Type type x [B>]"),
+        ("type A = typeof import('x');", "Type type x []"),
+        ("let a = b as import('x').C;", "Type type x [C>]"),
+        ("type A = import('x').B<string>;", "Type type x [B>]"),
+        ("type A = { b: import('x').B[] };", "Type type x [B>]"),
+        ("f<typeof import('x')>();", "Type type x []"),
+        ("declare module 'x' { export const a: 1; }", "Augment type x []"),
+    ] {
+        let facts = facts_of("a.ts", text);
+        let shown: Vec<String> = facts.imports.iter().map(shown_import).collect();
+        assert_eq!(shown, [expect], "{text}");
+        let import = &facts.imports[0];
+        assert_eq!(&text[import.range.clone()], "x", "{text}");
+        assert!(!facts.broken, "{text}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_an_import_is_none() {
+    for text in [
+        "require(name);",
+        "import(`x`);",
+        "obj.require('x');",
+        "const a = \"import 'x'\";",
+        "import a = B.C;",
+        "// import 'x'",
+    ] {
+        assert_eq!(facts_of("a.ts", text).imports, [], "{text}");
+    }
+}
+
+#[test]
+fn every_form_of_export_is_read() {
+    for (text, expect) in [
+        ("export const a = 1, b = 2;", &["a a - -", "b b - -"][..]),
+        ("export const { a, b: [c], ...d } = x;", &["a a - -", "c c - -", "d d - -"]),
+        ("export function a() {}", &["a a - -"]),
+        ("export async function* a() {}", &["a a - -"]),
+        ("export class A {}", &["A A - -"]),
+        ("export abstract class A {}", &["A A - -"]),
+        ("export interface A {}", &["A type A - -"]),
+        ("export type A = 1;", &["A type A - -"]),
+        ("export enum A { B }", &["A A - -"]),
+        ("export const enum A { B }", &["A A - -"]),
+        ("export namespace A { export const b = 1; }", &["A A - -"]),
+        ("export declare const a: 1;", &["a a - -"]),
+        ("export declare function a(): void;", &["a a - -"]),
+        ("export import a = B.C;", &["a a - -"]),
+        ("const a = 1; export { a, a as b, a as default };", &["a a - -", "b a - -", "default a - -"]),
+        ("type A = 1; export type { A };", &["A type A - -"]),
+        ("export default function a() {}", &["default a - -"]),
+        ("export default class A {}", &["default A - -"]),
+        ("export default interface A {}", &["default type A - -"]),
+        ("export default function () {}", &["default - - -"]),
+        ("export default class {}", &["default - - -"]),
+        ("export default { a: 1 };", &["default - - -"]),
+        ("const a = 1; export default a;", &["default a - -"]),
+        ("const a = 1; export = a;", &["= a - -"]),
+        ("export { a as b } from 'x';", &["b - x a"]),
+        ("export { default } from 'x';", &["default - x default"]),
+        ("export * from 'x';", &["* - x *"]),
+        ("export * as ns from 'x';", &["ns - x *"]),
+        ("export type * from 'x';", &["* type - x *"]),
+        ("export type * as ns from 'x';", &["ns type - x *"]),
+        ("export {};", &[]),
+        ("declare module 'x' { export const a: 1; }", &[]),
+        ("declare global { interface A {} }", &[]),
+    ] {
+        let facts = facts_of("a.ts", text);
+        let shown: Vec<String> = facts.exports.iter().map(shown_export).collect();
+        assert_eq!(shown, expect, "{text}");
+    }
+}
+
+/// `name kind [lines] exported parent`, one a line.
+fn outline(facts: &FileFacts) -> String {
+    let mut lines = Vec::new();
+    for symbol in &facts.symbols {
+        let parent = symbol.parent.map_or("-", |parent| &facts.symbols[parent].name);
+        let mark = if symbol.exported { "+" } else { "-" };
+        lines.push(format!(
+            "{mark}{} {:?} {:?} {parent} | {}",
+            symbol.name, symbol.kind, symbol.lines, symbol.signature
+        ));
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn symbols_have_their_comments_members_and_signatures() {
+    let text = "\
+// A licence.
+
+import { x } from 'x';
+
+/** Adds.
+ * @returns the sum */
+export function add(
+  a: number,
+  b: number,
+): number {
+  const inner = () => a;
+  const value = 1;
+  return inner() + b;
+}
+
+// One.
+// Two.
+export default class Store<T> extends Base {
+  private items: T[] = []; // trailing
+  /** The count. */
+  @memo()
+  get size(): number { return this.items.length; }
+  constructor(readonly name: string) { super(); }
+  static of = (x: number) => new Store();
+}
+
+interface Shape {
+  area(): number;
+  name: string;
+}
+export type Id = string | number;
+enum Color { Red, Green = 2 }
+export const handler = async (event: Event): Promise<void> => {
+  await x(event);
+};
+namespace A.B {
+  export const deep = 1;
+  const hidden = 2;
+}
+const table = {
+  run() { return 1; },
+  value: 2,
+}, other = 3;
+export { table };
+declare global {
+  var seen: string;
+}
+";
+    let facts = facts_of("src/a.ts", text);
+    let expect = "\
++add Function [5, 14] - | export function add( a: number, b: number, ): number
+-inner Function [11, 11] add | const inner = () =>
++Store Class [16, 25] - | export default class Store<T> extends Base
++items Property [19, 19] Store | private items: T[] = []
++size Method [20, 22] Store | get size(): number
++constructor Method [23, 23] Store | constructor(readonly name: string)
++of Property [24, 24] Store | static of = (x: number) =>
+-Shape Interface [27, 30] - | interface Shape
+-area Method [28, 28] Shape | area(): number
+-name Property [29, 29] Shape | name: string
++Id TypeAlias [31, 31] - | export type Id = string | number
+-Color Enum [32, 32] - | enum Color
+-Red Property [32, 32] Color | Red
+-Green Property [32, 32] Color | Green = 2
++handler Function [33, 35] - | export const handler = async (event: Event): Promise<void> =>
+-A.B Namespace [36, 39] - | namespace A.B
+-deep Variable [37, 37] A.B | export const deep = 1
+-hidden Variable [38, 38] A.B | const hidden = 2
++table Variable [40, 43] - | table = { run() { return 1; }, value: 2, }
++run Method [41, 41] table | run()
+-other Variable [43, 43] - | other = 3
+-seen Variable [46, 46] - | var seen: string";
+    assert_eq!(outline(&facts), expect);
+    let add = &facts.symbols[0];
+    assert!(text[add.range.clone()].starts_with("/** Adds."));
+    assert_eq!(&text[add.name_range.clone()], "add");
+    assert!(facts.identifiers.iter().any(|name| &**name == "inner"));
+    assert!(facts.identifiers.is_sorted());
+}
+
+#[test]
+fn an_anonymous_default_is_a_symbol() {
+    let facts = facts_of("a.ts", "export default () => 1;\n");
+    assert_eq!(outline(&facts), "+default Function [1, 1] - | export default () =>");
+}
+
+#[test]
+fn jsx_and_plain_javascript_are_read() {
+    let tsx = facts_of("a.tsx", "export const App = (p: P) => <Card a={1}>{p.x}</Card>;\n");
+    assert_eq!(outline(&tsx), "+App Function [1, 1] - | export const App = (p: P) =>");
+    assert!(tsx.identifiers.iter().any(|name| &**name == "Card"));
+    let js = facts_of("a.js", "class A { b = 1; c() {} }\nmodule.exports = { A };\n");
+    assert_eq!(js.symbols.len(), 3);
+}
+
+#[test]
+fn broken_text_keeps_what_survives() {
+    let facts =
+        facts_of("a.ts", "import { a } from './a';\nexport function f() {\n  return a(\n}\nexport const g = 1;\n");
+    assert!(facts.broken);
+    assert_eq!(facts.imports.len(), 1);
+    assert!(facts.symbols.iter().any(|symbol| symbol.name == "f"));
+}
+
+/// Every line with text is in exactly one chunk, and lines of chunks exist.
+fn assert_covered(name: &str, text: &str) {
+    let facts = facts_of(name, text);
+    let mut next = 1;
+    for chunk in &facts.chunks {
+        let [first, last] = chunk.lines;
+        assert!(next <= first && first <= last && last <= facts.lines, "{chunk:?}");
+        let index = LineIndex::new(text);
+        for line in next..first {
+            let skipped = &text[index.line_range(line as usize - 1)];
+            assert!(skipped.trim().is_empty(), "line {line} is in no chunk: {skipped}");
+        }
+        next = last + 1;
+    }
+    let index = LineIndex::new(text);
+    let rest = index.line_range((next - 1) as usize).start;
+    assert!(text[rest..].trim().is_empty(), "the end is in no chunk");
+}
+
+#[test]
+fn chunks_cover_the_file_and_follow_its_declarations() {
+    let method = |at: usize| format!("  m{at}() {{\n{}  }}\n", "    work();\n".repeat(12));
+    let class: String = (0..10).map(method).collect();
+    let text = format!(
+        "import alpha from 'alpha';\nimport beta from 'beta';\n\n/** Doc. */\nexport class Big {{\n{class}}}\n\nconst x = 1;\nconst y = 2;\n"
+    );
+    assert_covered("a.ts", &text);
+    let facts = facts_of("a.ts", &text);
+    let names: Vec<&str> =
+        facts.chunks.iter().map(|chunk| chunk.symbol.map_or("-", |at| facts.symbols[at].name.as_str())).collect();
+    assert_eq!(names, ["-", "Big", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9", "x"]);
+    assert!(facts.chunks[0].tokens > 5 && facts.chunks[0].length > 0);
+}
+
+#[test]
+fn long_functions_tests_templates_and_prose_fall_apart() {
+    let statement = |at: usize| {
+        format!("    it('case {at}', () => {{\n      expect(f({at})).toBe({at});\n      done();\n    }});\n")
+    };
+    let cases: String = (0..60).map(statement).collect();
+    let suite = format!("describe('all', () => {{\n  describe('inner', () => {{\n{cases}  }});\n}});\n");
+    let template = format!("const css = `\n{}`;\n", "a {{ color: red }}\n".repeat(300));
+    let prose = "A paragraph of words.\nAnd more.\n\n".repeat(100);
+    for (name, text) in [("a.test.ts", &suite), ("a.ts", &template), ("README.md", &prose)] {
+        assert_covered(name, text);
+        let facts = facts_of(name, text);
+        assert!(facts.chunks.len() > 3, "{name}: {}", facts.chunks.len());
+        let longest = facts.chunks.iter().map(|chunk| chunk.lines[1] - chunk.lines[0] + 1).max();
+        assert!(longest <= Some(100), "{name}: {longest:?}");
+    }
+}
+
+#[test]
+fn empty_and_odd_texts_are_read() {
+    for text in ["", "\n", "\r\n\r\n", "\u{feff}export const a = 1;", "a\0b", "\u{2028}", "#!/bin/node\n", "/*"] {
+        for name in ["a.ts", "a.js", "a.tsx", "a.d.ts", "a.md"] {
+            assert_covered(name, text);
+        }
+    }
+    let deep = format!("{}1{}", "(".repeat(20_000), ")".repeat(20_000));
+    assert!(facts_of("a.ts", &deep).lines == 1);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_and_covered(text in "(import|export|type|\\*|from|'x'|\\{|\\}|\\(|\\)|class|const|a|=>|=|;|\n| |`|//|/\\*|<|>){0,60}") {
+        assert_covered("a.ts", &text);
+        assert_covered("a.jsx", &text);
+    }
+}
