@@ -1,6 +1,26 @@
 //! Patches: model text in any of five forms → hunks → placed on the base → one normal form → merged onto what the
 //! files are now. Right place, right bytes, or a clear refusal.
 
+mod align;
+mod bytes;
+mod canonical;
+mod indent;
+mod ir;
+mod ladder;
+mod merge;
+mod names;
+mod norm;
+mod parse;
+mod place;
+mod reading;
+#[cfg(test)]
+mod tests;
+
+pub use bytes::{MAX_FILE_BYTES, why_not_text};
+pub use ir::Form;
+pub use merge::{MarkerStyle, merge_texts, render_conflicts};
+pub use names::writable_name;
+
 use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::tree::Tree;
@@ -8,7 +28,27 @@ use std::sync::Arc;
 
 /// A model's answer taken apart: file operations with hunks whose place is not decided yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parsed {}
+pub struct Parsed {
+    form: Form,
+    files: Vec<ir::FileOp>,
+    repairs: Vec<String>,
+}
+
+impl Parsed {
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The paths as the answer spells them, in its order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.path.as_str())
+    }
+
+    /// What was mended before any place was looked for.
+    pub fn repairs(&self) -> &[String] {
+        &self.repairs
+    }
+}
 
 /// Why a patch, a file of it or a hunk is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
@@ -52,8 +92,13 @@ pub struct FilePatch {
     pub before: Option<Arc<[u8]>>,
     /// `None` for a deleted file.
     pub after: Option<Arc<[u8]>>,
+    /// The executable bit as it shall be.
     pub executable: bool,
+    /// The executable bit of the base.
+    pub was_executable: bool,
     pub placements: Vec<Placement>,
+    /// Never empty: a file whose lines stay (a rename, a mode, an empty file) has one hunk without lines, whose header
+    /// says what changes, so that it can be taken or left like any other.
     pub hunks: Vec<Hunk>,
 }
 
@@ -99,24 +144,38 @@ impl Patch {
         self.files.is_empty()
     }
 
-    /// The patch between exact texts, sorted by path. Entries that do not differ are left out.
+    /// The patch between exact texts, sorted by path. Entries that do not differ are left out. A text that a diff
+    /// cannot hold ([`why_not_text`]) is a `Binary files … differ` line, which every applier refuses.
     pub fn between(files: Vec<Change>) -> Self {
-        let _ = files;
-        Self {
-            files: Vec::new(),
-            unified: String::new(),
-        }
+        let drafts = files.into_iter().map(|change| canonical::Draft {
+            kind: match (&change.before, &change.after, &change.from) {
+                (None, _, _) => ChangeKind::Create,
+                (_, None, _) => ChangeKind::Delete,
+                (_, _, Some(_)) => ChangeKind::Rename,
+                _ => ChangeKind::Modify,
+            },
+            path: change.path,
+            from: change.from,
+            executable: change.executable,
+            was_executable: change.executable,
+            before: change.before,
+            after: change.after,
+            placements: Vec::new(),
+        });
+        canonical::assemble(drafts.collect())
     }
 
-    /// The same patch with only the hunks that `keep` says; file creations, deletions and renames stand or fall with their hunks.
+    /// The same patch with only the hunks that `keep` says, under their ids; file creations, deletions and renames
+    /// stand or fall with their hunks.
     pub fn subset(&self, keep: &dyn Fn(&Hunk) -> bool) -> Self {
-        let _ = keep;
-        self.clone()
+        canonical::finished(self.files.iter().filter_map(|file| canonical::keep_hunks(file, keep)).collect())
     }
 
     /// The patch that takes it back.
     pub fn inverse(&self) -> Self {
-        self.clone()
+        let mut files: Vec<FilePatch> = self.files.iter().map(canonical::inverted).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        canonical::finished(files)
     }
 }
 
@@ -132,22 +191,36 @@ pub struct Change {
 
 /// Takes a model's answer apart, prose and fences included.
 pub fn parse(answer: &str) -> Result<Parsed, Refusal> {
-    let _ = answer;
-    Err(Refusal {
-        path: String::new(),
-        hunk: None,
-        why: "the answer holds no change".into(),
-        candidates: Vec::new(),
-    })
+    let parse::Found { form, files, repairs } = parse::find(answer)?;
+    Ok(Parsed { form, files, repairs })
+}
+
+/// As [`parse`], with paths below the workspace root `root` (absolute, `/` between components) made relative to it.
+pub fn parse_in(answer: &str, root: &str) -> Result<Parsed, Refusal> {
+    let mut parsed = parse(answer)?;
+    let root = format!("{}/", root.trim_end_matches('/'));
+    for file in &mut parsed.files {
+        let mut shortened = false;
+        for path in [Some(&mut file.path), file.from.as_mut()].into_iter().flatten() {
+            if let Some(inside) = path.strip_prefix(&root) {
+                *path = inside.to_owned();
+                shortened = true;
+            }
+        }
+        if shortened {
+            file.repairs.push("absolute path below the root".into());
+        }
+    }
+    Ok(parsed)
 }
 
 /// Places every hunk on the base. `based` says whether `base` is the text the model saw (loose levels are closed without it).
 pub fn place(parsed: &Parsed, base: &dyn Tree, based: bool) -> Result<Patch, Vec<Refusal>> {
-    let _ = (parsed, base, based);
-    Err(Vec::new())
+    place::place(parsed, base, based)
 }
 
-/// A conflict between the patch and what a file is now; lines are those of the current text, 1-based inclusive.
+/// A conflict between the patch and what a file is now; lines are those of the current text, 1-based inclusive. Where
+/// the current text has no line for it, the line before is named.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Conflict {
     pub path: RelPath,
@@ -181,6 +254,5 @@ pub struct Merge {
 
 /// 3-way merge of base, current and patched text, file by file. Total: everything is in the result.
 pub fn merge(patch: &Patch, current: &dyn Tree) -> Merge {
-    let _ = (patch, current);
-    Merge::default()
+    merge::merge(patch, current)
 }

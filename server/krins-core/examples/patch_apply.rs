@@ -1,0 +1,116 @@
+//! `patch_apply --root DIR [--base DIR] [--json] < PATCH`: the pure patch functions over plain files, for the patch
+//! benchmark. No journal and no locks: only for directories that can be thrown away.
+//! Exit 0 applied or nothing to do, 1 conflict, 2 refused.
+
+use krins_core::patch::{self, Merge, Refusal};
+use krins_core::{Entry, RelPath, Tree};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+struct Disk(PathBuf);
+
+impl Tree for Disk {
+    fn entry(&self, path: &RelPath) -> Entry {
+        let mut at = self.0.clone();
+        let mut parts = path.components().peekable();
+        while let Some(part) = parts.next() {
+            at.push(part);
+            match std::fs::symlink_metadata(&at) {
+                Err(_) => return Entry::Missing,
+                Ok(meta) if meta.is_symlink() => {
+                    return Entry::Refused("a symbolic link, or below one".into());
+                }
+                Ok(meta) if meta.is_dir() && parts.peek().is_some() => {}
+                Ok(meta) if meta.is_dir() => return Entry::Refused("a directory".into()),
+                Ok(_) if parts.peek().is_some() => return Entry::Missing,
+                Ok(meta) => return file(&at, &meta),
+            }
+        }
+        Entry::Missing
+    }
+}
+
+fn file(at: &Path, meta: &std::fs::Metadata) -> Entry {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::read(at) {
+        Ok(bytes) if meta.is_file() => {
+            Entry::File { bytes: bytes.into(), executable: meta.permissions().mode() & 0o111 != 0 }
+        }
+        _ => Entry::Refused("not a readable file".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).map(PathBuf::from);
+    let mut answer = Vec::new();
+    let Some(root) = value("--root") else { return refused(&[], "no --root") };
+    if std::io::stdin().read_to_end(&mut answer).is_err() {
+        return refused(&[], "unreadable input");
+    }
+    let Ok(answer) = String::from_utf8(answer) else {
+        return refused(&[], "the answer is not UTF-8");
+    };
+    run(&answer, &root, value("--base"))
+}
+
+fn run(answer: &str, root: &Path, base: Option<PathBuf>) -> ExitCode {
+    let parsed = match patch::parse_in(answer, &root.to_string_lossy()) {
+        Ok(parsed) => parsed,
+        Err(refusal) => return refused(&[refusal], ""),
+    };
+    let based = base.is_some();
+    let placed = match patch::place(&parsed, &Disk(base.unwrap_or_else(|| root.to_owned())), based) {
+        Ok(placed) => placed,
+        Err(refusals) => return refused(&refusals, ""),
+    };
+    let merge = patch::merge(&placed, &Disk(root.to_owned()));
+    if !merge.refusals.is_empty() {
+        return refused(&merge.refusals, "");
+    }
+    if !merge.conflicts.is_empty() {
+        say(&serde_json::json!({"outcome": "conflict", "conflicts": merge.conflicts}));
+        return ExitCode::from(1);
+    }
+    match write(root, &merge) {
+        Ok(()) => {
+            let levels: Vec<_> = placed.files().iter().flat_map(|file| &file.placements).collect();
+            say(
+                &serde_json::json!({"outcome": if merge.writes.is_empty() { "noop" } else { "applied" }, "hunks": levels}),
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => refused(&[], &error.to_string()),
+    }
+}
+
+fn write(root: &Path, merge: &Merge) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    for write in &merge.writes {
+        let at = root.join(&write.path);
+        if let Some(from) = &write.from {
+            std::fs::remove_file(root.join(from))?;
+        }
+        let Some(after) = &write.after else {
+            std::fs::remove_file(&at)?;
+            continue;
+        };
+        if let Some(parent) = at.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(&at, after)?;
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(if write.executable { 0o755 } else { 0o644 }))?;
+    }
+    Ok(())
+}
+
+fn refused(refusals: &[Refusal], why: &str) -> ExitCode {
+    say(&serde_json::json!({"outcome": "refused", "refusals": refusals, "why": why}));
+    ExitCode::from(2)
+}
+
+fn say(value: &serde_json::Value) {
+    // A closed pipe is the reader's choice.
+    let _ = writeln!(std::io::stdout(), "{value}");
+}

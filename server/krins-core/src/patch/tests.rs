@@ -1,0 +1,1 @@
+//! Data tests: each form, defect and refusal with its answer.
