@@ -40,6 +40,29 @@ impl LineIndex {
         }
     }
 
+    /// Follows an edit: `text` is the text after it, `replaced` the bytes that went, `inserted` how many bytes came in
+    /// their place. Costs the lines of the file and the bytes of the insertion, not the bytes of the file.
+    pub fn splice(&mut self, text: &str, replaced: Range<usize>, inserted: usize) {
+        let bytes = text.as_bytes();
+        let end = replaced.start + inserted;
+        // A start depends on the byte before it and the byte at it, so only those from `replaced.start` to `end` can differ.
+        let keep = self
+            .starts
+            .partition_point(|start| *start < replaced.start.max(1));
+        let tail = self
+            .starts
+            .partition_point(|start| *start <= replaced.end)
+            .max(keep);
+        let moved: Vec<usize> = (replaced.start.max(1)..=end)
+            .filter(|at| starts_line(bytes, *at))
+            .collect();
+        for start in &mut self.starts[tail..] {
+            *start = *start - replaced.end + end;
+        }
+        self.starts.splice(keep..tail, moved);
+        self.len = text.len();
+    }
+
     /// How many lines there are; a text that ends with a line end has an empty last line.
     pub fn line_count(&self) -> usize {
         self.starts.len()
@@ -94,6 +117,15 @@ impl LineIndex {
             line: line as u32,
             column: column as u32,
         }
+    }
+}
+
+/// Whether a line starts at `at`, which is after the first byte.
+fn starts_line(bytes: &[u8], at: usize) -> bool {
+    match bytes.get(at - 1) {
+        Some(b'\n') => true,
+        Some(b'\r') => bytes.get(at) != Some(&b'\n'),
+        _ => false,
     }
 }
 

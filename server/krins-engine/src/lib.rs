@@ -1,1 +1,15 @@
+//! The workspace side of Krins: documents, the base a task pins, the gate's runners, the journalled apply and its undo.
+//!
+//! Two things only this crate does: it reads the workspace ([`workspace`], beneath the root and nowhere else), and it
+//! writes to it ([`apply`], one function, all files or none). It must not know LSP types, and it must not speak HTTP.
 
+pub mod apply;
+pub mod base;
+mod beneath;
+pub mod documents;
+pub mod error;
+pub mod gate;
+pub mod state;
+pub mod workspace;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,478 @@
+//! All files or none: a redo log with one commit point.
+//!
+//! ```text
+//! prepare   write the record as `prepared`, synced
+//! stage     make directories, write every new content as a temporary file beside its target, sync them
+//! commit    rename `prepared` to `pending`, sync the directory        <- the commit point
+//! install   swap each temporary file with its target, if the target is what it was
+//! finish    sync the directories, rename `pending` to `<number>-<id>.record`, sync
+//! ```
+//!
+//! Before the commit point any error takes everything back. After it nothing is taken back: an error leaves `pending`
+//! in place, and the next start ends the work. A target that somebody else changed is never overwritten: where the
+//! file system can swap, that holds without a gap between look and write, else the gap is one system call wide.
+//!
+//! Not covered: another program that holds a target open and goes on writing into it, and hard links to a target,
+//! which keep the old content.
+
+use super::record::{BadRecord, Image, Record, Step};
+use super::vfs::{Node, Permissions, Vfs};
+use crate::state::{Limits, io_hint, sweep};
+use krins_core::RelPath;
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+const PREPARED: &str = "prepared";
+const PENDING: &str = "pending";
+const DAMAGED: &str = "damaged";
+const RECORD: &str = ".record";
+
+/// The journal of one root. Calls that change anything need the root's apply lock, which the caller holds.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    workspace: Arc<dyn Vfs>,
+    state: Arc<dyn Vfs>,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("{action} {path}: {source}")]
+    Io { action: &'static str, path: String, source: io::Error },
+    #[error("write {}: changed meanwhile", list(.0))]
+    Moved(Vec<RelPath>),
+    #[error("write {path}: it is {why}")]
+    Refused { path: RelPath, why: String },
+    #[error(transparent)]
+    Record(#[from] BadRecord),
+}
+
+impl JournalError {
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { source, .. } if io_hint(source).is_empty() => "nothing was changed",
+            Self::Io { source, .. } => io_hint(source),
+            Self::Moved(_) => "nothing was changed; ask for the diff again",
+            Self::Refused { .. } | Self::Record(_) => "nothing was changed",
+        }
+    }
+}
+
+fn list(paths: &[RelPath]) -> String {
+    paths.iter().map(RelPath::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn failed(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> JournalError {
+    move |source| JournalError::Io { action, path: path.to_owned(), source }
+}
+
+/// What became of one step on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The file is as it shall be.
+    Written,
+    /// It is not what it was when the apply was planned, and was left alone.
+    Foreign,
+    /// An error; the next start tries again.
+    Failed(String),
+}
+
+/// What an installation did.
+#[derive(Debug, Default)]
+pub(crate) struct Installed {
+    /// By disk step, in order.
+    pub fates: Vec<(RelPath, Fate)>,
+    /// The first thing that is left to do at the next start.
+    pub pending: Option<String>,
+}
+
+impl Installed {
+    pub(crate) fn foreign(&self) -> impl Iterator<Item = &RelPath> {
+        self.fates.iter().filter(|(_, fate)| *fate == Fate::Foreign).map(|(path, _)| path)
+    }
+}
+
+/// What a recovery found.
+#[derive(Debug)]
+pub enum Recovered {
+    /// An apply had passed its commit point and was brought to its end.
+    Finished { id: String, task: Option<String>, fates: Vec<(RelPath, Fate)>, pending: Option<String> },
+    /// An apply had not passed its commit point; nothing of it is on disk. Open documents may hold a part of it.
+    TakenBack { id: String, task: Option<String>, buffers: Vec<RelPath> },
+    /// The journal was not readable; it was moved aside.
+    Damaged(String),
+}
+
+impl Journal {
+    pub(crate) fn new(workspace: Arc<dyn Vfs>, state: Arc<dyn Vfs>) -> Self {
+        Self { workspace, state }
+    }
+
+    /// Everything up to the commit point. On an error nothing is left behind.
+    pub(crate) fn stage(&self, record: &Record) -> Result<(), JournalError> {
+        self.prepare(record)?;
+        self.stage_files(record).inspect_err(|_| self.take_back(record))
+    }
+
+    fn prepare(&self, record: &Record) -> Result<(), JournalError> {
+        let bytes = record.encode()?;
+        let _ = self.state.remove(PREPARED);
+        let written = self
+            .state
+            .create(PREPARED, &bytes, Permissions::Exactly(0o600))
+            .and_then(|()| self.state.sync(&[PREPARED], &[]));
+        written.map_err(|source| {
+            let _ = self.state.remove(PREPARED);
+            failed("write the journal", PREPARED)(source)
+        })
+    }
+
+    fn stage_files(&self, record: &Record) -> Result<(), JournalError> {
+        for dir in &record.make_dirs {
+            self.make_dir(dir).map_err(failed("make", dir))?;
+        }
+        let mut temps = Vec::new();
+        for (number, step) in record.disk_steps() {
+            let mode = self.check(step)?;
+            if let Some(after) = &step.after {
+                let temp = temp_name(record, number);
+                self.write_temp(&temp, after, mode).map_err(failed("write", step.path.as_str()))?;
+                temps.push(temp);
+            }
+        }
+        let temps: Vec<&str> = temps.iter().map(String::as_str).collect();
+        self.workspace.sync(&temps, &[]).map_err(failed("write", "the new files"))
+    }
+
+    /// Makes sure that the target is what it was, and gives the bits of the file that is there.
+    fn check(&self, step: &Step) -> Result<Option<u32>, JournalError> {
+        let node = self.workspace.read(step.path.as_str()).map_err(failed("read", step.path.as_str()))?;
+        match node {
+            Node::Other(why) => Err(JournalError::Refused { path: step.path.clone(), why }),
+            node if is(&node, &step.before) => Ok(mode_of(&node)),
+            _ => Err(JournalError::Moved(vec![step.path.clone()])),
+        }
+    }
+
+    fn write_temp(&self, temp: &str, image: &Image, mode: Option<u32>) -> io::Result<()> {
+        let permissions = match mode {
+            Some(mode) => Permissions::Exactly(with_execute(mode, image.executable)),
+            None => Permissions::Fresh { executable: image.executable },
+        };
+        self.workspace.create(temp, &image.bytes, permissions)
+    }
+
+    /// Takes a staged apply back. What cannot be removed now is removed at the next start.
+    pub(crate) fn take_back(&self, record: &Record) {
+        let mut clean = true;
+        for (number, step) in record.disk_steps().filter(|(_, step)| step.after.is_some()) {
+            clean &=
+                gone(self.workspace.remove(&temp_name(record, number))) || below_nothing(&*self.workspace, &step.path);
+        }
+        for dir in record.make_dirs.iter().rev() {
+            let _ = self.workspace.remove_dir(dir);
+        }
+        if clean {
+            let _ = self.state.remove(PREPARED);
+        }
+    }
+
+    /// Passes the commit point. On an error it was not passed, and nothing is left behind.
+    pub(crate) fn commit(&self, record: &Record) -> Result<(), JournalError> {
+        let moved: Vec<RelPath> = record
+            .disk_steps()
+            .filter(|(_, step)| self.check(step).is_err())
+            .map(|(_, step)| step.path.clone())
+            .collect();
+        if !moved.is_empty() {
+            self.take_back(record);
+            return Err(JournalError::Moved(moved));
+        }
+        if let Err(source) = self.state.rename(PREPARED, PENDING) {
+            self.take_back(record);
+            return Err(failed("commit", "the journal")(source));
+        }
+        // Once the name is there a crash finds it; that this may not outlive a power cut cannot be told apart from a
+        // power cut just before.
+        if let Err(error) = self.state.sync(&[], &[""]) {
+            tracing::warn!(%error, "the journal's directory was not synced");
+        }
+        Ok(())
+    }
+
+    /// Brings a committed apply to its end.
+    pub(crate) fn install(&self, record: &Record) -> Installed {
+        self.install_and_finish(record, false)
+    }
+
+    fn install_and_finish(&self, record: &Record, recovering: bool) -> Installed {
+        let mut installed = Installed::default();
+        let mut foreign = BTreeSet::new();
+        for dir in record.make_dirs.iter().filter(|_| recovering) {
+            if let Err(error) = self.make_dir(dir) {
+                installed.pending.get_or_insert(format!("make {dir}: {error}"));
+            }
+        }
+        let (deletions, writes): (Vec<_>, Vec<_>) = record.disk_steps().partition(|(_, step)| step.after.is_none());
+        for (number, step) in writes.into_iter().chain(deletions) {
+            let blocked = step.waits_for.as_ref().is_some_and(|path| foreign.contains(path));
+            let fate = match self.step(record, number, step, recovering) {
+                _ if blocked => Fate::Foreign,
+                Ok(true) => Fate::Written,
+                Ok(false) => Fate::Foreign,
+                Err(error) => {
+                    installed.pending.get_or_insert(format!("write {}: {error}", step.path));
+                    Fate::Failed(error.to_string())
+                }
+            };
+            if fate != Fate::Written {
+                foreign.insert(step.path.clone());
+            }
+            installed.fates.push((step.path.clone(), fate));
+        }
+        for dir in &record.remove_dirs {
+            let _ = self.workspace.remove_dir(dir);
+        }
+        if installed.pending.is_none() {
+            installed.pending = self.finish(record).err().map(|error| error.to_string());
+        }
+        installed
+    }
+
+    /// One file; `false` when somebody else changed it.
+    fn step(&self, record: &Record, number: usize, step: &Step, recovering: bool) -> io::Result<bool> {
+        let temp = temp_name(record, number);
+        let target = step.path.as_str();
+        if recovering {
+            self.settle_temp(&temp, step)?;
+        }
+        let now = self.workspace.read(target)?;
+        if is(&now, &step.after) {
+            gone(self.workspace.remove(&temp));
+            return Ok(true);
+        }
+        if !is(&now, &step.before) {
+            gone(self.workspace.remove(&temp));
+            return Ok(false);
+        }
+        let Some(after) = &step.after else { return self.delete(&temp, step) };
+        if recovering && self.workspace.read(&temp)? == Node::Missing {
+            self.write_temp(&temp, after, mode_of(&now))?;
+            self.workspace.sync(&[&temp], &[])?;
+        }
+        if step.before.is_none() {
+            return match self.workspace.rename_new(&temp, target) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    self.workspace.remove(&temp)?;
+                    Ok(false)
+                }
+                result => result.map(|()| true),
+            };
+        }
+        match self.workspace.exchange(&temp, target) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => self.workspace.rename(&temp, target).map(|()| true),
+            Err(error) => Err(error),
+            Ok(()) => self.look_at_what_was_swapped_out(&temp, step),
+        }
+    }
+
+    /// After a swap the old file is at `temp`. If it is not what it was, it goes back.
+    fn look_at_what_was_swapped_out(&self, temp: &str, step: &Step) -> io::Result<bool> {
+        if is(&self.workspace.read(temp)?, &step.before) {
+            self.workspace.remove(temp)?;
+            return Ok(true);
+        }
+        self.workspace.exchange(temp, step.path.as_str())?;
+        if is(&self.workspace.read(temp)?, &step.after) {
+            self.workspace.remove(temp)?;
+        }
+        Ok(false)
+    }
+
+    /// Moves the file away, looks at it, and only then removes it.
+    fn delete(&self, temp: &str, step: &Step) -> io::Result<bool> {
+        self.workspace.rename_new(step.path.as_str(), temp)?;
+        if is(&self.workspace.read(temp)?, &step.before) {
+            self.workspace.remove(temp)?;
+            return Ok(true);
+        }
+        match self.workspace.rename_new(temp, step.path.as_str()) {
+            // Somebody made a third file meanwhile; what was moved away stays beside it.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| false),
+        }
+    }
+
+    /// A killed process may have left a temporary file: a new content that is torn or whole, an old one that was
+    /// swapped out, or somebody else's that was swapped out and not yet put back.
+    fn settle_temp(&self, temp: &str, step: &Step) -> io::Result<()> {
+        let left = self.workspace.read(temp)?;
+        let Node::File { bytes, .. } = &left else { return Ok(()) };
+        if is(&left, &step.after) {
+            return Ok(());
+        }
+        let now = self.workspace.read(step.path.as_str())?;
+        let torn = step.after.as_ref().is_some_and(|after| after.bytes.starts_with(bytes));
+        let ours = torn || is(&left, &step.before) || !is(&now, &step.after);
+        if ours {
+            return self.workspace.remove(temp);
+        }
+        match step.after {
+            Some(_) => self.workspace.exchange(temp, step.path.as_str()).and_then(|()| self.workspace.remove(temp)),
+            None => self.workspace.rename_new(temp, step.path.as_str()),
+        }
+    }
+
+    fn finish(&self, record: &Record) -> Result<(), JournalError> {
+        let dirs: BTreeSet<&str> = record
+            .disk_steps()
+            .map(|(_, step)| step.path.dir())
+            .chain(record.make_dirs.iter().map(|dir| dir.rsplit_once('/').map_or("", |(parent, _)| parent)))
+            .filter(|dir| !record.remove_dirs.iter().any(|removed| removed == dir))
+            .collect();
+        let dirs: Vec<&str> = dirs.into_iter().collect();
+        self.workspace.sync(&[], &dirs).map_err(failed("sync", "the directories"))?;
+        let number = self.names()?.last().and_then(|name| name.split('-').next()?.parse::<u64>().ok()).unwrap_or(0) + 1;
+        let name = format!("{number:012}-{}{RECORD}", record.id);
+        self.state.rename(PENDING, &name).map_err(failed("close", "the journal"))?;
+        self.state.sync(&[], &[""]).map_err(failed("sync", "the journal"))
+    }
+
+    fn make_dir(&self, dir: &str) -> io::Result<()> {
+        match self.workspace.make_dir(dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Ends or takes back what a killed process left. Safe to be killed in, and to be called again.
+    pub(crate) fn recover(&self) -> Result<Option<Recovered>, JournalError> {
+        match self.read(PENDING)? {
+            Some(Ok(record)) => {
+                let installed = self.install_and_finish(&record, true);
+                let Installed { fates, pending } = installed;
+                return Ok(Some(Recovered::Finished { id: record.id, task: record.task, fates, pending }));
+            }
+            Some(Err(error)) => {
+                self.state.rename(PENDING, DAMAGED).map_err(failed("move aside", PENDING))?;
+                return Ok(Some(Recovered::Damaged(error.to_string())));
+            }
+            None => {}
+        }
+        match self.read(PREPARED)? {
+            Some(Ok(record)) => {
+                self.take_back(&record);
+                let buffers = record.steps.iter().filter(|step| step.route == super::Route::Buffer);
+                let buffers = buffers.map(|step| step.path.clone()).collect();
+                Ok(Some(Recovered::TakenBack { id: record.id, task: record.task, buffers }))
+            }
+            // The log was not whole, so nothing was staged.
+            Some(Err(_)) => self.state.remove(PREPARED).map(|()| None).map_err(failed("remove", PREPARED)),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Result<Record, BadRecord>>, JournalError> {
+        match self.state.read(name).map_err(failed("read", name))? {
+            Node::File { bytes, .. } => Ok(Some(Record::decode(&bytes))),
+            Node::Missing => Ok(None),
+            Node::Other(why) => Err(failed("read", name)(io::Error::other(why))),
+        }
+    }
+
+    /// Names of the finished records, oldest first.
+    fn names(&self) -> Result<Vec<String>, JournalError> {
+        let names = self.state.list("").map_err(failed("list", "the history"))?;
+        Ok(names.into_iter().filter(|name| name.ends_with(RECORD)).collect())
+    }
+
+    /// The history, oldest first. Damaged records are left out.
+    pub(crate) fn history(&self) -> Result<Vec<Record>, JournalError> {
+        let mut records = Vec::new();
+        for name in self.names()? {
+            match self.read(&name)? {
+                Some(Ok(record)) => records.push(record),
+                Some(Err(error)) => tracing::warn!(name, %error, "a record of the history is damaged"),
+                None => {}
+            }
+        }
+        Ok(records)
+    }
+
+    /// Removes the oldest records beyond the limits.
+    pub(crate) fn sweep(&self, limits: Limits) -> Result<(), JournalError> {
+        let names = self.names()?;
+        if names.len() <= limits.count / 2 && names.len() < 50 {
+            return Ok(());
+        }
+        let mut files = Vec::new();
+        for (at, name) in names.into_iter().enumerate() {
+            let Some(Ok(record)) = self.read(&name)? else { continue };
+            let bytes = record
+                .steps
+                .iter()
+                .flat_map(|step| [&step.before, &step.after])
+                .flatten()
+                .map(|image| image.bytes.len() as u64)
+                .sum();
+            // The number breaks ties, and keeps the order when a clock was set back.
+            let made = SystemTime::UNIX_EPOCH + Duration::from_millis(record.time) + Duration::from_nanos(at as u64);
+            files.push((made, bytes, name));
+        }
+        for name in sweep(files, limits) {
+            let _ = self.state.remove(&name);
+        }
+        Ok(())
+    }
+}
+
+/// Beside the target, so that a rename does not cross file systems; found again by recovery.
+fn temp_name(record: &Record, number: usize) -> String {
+    let Some((_, step)) = record.disk_steps().find(|(at, _)| *at == number) else { return String::new() };
+    let tail = record.id.len().saturating_sub(12);
+    let id = record.id.get(tail..).unwrap_or(&record.id);
+    let name = format!(".krins-{id}-{number}.tmp");
+    match step.path.dir() {
+        "" => name,
+        dir => format!("{dir}/{name}"),
+    }
+}
+
+/// Whether the node is exactly that image.
+fn is(node: &Node, image: &Option<Image>) -> bool {
+    match (node, image) {
+        (Node::Missing, None) => true,
+        (Node::File { bytes, mode }, Some(image)) => **bytes == *image.bytes && (mode & 0o111 != 0) == image.executable,
+        _ => false,
+    }
+}
+
+fn mode_of(node: &Node) -> Option<u32> {
+    match node {
+        Node::File { mode, .. } => Some(*mode),
+        Node::Missing | Node::Other(_) => None,
+    }
+}
+
+/// Whoever may read it may execute it, as `chmod +x` under a usual umask does.
+fn with_execute(mode: u32, executable: bool) -> u32 {
+    match (executable, mode & 0o111 != 0) {
+        (true, false) => mode | (mode & 0o444) >> 2 | 0o100,
+        (false, true) => mode & !0o111,
+        _ => mode,
+    }
+}
+
+fn gone(result: io::Result<()>) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+/// Whether there is no directory that a temporary file of `path` could be in.
+fn below_nothing(vfs: &dyn Vfs, path: &RelPath) -> bool {
+    matches!(vfs.read(path.dir()), Ok(Node::Missing))
+}

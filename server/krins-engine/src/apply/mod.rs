@@ -1,0 +1,403 @@
+//! The one function that writes to the workspace: the journalled apply, and undo and redo through the same path.
+//!
+//! A [`Plan`] is made from a patch that the gate let through, or from a [`Record`] of the history. [`Applier::apply`]
+//! stages the disk part, has the editor change the open documents, and only then passes the commit point; whatever
+//! fails before takes everything back. See [`journal`] for the disk part and [`buffers`] for the editor's.
+//!
+//! Shortcomings: documents in an editor cannot be changed atomically with files on disk. If the process dies between
+//! the two, the disk is as it was and the open documents may hold the change, unsaved; the next start says which.
+
+mod buffers;
+#[cfg(any(test, feature = "drivers"))]
+pub mod driver;
+mod journal;
+mod plan;
+mod record;
+#[cfg(test)]
+mod tests;
+mod vfs;
+
+pub use buffers::{BufferEdit, Editor, EditorRefused, TextEdit};
+pub use journal::{Fate, JournalError, Recovered};
+pub use plan::{NotPlanned, Plan, Planned};
+pub use record::{BadRecord, Kind, Record, Route};
+
+use crate::base::Current;
+use crate::documents::{Document, Documents};
+use crate::error::{Error, ErrorKind};
+use crate::state::{Lease, Limits, StateDir, StateError};
+use crate::workspace::Root;
+use buffers::BufferChange;
+use journal::{Installed, Journal};
+use krins_core::{Digest, Entry, RelPath, Tree};
+use record::Step;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use vfs::disk::Disk;
+
+/// How long one editor may take over one document.
+const EDITOR_LIMIT: Duration = Duration::from_secs(10);
+/// How long another apply in the same root is waited for.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+/// What the undo history may hold.
+const HISTORY: Limits = Limits { count: 200, age: Duration::from_secs(30 * 24 * 3600), bytes: 256 << 20 };
+
+/// Applies plans to one root.
+#[derive(Clone)]
+pub struct Applier {
+    current: Current,
+    state: StateDir,
+    journal: Journal,
+    editor_limit: Duration,
+}
+
+/// Why nothing was applied. The files on disk are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("apply the change: another apply is at work in this workspace")]
+    Locked,
+    #[error("change {path} in the editor: {why}")]
+    Editor {
+        path: RelPath,
+        why: String,
+        /// Open documents that hold their part of the change all the same, because taking it back did not work.
+        left: Vec<RelPath>,
+    },
+    #[error("change {0} in the editor: no editor is connected")]
+    NoEditor(RelPath),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("find {0:?} in the history")]
+    NoSuchRecord(String),
+    #[error("find something to {0}: the history holds nothing")]
+    NothingTo(&'static str),
+    #[error("end an earlier apply: {0}")]
+    EarlierPending(String),
+    #[error("apply the change: the worker ended early")]
+    Worker,
+}
+
+impl From<ApplyError> for Error {
+    fn from(error: ApplyError) -> Self {
+        let (kind, hint) = match &error {
+            ApplyError::Locked => (ErrorKind::LockHeld, "wait for it to end, and try again".to_owned()),
+            ApplyError::Editor { left, .. } if left.is_empty() => (ErrorKind::StaleBase, "nothing was changed".into()),
+            ApplyError::Editor { left, .. } => {
+                let left: Vec<&str> = left.iter().map(RelPath::as_str).collect();
+                (ErrorKind::StaleBase, format!("nothing was written; undo in the editor: {}", left.join(", ")))
+            }
+            ApplyError::NoEditor(_) => (ErrorKind::StaleBase, "close the file, or apply from the editor".into()),
+            ApplyError::Journal(JournalError::Moved(_)) => {
+                (ErrorKind::StaleBase, "nothing was changed; try again".into())
+            }
+            ApplyError::Journal(error) => (ErrorKind::Internal, error.hint().to_owned()),
+            ApplyError::State(StateError::Io { source, .. }) => {
+                (ErrorKind::Internal, crate::state::io_hint(source).into())
+            }
+            ApplyError::State(_) | ApplyError::Worker => (ErrorKind::Internal, String::new()),
+            ApplyError::NoSuchRecord(_) | ApplyError::NothingTo(_) => {
+                (ErrorKind::BadParams, "the history is kept for 30 days".into())
+            }
+            ApplyError::EarlierPending(_) => (
+                ErrorKind::Internal,
+                "mend what is named, then start Krins again: it ends the earlier apply first".into(),
+            ),
+        };
+        Self::new(kind, error.to_string()).hint(hint)
+    }
+}
+
+/// One file as it is after the apply, read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedFile {
+    pub path: RelPath,
+    /// The document's spelling, or that of the root.
+    pub uri: String,
+    pub route: Route,
+    /// `None`: nothing is there.
+    pub digest: Option<Digest>,
+}
+
+/// A file that somebody else changed between the plan and the write. It was left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftAlone {
+    pub path: RelPath,
+    /// Where the content that it would have got is kept; `None` for a deletion.
+    pub kept: Option<PathBuf>,
+}
+
+/// The change is applied, and survives a crash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// What undo takes; `None` when there was nothing to do.
+    pub id: Option<String>,
+    pub files: Vec<AppliedFile>,
+    pub left_alone: Vec<LeftAlone>,
+    /// URIs of documents that hold the change and are not saved.
+    pub unsaved: Vec<String>,
+    /// Applied, clean-up pending: what could not be ended now. The next start ends it.
+    pub pending: Option<String>,
+}
+
+/// One entry of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    pub id: String,
+    pub task: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub time: u64,
+    pub paths: Vec<RelPath>,
+    /// True when it was undone last, and not done again.
+    pub undone: bool,
+}
+
+impl Applier {
+    pub fn open(current: Current, state: StateDir) -> Result<Self, ApplyError> {
+        let apply = state.subdir("apply")?;
+        let open = |dir: &std::path::Path, limit| {
+            Disk::open(dir, limit).map(Arc::new).map_err(|source| StateError::Io {
+                action: "open",
+                path: dir.to_owned(),
+                source,
+            })
+        };
+        let workspace = open(current.root().path(), crate::beneath::MAX_FILE)?;
+        // The header and the framing of a record are far below a tenth of what it may hold.
+        let records = open(&apply, record::MAX_BYTES + record::MAX_BYTES / 10)?;
+        let journal = Journal::new(workspace, records);
+        Ok(Self { current, state, journal, editor_limit: EDITOR_LIMIT })
+    }
+
+    /// Ends or takes back what a killed process left. Called at start; every apply calls it too.
+    pub async fn recover(&self) -> Result<Option<Recovered>, ApplyError> {
+        let lock = self.lock().await?;
+        let recovered = self.blocking(|journal| journal.recover()).await??;
+        drop(lock);
+        Ok(recovered)
+    }
+
+    /// The same without waiting: when another process is applying, there is nothing to recover.
+    pub fn recover_at_start(&self) -> Result<Option<Recovered>, ApplyError> {
+        match self.state.hold("apply")? {
+            Some(_lock) => Ok(self.journal.recover()?),
+            None => Ok(None),
+        }
+    }
+
+    /// Carries the plan out: all of it, or nothing on disk. Runs to its end even if the caller goes away, when it is
+    /// spawned as a task of its own.
+    pub async fn apply(&self, plan: Plan, editor: Option<&dyn Editor>) -> Result<Applied, ApplyError> {
+        if plan.is_empty() {
+            return Ok(Applied::default());
+        }
+        let record = Arc::new(plan.record);
+        let lock = self.lock().await?;
+        self.end_earlier().await?;
+        let staged = record.clone();
+        self.blocking(move |journal| journal.stage(&staged)).await??;
+        let changed = match self.change_buffers(&record, editor).await {
+            Ok(changed) => changed,
+            Err(error) => {
+                self.blocking(move |journal| journal.take_back(&record)).await?;
+                return Err(error);
+            }
+        };
+        let committed = record.clone();
+        if let Err(error) = self.blocking(move |journal| journal.commit(&committed)).await? {
+            self.revert_buffers(&changed, editor).await;
+            return Err(error.into());
+        }
+        let installing = record.clone();
+        let installed = self.blocking(move |journal| journal.install(&installing)).await?;
+        let swept = self.blocking(|journal| journal.sweep(HISTORY)).await?;
+        drop(lock);
+        if let Err(error) = swept {
+            tracing::warn!(%error, "the undo history was not swept");
+        }
+        Ok(self.report(&record, installed))
+    }
+
+    /// The plan that takes the apply with that id, or of that task, back; without one, the last that is not undone.
+    pub async fn plan_undo(&self, id: Option<&str>) -> Result<Result<Plan, NotPlanned>, ApplyError> {
+        self.plan_back(id, false).await
+    }
+
+    /// The plan that does again what was undone; without an id, what was undone last.
+    pub async fn plan_redo(&self, id: Option<&str>) -> Result<Result<Plan, NotPlanned>, ApplyError> {
+        self.plan_back(id, true).await
+    }
+
+    async fn plan_back(&self, id: Option<&str>, undone: bool) -> Result<Result<Plan, NotPlanned>, ApplyError> {
+        let records = self.blocking(|journal| journal.history()).await??;
+        let last = last_word(&records);
+        let ripe = |record: &&&Record| matches!(record.kind, Kind::Undo { .. }) == undone;
+        let wanted = |record: &&&Record| {
+            id.is_none_or(|id| record.about() == id || record.id() == id || record.task() == Some(id))
+        };
+        let found = last.iter().rev().filter(ripe).find(wanted);
+        let what = if undone { "redo" } else { "undo" };
+        let record: Record = match (found, id) {
+            (Some(record), _) => (**record).clone(),
+            (None, Some(id)) => return Err(ApplyError::NoSuchRecord(id.chars().take(100).collect())),
+            (None, None) => return Err(ApplyError::NothingTo(what)),
+        };
+        let current = self.current.clone();
+        tokio::task::spawn_blocking(move || Plan::revert(&record, &current)).await.map_err(|_| ApplyError::Worker)
+    }
+
+    /// Every apply that can be undone or redone, newest first.
+    pub async fn history(&self) -> Result<Vec<Past>, ApplyError> {
+        let records = self.blocking(|journal| journal.history()).await??;
+        let past = |record: &&Record| Past {
+            id: record.about().to_owned(),
+            task: record.task.clone(),
+            time: record.time,
+            paths: record.files().map(|(path, _, _)| path.clone()).collect(),
+            undone: matches!(record.kind, Kind::Undo { .. }),
+        };
+        Ok(last_word(&records).iter().rev().map(past).collect())
+    }
+
+    async fn lock(&self) -> Result<Lease, ApplyError> {
+        let started = Instant::now();
+        loop {
+            if let Some(lease) = self.state.hold("apply")? {
+                return Ok(lease);
+            }
+            if started.elapsed() > LOCK_LIMIT {
+                return Err(ApplyError::Locked);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn end_earlier(&self) -> Result<(), ApplyError> {
+        match self.blocking(|journal| journal.recover()).await?? {
+            Some(Recovered::Finished { pending: Some(why), .. }) => Err(ApplyError::EarlierPending(why)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Journal) -> T + Send + 'static,
+    ) -> Result<T, ApplyError> {
+        let journal = self.journal.clone();
+        tokio::task::spawn_blocking(move || work(&journal)).await.map_err(|_| ApplyError::Worker)
+    }
+
+    /// Changes all open documents of the plan, or takes back those that were changed.
+    async fn change_buffers(&self, record: &Record, editor: Option<&dyn Editor>) -> Result<Vec<Changed>, ApplyError> {
+        let mut changed = Vec::new();
+        for step in record.steps.iter().filter(|step| step.route == Route::Buffer) {
+            let editor_here = editor.ok_or_else(|| ApplyError::NoEditor(step.path.clone()))?;
+            match self.change_buffer(editor_here, step).await {
+                Ok(done) => changed.push(done),
+                Err(why) => {
+                    let left = self.revert_buffers(&changed, editor).await;
+                    return Err(ApplyError::Editor { path: step.path.clone(), why, left });
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn change_buffer(&self, editor: &dyn Editor, step: &Step) -> Result<Changed, String> {
+        let uri = self.documents().snapshot().path(&step.path).map(|document| document.uri.clone());
+        let uri = uri.ok_or("it was closed")?;
+        let (before, after) = texts(step).ok_or("it is not text")?;
+        let change = BufferChange { uri: &uri, before, after };
+        let document =
+            buffers::change(editor, self.documents(), &change, self.editor_limit).await.map_err(|error| error.0)?;
+        Ok(Changed { path: step.path.clone(), before: before.to_owned(), document })
+    }
+
+    /// The paths of documents that could not be taken back.
+    async fn revert_buffers(&self, changed: &[Changed], editor: Option<&dyn Editor>) -> Vec<RelPath> {
+        let mut left = Vec::new();
+        for done in changed.iter().rev() {
+            let Some(editor) = editor else { continue };
+            let change = BufferChange { uri: &done.document.uri, before: &done.document.text, after: &done.before };
+            if let Err(error) = buffers::change(editor, self.documents(), &change, self.editor_limit).await {
+                tracing::warn!(path = %done.path, %error, "an open document was not taken back");
+                left.push(done.path.clone());
+            }
+        }
+        left
+    }
+
+    fn documents(&self) -> &Arc<Documents> {
+        self.current.documents()
+    }
+
+    fn root(&self) -> &Arc<Root> {
+        self.current.root()
+    }
+
+    /// What every file is now, read back.
+    fn report(&self, record: &Record, installed: Installed) -> Applied {
+        let open = self.documents().snapshot();
+        let left: Vec<&RelPath> = installed.foreign().collect();
+        let mut applied = Applied { id: Some(record.id.clone()), ..Applied::default() };
+        for step in &record.steps {
+            if left.contains(&&step.path) {
+                applied.left_alone.push(LeftAlone { path: step.path.clone(), kept: self.keep(step) });
+                continue;
+            }
+            let document = open.path(&step.path);
+            let uri = document.map_or_else(|| self.root().uri(&step.path), |document| document.uri.to_string());
+            if step.route == Route::Buffer && document.is_some_and(|document| !document.saved) {
+                applied.unsaved.push(uri.clone());
+            }
+            let entry = match step.route {
+                Route::Buffer => self.current.entry(&step.path),
+                Route::Disk => self.root().entry(&step.path),
+            };
+            let digest = match entry {
+                Entry::File { bytes, .. } => Some(Digest::of(&bytes)),
+                Entry::Missing | Entry::Refused(_) => None,
+            };
+            applied.files.push(AppliedFile { path: step.path.clone(), uri, route: step.route, digest });
+        }
+        applied.pending = installed.pending;
+        applied
+    }
+
+    fn keep(&self, step: &Step) -> Option<PathBuf> {
+        let after = step.after.as_ref()?;
+        match self.state.keep(step.path.file_name(), &after.bytes) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                tracing::warn!(path = %step.path, %error, "the new content was not kept beside");
+                None
+            }
+        }
+    }
+}
+
+/// A document that the editor changed.
+struct Changed {
+    path: RelPath,
+    before: String,
+    document: Document,
+}
+
+/// Both texts of a buffer step; a document that is not on disk begins empty.
+fn texts(step: &Step) -> Option<(&str, &str)> {
+    let before = step.before.as_ref().map_or(Ok(""), |image| std::str::from_utf8(&image.bytes)).ok()?;
+    let after = step.after.as_ref().map_or(Ok(""), |image| std::str::from_utf8(&image.bytes)).ok()?;
+    Some((before, after))
+}
+
+/// The last record about each apply, oldest first.
+fn last_word(records: &[Record]) -> Vec<&Record> {
+    let mut last: Vec<&Record> = Vec::new();
+    for record in records {
+        last.retain(|earlier| earlier.about() != record.about());
+        last.push(record);
+    }
+    last
+}
