@@ -2,7 +2,21 @@
 //! remote (`krins serve` over HTTP). The only crate that speaks HTTP, and the only one that sends text out of the
 //! machine: it takes a [`Redacted`] prompt and nothing else.
 
+mod builtin;
+pub mod cache;
+pub mod embedded;
+pub mod error;
+pub mod http;
+pub mod keys;
+mod ndjson;
+pub mod provider;
+pub mod replay;
+mod sse;
+
+pub mod metrics;
 pub mod propagation;
+pub mod remote;
+pub mod service;
 pub mod store;
 pub mod wire;
 
@@ -78,6 +92,18 @@ pub trait Backend: Send + Sync {
 
     /// `provider/model` that an ask without wishes goes to.
     fn route(&self) -> String;
+
+    /// `provider/model` that this ask goes to; what answers are cached under.
+    fn route_for(&self, ask: &Ask) -> String {
+        match (&ask.provider, &ask.model) {
+            (None, None) => self.route(),
+            (provider, model) => format!(
+                "{}/{}",
+                provider.as_deref().unwrap_or("?"),
+                model.as_deref().unwrap_or("?")
+            ),
+        }
+    }
 
     /// Whether asks go to the keyless refactorings, which need whole files instead of a pruned context.
     fn is_builtin(&self) -> bool;

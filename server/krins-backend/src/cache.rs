@@ -1,0 +1,420 @@
+//! The answer cache: an LRU with a time to live in front of any backend, and one call for asks that are the same at the
+//! same time. Knows nothing of providers. Only finished answers get in, and [`Backend::forget`] takes a bad one out.
+
+use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared, WeakShared};
+use krins_core::Digest;
+use krins_core::prompt::Prompt;
+use krins_protocol::error::ErrorKind;
+use lru::LruCache;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much is kept, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Answers; 0 keeps none.
+    pub capacity: usize,
+    pub ttl: Duration,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { capacity: 256, ttl: Duration::from_secs(3600) }
+    }
+}
+
+/// Tells the time; tests have their own.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+type Call = Shared<BoxFuture<'static, Result<Proposal, BackendError>>>;
+
+/// A backend with a memory.
+pub struct Cached<B> {
+    inner: Arc<B>,
+    ttl: Duration,
+    clock: Clock,
+    answers: Mutex<Option<LruCache<[u8; 32], (Instant, Proposal)>>>,
+    /// Calls under way, with everybody who wants to hear of their progress. An entry lives as long as somebody waits.
+    calls: Mutex<BTreeMap<[u8; 32], Flight>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Flight {
+    call: WeakShared<BoxFuture<'static, Result<Proposal, BackendError>>>,
+    listeners: Listeners,
+}
+
+type Listeners = Arc<Mutex<Vec<ProgressSink>>>;
+
+impl<B: Backend + 'static> Cached<B> {
+    pub fn new(inner: B, config: CacheConfig) -> Self {
+        Self::with_clock(inner, config, Arc::new(Instant::now))
+    }
+
+    pub fn with_clock(inner: B, config: CacheConfig, clock: Clock) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            ttl: config.ttl,
+            clock,
+            answers: Mutex::new(NonZeroUsize::new(config.capacity).map(LruCache::new)),
+            calls: Mutex::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    pub fn inner(&self) -> &B {
+        &self.inner
+    }
+
+    fn find(&self, key: &[u8; 32]) -> Option<Proposal> {
+        let now = (self.clock)();
+        let mut answers = lock(&self.answers);
+        let answers = answers.as_mut()?;
+        let (stored, proposal) = answers.get(key)?;
+        if now.saturating_duration_since(*stored) < self.ttl {
+            return Some(Proposal { cached: true, ..proposal.clone() });
+        }
+        answers.pop(key);
+        None
+    }
+
+    fn store(&self, key: [u8; 32], proposal: &Proposal) {
+        if let Some(answers) = lock(&self.answers).as_mut() {
+            answers.put(key, ((self.clock)(), proposal.clone()));
+        }
+    }
+
+    /// The call for this key that is under way, or a new one. Every waiter drives it; when the last one goes, it is dropped,
+    /// and with it the provider's connection.
+    fn join(&self, key: [u8; 32], ask: Ask, progress: ProgressSink) -> Call {
+        let mut calls = lock(&self.calls);
+        if let Some(flight) = calls.get(&key)
+            && let Some(call) = flight.call.upgrade()
+            && call.peek().is_none()
+        {
+            lock(&flight.listeners).push(progress);
+            return call;
+        }
+        let listeners: Listeners = Arc::new(Mutex::new(vec![progress]));
+        let call = self.start(ask, listeners.clone());
+        calls.retain(|_, flight| flight.call.upgrade().is_some());
+        if let Some(weak) = call.downgrade() {
+            calls.insert(key, Flight { call: weak, listeners });
+        }
+        call
+    }
+
+    fn start(&self, ask: Ask, listeners: Listeners) -> Call {
+        let inner = self.inner.clone();
+        let everybody: ProgressSink = Arc::new(move |progress: Progress| {
+            let sinks = lock(&listeners).clone();
+            for sink in sinks {
+                sink(progress.clone());
+            }
+        });
+        async move { inner.ask(ask, everybody).await }.boxed().shared()
+    }
+}
+
+#[async_trait]
+impl<B: Backend + 'static> Backend for Cached<B> {
+    async fn ask(&self, ask: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
+        let key = key(&ask, &self.inner.route_for(&ask))?;
+        if !ask.fresh
+            && let Some(proposal) = self.find(&key)
+        {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(proposal);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let proposal =
+            if ask.fresh { self.inner.ask(ask, progress).await? } else { self.join(key, ask, progress).await? };
+        self.store(key, &proposal);
+        Ok(proposal)
+    }
+
+    fn route(&self) -> String {
+        self.inner.route()
+    }
+
+    fn route_for(&self, ask: &Ask) -> String {
+        self.inner.route_for(ask)
+    }
+
+    fn is_builtin(&self) -> bool {
+        self.inner.is_builtin()
+    }
+
+    fn forget(&self, ask: &Ask) {
+        self.inner.forget(ask);
+        if let Ok(key) = key(ask, &self.inner.route_for(ask))
+            && let Some(answers) = lock(&self.answers).as_mut()
+        {
+            answers.pop(&key);
+        }
+    }
+
+    fn cache_counts(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+}
+
+/// A panic elsewhere leaves the cache usable: each entry is written in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// sha256 over the canonical request (RFC 8785): the prompt, the route and the parameters.
+pub fn key(ask: &Ask, route: &str) -> Result<[u8; 32], BackendError> {
+    let request = json!({
+        "prompt": describe(ask.prompt.get()),
+        "route": route,
+        "max_output_tokens": ask.max_output_tokens,
+    });
+    Ok(*digest(&request)?.as_bytes())
+}
+
+/// sha256 over the canonical prompt alone: what recordings are found by.
+pub fn prompt_digest(prompt: &Prompt) -> Result<Digest, BackendError> {
+    digest(&describe(prompt))
+}
+
+/// Texts as digests; everything that reaches the model is in it. The tokens are not: they follow from the text.
+fn describe(prompt: &Prompt) -> Value {
+    let items = prompt.items.iter().map(|item| {
+        json!({
+            "path": item.path.as_str(),
+            "digest": item.digest.to_string(),
+            "ranges": item.ranges,
+            "verbatim": item.verbatim,
+            "text": Digest::of(&item.text).to_string(),
+            "reason": item.reason,
+        })
+    });
+    json!({
+        "version": prompt.version,
+        "intent": prompt.intent,
+        "focus": prompt.focus.as_ref().map(|focus| json!({"path": focus.path.as_str(), "lines": focus.lines})),
+        "items": items.collect::<Vec<_>>(),
+    })
+}
+
+fn digest(value: &Value) -> Result<Digest, BackendError> {
+    let canonical = serde_json_canonicalizer::to_vec(value).map_err(|error| BackendError {
+        kind: ErrorKind::Internal,
+        message: format!("write the request in canonical form: {error}"),
+        hint: None,
+    })?;
+    Ok(Digest::of(canonical))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Usage;
+    use crate::provider::wire::testing;
+    use krins_core::prompt::{Focus, Item};
+    use krins_core::redact::redact;
+    use proptest::prelude::*;
+    use tokio::sync::Notify;
+
+    /// Counts calls; answers with the call's number after `gate`, or fails.
+    #[derive(Default)]
+    struct Counting {
+        calls: AtomicU64,
+        gate: Option<Arc<Notify>>,
+        fail: bool,
+        dropped: Arc<AtomicU64>,
+    }
+
+    struct OnDrop(Arc<AtomicU64>);
+
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[async_trait]
+    impl Backend for Counting {
+        async fn ask(&self, _: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
+            let call = self.calls.fetch_add(1, Ordering::SeqCst);
+            let _guard = OnDrop(self.dropped.clone());
+            progress(Progress::Received { characters: 1 });
+            if let Some(gate) = &self.gate {
+                gate.notified().await;
+            }
+            if self.fail {
+                return Err(BackendError { kind: ErrorKind::Overloaded, message: "x".into(), hint: None });
+            }
+            Ok(Proposal {
+                text: format!("answer {call}"),
+                provider: "p".into(),
+                model: "m".into(),
+                usage: Usage::default(),
+                cached: false,
+                why: Vec::new(),
+            })
+        }
+
+        fn route(&self) -> String {
+            "p/m".into()
+        }
+
+        fn is_builtin(&self) -> bool {
+            false
+        }
+
+        fn forget(&self, _: &Ask) {}
+
+        fn cache_counts(&self) -> (u64, u64) {
+            (0, 0)
+        }
+    }
+
+    fn ask(intent: &str) -> Ask {
+        let prompt = Prompt { intent: intent.into(), ..testing::prompt() };
+        Ask {
+            task: "t".into(),
+            prompt: redact(prompt).0,
+            provider: None,
+            model: None,
+            max_output_tokens: 100,
+            fresh: false,
+        }
+    }
+
+    fn quiet() -> ProgressSink {
+        Arc::new(|_| {})
+    }
+
+    struct Time(Arc<Mutex<Instant>>);
+
+    impl Time {
+        fn new() -> (Self, Clock) {
+            let now = Arc::new(Mutex::new(Instant::now()));
+            let clock = now.clone();
+            (Self(now), Arc::new(move || *clock.lock().unwrap()))
+        }
+
+        fn pass(&self, seconds: u64) {
+            *self.0.lock().unwrap() += Duration::from_secs(seconds);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hit_needs_no_call_and_says_so_until_it_is_old_or_forgotten() {
+        let (time, clock) = Time::new();
+        let config = CacheConfig { capacity: 2, ttl: Duration::from_secs(60) };
+        let cached = Cached::with_clock(Counting::default(), config, clock);
+        let get = async |ask: Ask| {
+            let proposal = cached.ask(ask, quiet()).await.unwrap();
+            (proposal.text, proposal.cached)
+        };
+        assert_eq!(get(ask("a")).await, ("answer 0".into(), false));
+        assert_eq!(get(ask("a")).await, ("answer 0".into(), true));
+        assert_eq!(cached.cache_counts(), (1, 1));
+        time.pass(59);
+        assert_eq!(get(ask("a")).await, ("answer 0".into(), true));
+        time.pass(1);
+        assert_eq!(get(ask("a")).await, ("answer 1".into(), false));
+        assert_eq!(get(Ask { fresh: true, ..ask("a") }).await, ("answer 2".into(), false));
+        assert_eq!(get(ask("a")).await, ("answer 2".into(), true));
+        cached.forget(&ask("a"));
+        assert_eq!(get(ask("a")).await, ("answer 3".into(), false));
+        get(ask("b")).await;
+        get(ask("c")).await;
+        assert_eq!(get(ask("a")).await, ("answer 6".into(), false));
+    }
+
+    #[tokio::test]
+    async fn errors_are_not_kept() {
+        let cached = Cached::new(Counting { fail: true, ..Counting::default() }, CacheConfig::default());
+        for _ in 0..2 {
+            assert!(cached.ask(ask("a"), quiet()).await.is_err());
+        }
+        assert_eq!(cached.inner().calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn the_same_ask_at_the_same_time_is_one_call_that_ends_with_its_last_waiter() {
+        let gate = Arc::new(Notify::new());
+        let counting = Counting { gate: Some(gate.clone()), ..Counting::default() };
+        let dropped = counting.dropped.clone();
+        let cached = Arc::new(Cached::new(counting, CacheConfig::default()));
+        let heard = Arc::new(AtomicU64::new(0));
+        let spawn = |intent: &'static str| {
+            let (cached, heard) = (cached.clone(), heard.clone());
+            let sink: ProgressSink = Arc::new(move |_| {
+                heard.fetch_add(1, Ordering::SeqCst);
+            });
+            tokio::spawn(async move { cached.ask(ask(intent), sink).await })
+        };
+        let (first, second, third) = (spawn("a"), spawn("a"), spawn("a"));
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        first.abort();
+        let _ = first.await;
+        gate.notify_waiters();
+        assert_eq!(second.await.unwrap().unwrap().text, "answer 0");
+        assert_eq!(third.await.unwrap().unwrap().text, "answer 0");
+        assert_eq!(cached.inner().calls.load(Ordering::SeqCst), 1);
+        assert!(heard.load(Ordering::SeqCst) >= 1);
+        let before = dropped.load(Ordering::SeqCst);
+        let only = spawn("b");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        only.abort();
+        let _ = only.await;
+        assert_eq!(dropped.load(Ordering::SeqCst), before + 1, "the abandoned call still runs");
+        let again = spawn("b");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        gate.notify_waiters();
+        assert_eq!(again.await.unwrap().unwrap().text, "answer 2");
+    }
+
+    fn prompts() -> impl Strategy<Value = Prompt> {
+        let item = ("[ab]", "[xy\n]{0,3}", 1u32..4, any::<bool>(), "[rs]").prop_map(
+            |(name, text, first, verbatim, reason)| Item {
+                path: krins_core::RelPath::new(&format!("{name}.ts")).unwrap(),
+                digest: Digest::of(&text),
+                ranges: vec![[first, first + 1]],
+                verbatim,
+                text,
+                tokens: 1,
+                reason,
+            },
+        );
+        ("[ab]{0,2}", proptest::option::of(proptest::option::of(Just([1, 2]))), proptest::collection::vec(item, 0..3))
+            .prop_map(|(intent, focus, items)| Prompt {
+                version: 1,
+                intent,
+                focus: focus.map(|lines| Focus { path: krins_core::RelPath::new("f.ts").unwrap(), lines }),
+                items,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_equal_exactly_when_the_prompts_are(one in prompts(), other in prompts()) {
+            prop_assert_eq!(prompt_digest(&one).unwrap() == prompt_digest(&other).unwrap(), one == other);
+        }
+    }
+
+    #[test]
+    fn the_key_depends_on_route_and_parameters() {
+        let base = key(&ask("a"), "p/m").unwrap();
+        assert_eq!(base, key(&Ask { task: "other".into(), ..ask("a") }, "p/m").unwrap());
+        assert_ne!(base, key(&ask("a"), "p/n").unwrap());
+        assert_ne!(base, key(&Ask { max_output_tokens: 101, ..ask("a") }, "p/m").unwrap());
+        assert_ne!(base, key(&ask("b"), "p/m").unwrap());
+    }
+}
