@@ -30,6 +30,8 @@ export class Server implements vscode.Disposable {
   readonly onDidChangeState = this.#changed.event;
   /** The server's word about any task, also those that another door started. */
   readonly onDidChangeTask = this.#told.event;
+  /** Runs a command of the server that a code action or lens chose; `next` sends it. */
+  onCommand: (command: string, argument: unknown, next: () => Promise<unknown>) => Promise<unknown> = (_command, _argument, next) => next();
 
   constructor(
     private readonly extension: vscode.ExtensionContext,
@@ -98,7 +100,8 @@ export class Server implements vscode.Disposable {
   async request<M extends keyof Methods>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> {
     const client = this.#client;
     if (!client || this.#state.name !== "running") throw new NotRunning();
-    return client.sendRequest<Methods[M]["result"]>(method, params);
+    // `null` would be sent as a list of one null.
+    return params === null ? client.sendRequest<Methods[M]["result"]>(method) : client.sendRequest<Methods[M]["result"]>(method, params);
   }
 
   /** `$/progress` for a token that a request carries. */
@@ -132,6 +135,9 @@ export class Server implements vscode.Disposable {
       stdioOptions: { stdout: lines("debug"), stderr: lines("info") },
       initializationOptions: {
         krins: { client: { protocol: PROTOCOL, minor: PROTOCOL_MINOR, features: ["assign", "diff", "context", "taskDidChange"] } },
+      },
+      middleware: {
+        executeCommand: (command, args: unknown[], next) => this.onCommand(command, args[0], async () => next(command, args)),
       },
       initializationFailedHandler: (error) => {
         this.log.error(`initialize failed: ${String(error)}`);

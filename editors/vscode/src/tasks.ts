@@ -36,6 +36,7 @@ export class Tasks implements vscode.Disposable {
     private readonly state: vscode.Memento,
     private readonly log: vscode.LogOutputChannel,
   ) {
+    server.onCommand = (command, argument, next) => this.command(command, argument, next);
     this.#subscriptions = [
       server.onDidChangeTask((status) => this.#told(status)),
       server.onDidChangeState((state) => {
@@ -119,8 +120,38 @@ export class Tasks implements vscode.Disposable {
     await this.#guard(async () => this.#tell("undone", await this.server.request("krins/undo", id === undefined ? {} : { undo: id })));
   }
 
-  async redo(): Promise<void> {
-    await this.#guard(async () => this.#tell("done again", await this.server.request("krins/redo", {})));
+  async redo(id?: string): Promise<void> {
+    await this.#guard(async () => this.#tell("done again", await this.server.request("krins/redo", id === undefined ? {} : { undo: id })));
+  }
+
+  /** A code action's or lens's command: the same as ours, where we have more to show than the server alone. */
+  async command(command: string, argument: unknown, next: () => Promise<unknown>): Promise<unknown> {
+    const { task, undo } = (argument ?? {}) as { task?: string; undo?: string };
+    switch (command) {
+      case "krins.showDiff":
+        await this.#guard(() => this.#show(task));
+        return undefined;
+      case "krins.apply":
+        await this.#guard(async () => {
+          await this.#tell("changed", (await next()) as ApplyResult);
+          if (task !== undefined) await this.#settle(task);
+        });
+        return undefined;
+      case "krins.undo":
+        await this.undo(undo);
+        return undefined;
+      case "krins.redo":
+        await this.redo(undo);
+        return undefined;
+      case "krins.discard":
+        await this.#guard(async () => {
+          await next();
+          if (task !== undefined) await this.#forget(task);
+        });
+        return undefined;
+      default:
+        return next();
+    }
   }
 
   dispose(): void {
@@ -264,6 +295,21 @@ export class Tasks implements vscode.Disposable {
     const chosen = await vscode.window.showInformationMessage(`Krins: ${plural(applied.length, "file")} ${done}${buffers}.`, ...actions);
     if (chosen === back && undo) await this.undo(undo);
     if (chosen === save) await saveAll(unsaved);
+  }
+
+  /** The diff of a task that may be another door's. */
+  async #show(task: string | undefined): Promise<void> {
+    const diff = await this.server.request("krins/diff", task === undefined ? {} : { task });
+    const intent = this.#proposals.get(diff.task)?.intent ?? (await this.server.request("krins/task", { task: diff.task })).intent;
+    if (diff.state === "ready" || diff.state === "blocked") this.#proposals.set(diff.task, { intent, diff });
+    this.#changed.fire();
+    await this.#present(intent, diff);
+  }
+
+  /** After an apply by code action: a task of which only a part was applied may still wait for a word. */
+  async #settle(task: string): Promise<void> {
+    const { state } = await this.server.request("krins/task", { task });
+    if (state !== "ready" && state !== "blocked") await this.#forget(task);
   }
 
   async #choose(): Promise<{ intent: string; diff: DiffResult } | undefined> {

@@ -23,6 +23,7 @@ test("a change, an insertion and a deletion in one file", () => {
 
 test("every line keeps its own end, and a new line takes its neighbour's", () => {
   assert.equal(patched("a\r\nb\nc\r\n", hunks("@@ -1,3 +1,4 @@\n-a\n+A\n+A2\n b\n c")), "A\r\nA2\r\nb\nc\r\n");
+  assert.equal(patched("a\r\nb\nc\n", hunks("@@ -1,3 +1,4 @@\n a\n-b\n+B\n+B2\n c")), "a\r\nB\nB2\nc\n");
   assert.equal(patched("a\r\nb\r\n", hunks("@@ -1,2 +1,2 @@\n a\r\n-b\r\n+B\r")), "a\r\nB\r\n");
 });
 
