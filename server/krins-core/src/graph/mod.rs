@@ -5,8 +5,10 @@
 mod chunks;
 mod facts;
 mod generated;
+mod jsonc;
 mod kinds;
 mod modules;
+mod packages;
 mod resolve;
 pub(crate) mod words;
 
