@@ -89,7 +89,8 @@ pub(super) fn adjust(pairs: &[(&str, &str)], cut: &[(&str, &str)], added: &[&str
     let (pairs, cut) = (indents(pairs), indents(cut));
     let same = |pairs: &[(String, String)]| pairs.iter().filter(|(model, file)| model == file).count();
     let keep = || Some(added.iter().map(|line| (*line).to_owned()).collect());
-    if added.iter().all(|line| line.trim().is_empty()) || !cut.is_empty() && same(&cut) == cut.len() {
+    let telling = cut.iter().filter(|(model, file)| !(model.is_empty() && file.is_empty())).count();
+    if added.iter().all(|line| line.trim().is_empty()) || telling > 0 && same(&cut) == cut.len() {
         return keep();
     }
     let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(model, file)| (model.as_str(), file.as_str())).collect();
@@ -100,7 +101,7 @@ pub(super) fn adjust(pairs: &[(&str, &str)], cut: &[(&str, &str)], added: &[&str
         several => return unit.choose(&borrowed, added).filter(|lines| several.contains(lines)),
     }
     // No map explains all: single lines were copied badly. What most lines say holds, if it is "as it is".
-    if same(&pairs) * 2 > pairs.len() { keep() } else { table(&borrowed, added) }
+    if same(&pairs) * 2 >= pairs.len() { keep() } else { table(&borrowed, added) }
 }
 
 fn distinct(maps: &[Map], added: &[&str]) -> Vec<Vec<String>> {
@@ -114,23 +115,24 @@ fn distinct(maps: &[Map], added: &[&str]) -> Vec<Vec<String>> {
     results
 }
 
-/// Only the indentations that were seen, each with one meaning.
+/// Only the indentations that were seen, when a deeper one of the model is always a deeper one of the file.
 fn table(pairs: &[(&str, &str)], added: &[&str]) -> Option<Vec<String>> {
-    let find = |model: &str| {
-        let mut found = pairs.iter().filter(|(from, _)| *from == model).map(|(_, to)| *to);
-        let first = found.next()?;
-        found.all(|other| other == first).then_some(first)
+    let mut seen: Vec<(&str, &str)> = pairs.to_vec();
+    seen.sort_by_key(|(model, file)| (model.len(), file.len()));
+    seen.dedup();
+    let rises = |pair: &[(&str, &str)]| pair[0].0.len() < pair[1].0.len() && pair[0].1.len() < pair[1].1.len();
+    if !seen.windows(2).all(rises) {
+        return None;
+    }
+    let find = |model: &str| seen.iter().find(|(from, _)| *from == model).map(|(_, to)| *to);
+    let line = |text: &&str| {
+        if text.trim().is_empty() {
+            return Some((*text).to_owned());
+        }
+        let model = indent(text);
+        Some(format!("{}{}", find(model)?, &text[model.len()..]))
     };
-    added
-        .iter()
-        .map(|line| {
-            if line.trim().is_empty() {
-                return Some((*line).to_owned());
-            }
-            let model = indent(line);
-            Some(format!("{}{}", find(model)?, &line[model.len()..]))
-        })
-        .collect()
+    added.iter().map(line).collect()
 }
 
 /// How a file indents, learnt from all its lines.

@@ -206,7 +206,7 @@ impl Finder<'_, '_> {
             }
             let start = self.choose(&found, old.len(), reading.hint)?;
             if !self.based && covered(reading, keys, *level, start, old.len()) {
-                return Ok(Some(Located::Already { line: start, repairs: reading.repairs() }));
+                return at_an_edge(reading, start).map(Some);
             }
             return Ok(Some(Located::At(vec![site(reading, *level, start)])));
         }
@@ -423,6 +423,16 @@ fn nearest(found: &[usize], line: usize) -> Option<usize> {
 fn covered(reading: &Reading, keys: &[Cow<'_, str>], level: Level, start: usize, len: usize) -> bool {
     let new: Vec<Cow<'_, str>> = reading.new().map(|line| key_of(level, line)).collect();
     new.len() > len && occurrences(keys, &new).into_iter().any(|at| at <= start && at + new.len() >= start + len)
+}
+
+/// New lines at the hunk's edge stand beside the old text, which stays as it was: applied already. New lines between
+/// old ones can only look applied where lines repeat.
+fn at_an_edge(reading: &Reading, start: usize) -> Result<Located, Lost> {
+    let inner = |line: Option<&HunkLine>| line.is_some_and(|line| line.mark == Mark::Keep);
+    if inner(reading.lines.first()) && inner(reading.lines.last()) {
+        return Err(lost("its lines repeat, so without the base it cannot be told whether it is applied already"));
+    }
+    Ok(Located::Already { line: start, repairs: reading.repairs() })
 }
 
 /// Where the new text stands already, if the hunk has enough of it to tell.

@@ -485,6 +485,7 @@ impl Plan {
 
     fn site(&mut self, mut site: Site, base: &Base<'_>, number: usize, repairs: &[String]) -> Result<(), &'static str> {
         self.decoded |= site.defect == Defect::Entities;
+        restore_moved(&mut site, base);
         if let Some(repair) = reindent(&mut site, base)? {
             site.repairs.push(repair.to_owned());
         }
@@ -531,6 +532,23 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// A line that the hunk takes away and puts back elsewhere comes back as the file has it, not as the model copied it.
+fn restore_moved(site: &mut Site, base: &Base<'_>) {
+    if site.level < Level::Punctuation || site.level == Level::Indentation {
+        return;
+    }
+    for at in 0..site.lines.len() {
+        if site.lines[at].mark != Mark::Add || site.lines[at].text.trim().is_empty() {
+            continue;
+        }
+        let copied = |n: &usize| site.lines[*n].mark == Mark::Cut && site.lines[*n].text == site.lines[at].text;
+        let mut origins = (0..site.lines.len()).filter(copied).filter_map(|n| site.base[n]).map(|line| base.lines[line].text);
+        if let Some(text) = origins.next().filter(|first| origins.all(|other| other == *first)) {
+            site.lines[at].text = text.to_owned();
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn is_names(first: &str, second: &str) -> bool {
 }
 
 pub(super) fn parse(lines: &[&str]) -> Result<Parts, Refusal> {
-    let mut parser = Parser { lines, at: 0, files: Vec::new(), repairs: Vec::new(), fence: None, last: None };
+    let mut parser = Parser { lines, at: 0, files: Vec::new(), repairs: Vec::new(), fence: None, last: None, closed: false };
     parser.run()?;
     parser.check_cut()?;
     let repairs = parser.repairs;
@@ -49,6 +49,8 @@ struct Section {
 /// How the last hunk ended, against what its header says.
 struct LastHunk {
     short: bool,
+    /// It has more lines than its header says on one side: the header is wrong, not the hunk.
+    over: bool,
     ends_changed: bool,
     counted: bool,
 }
@@ -61,6 +63,8 @@ struct Parser<'a> {
     /// The fence that the parser is inside of.
     fence: Option<(char, usize)>,
     last: Option<LastHunk>,
+    /// The fence around the last hunk was closed, so the model had come to its end.
+    closed: bool,
 }
 
 impl Parser<'_> {
@@ -75,7 +79,10 @@ impl Parser<'_> {
             let line = self.line(0).to_owned();
             if let Some((mark, count, _)) = fence(&line) {
                 self.fence = match self.fence {
-                    Some((open, length)) if open == mark && count >= length => None,
+                    Some((open, length)) if open == mark && count >= length => {
+                        self.closed = true;
+                        None
+                    }
                     None => Some((mark, count)),
                     inside => inside,
                 };
@@ -171,8 +178,10 @@ impl Parser<'_> {
             self.at += 1;
         }
         trim_tail(&mut body, &mut seen, numbers);
+        self.closed = false;
         self.last = Some(LastHunk {
             short: numbers.is_some_and(|n| seen.old < n.old_len || seen.new < n.new_len),
+            over: numbers.is_some_and(|n| seen.old > n.old_len || seen.new > n.new_len),
             ends_changed: body.last().is_some_and(|line| line.mark != Mark::Keep),
             counted: numbers.is_some(),
         });
@@ -211,7 +220,7 @@ impl Parser<'_> {
     /// The last hunk of a whole answer has all its lines.
     fn check_cut(&self) -> Result<(), Refusal> {
         let cut = match &self.last {
-            Some(last) if last.short && last.ends_changed => true,
+            Some(last) if last.short && !last.over && last.ends_changed && !self.closed => true,
             Some(last) => self.fence.is_some() && (last.short || !last.counted),
             None => false,
         };
