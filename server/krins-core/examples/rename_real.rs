@@ -30,10 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .collect(),
         Arc::new(ResolveConfig::from_files(&files)),
     );
-    let tree: BTreeMap<RelPath, Arc<[u8]>> = files
-        .iter()
-        .map(|(path, text)| (path.clone(), Arc::from(text.as_bytes())))
-        .collect();
+    let tree: BTreeMap<RelPath, Arc<[u8]>> =
+        files.iter().map(|(path, text)| (path.clone(), Arc::from(text.as_bytes()))).collect();
     let symbols: BTreeSet<(String, RelPath)> = graph
         .files
         .iter()
@@ -49,11 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     for (name, file) in symbols.iter().step_by(step).take(count) {
         let to = format!("{name}Krins");
-        let refactoring = Refactoring::Rename {
-            from: name.clone(),
-            to: to.clone(),
-            file: Some(file.clone()),
-        };
+        let refactoring = Refactoring::Rename { from: name.clone(), to: to.clone(), file: Some(file.clone()) };
         let started = Instant::now();
         let result = affected(&refactoring, &graph, &tree).and_then(|paths| {
             let some = files
@@ -78,11 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read(
-    dir: &Path,
-    prefix: &str,
-    files: &mut BTreeMap<RelPath, Arc<str>>,
-) -> Result<(), Box<dyn Error>> {
+fn read(dir: &Path, prefix: &str, files: &mut BTreeMap<RelPath, Arc<str>>) -> Result<(), Box<dyn Error>> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -40,10 +40,7 @@ fn known(graph: &Graph, file: &RelPath) -> Result<(), RefactorError> {
     if graph.files.contains_key(file) {
         return Ok(());
     }
-    Err(RefactorError::Unreadable {
-        path: file.clone(),
-        why: "there is no such script".to_owned(),
-    })
+    Err(RefactorError::Unreadable { path: file.clone(), why: "there is no such script".to_owned() })
 }
 
 fn renamed(
@@ -77,10 +74,7 @@ fn around(
             .flat_map(|facts| facts.exports.iter().map(|export| export.name.as_str()))
             .filter(|name| !matches!(*name, "default" | "*" | "="))
             .collect();
-        return Err(RefactorError::NoSuchSymbol {
-            symbol: name.to_owned(),
-            similar: names::similar(name, names),
-        });
+        return Err(RefactorError::NoSuchSymbol { symbol: name.to_owned(), similar: names::similar(name, names) });
     }
     let mut files: BTreeSet<RelPath> = importers(graph, homes.clone())
         .into_iter()
@@ -95,10 +89,7 @@ fn exporters(graph: &Graph, name: &str) -> BTreeSet<RelPath> {
         .files
         .iter()
         .filter(|(_, facts)| {
-            facts
-                .exports
-                .iter()
-                .any(|export| export.name == name || export.local.as_deref() == Some(name))
+            facts.exports.iter().any(|export| export.name == name || export.local.as_deref() == Some(name))
         })
         .map(|(path, _)| path.clone())
         .collect()
@@ -109,22 +100,17 @@ fn passes_on(graph: &Graph, path: &RelPath) -> bool {
         facts.exports.iter().any(|export| {
             export.from.is_some()
                 || export.local.as_ref().is_some_and(|local| {
-                    facts
-                        .imports
-                        .iter()
-                        .any(|import| import.names.iter().any(|(_, here)| here == local))
+                    facts.imports.iter().any(|import| import.names.iter().any(|(_, here)| here == local))
                 })
         })
     })
 }
 
 fn mentions(graph: &Graph, tree: &dyn Tree, path: &RelPath, name: &str) -> bool {
-    let listed = graph.files.get(path).is_some_and(|facts| {
-        facts
-            .identifiers
-            .binary_search_by(|identifier| identifier.as_ref().cmp(name))
-            .is_ok()
-    });
+    let listed = graph
+        .files
+        .get(path)
+        .is_some_and(|facts| facts.identifiers.binary_search_by(|identifier| identifier.as_ref().cmp(name)).is_ok());
     listed || tree.text(path).is_some_and(|text| text.contains(name))
 }
 
@@ -133,10 +119,7 @@ fn importers(graph: &Graph, files: BTreeSet<RelPath>) -> BTreeSet<RelPath> {
     reach(files, |path| graph.importers(path))
 }
 
-fn reach<'g>(
-    start: BTreeSet<RelPath>,
-    next: impl Fn(&RelPath) -> &'g [RelPath],
-) -> BTreeSet<RelPath> {
+fn reach<'g>(start: BTreeSet<RelPath>, next: impl Fn(&RelPath) -> &'g [RelPath]) -> BTreeSet<RelPath> {
     let mut found = BTreeSet::new();
     let mut front: Vec<RelPath> = start.into_iter().collect();
     while let Some(path) = front.pop() {
@@ -202,9 +185,7 @@ fn with_siblings(graph: &Graph, files: BTreeSet<RelPath>) -> BTreeSet<RelPath> {
 fn stem(path: &RelPath) -> &str {
     let whole = path.as_str();
     let name = whole.len() - path.file_name().len();
-    whole[name..]
-        .split_once('.')
-        .map_or(whole, |(stem, _)| &whole[..name + stem.len()])
+    whole[name..].split_once('.').map_or(whole, |(stem, _)| &whole[..name + stem.len()])
 }
 
 /// tsconfig and package.json files of the folders above, with what they extend and refer to.
@@ -219,15 +200,9 @@ fn configuration(tree: &dyn Tree, files: &BTreeSet<RelPath>) -> BTreeSet<RelPath
     let mut queue: Vec<RelPath> = folders
         .iter()
         .flat_map(|dir| {
-            [
-                "package.json",
-                "tsconfig.json",
-                "jsconfig.json",
-                "tsconfig.base.json",
-                "pnpm-workspace.yaml",
-            ]
-            .into_iter()
-            .filter_map(|name| RelPath::join_dir(dir, name))
+            ["package.json", "tsconfig.json", "jsconfig.json", "tsconfig.base.json", "pnpm-workspace.yaml"]
+                .into_iter()
+                .filter_map(|name| RelPath::join_dir(dir, name))
         })
         .collect();
     let mut found = BTreeSet::new();

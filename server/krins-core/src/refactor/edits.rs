@@ -31,10 +31,7 @@ impl Edits {
 
     /// Puts text before the byte `at`; several such texts keep the order in which they came.
     pub fn insert(&mut self, at: u32, text: &str) {
-        self.replacements
-            .entry((at, at))
-            .or_default()
-            .push_str(text);
+        self.replacements.entry((at, at)).or_default().push_str(text);
     }
 
     /// The new text, or the byte at which two edits contradict each other.
@@ -67,11 +64,7 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
 /// The line ending that most lines of the text have.
 pub(super) fn newline_of(text: &str) -> &'static str {
     let crlf = text.matches("\r\n").count();
-    if crlf * 2 > text.matches('\n').count() {
-        "\r\n"
-    } else {
-        "\n"
-    }
+    if crlf * 2 > text.matches('\n').count() { "\r\n" } else { "\n" }
 }
 
 #[cfg(test)]

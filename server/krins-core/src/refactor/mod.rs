@@ -31,17 +31,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refactoring {
     /// Rename an exported symbol everywhere.
-    Rename {
-        from: String,
-        to: String,
-        file: Option<RelPath>,
-    },
+    Rename { from: String, to: String, file: Option<RelPath> },
     /// Move an exported declaration to another module and fix every import.
-    Move {
-        symbol: String,
-        file: Option<RelPath>,
-        to: RelPath,
-    },
+    Move { symbol: String, file: Option<RelPath>, to: RelPath },
     /// Remove unused imports, in one file or everywhere.
     RemoveUnusedImports { file: Option<RelPath> },
     /// Turn a module's default export into a named one.
@@ -55,10 +47,7 @@ pub enum RefactorError {
     #[error("understand {intent:?} without a model")]
     NotUnderstood { intent: String },
     #[error("find an exported {symbol}{}", did_you_mean(similar))]
-    NoSuchSymbol {
-        symbol: String,
-        similar: Vec<String>,
-    },
+    NoSuchSymbol { symbol: String, similar: Vec<String> },
     #[error("choose between the {symbol} of {}", listed(files))]
     Ambiguous { symbol: String, files: Vec<RelPath> },
     /// The new name is taken, or would be captured, at these places (`path:line`).
@@ -95,10 +84,9 @@ impl RefactorError {
                 "name a symbol that some module exports, spelled exactly".to_owned()
             }
             Self::NoSuchSymbol { similar, .. } => format!("did you mean {}?", similar.join(", ")),
-            Self::Ambiguous { symbol, files } => format!(
-                "say which: `… {symbol} in {} …`",
-                files.first().map_or("src/file.ts", RelPath::as_str)
-            ),
+            Self::Ambiguous { symbol, files } => {
+                format!("say which: `… {symbol} in {} …`", files.first().map_or("src/file.ts", RelPath::as_str))
+            }
             Self::NameTaken { .. } => "choose another name, or rename what has it first".to_owned(),
             Self::BadName { .. } => "choose a name that is a plain identifier".to_owned(),
             Self::Unreadable { .. } => "mend the file first, then ask again".to_owned(),
@@ -141,32 +129,19 @@ pub fn understand(intent: &str, focus: Option<&Focus>) -> Result<Refactoring, Re
 
 /// The files that the refactoring must see whole: all that could change, plus the configuration that decides how
 /// module specifiers resolve (tsconfig, package.json). Sorted.
-pub fn affected(
-    refactoring: &Refactoring,
-    graph: &Graph,
-    tree: &dyn Tree,
-) -> Result<Vec<RelPath>, RefactorError> {
+pub fn affected(refactoring: &Refactoring, graph: &Graph, tree: &dyn Tree) -> Result<Vec<RelPath>, RefactorError> {
     affected::affected(refactoring, graph, tree)
 }
 
 /// Carries it out on whole files.
-pub fn perform(
-    refactoring: &Refactoring,
-    files: &BTreeMap<RelPath, Arc<str>>,
-) -> Result<Outcome, RefactorError> {
+pub fn perform(refactoring: &Refactoring, files: &BTreeMap<RelPath, Arc<str>>) -> Result<Outcome, RefactorError> {
     with_deep_stack(|| {
         let program = Program::read(files);
         match refactoring {
-            Refactoring::Rename { from, to, file } => {
-                rename::rename(&program, from, to, file.as_ref())
-            }
-            Refactoring::Move { symbol, file, to } => {
-                relocate::relocate(&program, symbol, file.as_ref(), to)
-            }
+            Refactoring::Rename { from, to, file } => rename::rename(&program, from, to, file.as_ref()),
+            Refactoring::Move { symbol, file, to } => relocate::relocate(&program, symbol, file.as_ref(), to),
             Refactoring::RemoveUnusedImports { file } => unused::remove(&program, file.as_ref()),
-            Refactoring::DefaultToNamed { file, name } => {
-                named::name_default(&program, file, name.as_deref())
-            }
+            Refactoring::DefaultToNamed { file, name } => named::name_default(&program, file, name.as_deref()),
         }
     })
 }
@@ -185,18 +160,13 @@ fn finish(
     why: Vec<(String, Vec<String>)>,
     same_bindings: bool,
 ) -> Result<Outcome, RefactorError> {
-    let mut outcome = Outcome {
-        files: BTreeMap::new(),
-        why,
-    };
+    let mut outcome = Outcome { files: BTreeMap::new(), why };
     for (path, edits) in edits {
         let module = program.module(&path)?;
-        let text = edits
-            .apply(&module.text)
-            .map_err(|at| RefactorError::Unsupported {
-                what: "two changes of the same words".to_owned(),
-                place: module.place(at),
-            })?;
+        let text = edits.apply(&module.text).map_err(|at| RefactorError::Unsupported {
+            what: "two changes of the same words".to_owned(),
+            place: module.place(at),
+        })?;
         if *text == *module.text {
             continue;
         }
@@ -210,9 +180,7 @@ fn finish(
         outcome.files.insert(path, Some(text));
     }
     if outcome.files.is_empty() {
-        return Err(RefactorError::NothingToDo {
-            why: "every file is as it should be".to_owned(),
-        });
+        return Err(RefactorError::NothingToDo { why: "every file is as it should be".to_owned() });
     }
     Ok(outcome)
 }
@@ -224,12 +192,19 @@ fn prove(path: &RelPath, text: &str) -> Result<Module, RefactorError> {
     })
 }
 
-/// What a pure change of names keeps: how many bindings there are, and which name belongs to which.
+/// What a pure change of names keeps: how many bindings there are, and which name belongs to which. Names in a module
+/// augmentation are left out: they lead to the other module's exports, which the file alone cannot say.
 fn shape(module: &Module) -> (usize, Vec<Option<usize>>) {
     let mut numbers: BTreeMap<SymbolId, usize> = BTreeMap::new();
     let bindings = module
         .names
         .iter()
+        .filter(|name| {
+            !module
+                .augmentations
+                .iter()
+                .any(|outer| outer.span.start <= name.span.start && name.span.end <= outer.span.end)
+        })
         .map(|name| {
             name.symbol.map(|symbol| {
                 let next = numbers.len();
@@ -239,3 +214,6 @@ fn shape(module: &Module) -> (usize, Vec<Option<usize>>) {
         .collect();
     (module.scoping.symbols_len(), bindings)
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,17 +157,9 @@ pub(super) struct Export {
 
 pub(super) enum Origin {
     /// A binding of this file.
-    Local {
-        symbol: Option<SymbolId>,
-        local: String,
-        local_span: Span,
-    },
+    Local { symbol: Option<SymbolId>, local: String, local_span: Span },
     /// A name of another module.
-    From {
-        specifier: String,
-        imported: String,
-        imported_span: Span,
-    },
+    From { specifier: String, imported: String, imported_span: Span },
     /// `export * as ns from`.
     Namespace { specifier: String },
     /// `export * from`.
@@ -228,8 +220,7 @@ pub(super) struct Specifier {
 impl Module {
     /// Reads a file. The error says why it cannot be read: `line 3: …`.
     pub fn read(path: &RelPath, text: &Arc<str>) -> Result<Self, String> {
-        let source_type =
-            SourceType::from_path(path.as_str()).map_err(|_| "it is not a script".to_owned())?;
+        let source_type = SourceType::from_path(path.as_str()).map_err(|_| "it is not a script".to_owned())?;
         if text.len() > 20_000_000 {
             return Err("it is larger than 20 MB".to_owned());
         }
@@ -237,21 +228,14 @@ impl Module {
         let allocator = Allocator::default();
         let parsed = Parser::new(&allocator, text, source_type).parse();
         if let Some(error) = parsed.diagnostics.errors().next() {
-            let line = error
-                .labels
-                .iter()
-                .next()
-                .map_or(1, |label| line_of(text, label.offset() as usize));
+            let line = error.labels.iter().next().map_or(1, |label| line_of(text, label.offset() as usize));
             return Err(format!("line {line}: {}", error.message));
         }
         if parsed.panicked {
             return Err("the parser gave up".to_owned());
         }
         let program = allocator_alloc(&allocator, parsed.program);
-        let scoping = SemanticBuilder::new()
-            .build(program)
-            .semantic
-            .into_scoping();
+        let scoping = SemanticBuilder::new().build(program).semantic.into_scoping();
         let mut reader = Reader::new(&scoping);
         reader.read_top_level(program);
         reader.visit_program(program);
@@ -261,12 +245,7 @@ impl Module {
             .iter()
             .enumerate()
             .flat_map(|(at, import)| {
-                import
-                    .names
-                    .iter()
-                    .flatten()
-                    .enumerate()
-                    .map(move |(index, name)| (name.symbol, (at, index)))
+                import.names.iter().flatten().enumerate().map(move |(index, name)| (name.symbol, (at, index)))
             })
             .collect();
         Ok(Self {
@@ -291,9 +270,7 @@ impl Module {
     }
 
     pub fn slice(&self, span: Span) -> &str {
-        self.text
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or_default()
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
     /// `path:line` of a byte.
@@ -303,18 +280,14 @@ impl Module {
 
     /// The export that the file itself spells out under `name`.
     pub fn export(&self, name: &str) -> Option<&Export> {
-        self.exports
-            .iter()
-            .find(|export| export.name == name && !matches!(export.origin, Origin::Star { .. }))
+        self.exports.iter().find(|export| export.name == name && !matches!(export.origin, Origin::Star { .. }))
     }
 
     pub fn stars(&self) -> impl Iterator<Item = &str> {
-        self.exports
-            .iter()
-            .filter_map(|export| match &export.origin {
-                Origin::Star { specifier } => Some(specifier.as_str()),
-                _ => None,
-            })
+        self.exports.iter().filter_map(|export| match &export.origin {
+            Origin::Star { specifier } => Some(specifier.as_str()),
+            _ => None,
+        })
     }
 
     pub fn import_of(&self, symbol: SymbolId) -> Option<(&Import, &ImportName)> {
@@ -325,14 +298,11 @@ impl Module {
 
     /// The top-level binding called `name`.
     pub fn top_level(&self, name: &str) -> Option<SymbolId> {
-        self.scoping
-            .get_binding(self.scoping.root_scope_id(), name.into())
+        self.scoping.get_binding(self.scoping.root_scope_id(), name.into())
     }
 
     pub fn uses(&self, symbol: SymbolId) -> impl Iterator<Item = &Name> {
-        self.names
-            .iter()
-            .filter(move |name| name.symbol == Some(symbol))
+        self.names.iter().filter(move |name| name.symbol == Some(symbol))
     }
 
     /// Whether some reference called `name` has no binding in the file.
@@ -341,9 +311,7 @@ impl Module {
     }
 
     fn global_use(&self, wanted: &str) -> Option<&Name> {
-        self.names.iter().find(|name| {
-            name.symbol.is_none() && name.flags.is_some() && self.slice(name.span) == wanted
-        })
+        self.names.iter().find(|name| name.symbol.is_none() && name.flags.is_some() && self.slice(name.span) == wanted)
     }
 
     /// Where calling `symbol` by the name `to` would meet another meaning of `to`: captured by a nearer binding, or
@@ -355,10 +323,7 @@ impl Module {
             offsets.insert(self.scoping.symbol_span(other).start);
         }
         for name in self.uses(symbol) {
-            let between = self
-                .scoping
-                .scope_ancestors(name.scope)
-                .take_while(|scope| *scope != home);
+            let between = self.scoping.scope_ancestors(name.scope).take_while(|scope| *scope != home);
             for scope in between {
                 if let Some(other) = self.scoping.get_binding(scope, to.into()) {
                     offsets.insert(self.scoping.symbol_span(other).start);
@@ -380,10 +345,7 @@ impl Module {
     /// Whether a reference inside `home` has its binding outside of it.
     fn leads_outside(&self, name: &Name, home: ScopeId) -> bool {
         let inside = |scope: ScopeId| self.scoping.scope_ancestors(scope).any(|s| s == home);
-        inside(name.scope)
-            && name
-                .symbol
-                .is_none_or(|symbol| !inside(self.scoping.symbol_scope_id(symbol)))
+        inside(name.scope) && name.symbol.is_none_or(|symbol| !inside(self.scoping.symbol_scope_id(symbol)))
     }
 }
 
@@ -404,9 +366,7 @@ fn check_depth(path: &RelPath, text: &str) -> Result<(), String> {
         return Ok(());
     }
     let mut parser = tree_sitter::Parser::new();
-    parser
-        .set_language(&language.into())
-        .map_err(|error| error.to_string())?;
+    parser.set_language(&language.into()).map_err(|error| error.to_string())?;
     let tree = parser.parse(text, None).ok_or("the parser gave up")?;
     let mut cursor = tree.walk();
     let mut depth = 0_usize;
@@ -431,23 +391,24 @@ fn check_depth(path: &RelPath, text: &str) -> Result<(), String> {
 /// statement (`a + b + c` nests once per operator without a bracket).
 fn could_be_deep(text: &str) -> bool {
     const SUSPICIOUS: usize = 150;
-    let (mut open, mut run) = (0_usize, 0_usize);
+    let (mut open, mut run, mut in_word) = (0_usize, 0_usize, false);
     for byte in text.bytes() {
         match byte {
             b'(' | b'[' | b'{' | b'<' => open += 1,
             b')' | b']' | b'}' | b'>' => open = open.saturating_sub(1),
             _ => {}
         }
+        let word = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..);
         match byte {
-            b';' => run = 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | b' ' | b'\n' | b'\r' => {}
-            b',' | b'"' | b'\'' | b'`' => {}
-            _ => run += 1,
+            b';' | b',' | b'{' | b'}' => run = 0,
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            _ => run += usize::from(!word || !in_word),
         }
-        if open > SUSPICIOUS || run > SUSPICIOUS * 4 {
+        in_word = word;
+        if open > SUSPICIOUS || run > SUSPICIOUS * 2 {
             return true;
         }
     }
-    // Keywords nest too (`else if`, `typeof typeof`), though never without bytes.
-    text.matches("else").count() + text.matches("of ").count() > SUSPICIOUS * 4
+    // `else if` nests across braces.
+    text.matches("else").count() > SUSPICIOUS
 }

@@ -11,8 +11,5 @@ pub(super) fn name_default(
 ) -> Result<Outcome, RefactorError> {
     let module = program.module(file)?;
     let _ = name;
-    Err(RefactorError::Unsupported {
-        what: "a default export".to_owned(),
-        place: module.place(0),
-    })
+    Err(RefactorError::Unsupported { what: "a default export".to_owned(), place: module.place(0) })
 }

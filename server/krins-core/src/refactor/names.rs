@@ -8,17 +8,71 @@ use std::collections::BTreeSet;
 
 /// Words that cannot be bound in a module (ECMA-262 §12.7.2, strict mode included).
 const RESERVED: [&str; 50] = [
-    "arguments", "await", "break", "case", "catch", "class", "const", "continue", "debugger",
-    "default", "delete", "do", "else", "enum", "eval", "export", "extends", "false", "finally",
-    "for", "function", "if", "implements", "import", "in", "instanceof", "interface", "let", "new",
-    "null", "package", "private", "protected", "public", "return", "static", "super", "switch",
-    "this", "throw", "true", "try", "typeof", "undefined", "var", "void", "while", "with", "yield",
+    "arguments",
+    "await",
+    "break",
+    "case",
+    "catch",
+    "class",
+    "const",
+    "continue",
+    "debugger",
+    "default",
+    "delete",
+    "do",
+    "else",
+    "enum",
+    "eval",
+    "export",
+    "extends",
+    "false",
+    "finally",
+    "for",
+    "function",
+    "if",
+    "implements",
+    "import",
+    "in",
+    "instanceof",
+    "interface",
+    "let",
+    "new",
+    "null",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "static",
+    "super",
+    "switch",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typeof",
+    "undefined",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
     "globalThis",
 ];
 /// Names that TypeScript keeps for its own types.
 const TYPES: [&str; 12] = [
-    "any", "bigint", "boolean", "intrinsic", "never", "number", "object", "string", "symbol",
-    "unknown", "asserts", "infer",
+    "any",
+    "bigint",
+    "boolean",
+    "intrinsic",
+    "never",
+    "number",
+    "object",
+    "string",
+    "symbol",
+    "unknown",
+    "asserts",
+    "infer",
 ];
 
 pub(super) fn check(name: &str) -> Result<(), RefactorError> {
@@ -31,17 +85,10 @@ pub(super) fn check(name: &str) -> Result<(), RefactorError> {
     } else {
         return Ok(());
     };
-    Err(RefactorError::BadName {
-        name: name.to_owned(),
-        why,
-    })
+    Err(RefactorError::BadName { name: name.to_owned(), why })
 }
 
-pub(super) fn no_such_symbol(
-    program: &Program<'_>,
-    name: &str,
-    file: Option<&RelPath>,
-) -> RefactorError {
+pub(super) fn no_such_symbol(program: &Program<'_>, name: &str, file: Option<&RelPath>) -> RefactorError {
     let names: BTreeSet<&str> = program
         .modules
         .values()
@@ -49,10 +96,7 @@ pub(super) fn no_such_symbol(
         .flat_map(|module| module.exports.iter().map(|export| export.name.as_str()))
         .filter(|name| !matches!(*name, "default" | "*"))
         .collect();
-    RefactorError::NoSuchSymbol {
-        symbol: name.to_owned(),
-        similar: similar(name, names),
-    }
+    RefactorError::NoSuchSymbol { symbol: name.to_owned(), similar: similar(name, names) }
 }
 
 /// The closest names, best first, at most three.
@@ -68,9 +112,5 @@ pub(super) fn similar<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) 
         .collect();
     scored.sort();
     scored.dedup();
-    scored
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }

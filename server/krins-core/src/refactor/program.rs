@@ -46,53 +46,33 @@ impl<'f> Program<'f> {
                 }
             }
         }
-        Self {
-            files,
-            modules,
-            broken,
-            config: ResolveConfig::from_files(files),
-        }
+        Self { files, modules, broken, config: ResolveConfig::from_files(files) }
     }
 
     /// Refuses when a file that mentions one of `words` cannot be read: it could need a change.
     pub fn refuse_broken(&self, words: &[&str]) -> Result<(), RefactorError> {
-        let touched = self.broken.iter().find(|(path, _)| {
-            self.files
-                .get(*path)
-                .is_some_and(|text| words.iter().any(|word| text.contains(word)))
-        });
+        let touched = self
+            .broken
+            .iter()
+            .find(|(path, _)| self.files.get(*path).is_some_and(|text| words.iter().any(|word| text.contains(word))));
         match touched {
-            Some((path, why)) => Err(RefactorError::Unreadable {
-                path: path.clone(),
-                why: why.clone(),
-            }),
+            Some((path, why)) => Err(RefactorError::Unreadable { path: path.clone(), why: why.clone() }),
             None => Ok(()),
         }
     }
 
     pub fn module(&self, path: &RelPath) -> Result<&Module, RefactorError> {
-        self.modules
-            .get(path)
-            .ok_or_else(|| RefactorError::Unreadable {
-                path: path.clone(),
-                why: self
-                    .broken
-                    .get(path)
-                    .cloned()
-                    .unwrap_or_else(|| "there is no such script".to_owned()),
-            })
+        self.modules.get(path).ok_or_else(|| RefactorError::Unreadable {
+            path: path.clone(),
+            why: self.broken.get(path).cloned().unwrap_or_else(|| "there is no such script".to_owned()),
+        })
     }
 
     pub fn resolve(&self, from: &RelPath, specifier: &str) -> Option<RelPath> {
         self.resolve_with(from, specifier, &|path| self.files.contains_key(path))
     }
 
-    pub fn resolve_with(
-        &self,
-        from: &RelPath,
-        specifier: &str,
-        exists: &dyn Fn(&RelPath) -> bool,
-    ) -> Option<RelPath> {
+    pub fn resolve_with(&self, from: &RelPath, specifier: &str, exists: &dyn Fn(&RelPath) -> bool) -> Option<RelPath> {
         self.config.resolve(from, specifier, exists)
     }
 
@@ -102,14 +82,12 @@ impl<'f> Program<'f> {
 
     /// What `name` leads to as `path` exports it.
     pub fn export(&self, path: &RelPath, name: &str) -> Entity {
-        self.export_hop(path, name, 0, &mut BTreeSet::new())
-            .unwrap_or(Entity::Unknown)
+        self.export_hop(path, name, 0, &mut BTreeSet::new()).unwrap_or(Entity::Unknown)
     }
 
     /// Whether `path` exports `name`, itself or through `export *`.
     pub fn exports(&self, path: &RelPath, name: &str) -> bool {
-        self.export_hop(path, name, 0, &mut BTreeSet::new())
-            .is_some()
+        self.export_hop(path, name, 0, &mut BTreeSet::new()).is_some()
     }
 
     fn export_hop(
@@ -125,24 +103,15 @@ impl<'f> Program<'f> {
         let module = self.modules.get(path)?;
         if let Some(export) = module.export(name) {
             let entity = match &export.origin {
-                Origin::Local {
-                    symbol: Some(symbol),
-                    ..
-                } => self.symbol_hop(module, *symbol, hops + 1, seen),
-                Origin::From {
-                    specifier,
-                    imported,
-                    ..
-                } => self
+                Origin::Local { symbol: Some(symbol), .. } => self.symbol_hop(module, *symbol, hops + 1, seen),
+                Origin::From { specifier, imported, .. } => self
                     .resolve(path, specifier)
                     .and_then(|target| self.export_hop(&target, imported, hops + 1, seen))
                     .unwrap_or(Entity::Unknown),
-                Origin::Namespace { specifier } => self
-                    .resolve(path, specifier)
-                    .map_or(Entity::Unknown, Entity::Module),
-                Origin::Local { symbol: None, .. } | Origin::Star { .. } | Origin::Anonymous => {
-                    Entity::Unknown
+                Origin::Namespace { specifier } => {
+                    self.resolve(path, specifier).map_or(Entity::Unknown, Entity::Module)
                 }
+                Origin::Local { symbol: None, .. } | Origin::Star { .. } | Origin::Anonymous => Entity::Unknown,
             };
             return Some(entity);
         }
@@ -175,9 +144,7 @@ impl<'f> Program<'f> {
                 return Entity::Unknown;
             };
             return match name.imported.name() {
-                Some(imported) => self
-                    .export_hop(&target, imported, hops + 1, seen)
-                    .unwrap_or(Entity::Unknown),
+                Some(imported) => self.export_hop(&target, imported, hops + 1, seen).unwrap_or(Entity::Unknown),
                 None => Entity::Module(target),
             };
         }
@@ -187,37 +154,23 @@ impl<'f> Program<'f> {
         Entity::Symbol(module.path.clone(), symbol)
     }
 
-    fn chain_hop(
-        &self,
-        module: &Module,
-        chain: &Chain,
-        hops: usize,
-        seen: &mut BTreeSet<(RelPath, String)>,
-    ) -> Entity {
+    fn chain_hop(&self, module: &Module, chain: &Chain, hops: usize, seen: &mut BTreeSet<(RelPath, String)>) -> Entity {
         let mut entity = self.root(module, &chain.root, hops, seen);
         for segment in &chain.segments {
             entity = match entity {
-                Entity::Module(path) => self
-                    .export_hop(&path, &segment.name, hops + 1, seen)
-                    .unwrap_or(Entity::Unknown),
+                Entity::Module(path) => {
+                    self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown)
+                }
                 Entity::Symbol(..) | Entity::Unknown => return Entity::Unknown,
             };
         }
         entity
     }
 
-    fn root(
-        &self,
-        module: &Module,
-        root: &Root,
-        hops: usize,
-        seen: &mut BTreeSet<(RelPath, String)>,
-    ) -> Entity {
+    fn root(&self, module: &Module, root: &Root, hops: usize, seen: &mut BTreeSet<(RelPath, String)>) -> Entity {
         match root {
             Root::Symbol(symbol) => self.symbol_hop(module, *symbol, hops + 1, seen),
-            Root::Module(specifier) => self
-                .resolve(&module.path, specifier)
-                .map_or(Entity::Unknown, Entity::Module),
+            Root::Module(specifier) => self.resolve(&module.path, specifier).map_or(Entity::Unknown, Entity::Module),
         }
     }
 
@@ -244,25 +197,21 @@ impl<'f> Program<'f> {
     pub fn escapes(&self, module: &Module, targets: &BTreeSet<RelPath>) -> Vec<u32> {
         let mut found = Vec::new();
         for name in &module.names {
-            if name.followed || name.flags.is_none() || name.form == super::module::Form::Specifier
-            {
+            if name.followed || name.flags.is_none() || name.form == super::module::Form::Specifier {
                 continue;
             }
             let Some(symbol) = name.symbol else { continue };
             if !module.imported.contains_key(&symbol) && !module.aliases.contains_key(&symbol) {
                 continue;
             }
-            if matches!(self.symbol(module, symbol), Entity::Module(path) if targets.contains(&path))
-            {
+            if matches!(self.symbol(module, symbol), Entity::Module(path) if targets.contains(&path)) {
                 found.push(name.span.start);
             }
         }
         for specifier in &module.specifiers {
             if specifier.kind == super::module::SpecifierKind::Dynamic
                 && !specifier.followed
-                && self
-                    .resolve(&module.path, &specifier.text)
-                    .is_some_and(|path| targets.contains(&path))
+                && self.resolve(&module.path, &specifier.text).is_some_and(|path| targets.contains(&path))
             {
                 found.push(specifier.at);
             }

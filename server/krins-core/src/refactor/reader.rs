@@ -1,8 +1,8 @@
 //! The walk over one file's syntax tree that fills a [`super::module::Module`].
 
 use super::module::{
-    Augmentation, Chain, Export, Form, Import, ImportName, Imported, Name, Origin, Root, Segment,
-    Specifier, SpecifierKind, Statement, StatementKind,
+    Augmentation, Chain, Export, Form, Import, ImportName, Imported, Name, Origin, Root, Segment, Specifier,
+    SpecifierKind, Statement, StatementKind,
 };
 use oxc_ast::ast::*;
 use oxc_ast_visit::{Visit, walk};
@@ -16,12 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Functions of jest and vitest whose first argument names a module and whose second makes its exports.
 const MOCKERS: [&str; 4] = ["mock", "doMock", "unstable_mockModule", "setMock"];
 /// Those that return the module.
-const LOADERS: [&str; 4] = [
-    "importActual",
-    "importMock",
-    "requireActual",
-    "requireMock",
-];
+const LOADERS: [&str; 4] = ["importActual", "importMock", "requireActual", "requireMock"];
 
 pub(super) struct Reader<'s> {
     scoping: &'s Scoping,
@@ -86,12 +81,7 @@ impl<'s> Reader<'s> {
 
     fn statement(&mut self, span: Span, kind: StatementKind, declares: Vec<SymbolId>, n: usize) {
         let compound = n > 1;
-        self.parts.statements.push(Statement {
-            span,
-            kind,
-            declares,
-            compound,
-        });
+        self.parts.statements.push(Statement { span, kind, declares, compound });
     }
 
     fn read_statement(&mut self, statement: &Statement_<'_>) {
@@ -111,12 +101,7 @@ impl<'s> Reader<'s> {
                     });
                 }
                 let declares = bound.iter().filter_map(|id| id.symbol_id.get()).collect();
-                self.statement(
-                    it.span,
-                    StatementKind::ExportDeclaration,
-                    declares,
-                    parts_of(&it.declaration),
-                );
+                self.statement(it.span, StatementKind::ExportDeclaration, declares, parts_of(&it.declaration));
             }
             Statement_::ExportNamedDeclaration(it) => self.read_export_names(it),
             Statement_::ExportFromDeclaration(it) => self.read_export_from(it),
@@ -124,16 +109,8 @@ impl<'s> Reader<'s> {
             Statement_::ExportDefaultDeclaration(it) => self.read_export_default(it),
             other => match other.as_declaration() {
                 Some(declaration) => {
-                    let declares = bound_names(declaration)
-                        .iter()
-                        .filter_map(|id| id.symbol_id.get())
-                        .collect();
-                    self.statement(
-                        other.span(),
-                        StatementKind::Declaration,
-                        declares,
-                        parts_of(declaration),
-                    );
+                    let declares = bound_names(declaration).iter().filter_map(|id| id.symbol_id.get()).collect();
+                    self.statement(other.span(), StatementKind::Declaration, declares, parts_of(declaration));
                 }
                 None => self.statement(other.span(), StatementKind::Other, Vec::new(), 1),
             },
@@ -141,12 +118,10 @@ impl<'s> Reader<'s> {
     }
 
     fn read_import(&mut self, it: &ImportDeclaration<'_>) {
-        let names = it.specifiers.as_ref().map(|specifiers| {
-            specifiers
-                .iter()
-                .filter_map(|specifier| self.read_import_name(specifier))
-                .collect()
-        });
+        let names = it
+            .specifiers
+            .as_ref()
+            .map(|specifiers| specifiers.iter().filter_map(|specifier| self.read_import_name(specifier)).collect());
         self.specifier(&it.source, SpecifierKind::Static, it.span.start);
         self.parts.imports.push(Import {
             span: it.span,
@@ -167,9 +142,7 @@ impl<'s> Reader<'s> {
                 &it.local,
                 it.import_kind.is_type(),
             ),
-            ImportDeclarationSpecifier::ImportDefaultSpecifier(it) => {
-                (Imported::Default, it.span, &it.local, false)
-            }
+            ImportDeclarationSpecifier::ImportDefaultSpecifier(it) => (Imported::Default, it.span, &it.local, false),
             ImportDeclarationSpecifier::ImportNamespaceSpecifier(it) => {
                 (Imported::Namespace, it.span, &it.local, false)
             }
@@ -230,11 +203,7 @@ impl<'s> Reader<'s> {
     fn read_export_all(&mut self, it: &ExportAllDeclaration<'_>) {
         let specifier = it.source.value.to_string();
         let (name, name_span, origin) = match &it.exported {
-            Some(name) => (
-                name.name().to_string(),
-                name.span(),
-                Origin::Namespace { specifier },
-            ),
+            Some(name) => (name.name().to_string(), name.span(), Origin::Namespace { specifier }),
             None => ("*".to_owned(), it.span, Origin::Star { specifier }),
         };
         self.parts.exports.push(Export {
@@ -272,9 +241,7 @@ impl<'s> Reader<'s> {
     }
 
     fn symbol_of(&self, id: &IdentifierReference<'_>) -> Option<SymbolId> {
-        self.scoping
-            .get_reference(id.reference_id.get()?)
-            .symbol_id()
+        self.scoping.get_reference(id.reference_id.get()?).symbol_id()
     }
 
     fn specifier(&mut self, source: &StringLiteral<'_>, kind: SpecifierKind, at: u32) {
@@ -288,10 +255,7 @@ impl<'s> Reader<'s> {
     }
 
     fn name(&mut self, span: Span, symbol: Option<SymbolId>, flags: Option<ReferenceFlags_>) {
-        let scope = self
-            .scopes
-            .last()
-            .map_or_else(|| self.scoping.root_scope_id(), |(scope, _)| *scope);
+        let scope = self.scopes.last().map_or_else(|| self.scoping.root_scope_id(), |(scope, _)| *scope);
         self.parts.names.push(Name {
             span,
             symbol,
@@ -312,10 +276,7 @@ impl<'s> Reader<'s> {
     fn chain<'e, 'a>(&self, expression: &'e Expression<'a>) -> Option<Found<'e, 'a>> {
         match expression {
             Expression::Identifier(id) => Some(Found {
-                chain: Chain {
-                    root: Root::Symbol(self.symbol_of(id)?),
-                    segments: Vec::new(),
-                },
+                chain: Chain { root: Root::Symbol(self.symbol_of(id)?), segments: Vec::new() },
                 at: id.span.start,
                 root: Some(expression),
             }),
@@ -328,14 +289,12 @@ impl<'s> Reader<'s> {
             },
             Expression::StaticMemberExpression(it) => self.static_chain(it),
             Expression::ComputedMemberExpression(it) => self.computed_chain(it),
-            Expression::AwaitExpression(it) => loaded(&it.argument, true).map(|found| Found {
-                root: Some(expression),
-                ..found
-            }),
-            Expression::CallExpression(_) => loaded(expression, false).map(|found| Found {
-                root: Some(expression),
-                ..found
-            }),
+            Expression::AwaitExpression(it) => {
+                loaded(&it.argument, true).map(|found| Found { root: Some(expression), ..found })
+            }
+            Expression::CallExpression(_) => {
+                loaded(expression, false).map(|found| Found { root: Some(expression), ..found })
+            }
             _ => None,
         }
     }
@@ -345,10 +304,7 @@ impl<'s> Reader<'s> {
         Some(found.then(&it.property.name, it.property.span))
     }
 
-    fn computed_chain<'e, 'a>(
-        &self,
-        it: &'e ComputedMemberExpression<'a>,
-    ) -> Option<Found<'e, 'a>> {
+    fn computed_chain<'e, 'a>(&self, it: &'e ComputedMemberExpression<'a>) -> Option<Found<'e, 'a>> {
         let found = self.chain(&it.object)?;
         match &it.expression {
             Expression::StringLiteral(key) => Some(found.then(&key.value, inside(key.span))),
@@ -359,10 +315,7 @@ impl<'s> Reader<'s> {
     fn type_chain<'e, 'a>(&self, name: &TSTypeName<'a>) -> Option<Found<'e, 'a>> {
         match name {
             TSTypeName::IdentifierReference(id) => Some(Found {
-                chain: Chain {
-                    root: Root::Symbol(self.symbol_of(id)?),
-                    segments: Vec::new(),
-                },
+                chain: Chain { root: Root::Symbol(self.symbol_of(id)?), segments: Vec::new() },
                 at: id.span.start,
                 root: None,
             }),
@@ -384,10 +337,7 @@ impl<'s> Reader<'s> {
     fn tag_chain<'e, 'a>(&self, it: &JSXMemberExpression<'a>) -> Option<Found<'e, 'a>> {
         let found = match &it.object {
             JSXMemberExpressionObject::IdentifierReference(id) => Found {
-                chain: Chain {
-                    root: Root::Symbol(self.symbol_of(id)?),
-                    segments: Vec::new(),
-                },
+                chain: Chain { root: Root::Symbol(self.symbol_of(id)?), segments: Vec::new() },
                 at: id.span.start,
                 root: None,
             },
@@ -445,10 +395,7 @@ impl<'s> Reader<'s> {
         if callee.property.name != "then" {
             return;
         }
-        let chain = Chain {
-            root: Root::Module(source.value.to_string()),
-            segments: Vec::new(),
-        };
+        let chain = Chain { root: Root::Module(source.value.to_string()), segments: Vec::new() };
         match params.items.first() {
             Some(first) if first.type_annotation.is_none() => {
                 self.bind(&first.pattern, &chain, import.span.start);
@@ -487,10 +434,7 @@ impl<'s> Reader<'s> {
                 continue;
             };
             if let Some(segment) = key_segment(&property.key, property.shorthand) {
-                self.parts.chains.push(Chain {
-                    root: Root::Module(source.value.to_string()),
-                    segments: vec![segment],
-                });
+                self.parts.chains.push(Chain { root: Root::Module(source.value.to_string()), segments: vec![segment] });
             }
         }
     }
@@ -498,11 +442,7 @@ impl<'s> Reader<'s> {
 
 impl Found<'_, '_> {
     fn then(mut self, name: &str, span: Span) -> Self {
-        self.chain.segments.push(Segment {
-            name: name.to_owned(),
-            span,
-            shorthand: false,
-        });
+        self.chain.segments.push(Segment { name: name.to_owned(), span, shorthand: false });
         self
     }
 }
@@ -515,30 +455,21 @@ fn inside(span: Span) -> Span {
 }
 
 fn local(symbol: Option<SymbolId>, name: &str, span: Span) -> Origin {
-    Origin::Local {
-        symbol,
-        local: name.to_owned(),
-        local_span: span,
-    }
+    Origin::Local { symbol, local: name.to_owned(), local_span: span }
 }
 
 fn declared(id: Option<&BindingIdentifier<'_>>) -> (Origin, Vec<SymbolId>) {
     match id {
-        Some(id) => (
-            local(id.symbol_id.get(), &id.name, id.span),
-            id.symbol_id.get().into_iter().collect(),
-        ),
+        Some(id) => (local(id.symbol_id.get(), &id.name, id.span), id.symbol_id.get().into_iter().collect()),
         None => (Origin::Anonymous, Vec::new()),
     }
 }
 
 fn bound_names<'e, 'a>(declaration: &'e Declaration<'a>) -> Vec<&'e BindingIdentifier<'a>> {
     match declaration {
-        Declaration::VariableDeclaration(it) => it
-            .declarations
-            .iter()
-            .flat_map(|declarator| declarator.id.get_binding_identifiers())
-            .collect(),
+        Declaration::VariableDeclaration(it) => {
+            it.declarations.iter().flat_map(|declarator| declarator.id.get_binding_identifiers()).collect()
+        }
         Declaration::FunctionDeclaration(it) => it.id.iter().collect(),
         Declaration::ClassDeclaration(it) => it.id.iter().collect(),
         Declaration::TSTypeAliasDeclaration(it) => vec![&it.id],
@@ -546,9 +477,7 @@ fn bound_names<'e, 'a>(declaration: &'e Declaration<'a>) -> Vec<&'e BindingIdent
         Declaration::TSEnumDeclaration(it) => vec![&it.id],
         Declaration::TSNamespaceDeclaration(it) => vec![&it.id],
         Declaration::TSImportEqualsDeclaration(it) => vec![&it.id],
-        Declaration::TSExternalModuleDeclaration(_) | Declaration::TSGlobalDeclaration(_) => {
-            Vec::new()
-        }
+        Declaration::TSExternalModuleDeclaration(_) | Declaration::TSGlobalDeclaration(_) => Vec::new(),
     }
 }
 
@@ -556,10 +485,7 @@ fn bound_names<'e, 'a>(declaration: &'e Declaration<'a>) -> Vec<&'e BindingIdent
 fn parts_of(declaration: &Declaration<'_>) -> usize {
     match declaration {
         Declaration::VariableDeclaration(it) => {
-            let pattern = it
-                .declarations
-                .iter()
-                .any(|d| !matches!(d.id, BindingPattern::BindingIdentifier(_)));
+            let pattern = it.declarations.iter().any(|d| !matches!(d.id, BindingPattern::BindingIdentifier(_)));
             it.declarations.len() + usize::from(pattern)
         }
         _ => 1,
@@ -576,14 +502,7 @@ fn loaded<'e, 'a>(expression: &Expression<'a>, awaited: bool) -> Option<Found<'e
         Expression::CallExpression(call) => (loader_source(call)?, call.span.start),
         _ => return None,
     };
-    Some(Found {
-        chain: Chain {
-            root: Root::Module(source.value.to_string()),
-            segments: Vec::new(),
-        },
-        at,
-        root: None,
-    })
+    Some(Found { chain: Chain { root: Root::Module(source.value.to_string()), segments: Vec::new() }, at, root: None })
 }
 
 fn loader_source<'e, 'a>(call: &'e CallExpression<'a>) -> Option<&'e StringLiteral<'a>> {
@@ -632,11 +551,7 @@ fn key_segment(key: &PropertyKey<'_>, shorthand: bool) -> Option<Segment> {
         PropertyKey::StringLiteral(text) => (text.value.to_string(), inside(text.span)),
         _ => return None,
     };
-    Some(Segment {
-        name,
-        span,
-        shorthand,
-    })
+    Some(Segment { name, span, shorthand })
 }
 
 fn import_type_chain<'e, 'a>(it: &TSImportType<'a>) -> Found<'e, 'a> {
@@ -653,21 +568,10 @@ fn import_type_chain<'e, 'a>(it: &TSImportType<'a>) -> Found<'e, 'a> {
                 &qualified.right
             }
         };
-        segments.push(Segment {
-            name: name.name.to_string(),
-            span: name.span,
-            shorthand: false,
-        });
+        segments.push(Segment { name: name.name.to_string(), span: name.span, shorthand: false });
     }
     segments.reverse();
-    Found {
-        chain: Chain {
-            root: Root::Module(it.source.value.to_string()),
-            segments,
-        },
-        at: it.span.start,
-        root: None,
-    }
+    Found { chain: Chain { root: Root::Module(it.source.value.to_string()), segments }, at: it.span.start, root: None }
 }
 
 impl<'a> Visit<'a> for Reader<'_> {
@@ -721,10 +625,7 @@ impl<'a> Visit<'a> for Reader<'_> {
         walk::walk_binding_property(self, it);
     }
 
-    fn visit_assignment_target_property_identifier(
-        &mut self,
-        it: &AssignmentTargetPropertyIdentifier<'a>,
-    ) {
+    fn visit_assignment_target_property_identifier(&mut self, it: &AssignmentTargetPropertyIdentifier<'a>) {
         self.forms.insert(it.binding.span.start, Form::Shorthand);
         walk::walk_assignment_target_property_identifier(self, it);
     }
@@ -827,22 +728,13 @@ impl<'a> Visit<'a> for Reader<'_> {
             TSModuleReference::ExternalModuleReference(module) => {
                 self.specifier(&module.expression, SpecifierKind::Static, it.span.start);
                 Some((
-                    Chain {
-                        root: Root::Module(module.expression.value.to_string()),
-                        segments: Vec::new(),
-                    },
+                    Chain { root: Root::Module(module.expression.value.to_string()), segments: Vec::new() },
                     it.span.start,
                 ))
             }
-            TSModuleReference::IdentifierReference(id) => self.symbol_of(id).map(|symbol| {
-                (
-                    Chain {
-                        root: Root::Symbol(symbol),
-                        segments: Vec::new(),
-                    },
-                    id.span.start,
-                )
-            }),
+            TSModuleReference::IdentifierReference(id) => self
+                .symbol_of(id)
+                .map(|symbol| (Chain { root: Root::Symbol(symbol), segments: Vec::new() }, id.span.start)),
             TSModuleReference::QualifiedName(name) => self.type_chain(&name.left).map(|found| {
                 let found = found.then(&name.right.name, name.right.span);
                 (found.chain, found.at)
@@ -883,11 +775,7 @@ impl<'a> Visit<'a> for Reader<'_> {
 
     fn visit_ts_external_module_declaration(&mut self, it: &TSExternalModuleDeclaration<'a>) {
         if let Some(scope) = it.scope_id.get() {
-            self.parts.augmentations.push(Augmentation {
-                specifier: it.id.value.to_string(),
-                scope,
-                span: it.span,
-            });
+            self.parts.augmentations.push(Augmentation { specifier: it.id.value.to_string(), scope, span: it.span });
         }
         self.specifier(&it.id, SpecifierKind::Augmentation, it.span.start);
         walk::walk_ts_external_module_declaration(self, it);

@@ -14,8 +14,5 @@ pub(super) fn relocate(
     to: &RelPath,
 ) -> Result<Outcome, RefactorError> {
     let _ = (program, symbol, file);
-    Err(RefactorError::Unsupported {
-        what: "a move".to_owned(),
-        place: format!("{to}:1"),
-    })
+    Err(RefactorError::Unsupported { what: "a move".to_owned(), place: format!("{to}:1") })
 }

@@ -29,9 +29,7 @@ pub(super) fn rename(
 ) -> Result<Outcome, RefactorError> {
     names::check(to)?;
     if from == to {
-        return Err(RefactorError::NothingToDo {
-            why: format!("the name is {to} already"),
-        });
+        return Err(RefactorError::NothingToDo { why: format!("the name is {to} already") });
     }
     program.refuse_broken(&[from])?;
     let origin = origin_of(program, from, file)?;
@@ -53,11 +51,7 @@ pub(super) fn rename(
 }
 
 /// The module where the symbol called `name` is at home: the end of the re-exports that keep the name.
-pub(super) fn origin_of(
-    program: &Program<'_>,
-    name: &str,
-    file: Option<&RelPath>,
-) -> Result<RelPath, RefactorError> {
+pub(super) fn origin_of(program: &Program<'_>, name: &str, file: Option<&RelPath>) -> Result<RelPath, RefactorError> {
     if let Some(file) = file {
         let module = program.module(file)?;
         if module.export(name).is_some() {
@@ -65,10 +59,7 @@ pub(super) fn origin_of(
         }
         let through_star = module.stars().find_map(|specifier| {
             let target = program.resolve(file, specifier)?;
-            let carrier = program
-                .modules
-                .get(&target)
-                .filter(|_| program.exports(&target, name))?;
+            let carrier = program.modules.get(&target).filter(|_| program.exports(&target, name))?;
             star_home(program, &carrier.path, name, 0)
         });
         if let Some(found) = through_star {
@@ -96,14 +87,8 @@ pub(super) fn origin_of(
     };
     match homes.len() {
         0 => Err(names::no_such_symbol(program, name, None)),
-        1 => homes
-            .into_iter()
-            .next()
-            .ok_or_else(|| names::no_such_symbol(program, name, None)),
-        _ => Err(RefactorError::Ambiguous {
-            symbol: name.to_owned(),
-            files: homes.into_iter().collect(),
-        }),
+        1 => homes.into_iter().next().ok_or_else(|| names::no_such_symbol(program, name, None)),
+        _ => Err(RefactorError::Ambiguous { symbol: name.to_owned(), files: homes.into_iter().collect() }),
     }
 }
 
@@ -156,11 +141,7 @@ fn home(program: &Program<'_>, path: &RelPath, name: &str) -> RelPath {
             .and_then(|(module, export)| passes_on(program, module, export, name))
             .and_then(|target| {
                 let module = program.modules.get(&target)?;
-                if module.export(name).is_some() {
-                    Some(target)
-                } else {
-                    star_home(program, &target, name, 0)
-                }
+                if module.export(name).is_some() { Some(target) } else { star_home(program, &target, name, 0) }
             });
         match next {
             Some(target) => at = target,
@@ -171,22 +152,10 @@ fn home(program: &Program<'_>, path: &RelPath, name: &str) -> RelPath {
 }
 
 /// The module whose export of the same name this export passes on.
-fn passes_on(
-    program: &Program<'_>,
-    module: &Module,
-    export: &Export,
-    name: &str,
-) -> Option<RelPath> {
+fn passes_on(program: &Program<'_>, module: &Module, export: &Export, name: &str) -> Option<RelPath> {
     let specifier = match &export.origin {
-        Origin::From {
-            specifier,
-            imported,
-            ..
-        } if imported == name => specifier,
-        Origin::Local {
-            symbol: Some(symbol),
-            ..
-        } => {
+        Origin::From { specifier, imported, .. } if imported == name => specifier,
+        Origin::Local { symbol: Some(symbol), .. } => {
             let (import, imported) = module.import_of(*symbol)?;
             (imported.imported.name() == Some(name)).then_some(&import.specifier)?
         }
@@ -196,17 +165,9 @@ fn passes_on(
 }
 
 /// All modules whose export `name` is the one of `origin`.
-pub(super) fn carriers(
-    program: &Program<'_>,
-    origin: &RelPath,
-    name: &str,
-) -> BTreeSet<RelPath> {
+pub(super) fn carriers(program: &Program<'_>, origin: &RelPath, name: &str) -> BTreeSet<RelPath> {
     let mut carriers = BTreeSet::new();
-    if program
-        .modules
-        .get(origin)
-        .is_some_and(|module| module.export(name).is_some())
-    {
+    if program.modules.get(origin).is_some_and(|module| module.export(name).is_some()) {
         carriers.insert(origin.clone());
     }
     loop {
@@ -215,8 +176,9 @@ pub(super) fn carriers(
             .values()
             .filter(|module| !carriers.contains(&module.path))
             .filter(|module| match module.export(name) {
-                Some(export) => passes_on(program, module, export, name)
-                    .is_some_and(|target| carriers.contains(&target)),
+                Some(export) => {
+                    passes_on(program, module, export, name).is_some_and(|target| carriers.contains(&target))
+                }
                 None => module
                     .stars()
                     .filter_map(|specifier| program.resolve(&module.path, specifier))
@@ -255,16 +217,11 @@ impl Rename<'_> {
         if places.is_empty() {
             return Ok(());
         }
-        Err(RefactorError::NameTaken {
-            name: self.to.to_owned(),
-            places,
-        })
+        Err(RefactorError::NameTaken { name: self.to.to_owned(), places })
     }
 
     fn carries(&self, module: &Module, specifier: &str) -> bool {
-        self.program
-            .resolve(&module.path, specifier)
-            .is_some_and(|target| self.carriers.contains(&target))
+        self.program.resolve(&module.path, specifier).is_some_and(|target| self.carriers.contains(&target))
     }
 
     fn module(&mut self, module: &Module) -> Result<(), RefactorError> {
@@ -290,11 +247,7 @@ impl Rename<'_> {
             if !self.carriers.contains(&path) {
                 continue;
             }
-            let text = if segment.shorthand {
-                format!("{}: {}", self.to, self.from)
-            } else {
-                self.to.to_owned()
-            };
+            let text = if segment.shorthand { format!("{}: {}", self.to, self.from) } else { self.to.to_owned() };
             edits.replace(segment.span, text);
         }
         if !edits.is_empty() {
@@ -318,9 +271,7 @@ impl Rename<'_> {
 
     /// `<Button />` with a small letter would be an HTML element.
     fn check_tags(&self, module: &Module, symbol: SymbolId) -> Result<(), RefactorError> {
-        let tagged = module
-            .uses(symbol)
-            .any(|name| module.tags.contains(&name.span.start));
+        let tagged = module.uses(symbol).any(|name| module.tags.contains(&name.span.start));
         if tagged && self.to.chars().next().is_some_and(char::is_lowercase) {
             return Err(RefactorError::BadName {
                 name: self.to.to_owned(),
@@ -337,9 +288,7 @@ impl Rename<'_> {
             .iter()
             .filter(|augmentation| self.carries(module, &augmentation.specifier))
             .filter_map(|augmentation| {
-                let symbol = module
-                    .scoping
-                    .get_binding(augmentation.scope, self.from.into())?;
+                let symbol = module.scoping.get_binding(augmentation.scope, self.from.into())?;
                 Some((symbol, augmentation.span))
             })
             .collect()
@@ -352,8 +301,7 @@ impl Rename<'_> {
                 continue;
             }
             for name in &module.names {
-                let within =
-                    augmentation.span.start <= name.span.start && name.span.end <= augmentation.span.end;
+                let within = augmentation.span.start <= name.span.start && name.span.end <= augmentation.span.end;
                 let bound_inside = name.symbol.is_some_and(|symbol| {
                     module
                         .scoping
@@ -419,13 +367,7 @@ impl Rename<'_> {
     }
 
     /// `import total from "./total"` keeps in step with a default export that is declared under the same name.
-    fn default_import(
-        &self,
-        module: &Module,
-        name: &ImportName,
-        renamed: &mut BTreeSet<SymbolId>,
-        edits: &mut Edits,
-    ) {
+    fn default_import(&self, module: &Module, name: &ImportName, renamed: &mut BTreeSet<SymbolId>, edits: &mut Edits) {
         let ours = self
             .program
             .modules
@@ -458,28 +400,16 @@ impl Rename<'_> {
     fn exports(&self, module: &Module, renamed: &BTreeSet<SymbolId>, edits: &mut Edits) {
         let carrier = self.carriers.contains(&module.path);
         for export in &module.exports {
-            let name = if carrier && export.name == self.from {
-                self.to
-            } else {
-                &export.name
-            };
+            let name = if carrier && export.name == self.from { self.to } else { &export.name };
             match &export.origin {
-                Origin::Local {
-                    symbol,
-                    local,
-                    local_span,
-                } if export.specifier.is_some() => {
+                Origin::Local { symbol, local, local_span } if export.specifier.is_some() => {
                     let moved = symbol.is_some_and(|symbol| renamed.contains(&symbol));
                     let local = if moved { self.to } else { local };
                     if moved || name != export.name {
                         pair(edits, *local_span, export.name_span, local, name);
                     }
                 }
-                Origin::From {
-                    specifier,
-                    imported,
-                    imported_span,
-                } => {
+                Origin::From { specifier, imported, imported_span } => {
                     let moved = imported == self.from && self.carries(module, specifier);
                     let imported = if moved { self.to } else { imported };
                     if moved || name != export.name {
@@ -496,18 +426,11 @@ impl Rename<'_> {
 
     fn why(&self) -> Result<Vec<(String, Vec<String>)>, RefactorError> {
         let origin = self.program.module(&self.origin)?;
-        let declared = origin
-            .export(self.from)
-            .map(|export| origin.place(export.name_span.start))
-            .into_iter()
-            .collect();
+        let declared =
+            origin.export(self.from).map(|export| origin.place(export.name_span.start)).into_iter().collect();
         let files = self.edits.len();
         let mut why = vec![(
-            format!(
-                "{} is declared here and used in {files} file{}",
-                self.from,
-                if files == 1 { "" } else { "s" }
-            ),
+            format!("{} is declared here and used in {files} file{}", self.from, if files == 1 { "" } else { "s" }),
             declared,
         )];
         why.extend(public::reason(self.program, &self.carriers, self.from));
@@ -515,18 +438,12 @@ impl Rename<'_> {
             .program
             .modules
             .values()
-            .flat_map(|module| {
-                self.program
-                    .escapes(module, &self.carriers)
-                    .into_iter()
-                    .map(|at| module.place(at))
-            })
+            .flat_map(|module| self.program.escapes(module, &self.carriers).into_iter().map(|at| module.place(at)))
             .take(5)
             .collect();
         if !escapes.is_empty() {
             why.push((
-                "a module object is passed on whole here; reads by a computed name are not followed"
-                    .to_owned(),
+                "a module object is passed on whole here; reads by a computed name are not followed".to_owned(),
                 escapes,
             ));
         }
@@ -544,11 +461,7 @@ impl Rename<'_> {
 /// Writes the specifier `first as second`, and only `first` when both are one word.
 pub(super) fn pair(edits: &mut Edits, first: Span, second: Span, new_first: &str, new_second: &str) {
     if first == second {
-        let text = if new_first == new_second {
-            new_first.to_owned()
-        } else {
-            format!("{new_first} as {new_second}")
-        };
+        let text = if new_first == new_second { new_first.to_owned() } else { format!("{new_first} as {new_second}") };
         edits.replace(first, text);
     } else if new_first == new_second {
         edits.replace(Span::new(first.start, second.end), new_first);

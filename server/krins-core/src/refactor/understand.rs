@@ -11,7 +11,7 @@ const NAME: &str = r#"[`'"“”‘’]?([\p{L}_$][\p{L}\p{N}_$]*)[`'"“”‘�
 /// A path with a slash or a known extension.
 const PATH: &str = r#"[`'"“”‘’]?((?:\./)?[^\s`'"“”‘’]*?[^\s`'"“”‘’,.;:!?])[`'"“”‘’]?"#;
 const KIND: &str = r"(?:(?:the|our|my|this)\s+)?(?:exported\s+)?(?:(?:async\s+)?(?:function|functions|class|constant|const|variable|var|type|type\s+alias|interface|enum|component|hook|helper|method|symbol|export|declaration|namespace|identifier|util|utility)\s+)?(?:called\s+|named\s+)?";
-const IN: &str = r"(?:\s+(?:in|from|inside|of|defined\s+in|declared\s+in|exported\s+(?:from|by))\s+(?:the\s+)?(?:file\s+|module\s+)?(?P<file>PATHHERE))?";
+const IN: &str = r"(?:\s+(?:(?:in|from|inside|of|defined\s+in|declared\s+in|exported\s+(?:from|by))\s+(?:(?P<focus>this\s+(?:file|module)|the\s+(?:current|open|active)\s+(?:file|module)|here)|(?:the\s+)?(?:file\s+|module\s+)?(?P<file>PATHHERE))|(?P<here>here)))?";
 const EVERYWHERE: &str = r"(?:\s*,?\s*(?:and\s+(?:update|fix|change|adjust)\s+(?:all\s+|every\s+|its\s+|the\s+|their\s+)*(?:of\s+)?(?:its\s+|the\s+)?(?:imports?|importers|usages?|uses|references|callers|call\s+sites|import\s+statements)(?:\s+of\s+it)?|everywhere|globally|across\s+the\s+(?:whole\s+)?(?:code\s?base|project|workspace|repo|repository)|in\s+(?:all|every)\s+files?|in\s+the\s+(?:whole|entire)\s+(?:project|code\s?base|workspace|repo|repository)|throughout(?:\s+the\s+(?:project|code\s?base|workspace|repo|repository))?|project[- ]wide|workspace[- ]wide|and\s+everywhere\s+it\s+is\s+used|wherever\s+it\s+is\s+used))*";
 
 type Build = fn(&Captures<'_>, Option<&Focus>) -> Option<Refactoring>;
@@ -19,11 +19,16 @@ type Build = fn(&Captures<'_>, Option<&Focus>) -> Option<Refactoring>;
 static GRAMMAR: LazyLock<Vec<(Regex, Build)>> = LazyLock::new(|| {
     let rows: Vec<(String, Build)> = vec![
         (
-            format!(r"rename\s+{KIND}(?P<a>{NAME}){IN}\s+(?:to|into|as|->|=>|→)\s+(?:be\s+)?(?:called\s+)?(?P<b>{NAME}){IN2}{EVERYWHERE}", IN2 = IN.replace("file>", "file2>")),
+            format!(
+                r"rename\s+{KIND}(?P<a>{NAME}){IN}\s+(?:to|into|as|->|=>|→)\s+(?:be\s+)?(?:called\s+)?(?P<b>{NAME}){IN2}{EVERYWHERE}",
+                IN2 = IN.replace("file>", "file2>").replace("focus>", "focus2>").replace("here>", "here2>")
+            ),
             build_rename,
         ),
         (
-            format!(r"(?:change|switch|update)\s+the\s+name\s+of\s+{KIND}(?P<a>{NAME}){IN}\s+(?:to|into)\s+(?P<b>{NAME}){EVERYWHERE}"),
+            format!(
+                r"(?:change|switch|update)\s+the\s+name\s+of\s+{KIND}(?P<a>{NAME}){IN}\s+(?:to|into)\s+(?P<b>{NAME}){EVERYWHERE}"
+            ),
             build_rename,
         ),
         (
@@ -31,31 +36,45 @@ static GRAMMAR: LazyLock<Vec<(Regex, Build)>> = LazyLock::new(|| {
             build_rename,
         ),
         (
-            format!(r"(?:give|call)\s+{KIND}(?P<a>{NAME}){IN}\s+(?:the\s+(?:new\s+)?name\s+|instead\s+)(?P<b>{NAME}){EVERYWHERE}"),
+            format!(
+                r"(?:give|call)\s+{KIND}(?P<a>{NAME}){IN}\s+(?:the\s+(?:new\s+)?name\s+|instead\s+)(?P<b>{NAME}){EVERYWHERE}"
+            ),
             build_rename,
         ),
         (
-            format!(r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME}){IN}\s+(?:out\s+)?(?:to|into|over\s+to)\s+(?:the\s+|a\s+|its\s+own\s+)?(?:new\s+)?(?:file\s+|module\s+)?(?P<to>{PATH}){EVERYWHERE}"),
+            format!(
+                r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME}){IN}\s+(?:out\s+)?(?:to|into|over\s+to)\s+(?:the\s+|a\s+|its\s+own\s+)?(?:new\s+)?(?:file\s+|module\s+)?(?P<to>{PATH}){EVERYWHERE}"
+            ),
             build_move,
         ),
         (
-            format!(r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME})\s+(?:to|into)\s+(?:the\s+)?(?:file\s+|module\s+)?(?P<to>{PATH})\s+(?:from|out\s+of)\s+(?P<file>{PATH}){EVERYWHERE}"),
+            format!(
+                r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME})\s+(?:to|into)\s+(?:the\s+)?(?:file\s+|module\s+)?(?P<to>{PATH})\s+(?:from|out\s+of)\s+(?P<file>{PATH}){EVERYWHERE}"
+            ),
             build_move,
         ),
         (
-            format!(r"(?:remove|delete|drop|clean\s+up|clean|clear|prune|strip|get\s+rid\s+of|tidy\s+up|tidy)\s+(?:all\s+|any\s+|every\s+)*(?:of\s+)?(?:the\s+|my\s+)?(?:unused|dead|unnecessary|unneeded|superfluous)\s+imports?(?:\s+statements?)?{IN}{EVERYWHERE}"),
+            format!(
+                r"(?:remove|delete|drop|clean\s+up|clean|clear|prune|strip|get\s+rid\s+of|tidy\s+up|tidy)\s+(?:all\s+|any\s+|every\s+)*(?:of\s+)?(?:the\s+|my\s+)?(?:unused|dead|unnecessary|unneeded|superfluous)\s+imports?(?:\s+statements?)?{IN}{EVERYWHERE}"
+            ),
             build_unused,
         ),
         (
-            format!(r"(?:remove|delete|drop|clean\s+up|clean|tidy\s+up|tidy)\s+(?:all\s+)?(?:the\s+)?imports?\s+(?:that\s+are|which\s+are)\s+(?:unused|not\s+used|never\s+used){IN}{EVERYWHERE}"),
+            format!(
+                r"(?:remove|delete|drop|clean\s+up|clean|tidy\s+up|tidy)\s+(?:all\s+)?(?:the\s+)?imports?\s+(?:that\s+are|which\s+are)\s+(?:unused|not\s+used|never\s+used){IN}{EVERYWHERE}"
+            ),
             build_unused,
         ),
         (
-            format!(r"(?:turn|convert|change|transform|refactor|make|switch|rewrite)\s+(?:the\s+)?default\s+export{IN}\s+(?:to\s+be\s+|to\s+|into\s+|as\s+|be\s+)?(?:an?\s+)?named(?:\s+(?:export|one))?(?:\s*,?\s*(?:called|named|as)\s+(?P<b>{NAME}))?{EVERYWHERE}"),
+            format!(
+                r"(?:turn|convert|change|transform|refactor|make|switch|rewrite)\s+(?:the\s+)?default\s+export{IN}\s+(?:to\s+be\s+|to\s+|into\s+|as\s+|be\s+)?(?:an?\s+)?named(?:\s+(?:export|one))?(?:\s*,?\s*(?:called|named|as)\s+(?P<b>{NAME}))?{EVERYWHERE}"
+            ),
             build_default,
         ),
         (
-            format!(r"(?:turn|convert|change|transform|refactor|switch|rewrite)\s+(?P<file>{PATH})\s+from\s+(?:a\s+|its\s+)?default\s+(?:export\s+)?to\s+(?:a\s+)?named(?:\s+exports?)?(?:\s+(?:called|named)\s+(?P<b>{NAME}))?{EVERYWHERE}"),
+            format!(
+                r"(?:turn|convert|change|transform|refactor|switch|rewrite)\s+(?:(?P<focus>this\s+(?:file|module))|(?P<file>{PATH}))\s+from\s+(?:a\s+|its\s+)?default\s+(?:export\s+)?to\s+(?:a\s+)?named(?:\s+exports?)?(?:\s+(?:called|named)\s+(?P<b>{NAME}))?{EVERYWHERE}"
+            ),
             build_default,
         ),
     ];
@@ -72,23 +91,16 @@ static GRAMMAR: LazyLock<Vec<(Regex, Build)>> = LazyLock::new(|| {
         .collect()
 });
 
-pub(super) fn understand(
-    intent: &str,
-    focus: Option<&Focus>,
-) -> Result<Refactoring, RefactorError> {
+pub(super) fn understand(intent: &str, focus: Option<&Focus>) -> Result<Refactoring, RefactorError> {
     let sentence = plain(intent);
     let found = (sentence.len() <= 2_000)
         .then(|| {
-            GRAMMAR.iter().find_map(|(regex, build)| {
-                regex
-                    .captures(&sentence)
-                    .and_then(|captures| build(&captures, focus))
-            })
+            GRAMMAR
+                .iter()
+                .find_map(|(regex, build)| regex.captures(&sentence).and_then(|captures| build(&captures, focus)))
         })
         .flatten();
-    found.ok_or_else(|| RefactorError::NotUnderstood {
-        intent: intent.chars().take(200).collect(),
-    })
+    found.ok_or_else(|| RefactorError::NotUnderstood { intent: intent.chars().take(200).collect() })
 }
 
 /// One line without politeness and final punctuation.
@@ -101,9 +113,7 @@ fn plain(intent: &str) -> String {
         text.drain(..found.end());
     }
     loop {
-        let short = text
-            .trim_end_matches(['.', '!', '?', ';', ',', ' '])
-            .to_owned();
+        let short = text.trim_end_matches(['.', '!', '?', ';', ',', ' ']).to_owned();
         let lower = short.to_ascii_lowercase();
         let cut = [" please", " pls", " thanks", " thank you", " for me", " now"]
             .iter()
@@ -129,31 +139,25 @@ fn name(captures: &Captures<'_>, group: &str) -> Option<String> {
 
 /// The file a clause names: `Ok(None)` without a clause, `Err` when the words are no file.
 fn file(captures: &Captures<'_>, focus: Option<&Focus>) -> Result<Option<RelPath>, ()> {
+    let here = ["focus", "focus2", "here", "here2"];
+    if here.iter().any(|group| captures.name(group).is_some()) {
+        return focus.map(|focus| Some(focus.path.clone())).ok_or(());
+    }
     let Some(words) = captures.name("file").or_else(|| captures.name("file2")) else {
         return Ok(None);
     };
-    let words = words
-        .as_str()
-        .trim_matches(['`', '\'', '"', '“', '”', '‘', '’']);
-    if is_here(words) {
-        return focus.map(|focus| Some(focus.path.clone())).ok_or(());
-    }
+    let words = words.as_str().trim_matches(['`', '\'', '"', '“', '”', '‘', '’']);
     path(words).map(Some).ok_or(())
 }
 
 fn is_here(words: &str) -> bool {
-    matches!(
-        words.to_ascii_lowercase().as_str(),
-        "here" | "this" | "it" | "file" | "thisfile" | "this_file"
-    )
+    words.eq_ignore_ascii_case("here")
 }
 
 fn path(words: &str) -> Option<RelPath> {
     let known = [".ts", ".tsx", ".js", ".jsx", ".mts", ".cts", ".mjs", ".cjs"];
     let looks = words.contains('/') || known.iter().any(|extension| words.ends_with(extension));
-    looks
-        .then(|| RelPath::new(words.trim_end_matches('/')).ok())
-        .flatten()
+    looks.then(|| RelPath::new(words.trim_end_matches('/')).ok()).flatten()
 }
 
 fn build_rename(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {
@@ -165,34 +169,16 @@ fn build_rename(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refact
 }
 
 fn build_move(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {
-    let to = captures
-        .name("to")?
-        .as_str()
-        .trim_matches(['`', '\'', '"', '“', '”', '‘', '’']);
-    let to = if is_here(to) {
-        focus?.path.clone()
-    } else {
-        path(to)?
-    };
-    Some(Refactoring::Move {
-        symbol: name(captures, "a")?,
-        file: file(captures, focus).ok()?,
-        to,
-    })
+    let to = captures.name("to")?.as_str().trim_matches(['`', '\'', '"', '“', '”', '‘', '’']);
+    let to = if is_here(to) { focus?.path.clone() } else { path(to)? };
+    Some(Refactoring::Move { symbol: name(captures, "a")?, file: file(captures, focus).ok()?, to })
 }
 
 fn build_unused(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {
-    Some(Refactoring::RemoveUnusedImports {
-        file: file(captures, focus).ok()?,
-    })
+    Some(Refactoring::RemoveUnusedImports { file: file(captures, focus).ok()? })
 }
 
 fn build_default(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {
-    let file = file(captures, focus)
-        .ok()?
-        .or_else(|| focus.map(|focus| focus.path.clone()))?;
-    Some(Refactoring::DefaultToNamed {
-        file,
-        name: name(captures, "b"),
-    })
+    let file = file(captures, focus).ok()?.or_else(|| focus.map(|focus| focus.path.clone()))?;
+    Some(Refactoring::DefaultToNamed { file, name: name(captures, "b") })
 }

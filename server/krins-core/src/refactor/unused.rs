@@ -10,10 +10,7 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-pub(super) fn remove(
-    program: &Program<'_>,
-    file: Option<&RelPath>,
-) -> Result<Outcome, RefactorError> {
+pub(super) fn remove(program: &Program<'_>, file: Option<&RelPath>) -> Result<Outcome, RefactorError> {
     let modules: Vec<&Module> = match file {
         Some(file) => vec![program.module(file)?],
         None => program.modules.values().collect(),
@@ -33,9 +30,7 @@ pub(super) fn remove(
         edits.insert(module.path.clone(), file_edits);
     }
     if edits.is_empty() {
-        return Err(RefactorError::NothingToDo {
-            why: "every import is used".to_owned(),
-        });
+        return Err(RefactorError::NothingToDo { why: "every import is used".to_owned() });
     }
     places.truncate(5);
     let mut why = vec![(
@@ -50,12 +45,7 @@ pub(super) fn remove(
     if file.is_none() && !program.broken.is_empty() {
         why.push((
             "these files do not parse and were left alone".to_owned(),
-            program
-                .broken
-                .keys()
-                .take(5)
-                .map(|path| format!("{path}:1"))
-                .collect(),
+            program.broken.keys().take(5).map(|path| format!("{path}:1")).collect(),
         ));
     }
     finish(program, edits, why, false)
@@ -86,10 +76,7 @@ pub(super) struct Span_ {
 
 impl From<Span> for Span_ {
     fn from(span: Span) -> Self {
-        Self {
-            start: span.start,
-            end: span.end,
-        }
+        Self { start: span.start, end: span.end }
     }
 }
 
@@ -100,8 +87,7 @@ fn kept_words(program: &Program<'_>, module: &Module) -> BTreeSet<String> {
     static DOC: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"(?:\{@(?:link|linkcode|linkplain)\s+|@see\s+|@throws\s+\{?|@(?:type|param|returns?|typedef|template|extends|augments|implements|satisfies|property|prop|this|enum|callback|import)\b[^\n]*)").ok()
     });
-    static WORD: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"[\p{L}_$][\p{L}\p{N}_$]*").ok());
+    static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{L}_$][\p{L}\p{N}_$]*").ok());
     let mut kept = BTreeSet::new();
     for comment in &module.comments {
         let text = module.slice(*comment);
@@ -113,15 +99,9 @@ fn kept_words(program: &Program<'_>, module: &Module) -> BTreeSet<String> {
         }
         for tag in DOC.iter().flat_map(|regex| regex.find_iter(text)) {
             // The tag and what follows on its line, so that `{@link A}` and `@see A` keep A.
-            let line_end = text[tag.start()..]
-                .find('\n')
-                .map_or(text.len(), |at| tag.start() + at);
+            let line_end = text[tag.start()..].find('\n').map_or(text.len(), |at| tag.start() + at);
             let line = &text[tag.start()..line_end];
-            kept.extend(
-                WORD.iter()
-                    .flat_map(|regex| regex.find_iter(line))
-                    .map(|word| word.as_str().to_owned()),
-            );
+            kept.extend(WORD.iter().flat_map(|regex| regex.find_iter(line)).map(|word| word.as_str().to_owned()));
         }
     }
     if module.has_jsx {
@@ -151,17 +131,10 @@ fn jsx_words(program: &Program<'_>, module: &Module) -> Vec<String> {
         None
     };
     let root = |word: String| word.split('.').next().unwrap_or_default().to_owned();
-    let mut words: Vec<String> = ["jsxFactory", "jsxFragmentFactory", "reactNamespace"]
-        .into_iter()
-        .filter_map(setting)
-        .map(root)
-        .collect();
-    let automatic = setting("jsx").is_some_and(|mode| {
-        matches!(
-            mode.to_ascii_lowercase().as_str(),
-            "react-jsx" | "react-jsxdev" | "preserve"
-        )
-    });
+    let mut words: Vec<String> =
+        ["jsxFactory", "jsxFragmentFactory", "reactNamespace"].into_iter().filter_map(setting).map(root).collect();
+    let automatic = setting("jsx")
+        .is_some_and(|mode| matches!(mode.to_ascii_lowercase().as_str(), "react-jsx" | "react-jsxdev" | "preserve"));
     if !automatic {
         words.push("React".to_owned());
     }
@@ -194,10 +167,7 @@ pub(super) fn drop_names(module: &Module, unused: &BTreeSet<Span_>, edits: &mut 
     let others = module.imports.len() - gone;
     let module_still = others > 0
         || !module.exports.is_empty()
-        || module
-            .statements
-            .iter()
-            .any(|statement| module.slice(statement.span).starts_with("export"));
+        || module.statements.iter().any(|statement| module.slice(statement.span).starts_with("export"));
     if gone > 0 && !module_still {
         keep_a_module(module, edits);
     }
@@ -219,16 +189,10 @@ fn drop_some(
     edits: &mut Edits,
 ) {
     let text = &module.text;
-    let braced: Vec<&ImportName> = names
-        .iter()
-        .filter(|name| matches!(name.imported, super::module::Imported::Name(_)))
-        .collect();
-    let head = names
-        .iter()
-        .find(|name| name.imported == super::module::Imported::Default);
-    let tail_namespace = names
-        .iter()
-        .find(|name| name.imported == super::module::Imported::Namespace);
+    let braced: Vec<&ImportName> =
+        names.iter().filter(|name| matches!(name.imported, super::module::Imported::Name(_))).collect();
+    let head = names.iter().find(|name| name.imported == super::module::Imported::Default);
+    let tail_namespace = names.iter().find(|name| name.imported == super::module::Imported::Namespace);
     let open = braced.first().and_then(|first| {
         let before = &text[import.span.start as usize..first.span.start as usize];
         before.rfind('{').map(|at| import.span.start + at as u32)
@@ -242,8 +206,7 @@ fn drop_some(
         (_, _, Some(namespace)) => Some(namespace.span),
         _ => None,
     };
-    let group_gone = braced.iter().all(|name| is_unused(name))
-        && tail_namespace.is_none_or(is_unused);
+    let group_gone = braced.iter().all(|name| is_unused(name)) && tail_namespace.is_none_or(is_unused);
     match (head, group) {
         (Some(head), Some(group)) if is_unused(head) => {
             edits.delete(Span::new(head.span.start, group.start));
@@ -265,37 +228,57 @@ fn drop_from_list(
     close: Option<u32>,
     edits: &mut Edits,
 ) {
-    if names.iter().all(|name| is_unused(name)) {
+    let (Some(last_kept), Some(close)) = (names.iter().rposition(|name| !is_unused(name)), close) else {
         return;
-    }
-    let last_kept = names
-        .iter()
-        .rposition(|name| !is_unused(name))
-        .unwrap_or_default();
+    };
+    let comma = |at: usize| {
+        let end = names.get(at + 1).map_or(close, |next| next.span.start);
+        code_byte(module, names[at].span.end, end, b',')
+    };
     for (at, name) in names.iter().enumerate() {
         if !is_unused(name) {
             continue;
         }
         if at < last_kept {
-            let next = names.get(at + 1).map_or(name.span.end, |next| next.span.start);
-            edits.delete(Span::new(start_with_type(module, name), start_of(module, names, at + 1, next)));
-        } else if let Some(kept) = names.get(last_kept)
-            && at == last_kept + 1
-        {
-            // The run after the last kept name goes with the comma before it; a final comma stays as it was.
-            let last = names.last().map_or(name.span.end, |last| last.span.end);
-            let _ = close;
-            edits.delete(Span::new(kept.span.end, last));
+            let end = comma(at).map_or(name.span.end, |comma| comma + 1);
+            let whole = with_line(module, Span::new(name.span.start, end));
+            let next = names.get(at + 1).map_or(end, |next| next.span.start);
+            let alone = whole.end > end;
+            edits.delete(if alone { whole } else { Span::new(name.span.start, next) });
+            continue;
         }
+        // After the last kept name each goes with the blanks before it, so that a closing brace stays where it is.
+        let start =
+            at.checked_sub(1).and_then(&comma).map_or(name.span.start, |before| after_comment(module, before + 1));
+        let end = comma(at).map_or(name.span.end, |comma| comma + 1);
+        edits.delete(Span::new(start, end));
+    }
+    let ends_bare = last_kept + 1 < names.len() && comma(names.len() - 1).is_none();
+    if let (true, Some(comma)) = (ends_bare, comma(last_kept)) {
+        edits.delete(Span::new(comma, comma + 1));
     }
 }
 
-fn start_with_type(_module: &Module, name: &ImportName) -> u32 {
-    name.span.start
+/// The first `byte` between two offsets that is not in a comment.
+fn code_byte(module: &Module, from: u32, to: u32, byte: u8) -> Option<u32> {
+    (from..to).find(|at| {
+        module.text.as_bytes().get(*at as usize) == Some(&byte)
+            && !module.comments.iter().any(|comment| comment.start <= *at && *at < comment.end)
+    })
 }
 
-fn start_of(_module: &Module, _names: &[&ImportName], _at: usize, next: u32) -> u32 {
-    next
+/// The end of a comment that follows on the same line, or `at` itself.
+fn after_comment(module: &Module, at: u32) -> u32 {
+    let rest = &module.text[at as usize..];
+    let line_end = at + rest.find('\n').unwrap_or(rest.len()) as u32;
+    module
+        .comments
+        .iter()
+        .filter(|comment| comment.start >= at && comment.end <= line_end)
+        .filter(|comment| module.slice(Span::new(at, comment.start)).trim().is_empty())
+        .map(|comment| comment.end)
+        .max()
+        .unwrap_or(at)
 }
 
 /// The span with the rest of its line, when nothing else stands on it.
@@ -303,11 +286,7 @@ pub(super) fn with_line(module: &Module, span: Span) -> Span {
     let text = &module.text;
     let before = &text[..span.start as usize];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    if !before[line_start..]
-        .trim_start_matches('\u{feff}')
-        .trim()
-        .is_empty()
-    {
+    if !before[line_start..].trim_start_matches('\u{feff}').trim().is_empty() {
         return span;
     }
     let after = &text[span.end as usize..];
