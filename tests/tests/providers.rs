@@ -1,0 +1,334 @@
+//! Every model provider against a fake that speaks its wire format: answers arrive whole or not at all, whatever the
+//! provider does, and no key gets into anything a person can see.
+
+use futures::future::join_all;
+use krins_backend::embedded::Embedded;
+use krins_backend::http::HttpConfig;
+use krins_backend::keys::{KeySource, Keys};
+use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, Timing};
+use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
+use krins_core::prompt::{Item, PROMPT_VERSION, Prompt};
+use krins_core::redact::{Redacted, redact};
+use krins_core::{Digest, RelPath};
+use krins_protocol::error::ErrorKind;
+use krins_tests::fakes::{ANSWER, Attempt, Behaviour, Dialect, FakeProvider, Scenario};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Searched for in everything that comes out.
+const CANARY: &str = "sk-canary-7f3a9c2e1d5b8046-canary";
+
+const FIRST_TOKEN: Duration = Duration::from_millis(600);
+
+fn kind(dialect: Dialect) -> Kind {
+    match dialect {
+        Dialect::Anthropic => Kind::Anthropic,
+        Dialect::OpenAiResponses => Kind::OpenAi,
+        Dialect::OpenAiChat => Kind::OpenAiChat,
+        Dialect::Gemini => Kind::Gemini,
+        Dialect::Ollama => Kind::Ollama,
+    }
+}
+
+fn timing() -> Timing {
+    Timing {
+        first_token: FIRST_TOKEN,
+        idle: Duration::from_millis(400),
+        total: Duration::from_secs(8),
+        calls: 2,
+        backoff: Duration::from_millis(40),
+        backoff_cap: Duration::from_millis(80),
+    }
+}
+
+fn config(kind: Kind, base_url: &str) -> ProviderConfig {
+    ProviderConfig {
+        base_url: Some(base_url.parse().unwrap()),
+        model: Some("fake-model".into()),
+        key: KeySource::Environment("CANARY_KEY".into()),
+        timing: timing(),
+        ..ProviderConfig::of(kind)
+    }
+}
+
+fn backend(provider: ProviderConfig) -> Embedded {
+    let config = BackendConfig {
+        default: "fake".into(),
+        providers: BTreeMap::from([("fake".to_owned(), provider)]),
+        http: HttpConfig { connect_timeout: Duration::from_secs(2), ..HttpConfig::default() },
+        ..BackendConfig::default()
+    };
+    let keys = Keys::new(|name| (name == "CANARY_KEY").then(|| CANARY.to_owned()), |_, _| Ok(None));
+    Embedded::new(config, keys).unwrap().with_jitter(Arc::new(|| 0.5))
+}
+
+fn prompt() -> Redacted<Prompt> {
+    let text = "export const total = 1;\n";
+    let prompt = Prompt {
+        version: PROMPT_VERSION,
+        intent: "call it sum".into(),
+        focus: None,
+        items: vec![Item {
+            path: RelPath::new("src/total.ts").unwrap(),
+            digest: Digest::of(text),
+            ranges: vec![[1, 1]],
+            verbatim: true,
+            text: text.into(),
+            tokens: 6,
+            reason: "selected".into(),
+        }],
+    };
+    redact(prompt).0
+}
+
+fn ask() -> Ask {
+    Ask { task: "t1".into(), prompt: prompt(), provider: None, model: None, max_output_tokens: 1000, fresh: false }
+}
+
+fn quiet() -> ProgressSink {
+    Arc::new(|_| {})
+}
+
+struct Run {
+    dialect: Dialect,
+    scenario: Scenario,
+    outcome: Result<Proposal, BackendError>,
+    attempts: Vec<Attempt>,
+    violations: Vec<String>,
+    took: Duration,
+}
+
+async fn run(dialect: Dialect, scenario: Scenario) -> Run {
+    let fake = FakeProvider::start(dialect, scenario).await.unwrap();
+    let backend = backend(config(kind(dialect), &fake.base_url()));
+    let start = Instant::now();
+    let outcome = backend.ask(ask(), quiet()).await;
+    Run { dialect, scenario, outcome, took: start.elapsed(), attempts: fake.attempts(), violations: fake.violations() }
+}
+
+/// What has to come out: the whole answer, or an error of a kind whose message says this.
+#[derive(Debug)]
+enum Expected {
+    Answer,
+    Error(ErrorKind, &'static str),
+}
+
+/// (outcome, attempts).
+fn expected(dialect: Dialect, scenario: Scenario) -> (Expected, usize) {
+    use ErrorKind as K;
+    use Expected::{Answer, Error};
+    use Scenario as S;
+    match scenario {
+        S::Ok | S::NoUsage => (Answer, 1),
+        S::NoDone if dialect == Dialect::OpenAiResponses => (Error(K::BackendUnavailable, "truncated"), 1),
+        S::NoDone => (Answer, 1),
+        S::RateLimitedThenOk { .. }
+        | S::ServerErrorThenOk
+        | S::OverloadedThenOk
+        | S::OverloadedInStreamThenOk
+        | S::ResetThenOk => (Answer, 2),
+        S::RateLimited => (Error(K::Overloaded, "429"), 2),
+        S::RateLimitedForLong => (Error(K::Overloaded, "3600 s"), 1),
+        S::QuotaExhausted => (Error(K::BudgetExceeded, "HTTP 4"), 1),
+        S::ServerError => (Error(K::BackendUnavailable, "HTTP 500"), 2),
+        S::ServerErrorNoRetry => (Error(K::BackendUnavailable, "HTTP 500"), 1),
+        // Anthropic says api_error with 503, and the code goes before the status.
+        S::Unavailable if dialect == Dialect::Anthropic => (Error(K::BackendUnavailable, "HTTP 503"), 2),
+        S::Unavailable => (Error(K::Overloaded, "HTTP 503"), 2),
+        S::Overloaded => (Error(K::Overloaded, "HTTP 5"), 2),
+        S::OverloadedInStream if dialect == Dialect::Ollama => (Error(K::BackendUnavailable, "error in the stream"), 2),
+        S::OverloadedInStream => (Error(K::Overloaded, "error in the stream"), 2),
+        S::Reset => (Error(K::BackendUnavailable, "connection"), 2),
+        S::Silent => (Error(K::BackendUnavailable, "no sign of an answer"), 1),
+        S::SlowFirstToken => (Error(K::BackendUnavailable, "no sign of an answer"), 1),
+        S::Cut | S::CutCleanly | S::NoFinish => (Error(K::BackendUnavailable, "truncated"), 1),
+        S::Stall => (Error(K::BackendUnavailable, "stalled"), 1),
+        // The terminal event says the whole answer again.
+        S::MalformedEvent if dialect == Dialect::OpenAiResponses => (Answer, 1),
+        S::MalformedEvent => (Error(K::BackendUnavailable, "not JSON"), 1),
+        S::ContextLength => (Error(K::BudgetExceeded, "HTTP 400"), 1),
+        S::ContentFilter => (Error(K::ProviderRefused, "HTTP 400"), 1),
+        // Ollama's models refuse in words only.
+        S::Refusal if dialect == Dialect::Ollama => (Answer, 1),
+        S::Refusal => (Error(K::ProviderRefused, "refused"), 1),
+        S::OutputLimit => (Error(K::BudgetExceeded, "output token limit"), 1),
+        S::BadKey => (Error(K::AuthFailed, "HTTP 40"), 1),
+        S::UnknownModel => (Error(K::BadParams, "HTTP 404"), 1),
+        S::Garbage | S::HtmlPage => (Error(K::BackendUnavailable, ""), 1),
+        S::HtmlErrorPage => (Error(K::BackendUnavailable, "HTTP 502"), 2),
+    }
+}
+
+fn check(run: &Run) {
+    let Run { dialect, scenario, outcome, attempts, .. } = run;
+    let place = format!("{dialect:?} {scenario:?}");
+    let (expected, calls) = expected(*dialect, *scenario);
+    assert_eq!(attempts.len(), calls, "{place}: attempts, {outcome:?}");
+    assert_eq!(run.violations, Vec::<String>::new(), "{place}");
+    assert!(run.took < Duration::from_secs(7), "{place} took {:?}", run.took);
+    match (outcome, expected) {
+        (Ok(proposal), Expected::Answer) => {
+            assert_eq!(proposal.text, ANSWER, "{place}");
+            assert_eq!(proposal.usage.estimated, *scenario == Scenario::NoUsage, "{place}");
+        }
+        (Err(error), Expected::Error(kind, says)) => {
+            assert_eq!(error.kind, kind, "{place}: {error}");
+            assert!(error.message.contains(says), "{place}: {error}");
+            assert!(error.message.starts_with("get an answer from fake/fake-model: "), "{place}: {error}");
+            assert!(error.hint.as_ref().is_some_and(|hint| !hint.is_empty()), "{place}");
+            check_discretion(error, &place);
+        }
+        (outcome, expected) => panic!("{place}: {expected:?} was expected, {outcome:?} came"),
+    }
+}
+
+/// No key, no part of one, no URL query, no provider body.
+fn check_discretion(error: &BackendError, place: &str) {
+    let shown = format!("{error} {error:?}");
+    for secret in [CANARY, "sk-canar", "7f3a", "?key=", "alt=sse", "nginx", "<html", "127.0.0.1"] {
+        assert!(!shown.contains(secret), "{place}: {secret} in {shown}");
+    }
+}
+
+/// Every adapter against every scenario. Five at a time: timeouts should measure the fakes, not this machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_provider_in_every_scenario() {
+    for scenario in Scenario::ALL {
+        let runs = join_all(Dialect::ALL.map(|dialect| run(dialect, scenario))).await;
+        runs.iter().for_each(check);
+    }
+}
+
+#[tokio::test]
+async fn usage_is_disjoint_and_complete_for_every_provider() {
+    let runs = join_all(Dialect::ALL.map(|dialect| run(dialect, Scenario::Ok))).await;
+    for run in runs {
+        let usage = run.outcome.unwrap().usage;
+        let (input, read, write) = match run.dialect {
+            Dialect::Anthropic | Dialect::OpenAiResponses | Dialect::OpenAiChat => (25, 11, 7),
+            Dialect::Gemini => (32, 11, 0),
+            Dialect::Ollama => (43, 0, 0),
+        };
+        let whole = Usage {
+            input_tokens: input,
+            output_tokens: 42,
+            cache_read_tokens: read,
+            cache_write_tokens: write,
+            estimated: false,
+        };
+        assert_eq!(usage, whole, "{:?}", run.dialect);
+    }
+}
+
+/// `Retry-After` (seconds or milliseconds in headers, RetryInfo in Gemini's body) is a floor for the wait.
+#[tokio::test]
+async fn a_second_call_waits_as_long_as_the_provider_asks() {
+    let scenario = Scenario::RateLimitedThenOk { retry_after_ms: 700 };
+    let runs = join_all(Dialect::ALL.map(|dialect| run(dialect, scenario))).await;
+    for run in runs {
+        let gap = run.attempts[1].at - run.attempts[0].at;
+        assert!(gap >= Duration::from_millis(690), "{:?} waited {gap:?}", run.dialect);
+        assert!(gap < Duration::from_secs(3), "{:?} waited {gap:?}", run.dialect);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_provider_is_left_at_the_first_token_timeout() {
+    let runs = join_all(Dialect::ALL.map(|dialect| run(dialect, Scenario::SlowFirstToken))).await;
+    for run in runs {
+        assert!(run.took >= FIRST_TOKEN && run.took < FIRST_TOKEN * 3, "{:?} took {:?}", run.dialect, run.took);
+    }
+}
+
+/// Dropping the future is the whole of cancelling.
+#[tokio::test]
+async fn a_cancelled_ask_closes_its_connection_within_a_second() {
+    for (dialect, scenario) in
+        Dialect::ALL.into_iter().flat_map(|dialect| [(dialect, Scenario::Silent), (dialect, Scenario::Stall)])
+    {
+        let fake = FakeProvider::start(dialect, scenario).await.unwrap();
+        let patient = Timing {
+            first_token: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(60),
+            ..timing()
+        };
+        let backend = backend(ProviderConfig { timing: patient, ..config(kind(dialect), &fake.base_url()) });
+        let asked = tokio::time::timeout(Duration::from_millis(300), backend.ask(ask(), quiet())).await;
+        assert!(asked.is_err(), "{dialect:?} {scenario:?} answered");
+        assert_eq!(fake.attempts().len(), 1);
+        assert!(fake.someone_left(Duration::from_secs(1)).await, "{dialect:?} {scenario:?}: the connection stayed");
+    }
+}
+
+#[tokio::test]
+async fn requests_carry_the_key_in_its_header_and_nothing_about_the_trace() {
+    let runs = join_all(Dialect::ALL.map(|dialect| run(dialect, Scenario::Ok))).await;
+    for run in runs {
+        let attempt = &run.attempts[0];
+        let holding = attempt.headers.iter().filter(|(_, value)| value.contains(CANARY)).collect::<Vec<_>>();
+        assert_eq!(holding.len(), 1, "{:?}", run.dialect);
+        assert!(!attempt.path.contains(CANARY) && !attempt.body.to_string().contains(CANARY));
+        for header in ["traceparent", "tracestate", "baggage", "cookie", "referer"] {
+            assert_eq!(attempt.header(header), None, "{:?} {header}", run.dialect);
+        }
+        let agent = attempt.header("user-agent").unwrap();
+        assert!(agent.starts_with("krins/"), "{agent}");
+        assert!(attempt.body.to_string().contains("call it sum"));
+    }
+}
+
+#[tokio::test]
+async fn progress_tells_each_call_and_grows_with_the_answer() {
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::OverloadedThenOk).await.unwrap();
+    let backend = backend(config(Kind::Anthropic, &fake.base_url()));
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let sink = heard.clone();
+    backend.ask(ask(), Arc::new(move |progress| sink.lock().unwrap().push(progress))).await.unwrap();
+    let heard = heard.lock().unwrap();
+    let sent = Progress::Sent { route: "fake/fake-model".into() };
+    assert_eq!(heard.iter().filter(|progress| **progress == sent).count(), 2);
+    let characters = ANSWER.chars().count() as u64;
+    assert_eq!(heard.last(), Some(&Progress::Received { characters }));
+}
+
+/// A server of one's own needs no key, and the one meant for OpenAI is not sent to it.
+#[tokio::test]
+async fn the_official_key_does_not_go_to_another_address() {
+    let fake = FakeProvider::start(Dialect::OpenAiChat, Scenario::Ok).await.unwrap();
+    let provider = ProviderConfig { key: KeySource::Standard, ..config(Kind::OpenAiChat, &fake.base_url()) };
+    let config = BackendConfig {
+        default: "local".into(),
+        providers: BTreeMap::from([("local".to_owned(), provider)]),
+        ..BackendConfig::default()
+    };
+    let keys = Keys::new(|_| Some(CANARY.to_owned()), |_, _| Ok(None));
+    let backend = Embedded::new(config, keys).unwrap();
+    assert_eq!(backend.ask(ask(), quiet()).await.unwrap().text, ANSWER);
+    assert_eq!(fake.attempts()[0].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_refused_connection_says_so_and_names_no_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = backend(config(Kind::Ollama, &url)).ask(ask(), quiet()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::BackendUnavailable);
+    assert!(error.message.contains("refused"), "{error}");
+    check_discretion(&error, "refused connection");
+}
+
+/// One connection serves many asks: the stream's end is read, not cut off.
+#[tokio::test]
+async fn many_asks_give_the_same_whole_answer_at_every_chunk_size() {
+    for dialect in Dialect::ALL {
+        let fake = FakeProvider::start(dialect, Scenario::Ok).await.unwrap();
+        let backend = backend(config(kind(dialect), &fake.base_url()));
+        for chunk in [1, 2, 3, 7, 64, 100_000] {
+            fake.behave(Behaviour { chunk, ..Behaviour::new(Scenario::Ok) });
+            assert_eq!(backend.ask(ask(), quiet()).await.unwrap().text, ANSWER, "{dialect:?} {chunk}");
+        }
+    }
+}
