@@ -3,7 +3,7 @@
 import * as vscode from "vscode";
 import { size, title } from "./patch";
 import type { ContextResult, DiffResult } from "./protocol";
-import { contextTitle, plural, rangesInWords, remember } from "./words";
+import { contextTitle, plural, rangesInWords, remember, shorten } from "./words";
 
 const HISTORY = "krins.history";
 
@@ -79,7 +79,7 @@ export async function askHunks(diff: DiffResult): Promise<string[] | undefined> 
       const { added, removed } = size([hunk]);
       return {
         id: hunk.id,
-        label: title(hunk),
+        label: shorten(title(hunk)),
         description: `line ${hunk.range.start.line + 1} · +${added} −${removed}`,
         picked: hunk.verdict !== "reject",
       };

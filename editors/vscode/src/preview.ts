@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import * as vscode from "vscode";
 import { Mismatch, patched, size } from "./patch";
 import type { BaseFile, DiffResult, FileDiff } from "./protocol";
-import { plural, shorten } from "./words";
+import { shorten } from "./words";
 
 const BEFORE = "krins-before";
 const AFTER = "krins-after";
@@ -34,7 +34,8 @@ export class Preview implements vscode.Disposable {
   }
 
   async show(intent: string, diff: DiffResult): Promise<void> {
-    const title = `Krins: ${shorten(intent, 40)} (${plural(diff.files.length, "file")})`;
+    // VS Code puts the number of files behind it.
+    const title = `Krins: ${shorten(intent, 40)}`;
     this.#tabs.set(diff.task, title);
     const sides: Sides[] = [];
     for (const file of diff.files) {
@@ -61,7 +62,7 @@ export class Preview implements vscode.Disposable {
   async close(task: string): Promise<void> {
     const title = this.#tabs.get(task);
     this.#tabs.delete(task);
-    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter((tab) => tab.label === title || this.#isPatch(tab, task));
+    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter((tab) => isOurs(tab, title) || this.#isPatch(tab, task));
     if (tabs.length > 0) await vscode.window.tabGroups.close(tabs, true);
     for (const address of this.#texts.keys()) {
       if (vscode.Uri.parse(address).query === task) this.#texts.delete(address);
@@ -109,6 +110,11 @@ export class Preview implements vscode.Disposable {
   #isPatch(tab: vscode.Tab, task: string): boolean {
     return tab.input instanceof vscode.TabInputText && tab.input.uri.scheme === PATCH && tab.input.uri.query === task;
   }
+}
+
+/** The type of a tab with several diffs is not public, so it is known by its label. */
+function isOurs(tab: vscode.Tab, title: string | undefined): boolean {
+  return title !== undefined && (tab.label === title || tab.label.startsWith(`${title} (`));
 }
 
 /** The buffer and the file, the one that is the base first. */
