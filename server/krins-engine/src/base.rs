@@ -1,9 +1,9 @@
 //! Open documents over the disk: the workspace as it is now ([`Current`]), and as it was when a task began ([`Base`]).
 //!
-//! Only a [`View`] makes a base. A base pins each file at its first read: the same path always gives the same
+//! Only a [`Snapshot`] makes a base. A base pins each file at its first read: the same path always gives the same
 //! bytes, whatever happens to the file later.
 
-use crate::documents::{Document, Documents, Snapshot};
+use crate::documents::{Document, Documents, OpenDocuments};
 use crate::workspace::{Root, Walk};
 use krins_core::{Digest, Entry, RelPath, Tree};
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One moment of the open documents over a root. Taken before a request's first await.
 #[derive(Clone, Debug)]
-pub struct View {
+pub struct Snapshot {
     root: Arc<Root>,
-    documents: Arc<Snapshot>,
+    documents: Arc<OpenDocuments>,
 }
 
-impl View {
+impl Snapshot {
     pub fn take(root: &Arc<Root>, documents: &Documents) -> Self {
         Self { root: root.clone(), documents: documents.snapshot() }
     }
@@ -30,13 +30,13 @@ impl View {
         &self.root
     }
 
-    pub fn documents(&self) -> &Snapshot {
+    pub fn documents(&self) -> &OpenDocuments {
         &self.documents
     }
 
     /// The base of a task that begins now.
     pub fn base(&self) -> Base {
-        Base { view: self.clone(), pins: Mutex::default() }
+        Base { snapshot: self.clone(), pins: Mutex::default() }
     }
 
     /// The files on disk and the open documents in the root that are not on disk yet, sorted by path.
@@ -62,7 +62,7 @@ impl View {
     }
 }
 
-impl Tree for View {
+impl Tree for Snapshot {
     fn entry(&self, path: &RelPath) -> Entry {
         entry(&self.root, &self.documents, path)
     }
@@ -75,7 +75,7 @@ impl Tree for View {
 /// What a task read, pinned.
 #[derive(Debug)]
 pub struct Base {
-    view: View,
+    snapshot: Snapshot,
     pins: Mutex<BTreeMap<RelPath, Entry>>,
 }
 
@@ -95,7 +95,7 @@ impl Base {
         let pins: Vec<(RelPath, Entry)> =
             self.lock().iter().map(|(path, entry)| (path.clone(), entry.clone())).collect();
         let pinned = |(path, entry): (RelPath, Entry)| {
-            let version = self.view.documents.path(&path).map(|document| document.version);
+            let version = self.snapshot.documents.path(&path).map(|document| document.version);
             let sha256 = match entry {
                 Entry::File { bytes, .. } => Some(Digest::of(&bytes)),
                 Entry::Missing | Entry::Refused(_) => None,
@@ -105,8 +105,8 @@ impl Base {
         pins.into_iter().map(pinned).collect()
     }
 
-    pub fn view(&self) -> &View {
-        &self.view
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RelPath, Entry>> {
@@ -120,7 +120,7 @@ impl Tree for Base {
             return pinned.clone();
         }
         // Read without the lock; whoever pins first wins, so that all readers see the same bytes.
-        let entry = self.view.entry(path);
+        let entry = self.snapshot.entry(path);
         self.lock().entry(path.clone()).or_insert(entry).clone()
     }
 }
@@ -156,7 +156,7 @@ impl Tree for Current {
     }
 }
 
-fn entry(root: &Root, documents: &Snapshot, path: &RelPath) -> Entry {
+fn entry(root: &Root, documents: &OpenDocuments, path: &RelPath) -> Entry {
     match documents.path(path) {
         Some(document) if document.desynchronised => Entry::Refused(out_of_step(document)),
         Some(document) => {
@@ -167,7 +167,7 @@ fn entry(root: &Root, documents: &Snapshot, path: &RelPath) -> Entry {
     }
 }
 
-fn text(root: &Root, documents: &Snapshot, path: &RelPath) -> Option<Arc<str>> {
+fn text(root: &Root, documents: &OpenDocuments, path: &RelPath) -> Option<Arc<str>> {
     match documents.path(path) {
         Some(document) => (!document.desynchronised).then(|| document.text.clone()),
         None => root.text(path),
@@ -200,7 +200,7 @@ mod tests {
     fn a_base_does_not_change_after_the_first_read() {
         let (dir, root, documents) = sample();
         documents.open(&root.uri(&rel("a.ts")), 3, "buffer a".into());
-        let base = View::take(&root, &documents).base();
+        let base = Snapshot::take(&root, &documents).base();
         let current = Current::new(root.clone(), documents.clone());
         assert_eq!(base.text(&rel("b.ts")).as_deref(), Some("disk b"));
         assert_eq!(base.entry(&rel("none.ts")), Entry::Missing);
@@ -228,9 +228,9 @@ mod tests {
         documents.open(&uri, 3, "buffer a".into());
         let stale = crate::documents::Change { range: Some(Default::default()..Default::default()), text: "x".into() };
         documents.change(&uri, 2, &[stale]).unwrap_err();
-        let view = View::take(&root, &documents);
-        assert!(matches!(view.entry(&rel("a.ts")), Entry::Refused(_)));
-        assert_eq!(view.text(&rel("a.ts")), None);
+        let snapshot = Snapshot::take(&root, &documents);
+        assert!(matches!(snapshot.entry(&rel("a.ts")), Entry::Refused(_)));
+        assert_eq!(snapshot.text(&rel("a.ts")), None);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let (_dir, root, documents) = sample();
         documents.open(&root.uri(&rel("aa.ts")), 1, "new".into());
         documents.open(&root.uri(&rel("b.ts")), 1, "b".into());
-        let walk = View::take(&root, &documents).walk();
+        let walk = Snapshot::take(&root, &documents).walk();
         assert_eq!(walk.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a.ts", "aa.ts", "b.ts"]);
     }
 }

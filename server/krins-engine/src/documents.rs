@@ -60,12 +60,12 @@ pub enum DocumentError {
 
 /// All open documents at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub struct OpenDocuments {
     by_uri: BTreeMap<Arc<str>, Document>,
     by_path: BTreeMap<RelPath, Arc<str>>,
 }
 
-impl Snapshot {
+impl OpenDocuments {
     pub fn uri(&self, uri: &str) -> Option<&Document> {
         self.by_uri.get(uri)
     }
@@ -90,7 +90,7 @@ impl Snapshot {
 pub struct Documents {
     root: Arc<Root>,
     encoding: Encoding,
-    open: Mutex<Arc<Snapshot>>,
+    open: Mutex<Arc<OpenDocuments>>,
     changed: watch::Sender<u64>,
 }
 
@@ -105,7 +105,7 @@ impl Documents {
     }
 
     /// All documents as they are now. Costs one reference count.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub fn snapshot(&self) -> Arc<OpenDocuments> {
         self.lock().clone()
     }
 
@@ -190,12 +190,12 @@ impl Documents {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<Snapshot>> {
+    fn lock(&self) -> MutexGuard<'_, Arc<OpenDocuments>> {
         // A panic while it was held left at worst one document half changed; it is marked below before it is touched.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update(&self, update: impl FnOnce(&mut Snapshot) -> Result<(), DocumentError>) -> Result<(), DocumentError> {
+    fn update(&self, update: impl FnOnce(&mut OpenDocuments) -> Result<(), DocumentError>) -> Result<(), DocumentError> {
         let result = update(Arc::make_mut(&mut self.lock()));
         self.changed.send_modify(|tick| *tick = tick.wrapping_add(1));
         result

@@ -12,4 +12,10 @@ pub mod gate;
 pub mod state;
 pub mod workspace;
 
+pub mod engine;
+pub mod index;
+pub mod pipeline;
+pub mod settings;
+pub mod tasks;
+pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};

@@ -171,20 +171,21 @@ impl Applier {
         Ok(Self { current, state, journal, editor_limit: EDITOR_LIMIT })
     }
 
-    /// Ends or takes back what a killed process left. Called at start; every apply calls it too.
-    pub async fn recover(&self) -> Result<Option<Recovered>, ApplyError> {
-        let lock = self.lock().await?;
-        let recovered = self.blocking(|journal| journal.recover()).await??;
-        drop(lock);
-        Ok(recovered)
-    }
-
-    /// The same without waiting: when another process is applying, there is nothing to recover.
+    /// Ends or takes back what a killed process left, unless another process is at work here, which does it then.
+    /// Blocking, for the start; every apply recovers too.
     pub fn recover_at_start(&self) -> Result<Option<Recovered>, ApplyError> {
         match self.state.hold("apply")? {
             Some(_lock) => Ok(self.journal.recover()?),
             None => Ok(None),
         }
+    }
+
+    /// The same, and waits for another process.
+    pub async fn recover(&self) -> Result<Option<Recovered>, ApplyError> {
+        let lock = self.lock().await?;
+        let recovered = self.blocking(|journal| journal.recover()).await??;
+        drop(lock);
+        Ok(recovered)
     }
 
     /// Carries the plan out: all of it, or nothing on disk. Runs to its end even if the caller goes away, when it is

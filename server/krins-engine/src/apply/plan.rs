@@ -133,6 +133,11 @@ impl Plan {
         &self.record.id
     }
 
+    /// The task that it belongs to.
+    pub fn task(&self) -> Option<&str> {
+        self.record.task()
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.record.steps.is_empty()

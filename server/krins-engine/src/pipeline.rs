@@ -1,0 +1,225 @@
+//! The whole flow, top to bottom: what a task goes through from words to a diff that may be applied.
+//!
+//! ```text
+//! Base → ContextPack → Redacted<Prompt> → Proposal → Patch → Gated<Patch> → Applied
+//! ```
+//!
+//! Each arrow is one function here, each value can be made only by the step before it, and dropping the future of
+//! [`propose`] is the cancel. The sixth step, the apply, is the person's to start: [`apply`].
+
+use crate::apply::{Applied, Applier, Editor, Plan};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gate::{self, Gated};
+use crate::index::Index;
+use crate::settings::Settings;
+use crate::tasks::Step;
+use crate::base::Base;
+use crate::workspace::Root;
+use krins_backend::{Ask, Backend, Progress, ProgressSink, Proposal};
+use krins_core::context::{self, Query, Reach};
+use krins_core::gate::{Policy, Report};
+use krins_core::patch::{self, Patch};
+use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
+use krins_core::redact::{Redacted, Restorer, redact};
+use krins_core::{Digest, Tree, refactor, tokens};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::{Instrument as _, info_span};
+
+/// A task in words.
+#[derive(Clone, Debug, Default)]
+pub struct Intent {
+    pub words: String,
+    pub focus: Option<Focus>,
+    pub reach: Reach,
+    /// The most tokens of context; without it, the settings'.
+    pub budget: Option<u32>,
+    pub provider: Option<String>,
+    pub model: Option<String>,
+    /// Do not answer from the cache.
+    pub fresh: bool,
+}
+
+/// What the steps work with. One per task.
+pub struct Workshop {
+    pub task: String,
+    pub root: Arc<Root>,
+    pub index: Arc<Index>,
+    pub backend: Arc<dyn Backend>,
+    pub settings: Arc<Settings>,
+    pub policy: Arc<Policy>,
+}
+
+/// Where a task is, as it goes along.
+pub trait Reporter: Send + Sync {
+    fn stage(&self, stage: Stage);
+    fn progress(&self, text: String);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Context,
+    Asking,
+    Gating,
+}
+
+/// What comes out before anybody has said yes.
+pub struct Proposed {
+    pub base: Arc<Base>,
+    pub pack: ContextPack,
+    pub proposal: Proposal,
+    pub patch: Patch,
+    pub verdict: Result<Gated<Patch>, Box<Report>>,
+    pub steps: Vec<Step>,
+}
+
+/// Steps 1 to 5: base, context, answer, diff, verdict.
+pub async fn propose(shop: &Workshop, intent: &Intent, base: Arc<Base>, reporter: &Arc<dyn Reporter>) -> Result<Proposed> {
+    let mut clock = Clock::default();
+
+    reporter.stage(Stage::Context);
+    let pack = clock.time("context", choose(shop, intent, base.clone())).await?;
+    let (prompt, restorer) = redact(compose(intent, &pack));
+
+    reporter.stage(Stage::Asking);
+    let ask = ask_for(shop, intent, prompt);
+    let proposal = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await?;
+
+    reporter.stage(Stage::Gating);
+    let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
+    let patch = patch.inspect_err(|_| shop.backend.forget(&ask))?;
+
+    let verdict = clock.time("gate", judge(shop, patch.clone())).await;
+    if verdict.is_err() {
+        shop.backend.forget(&ask);
+    }
+    Ok(Proposed { base, pack, proposal, patch, verdict, steps: clock.steps })
+}
+
+/// Step 6: carry out the plan, which only a gated patch or the history makes: all or nothing, crash-safe, undoable.
+pub async fn apply(applier: &Applier, plan: Plan, editor: Option<&dyn Editor>) -> Result<Applied> {
+    Ok(applier.apply(plan, editor).await?)
+}
+
+/// What the answer is made from. The keyless refactorings need every affected file whole; a model gets a pruned pack.
+async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<ContextPack> {
+    if !shop.backend.is_builtin() {
+        return select(shop, intent, base).await;
+    }
+    let (index, intent) = (shop.index.clone(), intent.clone());
+    off_thread("krins.context", move || {
+        let wanted = refactor::understand(&intent.words, intent.focus.as_ref())?;
+        let graph = index.refresh(base.snapshot());
+        whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)
+    })
+    .await
+}
+
+/// The pruned pack under the budget.
+pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<ContextPack> {
+    let (index, intent) = (shop.index.clone(), intent.clone());
+    let budget = intent.budget.unwrap_or(shop.settings.budget_tokens);
+    off_thread("krins.context", move || {
+        let graph = index.refresh(base.snapshot());
+        let query = Query { intent: intent.words, focus: intent.focus, reach: intent.reach, budget };
+        Ok(context::select(&query, &graph, &*base))
+    })
+    .await
+}
+
+fn whole_files(paths: &[krins_core::RelPath], base: &dyn Tree) -> Result<ContextPack> {
+    let mut pack = ContextPack { files: paths.to_vec(), ..ContextPack::default() };
+    for path in paths {
+        let text = base.text(path).ok_or_else(|| {
+            Error::new(ErrorKind::BadParams, format!("read {path} as UTF-8 text")).hint("convert the file, or exclude it in .krinsignore")
+        })?;
+        let lines = (text.lines().count() as u32).max(1);
+        let cost = tokens::count(&text);
+        pack.tokens += cost;
+        pack.items.push(Item {
+            path: path.clone(),
+            digest: Digest::of(&*text),
+            ranges: vec![[1, lines]],
+            verbatim: true,
+            text: text.to_string(),
+            tokens: cost,
+            reason: "the refactoring may change it".into(),
+        });
+    }
+    Ok(pack)
+}
+
+fn compose(intent: &Intent, pack: &ContextPack) -> Prompt {
+    Prompt { version: PROMPT_VERSION, intent: intent.words.clone(), focus: intent.focus.clone(), items: pack.items.clone() }
+}
+
+fn ask_for(shop: &Workshop, intent: &Intent, prompt: Redacted<Prompt>) -> Ask {
+    Ask {
+        task: shop.task.clone(),
+        prompt,
+        provider: intent.provider.clone(),
+        model: intent.model.clone(),
+        max_output_tokens: shop.settings.output_tokens,
+        fresh: intent.fresh,
+    }
+}
+
+async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> Result<Proposal> {
+    let sink: ProgressSink = Arc::new(move |progress| {
+        reporter.progress(match progress {
+            Progress::Sent { route } => format!("asked {route}"),
+            Progress::Received { characters } => format!("{characters} characters received"),
+        });
+    });
+    Ok(shop.backend.ask(ask, sink).instrument(info_span!("krins.ask")).await?)
+}
+
+/// The answer's text → the one normal form, exactly placed on the base that the answer was made for.
+async fn normalise(_shop: &Workshop, base: Arc<Base>, text: String, restorer: Restorer) -> Result<Patch> {
+    off_thread("krins.diff", move || {
+        let text = restorer.restore(&text)?;
+        let parsed = patch::parse(&text).map_err(|refusal| Error::from(vec![refusal]))?;
+        let patch = patch::place(&parsed, &*base, true)?;
+        if patch.is_empty() {
+            return Err(Error::new(ErrorKind::GateFailed, "find a change in the answer: it leaves every file as it is"));
+        }
+        Ok(patch)
+    })
+    .await
+}
+
+async fn judge(shop: &Workshop, patch: Patch) -> Result<Gated<Patch>, Box<Report>> {
+    let policy = shop.policy.clone();
+    let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &policy)).instrument(info_span!("krins.gate")).await;
+    match verdict {
+        Ok(verdict) => verdict,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Runs CPU work on the blocking pool, inside a span.
+async fn off_thread<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let span = info_span!("krins.step", otel.name = name);
+    let inner = span.clone();
+    match tokio::task::spawn_blocking(move || inner.in_scope(work)).instrument(span).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Error::cancelled()),
+    }
+}
+
+/// Where the time went.
+#[derive(Default)]
+struct Clock {
+    steps: Vec<Step>,
+}
+
+impl Clock {
+    async fn time<T>(&mut self, name: &str, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let done = work.await;
+        self.steps.push(Step { name: name.to_owned(), millis: started.elapsed().as_secs_f64() * 1000.0 });
+        done
+    }
+}

@@ -1,0 +1,174 @@
+//! The table of configuration keys: what each may hold, and what an untrusted workspace may say about it.
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text,
+    /// `http` or `https`.
+    Url,
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Flag,
+    List,
+    Choice(&'static [&'static str]),
+}
+
+impl Shape {
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Text => "a text that is not empty".into(),
+            Self::Url => "an http or https address".into(),
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Flag => "true or false".into(),
+            Self::List => "a list of texts".into(),
+            Self::Choice(choices) => format!("one of {}", choices.join(", ")),
+        }
+    }
+}
+
+/// What a workspace file that nobody trusted may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untrusted {
+    /// Nothing: the key chooses an endpoint, a key, a command, or what is asked of the person.
+    Nothing,
+    /// Make the number smaller.
+    Lower,
+    /// Add to the list.
+    Add,
+}
+
+/// One key; `*` in the name stands for any word.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub shape: Shape,
+    pub untrusted: Untrusted,
+    /// For people: what it is for.
+    pub doc: &'static str,
+}
+
+const KINDS: &[&str] = &["anthropic", "openai", "openai-chat", "gemini", "ollama", "builtin", "replay"];
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+const SECONDS: Shape = Shape::Integer { min: 1, max: 3600 };
+
+const fn key(name: &'static str, shape: Shape, untrusted: Untrusted, doc: &'static str) -> Key {
+    Key { name, shape, untrusted, doc }
+}
+
+pub(super) const KEYS: &[Key] = &[
+    key("provider", Shape::Text, Untrusted::Nothing, "the provider that is asked: a kind, or a name under [providers]"),
+    key("model", Shape::Text, Untrusted::Nothing, "the model that is asked"),
+    key("providers.*.kind", Shape::Choice(KINDS), Untrusted::Nothing, "which wire format the provider speaks"),
+    key("providers.*.base_url", Shape::Url, Untrusted::Nothing, "where the provider is; the official address without it"),
+    key("providers.*.model", Shape::Text, Untrusted::Nothing, "the provider's model"),
+    key("providers.*.key_env", Shape::Text, Untrusted::Nothing, "the environment variable that holds the key"),
+    key("providers.*.keyring", Shape::Text, Untrusted::Nothing, "the user under which the OS keyring holds the key"),
+    key("providers.*.api_version", Shape::Text, Untrusted::Nothing, "the anthropic-version header"),
+    key("providers.*.directory", Shape::Text, Untrusted::Nothing, "where replay finds its recordings"),
+    key("providers.*.first_token_seconds", SECONDS, Untrusted::Nothing, "how long the first sign of an answer may take"),
+    key("providers.*.idle_seconds", SECONDS, Untrusted::Nothing, "how long an answer may pause"),
+    key("providers.*.total_seconds", SECONDS, Untrusted::Nothing, "how long an ask may take in all"),
+    key("backend.url", Shape::Url, Untrusted::Nothing, "a remote backend (`krins serve`); without it asks are made in process"),
+    key("http.extra_ca", Shape::Text, Untrusted::Nothing, "PEM certificates to trust beside the system's"),
+    key("record", Shape::Text, Untrusted::Nothing, "a directory that every model answer is recorded in, for replay"),
+    key(
+        "budget.tokens",
+        Shape::Integer { min: 1, max: 2_000_000 },
+        Untrusted::Lower,
+        "the most tokens of context that are sent",
+    ),
+    key(
+        "output.tokens",
+        Shape::Integer { min: 256, max: 1_000_000 },
+        Untrusted::Lower,
+        "the most tokens that an answer may have",
+    ),
+    key("cache.capacity", Shape::Integer { min: 0, max: 100_000 }, Untrusted::Lower, "how many answers are kept; 0 keeps none"),
+    key("cache.ttl_seconds", Shape::Integer { min: 0, max: 31_536_000 }, Untrusted::Lower, "how long an answer is kept"),
+    key("apply.confirm", Shape::Flag, Untrusted::Nothing, "ask before a change is applied"),
+    key("gate.protected_paths", Shape::List, Untrusted::Add, "paths that no change may touch, beside the built-in ones"),
+    key("log.level", Shape::Choice(LEVELS), Untrusted::Nothing, "how much is logged"),
+];
+
+impl Key {
+    pub(super) fn path(&self) -> Vec<String> {
+        self.name.split('.').map(str::to_owned).collect()
+    }
+
+    /// `KRINS_` and the name; `None` for keys under a free name.
+    pub(super) fn variable(&self) -> Option<String> {
+        (!self.name.contains('*')).then(|| format!("KRINS_{}", self.name.replace('.', "_").to_uppercase()))
+    }
+
+    /// How many components of `path` fit from its beginning.
+    fn fits(&self, path: &[String]) -> usize {
+        self.name.split('.').zip(path).take_while(|(mine, theirs)| *mine == "*" || mine == theirs).count()
+    }
+
+    fn depth(&self) -> usize {
+        self.name.split('.').count()
+    }
+}
+
+pub(super) fn find(path: &[String]) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.depth() == path.len() && key.fits(path) == path.len())
+}
+
+/// Whether keys are below the path.
+pub(super) fn is_section(path: &[String]) -> bool {
+    KEYS.iter().any(|key| key.depth() > path.len() && key.fits(path) == path.len())
+}
+
+/// The known name that an unknown one was probably meant to be.
+pub(super) fn nearest(path: &[String]) -> Option<String> {
+    let typed = path.join(".");
+    let spelt = |key: &Key| {
+        let filled = key.name.split('.').enumerate().map(|(at, word)| match (word, path.get(at)) {
+            ("*", Some(theirs)) => theirs.as_str(),
+            _ => word,
+        });
+        filled.take(path.len().max(1)).collect::<Vec<_>>().join(".")
+    };
+    let whole = |key: &Key| key.name.rsplit('.').next().is_some_and(|last| path.len() == 1 && last == typed).then(|| key.name.to_owned());
+    // A word that is a key elsewhere is most likely in the wrong place.
+    KEYS.iter().find_map(whole).or_else(|| {
+        let near = KEYS.iter().map(spelt).map(|name| (strsim::damerau_levenshtein(&name, &typed), name)).min()?;
+        (near.0 <= 3.max(typed.len() / 4)).then_some(near.1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_and_no_name_is_a_section_and_a_key() {
+        for key in KEYS {
+            let path: Vec<String> = key.path().iter().map(|word| word.replace('*', "name")).collect();
+            assert_eq!(find(&path).map(|found| found.name), Some(key.name));
+            assert!(!is_section(&path), "{}", key.name);
+            assert!((1..path.len()).all(|depth| is_section(&path[..depth])), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn what_chooses_an_endpoint_a_key_or_a_question_is_closed_to_untrusted_files() {
+        for key in KEYS {
+            let harmless = ["budget.", "output.", "cache.", "gate."].iter().any(|section| key.name.starts_with(section));
+            assert_eq!(key.untrusted == Untrusted::Nothing, !harmless, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_found() {
+        let near = |path: &[&str]| nearest(&path.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(near(&["budget", "tokns"]).as_deref(), Some("budget.tokens"));
+        assert_eq!(near(&["modle"]).as_deref(), Some("model"));
+        assert_eq!(near(&["protected_paths"]).as_deref(), Some("gate.protected_paths"));
+        assert_eq!(near(&["providers", "work", "base-url"]).as_deref(), Some("providers.work.base_url"));
+        assert_eq!(near(&["budgte"]).as_deref(), Some("budget"));
+        assert_eq!(near(&["something_else_entirely"]), None);
+    }
+}
