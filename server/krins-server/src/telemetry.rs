@@ -1,0 +1,273 @@
+//! Logs and traces of the process: what is said on stderr, and what is exported to a collector.
+//!
+//! Nothing here may slow or stop Krins: lines to a stderr that nobody reads are dropped, spans for a collector that does
+//! not answer are dropped, and the end of the process waits for neither longer than [`SHUTDOWN`]. Trace propagation does not
+//! depend on any of it. No module but `main`'s may call [`init`].
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry};
+
+/// What log lines are written, as `tracing_subscriber::EnvFilter` reads it.
+pub const LOG_VARIABLE: &str = "KRINS_LOG";
+/// `json` for one JSON object a line.
+pub const FORMAT_VARIABLE: &str = "KRINS_LOG_FORMAT";
+/// The longest the end of the process waits for logs and spans to leave.
+pub const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// Lines kept for a stderr that is read too slowly.
+const BACKLOG: usize = 1024;
+
+/// How the process was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `krins lsp`: stderr is a pipe to the editor.
+    Sidecar,
+    /// `krins serve`: stderr is a log.
+    Serve,
+    /// Everything else: stderr is for a person.
+    Command,
+}
+
+/// What must be flushed at the end; dropping it does so, too.
+#[must_use = "dropping it ends logging and the export of traces"]
+#[derive(Default)]
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+    logs: Option<Logs>,
+}
+
+/// Sets the process' subscriber up, once; a second call changes nothing.
+pub fn init(mode: Mode) -> Telemetry {
+    let (writer, logs) = Logs::start();
+    let (provider, trouble) = match exporter_wanted(|name| std::env::var(name).ok()) {
+        true => provider(mode).map_or_else(|error| (None, Some(error)), |provider| (Some(provider), None)),
+        false => (None, None),
+    };
+    let spans = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("krins"))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(own_spans())
+    });
+    let subscriber = Registry::default().with(spans).with(log_layer(mode, writer));
+    if subscriber.try_init().is_err() {
+        return Telemetry::default();
+    }
+    if let Some(error) = trouble {
+        tracing::warn!("failed to set up the export of traces: {error}");
+    }
+    Telemetry { provider, logs: Some(logs) }
+}
+
+impl Telemetry {
+    /// Sends what is left, for at most [`SHUTDOWN`].
+    pub fn shutdown(mut self) {
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let (provider, logs) = (self.provider.take(), self.logs.take());
+        if provider.is_none() && logs.is_none() {
+            return;
+        }
+        let (done, waiting) = sync_channel(1);
+        // A thread, because a collector that accepts and never answers would keep the exporter busy for longer.
+        let flushing = std::thread::Builder::new().name("krins-flush".into()).spawn(move || {
+            if let Some(provider) = provider {
+                // Ok does not mean delivered, and an error changes nothing: the process ends.
+                let _ = provider.shutdown_with_timeout(SHUTDOWN);
+            }
+            if let Some(logs) = logs {
+                logs.finish();
+            }
+            let _ = done.send(());
+        });
+        if flushing.is_ok() {
+            let _ = waiting.recv_timeout(SHUTDOWN);
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Only an endpoint that somebody named is exported to; `OTEL_SDK_DISABLED` and `OTEL_TRACES_EXPORTER=none` outrank it.
+fn exporter_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is = |name: &str, word: &str| variable(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(word));
+    let named = |name: &str| variable(name).is_some_and(|value| !value.trim().is_empty());
+    let endpoint = named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") || named("OTEL_EXPORTER_OTLP_ENDPOINT");
+    endpoint && !is("OTEL_SDK_DISABLED", "true") && !is("OTEL_TRACES_EXPORTER", "none")
+}
+
+fn provider(mode: Mode) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
+    krins_backend::http::install_crypto();
+    // The blocking client, on the batch processor's own thread: the async one panics there, for want of a reactor.
+    let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build()?;
+    // The environment's OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are read by the builder and win.
+    let name = match mode {
+        Mode::Serve => "krins-serve",
+        Mode::Sidecar | Mode::Command => "krins",
+    };
+    let mut resource = Resource::builder();
+    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        resource = resource.with_service_name(name);
+    }
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource.with_attribute(version).build())
+        .with_batch_exporter(exporter)
+        .build())
+}
+
+/// Our own crates' spans only: the exporter's HTTP client makes spans, too, and would feed itself.
+fn own_spans() -> Targets {
+    Targets::new().with_default(LevelFilter::OFF).with_target("krins", LevelFilter::INFO)
+}
+
+fn log_layer<S>(mode: Mode, writer: LogWriter) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .with_env_var(LOG_VARIABLE)
+        .from_env_lossy();
+    let plain = tracing_subscriber::fmt::layer().with_writer(writer);
+    let json = std::env::var(FORMAT_VARIABLE).is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    match (json, mode) {
+        (true, _) => plain.json().with_filter(filter).boxed(),
+        (false, Mode::Command) => plain.without_time().with_target(false).with_filter(filter).boxed(),
+        (false, Mode::Sidecar | Mode::Serve) => plain.with_filter(filter).boxed(),
+    }
+}
+
+/// The thread that writes to stderr, so that nobody else ever waits for whoever reads it.
+struct Logs {
+    lines: SyncSender<Line>,
+}
+
+enum Line {
+    Text(Vec<u8>),
+    /// Everything before it is written when the answer comes.
+    Flush(SyncSender<()>),
+}
+
+impl Logs {
+    fn start() -> (LogWriter, Self) {
+        let (lines, queue) = sync_channel(BACKLOG);
+        // Without the thread the queue is closed and lines are dropped, which is all that can be done.
+        let _ =
+            std::thread::Builder::new().name("krins-log".into()).spawn(move || write_lines(&queue, &mut io::stderr()));
+        (LogWriter { lines: lines.clone() }, Self { lines })
+    }
+
+    fn finish(self) {
+        let (done, waiting) = sync_channel(1);
+        // Not `send`: it would wait for ever behind a full queue that nobody empties.
+        if self.lines.try_send(Line::Flush(done)).is_ok() {
+            let _ = waiting.recv_timeout(SHUTDOWN);
+        }
+    }
+}
+
+fn write_lines(queue: &Receiver<Line>, out: &mut impl Write) {
+    for line in queue {
+        match line {
+            // A closed stderr is no reason to stop reading the queue.
+            Line::Text(text) => drop(out.write_all(&text)),
+            Line::Flush(done) => drop(done.send(())),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct LogWriter {
+    lines: SyncSender<Line>,
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for LogWriter {
+    /// The formatter writes a whole line at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A full queue drops the line: a log that nobody reads must not hold up the work.
+        let _ = self.lines.try_send(Line::Text(line.to_vec()));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_exported_only_where_somebody_named_a_collector() {
+        let wanted = |pairs: &[(&str, &str)]| {
+            exporter_wanted(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        };
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+        assert!(wanted(&[endpoint]));
+        assert!(wanted(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces")]));
+        assert!(!wanted(&[]));
+        assert!(!wanted(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]));
+        assert!(!wanted(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]));
+        assert!(!wanted(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]));
+    }
+
+    #[test]
+    fn a_reader_that_never_reads_stops_nobody() {
+        let (lines, queue) = sync_channel(BACKLOG);
+        let mut writer = LogWriter { lines: lines.clone() };
+        for _ in 0..10 * BACKLOG {
+            writer.write_all(b"line\n").expect("never fails");
+        }
+        let began = std::time::Instant::now();
+        Logs { lines }.finish();
+        assert!(began.elapsed() < SHUTDOWN / 2, "a full queue is not waited for");
+        drop(writer);
+        let mut out = Vec::new();
+        write_lines(&queue, &mut out);
+        assert_eq!(out.len(), BACKLOG * 5, "what fitted is written, whole");
+    }
+
+    #[test]
+    fn what_is_queued_at_the_end_is_written() {
+        let (lines, queue) = sync_channel(BACKLOG);
+        let mut writer = LogWriter { lines: lines.clone() };
+        let reader = std::thread::spawn(move || {
+            let mut out = Vec::new();
+            write_lines(&queue, &mut out);
+            out
+        });
+        writer.write_all(b"last words\n").expect("never fails");
+        Logs { lines }.finish();
+        drop(writer);
+        assert_eq!(reader.join().expect("the reader ends"), b"last words\n");
+    }
+}

@@ -1,0 +1,834 @@
+//! `krins serve` and the remote backend, over real connections with a backend that does what its prompt says.
+
+use async_trait::async_trait;
+use krins_backend::http::{Http, HttpConfig};
+use krins_backend::keys::Keys;
+use krins_backend::remote::{Remote, RemoteConfig};
+use krins_backend::service::{ServeError, Server, ServiceConfig, Tokens};
+use krins_backend::store::{Store, StoreError};
+use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
+use krins_core::prompt::{Item, Prompt};
+use krins_core::{Digest, RelPath, redact};
+use krins_protocol::error::ErrorKind;
+use krins_tests::raw_http::{self, Answer};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, oneshot};
+
+/// Answers with what it was asked; the intent's first word says how.
+struct Stub {
+    asks: Mutex<Vec<Prompt>>,
+    fresh: Mutex<Vec<bool>>,
+    /// `wait` asks go on when a permit is added.
+    go: Semaphore,
+    /// Asks whose future was dropped before the end.
+    dropped: AtomicUsize,
+}
+
+impl Default for Stub {
+    fn default() -> Self {
+        Self { asks: Mutex::default(), fresh: Mutex::default(), go: Semaphore::new(0), dropped: AtomicUsize::new(0) }
+    }
+}
+
+struct Unfinished<'a>(Option<&'a Stub>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(stub) = self.0 {
+            stub.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Stub {
+    async fn ask(&self, ask: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
+        let prompt = ask.prompt.get().clone();
+        self.fresh.lock().unwrap().push(ask.fresh);
+        let intent = prompt.intent.clone();
+        let text: String = prompt.items.iter().map(|item| item.text.as_str()).collect();
+        self.asks.lock().unwrap().push(prompt);
+        let mut unfinished = Unfinished(Some(self));
+        progress(Progress::Sent { route: "stub/one".into() });
+        match intent.split(' ').next().unwrap_or_default() {
+            "wait" => self.go.acquire().await.unwrap().forget(),
+            "hang" => std::future::pending().await,
+            "count" => {
+                for characters in 1..=5 {
+                    progress(Progress::Received { characters });
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            "panic" => panic!("as asked"),
+            "refuse" => {
+                unfinished.0 = None;
+                return Err(BackendError {
+                    kind: ErrorKind::ProviderRefused,
+                    message: "get an answer: it would rather not".into(),
+                    hint: Some("ask nicely".into()),
+                });
+            }
+            _ => {}
+        }
+        unfinished.0 = None;
+        Ok(Proposal {
+            text: format!("{intent}: {text}"),
+            provider: "stub".into(),
+            model: "one".into(),
+            usage: Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() },
+            cached: false,
+            why: vec![("it was asked".into(), vec!["a.ts:1".into()])],
+        })
+    }
+
+    fn route(&self) -> String {
+        "stub/one".into()
+    }
+
+    fn is_builtin(&self) -> bool {
+        false
+    }
+
+    fn forget(&self, _: &Ask) {}
+
+    fn cache_counts(&self) -> (u64, u64) {
+        (41, 42)
+    }
+}
+
+impl Stub {
+    fn asked(&self) -> usize {
+        self.asks.lock().unwrap().len()
+    }
+}
+
+/// A server on its own runtime, so that it can die like a process does.
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    ended: Option<oneshot::Receiver<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Running {
+    fn start(stub: &Arc<Stub>, store: Store, config: ServiceConfig) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), Arc::clone(stub) as Arc<dyn Backend>, store, config)
+    }
+
+    fn start_at(address: SocketAddr, backend: Arc<dyn Backend>, store: Store, config: ServiceConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (ready, listening) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        runtime.spawn(async move {
+            let server = Server::bind(address, backend, store, config).await.unwrap();
+            ready.send(server.address().unwrap()).unwrap();
+            server.run(async { drop(stopped.await) }).await.unwrap();
+            let _ = end.send(());
+        });
+        let address = listening.recv_timeout(Duration::from_secs(20)).expect("the server listens");
+        Self { address, stop: Some(stop), ended: Some(ended), runtime: Some(runtime) }
+    }
+
+    /// As SIGTERM would.
+    fn terminate(&mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+    }
+
+    async fn ended(&mut self) {
+        let ended = self.ended.take().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends in time").unwrap();
+    }
+
+    /// As `kill -9` would: whatever runs is gone between two awaits.
+    fn kill(mut self) {
+        let runtime = self.runtime.take().unwrap();
+        // Waits until nothing of it runs any more, which must not be done inside another runtime.
+        std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5))).join().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn quick() -> ServiceConfig {
+    ServiceConfig { workers: 2, queue: 2, heartbeat: Duration::from_millis(100), ..ServiceConfig::default() }
+}
+
+fn server(stub: &Arc<Stub>) -> Running {
+    Running::start(stub, Store::in_memory().unwrap(), quick())
+}
+
+fn payload(intent: &str) -> Value {
+    json!({
+        "prompt": {"version": 1, "intent": intent, "items": [{
+            "path": "src/a.ts", "sha256": Digest::of("let a = 1;").to_string(),
+            "ranges": [[1, 1]], "verbatim": true, "text": "let a = 1;",
+        }]},
+        "max_output_tokens": 1000,
+    })
+}
+
+async fn submit(to: SocketAddr, intent: &str, headers: &[(&str, &str)]) -> Answer {
+    raw_http::post_json(to, "/tasks", headers, &payload(intent)).await
+}
+
+async fn get(to: SocketAddr, path: &str) -> Answer {
+    raw_http::send(to, "GET", path, &[], b"").await
+}
+
+fn id_of(answer: &Answer) -> String {
+    answer.json()["id"].as_str().unwrap_or_else(|| panic!("no task in {answer:?}")).to_owned()
+}
+
+/// The task when it is in `state`.
+async fn until(to: SocketAddr, id: &str, state: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let task = get(to, &format!("/tasks/{id}")).await.json();
+        if task["state"] == state {
+            return task;
+        }
+        assert!(Instant::now() < deadline, "still {task}, not {state}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn assert_problem(answer: &Answer, status: u16, kind: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+    let problem = answer.json();
+    assert_eq!(problem["kind"], kind, "{problem}");
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["trace_id"].as_str().map(str::len), Some(32), "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with(char::is_lowercase), "reads after `failed to`: {detail}");
+}
+
+#[tokio::test]
+async fn a_task_is_accepted_done_and_replayed() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let first = submit(server.address, "echo", &[("idempotency-key", "one")]).await;
+    assert_eq!(first.status, 202);
+    let id = id_of(&first);
+    assert_eq!(first.header("location"), Some(format!("/tasks/{id}").as_str()));
+    assert_eq!(first.header("idempotent-replayed"), None);
+    assert_eq!(first.header("x-content-type-options"), Some("nosniff"));
+    let done = until(server.address, &id, "done").await;
+    assert_eq!(done["answer"]["text"], "echo: let a = 1;");
+    assert_eq!(done["answer"]["why"][0]["reason"], "it was asked");
+
+    let again = submit(server.address, "echo", &[("idempotency-key", "one")]).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
+    assert_eq!(again.json(), done);
+    let other = submit(server.address, "echo other", &[("idempotency-key", "one")]).await;
+    assert_problem(&other, 422, "BadParams");
+
+    let without = submit(server.address, "echo", &[]).await;
+    assert_ne!(id_of(&without), id, "a key of one's own is no payload's");
+    assert_eq!(id_of(&submit(server.address, "echo", &[]).await), id_of(&without), "the payload is the key");
+    assert_ne!(id_of(&submit(server.address, "echo more", &[]).await), id_of(&without));
+    eventually("three tasks ran, once each", || stub.asked() == 3).await;
+}
+
+#[tokio::test]
+async fn the_same_payload_in_other_words_is_the_same_task() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let first = submit(server.address, "echo", &[]).await;
+    let text = payload("echo").to_string();
+    let prompt = payload("echo")["prompt"].to_string();
+    let reordered = format!(" {{ \"fresh\": false, \"max_output_tokens\":1000, \"prompt\" : {prompt} }}");
+    assert_ne!(text, reordered);
+    let json = [("content-type", "application/json; charset=utf-8")];
+    let second = raw_http::send(server.address, "POST", "/tasks", &json, reordered.as_bytes()).await;
+    assert_eq!(id_of(&first), id_of(&second));
+}
+
+#[tokio::test]
+async fn a_hundred_racing_replays_are_one_task() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let racing = (0..100).map(|_| submit(server.address, "echo", &[("idempotency-key", "race")]));
+    let answers = futures::future::join_all(racing).await;
+    let ids: std::collections::BTreeSet<String> = answers.iter().map(id_of).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(answers.iter().filter(|a| a.header("idempotent-replayed").is_none()).count(), 1);
+    until(server.address, ids.first().unwrap(), "done").await;
+    assert_eq!(stub.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_the_new_but_not_the_known() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    for n in 0..2 {
+        let id = id_of(&submit(server.address, &format!("wait {n}"), &[]).await);
+        until(server.address, &id, "running").await;
+    }
+    let queued = [submit(server.address, "wait 2", &[]).await, submit(server.address, "wait 3", &[]).await];
+    assert!(queued.iter().all(|answer| answer.status == 202));
+    let refused = submit(server.address, "wait 4", &[]).await;
+    assert_problem(&refused, 429, "Overloaded");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait));
+    let known = submit(server.address, "wait 3", &[]).await;
+    assert_eq!((known.status, known.header("idempotent-replayed")), (202, Some("true")));
+
+    stub.go.add_permits(5);
+    for answer in &queued {
+        until(server.address, &id_of(answer), "done").await;
+    }
+    let now = submit(server.address, "wait 4", &[]).await;
+    assert_eq!(now.status, 202, "there is room again, and the refusal left nothing behind");
+    until(server.address, &id_of(&now), "done").await;
+}
+
+/// (id, event, data) of each event of a stream to its end; comments are left out.
+async fn events(to: SocketAddr, id: &str, last: Option<u64>) -> (u16, Vec<(u64, String, Value)>) {
+    let last = last.map(|last| last.to_string());
+    let headers: Vec<_> = last.iter().map(|last| ("last-event-id", last.as_str())).collect();
+    let (answer, mut body) = raw_http::open(to, "GET", &format!("/tasks/{id}/events"), &headers, b"").await;
+    let mut events = Vec::new();
+    while let Some(text) = body.event().await {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if let (Some(id), Some(name), Some(data)) = (field("id:"), field("event:"), field("data:")) {
+            events.push((id.parse().unwrap(), name.to_owned(), serde_json::from_str(data).unwrap()));
+        }
+    }
+    (answer.status, events)
+}
+
+#[tokio::test]
+async fn events_rise_end_and_resume_where_a_client_was() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let id = id_of(&submit(server.address, "count", &[]).await);
+    let (status, all) = events(server.address, &id, None).await;
+    assert_eq!(status, 200);
+    assert!(all.is_sorted_by(|a, b| a.0 < b.0), "{all:?}");
+    let (seq, name, data) = all.last().unwrap();
+    assert_eq!((name.as_str(), &data["task"]["state"]), ("end", &json!("done")));
+    assert_eq!(data["seq"], *seq);
+    assert!(all.iter().any(|(_, name, data)| name == "progress" && data["received"].as_u64() >= Some(1)), "{all:?}");
+
+    let (_, late) = events(server.address, &id, Some(all[0].0)).await;
+    assert_eq!(late.len(), 1, "only the end is left to say: {late:?}");
+    assert_eq!(late[0], *all.last().unwrap());
+    let (status, none) = events(server.address, &id, Some(*seq)).await;
+    assert_eq!((status, none.len()), (204, 0), "whoever saw the end is told not to come back");
+}
+
+#[tokio::test]
+async fn a_silent_stream_beats() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let id = id_of(&submit(server.address, "hang", &[]).await);
+    until(server.address, &id, "running").await;
+    let (answer, mut body) = raw_http::open(server.address, "GET", &format!("/tasks/{id}/events"), &[], b"").await;
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    assert!(body.event().await.unwrap().contains("running"));
+    for _ in 0..3 {
+        let beat = body.event().await.unwrap();
+        assert!(beat.starts_with(':'), "{beat:?}");
+    }
+}
+
+#[tokio::test]
+async fn cancelling_reaches_the_backend_and_the_followers() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let id = id_of(&submit(server.address, "hang", &[]).await);
+    until(server.address, &id, "running").await;
+    let (_, mut body) = raw_http::open(server.address, "GET", &format!("/tasks/{id}/events"), &[], b"").await;
+    let path = format!("/tasks/{id}");
+    let cancelled = raw_http::send(server.address, "DELETE", &path, &[], b"").await;
+    assert_eq!((cancelled.status, &cancelled.json()["state"]), (200, &json!("cancelled")));
+    eventually("the ask is dropped", || stub.dropped.load(Ordering::SeqCst) == 1).await;
+    let mut last = String::new();
+    while let Some(event) = body.event().await {
+        last = event;
+    }
+    assert!(last.contains("event:") && last.contains("cancelled"), "{last}");
+    let again = raw_http::send(server.address, "DELETE", &path, &[], b"").await;
+    assert_eq!(again.json(), cancelled.json(), "once is enough");
+    assert_problem(&raw_http::send(server.address, "DELETE", "/tasks/nobody", &[], b"").await, 404, "UnknownTask");
+}
+
+#[tokio::test]
+async fn a_cancelled_task_in_the_queue_never_runs() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    for n in 0..2 {
+        let id = id_of(&submit(server.address, &format!("wait {n}"), &[]).await);
+        until(server.address, &id, "running").await;
+    }
+    let id = id_of(&submit(server.address, "echo never", &[]).await);
+    raw_http::send(server.address, "DELETE", &format!("/tasks/{id}"), &[], b"").await;
+    stub.go.add_permits(2);
+    let next = id_of(&submit(server.address, "echo next", &[]).await);
+    until(server.address, &next, "done").await;
+    assert!(stub.asks.lock().unwrap().iter().all(|prompt| prompt.intent != "echo never"));
+}
+
+#[tokio::test]
+async fn failures_keep_their_kind_and_a_panic_is_one_failed_task() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let refused = id_of(&submit(server.address, "refuse", &[]).await);
+    let task = until(server.address, &refused, "failed").await;
+    assert_eq!(task["error"]["kind"], "ProviderRefused");
+    assert_eq!(task["error"]["hint"], "ask nicely");
+    let panicked = id_of(&submit(server.address, "panic", &[]).await);
+    assert_eq!(until(server.address, &panicked, "failed").await["error"]["kind"], "Internal");
+    let after = id_of(&submit(server.address, "echo", &[]).await);
+    until(server.address, &after, "done").await;
+}
+
+#[tokio::test]
+async fn a_task_that_takes_too_long_is_failed_and_let_go() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { task_timeout: Duration::from_millis(100), ..quick() };
+    let server = Running::start(&stub, Store::in_memory().unwrap(), config);
+    let id = id_of(&submit(server.address, "hang", &[]).await);
+    assert_eq!(until(server.address, &id, "failed").await["error"]["kind"], "BackendUnavailable");
+    assert_eq!(stub.dropped.load(Ordering::SeqCst), 1);
+}
+
+/// Waits for a dead predecessor's thread to let go of the file.
+async fn reopen(path: &Path) -> Store {
+    loop {
+        match Store::open(path) {
+            Err(StoreError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks.db");
+    let stub = Arc::new(Stub::default());
+    let first = Running::start(&stub, Store::open(&path).unwrap(), ServiceConfig { queue: 50, ..quick() });
+    let done = id_of(&submit(first.address, "echo done", &[]).await);
+    let kept = until(first.address, &done, "done").await;
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(id_of(&submit(first.address, &format!("wait {n}"), &[]).await));
+    }
+    until(first.address, &ids[1], "running").await;
+    let (_, mut body) = raw_http::open(first.address, "GET", &format!("/tasks/{}/events", ids[0]), &[], b"").await;
+    let seen = body.event().await.unwrap();
+    let seen: u64 = seen.lines().find_map(|line| line.strip_prefix("id:")).unwrap().trim().parse().unwrap();
+    first.kill();
+
+    let stub = Arc::new(Stub::default());
+    stub.go.add_permits(10);
+    let second = Running::start(&stub, reopen(&path).await, ServiceConfig { queue: 50, ..quick() });
+    assert_eq!(get(second.address, &format!("/tasks/{done}")).await.json(), kept);
+    for id in &ids {
+        let task = until(second.address, id, "done").await;
+        assert!(task["seq"].as_u64() > Some(seen));
+    }
+    assert_eq!(stub.asked(), 10, "each ran once more, the finished one did not");
+    let (_, resumed) = events(second.address, &ids[0], Some(seen)).await;
+    assert_eq!(resumed.last().unwrap().1, "end", "a follower finds its task again");
+    let again = submit(second.address, "wait 3", &[]).await;
+    assert_eq!(id_of(&again), ids[3], "keys survive, too");
+}
+
+#[tokio::test]
+async fn a_task_that_kills_its_server_twice_is_buried() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks.db");
+    let stub = Arc::new(Stub::default());
+    let mut id = String::new();
+    for life in 0..2 {
+        let server = Running::start(&stub, reopen(&path).await, quick());
+        if life == 0 {
+            id = id_of(&submit(server.address, "hang", &[]).await);
+        }
+        until(server.address, &id, "running").await;
+        eventually("it runs", || stub.asked() == life + 1).await;
+        server.kill();
+    }
+    let server = Running::start(&stub, reopen(&path).await, quick());
+    let buried = until(server.address, &id, "failed").await;
+    assert_eq!(buried["error"]["kind"], "Internal");
+    assert!(buried["error"]["message"].as_str().unwrap().contains("died"), "{buried}");
+    assert_eq!(stub.asked(), 2, "not a third time");
+}
+
+#[tokio::test]
+async fn terminating_finishes_what_runs_and_leaves_the_rest_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks.db");
+    let stub = Arc::new(Stub::default());
+    let mut first = Running::start(&stub, Store::open(&path).unwrap(), ServiceConfig { workers: 1, ..quick() });
+    let running = id_of(&submit(first.address, "wait 1", &[]).await);
+    until(first.address, &running, "running").await;
+    let queued = id_of(&submit(first.address, "echo later", &[]).await);
+    assert_eq!(get(first.address, "/health/ready").await.status, 200);
+    first.terminate();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while get(first.address, "/health/ready").await.status != 503 {
+        assert!(Instant::now() < deadline, "readiness turns while the listener is open");
+    }
+    assert_eq!(get(first.address, "/health/live").await.status, 200);
+    assert_problem(&submit(first.address, "echo new", &[]).await, 503, "BackendUnavailable");
+    stub.go.add_permits(1);
+    first.ended().await;
+    drop(first);
+
+    let second = Running::start(&stub, reopen(&path).await, quick());
+    assert_eq!(get(second.address, &format!("/tasks/{running}")).await.json()["state"], "done");
+    until(second.address, &queued, "done").await;
+    assert_eq!(stub.asked(), 2, "nothing ran twice");
+}
+
+#[tokio::test]
+async fn the_grace_ends_and_an_unfinished_run_goes_back_without_blame() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks.db");
+    let stub = Arc::new(Stub::default());
+    let mut id = String::new();
+    for life in 0..4 {
+        let config = ServiceConfig { grace: Duration::from_millis(50), ..quick() };
+        let mut server = Running::start(&stub, reopen(&path).await, config);
+        if life == 0 {
+            id = id_of(&submit(server.address, "wait", &[]).await);
+        }
+        if life == 3 {
+            stub.go.add_permits(1);
+            until(server.address, &id, "done").await;
+            return;
+        }
+        until(server.address, &id, "running").await;
+        let (_, mut body) = raw_http::open(server.address, "GET", &format!("/tasks/{id}/events"), &[], b"").await;
+        server.terminate();
+        server.ended().await;
+        while body.event().await.is_some() {}
+        assert_eq!(stub.dropped.load(Ordering::SeqCst), life + 1);
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_are_problems_that_name_what_is_wrong() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { body_limit: 10_000, ..quick() };
+    let server = Running::start(&stub, Store::in_memory().unwrap(), config);
+    let json = [("content-type", "application/json")];
+    let outside = |path: &str| {
+        let mut body = payload("echo");
+        body["prompt"]["items"][0]["path"] = path.into();
+        body.to_string()
+    };
+    let long = "x".repeat(20_000);
+    let rows: &[(&str, &str, &[(&str, &str)], &str, u16, &str)] = &[
+        ("GET", "/nowhere", &[], "", 404, "BadParams"),
+        ("PUT", "/tasks", &json, "{}", 405, "BadParams"),
+        ("POST", "/tasks", &[("content-type", "text/plain")], "{}", 415, "BadParams"),
+        ("POST", "/tasks", &[], "{}", 415, "BadParams"),
+        ("POST", "/tasks", &json, "{", 400, "BadParams"),
+        ("POST", "/tasks", &json, "{\"prompt\": 1}", 400, "BadParams"),
+        ("POST", "/tasks", &json, &long, 413, "BadParams"),
+        ("POST", "/tasks", &json, &outside("../../etc/passwd"), 400, "BadParams"),
+        ("POST", "/tasks", &json, &outside("/etc/passwd"), 400, "BadParams"),
+        ("POST", "/tasks", &[json[0], ("idempotency-key", "")], "{}", 400, "BadParams"),
+        ("GET", "/tasks/nobody", &[], "", 404, "UnknownTask"),
+        ("GET", "/tasks/nobody/events", &[], "", 404, "UnknownTask"),
+        ("GET", "/tasks/nobody/events", &[("last-event-id", "seven")], "", 400, "BadParams"),
+        ("GET", "/tasks/nobody", &[("host", "evil.example")], "", 403, "Untrusted"),
+        ("POST", "/tasks", &[json[0], ("origin", "http://evil.example")], "{}", 403, "Untrusted"),
+    ];
+    for (method, path, headers, body, status, kind) in rows {
+        let answer = raw_http::send(server.address, method, path, headers, body.as_bytes()).await;
+        assert_problem(&answer, *status, kind);
+    }
+    assert_eq!(stub.asked(), 0);
+}
+
+#[tokio::test]
+async fn without_a_token_only_loopback_is_served() {
+    let stub: Arc<dyn Backend> = Arc::new(Stub::default());
+    let open = Server::bind("0.0.0.0:0".parse().unwrap(), stub, Store::in_memory().unwrap(), quick()).await;
+    let Err(error) = open else { panic!("bound to every address without a token") };
+    assert!(matches!(error, ServeError::Unguarded(_)));
+    assert!(error.to_string().contains("KRINS_SERVE_TOKEN"), "{error}");
+}
+
+#[tokio::test]
+async fn tokens_open_the_door_and_keep_tenants_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    std::fs::write(
+        &file,
+        format!("blue {}\nred {}\n", Digest::of("blue-secret-token"), Digest::of("red-secret-token")),
+    )
+    .unwrap();
+    let mut tokens = Tokens::default();
+    tokens.add_file(&file).unwrap();
+    let stub = Arc::new(Stub::default());
+    let server = Running::start(&stub, Store::in_memory().unwrap(), ServiceConfig { tokens, ..quick() });
+    let blue = ("authorization", "Bearer blue-secret-token");
+    let red = ("authorization", "Bearer red-secret-token");
+
+    for headers in [&[][..], &[("authorization", "Bearer nonsense")]] {
+        let refused = submit(server.address, "echo", headers).await;
+        assert_problem(&refused, 401, "AuthFailed");
+        assert!(refused.header("www-authenticate").is_some());
+    }
+    assert_eq!(get(server.address, "/metrics").await.status, 401);
+    assert_eq!(get(server.address, "/health/ready").await.status, 200, "a load balancer has no token");
+    let mine = id_of(&submit(server.address, "echo", &[blue, ("idempotency-key", "k")]).await);
+    let theirs = id_of(&submit(server.address, "echo", &[red, ("idempotency-key", "k")]).await);
+    assert_ne!(mine, theirs, "keys of tenants never meet");
+    for path in [format!("/tasks/{mine}"), format!("/tasks/{mine}/events")] {
+        assert_problem(&raw_http::send(server.address, "GET", &path, &[red], b"").await, 404, "UnknownTask");
+    }
+    let path = format!("/tasks/{mine}");
+    assert_problem(&raw_http::send(server.address, "DELETE", &path, &[red], b"").await, 404, "UnknownTask");
+    let seen = raw_http::send(server.address, "GET", &path, &[blue], b"").await;
+    assert_eq!(seen.status, 200);
+}
+
+#[tokio::test]
+async fn metrics_and_health_tell_the_state() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let id = id_of(&submit(server.address, "echo", &[]).await);
+    until(server.address, &id, "done").await;
+    submit(server.address, "echo", &[]).await;
+    let hanging = id_of(&submit(server.address, "hang", &[]).await);
+    until(server.address, &hanging, "running").await;
+    get(server.address, "/made/up/by/a/client").await;
+    let text = get(server.address, "/metrics").await.text();
+    for line in [
+        "krins_cache_hits_total 41",
+        "krins_cache_misses_total 42",
+        "krins_tasks{state=\"running\"} 1",
+        "krins_tasks{state=\"queued\"} 0",
+        "krins_tasks_ended_total{state=\"done\"} 1",
+        "krins_tasks_replayed_total 1",
+        "krins_tokens_total{provider=\"stub\",direction=\"input\"} 7",
+        "krins_assign_to_diff_seconds_bucket{le=\"45.0\"} 1",
+        "krins_http_request_duration_seconds_bucket{le=\"0.3\",method=\"POST\",route=\"/tasks\",status=\"202\"} 2",
+        "krins_http_request_duration_seconds_count{method=\"GET\",route=\"other\",status=\"404\"} 1",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|known| known == line), "no `{line}` in\n{text}");
+    }
+    assert!(!text.contains("made"), "no label that a client chose");
+    let health = get(server.address, "/health").await.json();
+    assert_eq!(health["status"], "ok");
+    let names: Vec<_> = health["checks"].as_array().unwrap().iter().map(|check| check["name"].clone()).collect();
+    assert_eq!(names, ["store", "queue", "server", "backend"]);
+}
+
+#[tokio::test]
+async fn secrets_of_a_careless_client_stop_at_the_service() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let secret = format!("AKIA{}", "IOSFODNN7QUARTZZ");
+    let mut body = payload("echo");
+    body["prompt"]["items"][0]["text"] = format!("const key = \"{secret}\";").into();
+    let id = id_of(&raw_http::post_json(server.address, "/tasks", &[], &body).await);
+    let task = until(server.address, &id, "done").await;
+    let seen = stub.asks.lock().unwrap()[0].items[0].text.clone();
+    assert!(!seen.contains(&secret), "the backend saw {seen}");
+    assert!(task["answer"]["text"].as_str().unwrap().contains(&secret), "restored for the asker: {task}");
+}
+
+// The remote backend.
+
+fn remote(address: SocketAddr) -> Remote {
+    remote_with(address, None)
+}
+
+fn remote_with(address: SocketAddr, token: Option<&'static str>) -> Remote {
+    let url = format!("http://{address}").parse().unwrap();
+    let keys = Keys::new(
+        move |name| token.filter(|_| name == "KRINS_TOKEN").map(str::to_owned),
+        |_, _| panic!("the keyring is not asked for a server on this machine"),
+    );
+    let config = RemoteConfig { url, builtin: false, provider: None };
+    Remote::new(config, Http::new(HttpConfig::default()), keys).unwrap()
+}
+
+fn ask(task: &str, intent: &str) -> Ask {
+    let prompt = Prompt {
+        version: 1,
+        intent: intent.into(),
+        focus: None,
+        items: vec![Item {
+            path: RelPath::new("src/a.ts").unwrap(),
+            digest: Digest::of("let a = 1;"),
+            ranges: vec![[1, 1]],
+            verbatim: true,
+            text: "let a = 1;".into(),
+            tokens: 5,
+            reason: "the active file".into(),
+        }],
+    };
+    Ask {
+        task: task.into(),
+        prompt: redact::redact(prompt).0,
+        provider: None,
+        model: None,
+        max_output_tokens: 1000,
+        fresh: false,
+    }
+}
+
+fn silent() -> ProgressSink {
+    Arc::new(|_| {})
+}
+
+#[tokio::test]
+async fn remote_gives_what_embedded_gives() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let remote = remote(server.address);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let progress: ProgressSink = Arc::new(move |step| sink.lock().unwrap().push(step));
+    let far = remote.ask(ask("t1", "count"), progress).await.unwrap();
+    let near = stub.ask(ask("t2", "count"), silent()).await.unwrap();
+    assert_eq!(far, near);
+    let asks = stub.asks.lock().unwrap();
+    assert_eq!(asks[0], asks[1], "and the backend saw the same prompt");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[0], Progress::Sent { route: "remote:127.0.0.1".into() });
+    assert!(seen.iter().any(|step| matches!(step, Progress::Received { .. })), "{seen:?}");
+    assert_eq!(remote.cache_counts(), (0, 1));
+}
+
+#[tokio::test]
+async fn an_error_far_away_is_the_same_error_here() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let far = remote(server.address).ask(ask("t1", "refuse"), silent()).await.unwrap_err();
+    let near = stub.ask(ask("t2", "refuse"), silent()).await.unwrap_err();
+    assert_eq!((far.kind, far.message, far.hint), (near.kind, near.message, near.hint));
+    let again = remote(server.address).ask(ask("t1", "refuse"), silent()).await.unwrap_err();
+    assert_eq!(again.kind, ErrorKind::ProviderRefused);
+    assert_eq!(stub.asked(), 3, "a failed task is asked anew, not replayed");
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_with_a_hint_and_soon() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let began = Instant::now();
+    let error = remote(address).ask(ask("t", "echo"), silent()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::BackendUnavailable);
+    assert!(error.hint.as_deref().unwrap().contains("krins serve"), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_asker_who_leaves_takes_the_task_along() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let remote = remote(server.address);
+    for (n, patience) in [300, 0, 1, 2, 5].into_iter().enumerate() {
+        let task = format!("t{n}");
+        let asking = remote.ask(ask(&task, "hang"), silent());
+        let left = tokio::time::timeout(Duration::from_millis(patience), asking).await;
+        assert!(left.is_err());
+    }
+    // Whoever left before the answer to the submission was known is cleaned up after, too.
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let text = get(server.address, "/metrics").await.text();
+        let gone = |state: &str| {
+            let line = format!("krins_tasks{{state=\"{state}\"}}");
+            !text.lines().any(|known| known.starts_with(&line) && !known.ends_with(" 0"))
+        };
+        if gone("queued") && gone("running") && text.contains("krins_tasks_ended_total{state=\"cancelled\"}") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(stub.dropped.load(Ordering::SeqCst) >= 1);
+}
+
+#[tokio::test]
+async fn a_server_that_dies_and_comes_back_still_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks.db");
+    let stub = Arc::new(Stub::default());
+    let first = Running::start(&stub, Store::open(&path).unwrap(), quick());
+    let address = first.address;
+    let remote = remote(address);
+    let asking = tokio::spawn(async move { remote.ask(ask("t", "wait"), silent()).await });
+    eventually("it runs", || stub.asked() == 1).await;
+    first.kill();
+    stub.go.add_permits(1);
+    let _second = Running::start_at(address, Arc::clone(&stub) as Arc<dyn Backend>, reopen(&path).await, quick());
+    let answer = asking.await.unwrap().unwrap();
+    assert_eq!(answer.text, "wait: let a = 1;");
+}
+
+#[tokio::test]
+async fn the_token_is_sent_and_a_wrong_one_is_explained_without_being_shown() {
+    let mut tokens = Tokens::default();
+    tokens.add_clear("the-one-right-token").unwrap();
+    let stub = Arc::new(Stub::default());
+    let server = Running::start(&stub, Store::in_memory().unwrap(), ServiceConfig { tokens, ..quick() });
+    remote_with(server.address, Some("the-one-right-token")).ask(ask("t", "echo"), silent()).await.unwrap();
+    for token in [None, Some("some-other-token")] {
+        let error = remote_with(server.address, token).ask(ask("t", "echo"), silent()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::AuthFailed);
+        assert!(error.hint.as_deref().unwrap().contains("KRINS_TOKEN"), "{error:?}");
+        assert!(!format!("{error:?}").contains("some-other"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_answer_is_asked_for_anew_and_fresh() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let remote = remote(server.address);
+    for _ in 0..2 {
+        remote.ask(ask("t", "echo"), silent()).await.unwrap();
+    }
+    assert_eq!(stub.asked(), 1, "the same ask is one task");
+    for times in 2..4 {
+        remote.forget(&ask("t", "echo"));
+        remote.ask(ask("t", "echo"), silent()).await.unwrap();
+        assert_eq!(stub.asked(), times);
+    }
+    assert_eq!(*stub.fresh.lock().unwrap(), [false, true, true], "nor may the server's cache answer");
+}
+
+#[tokio::test]
+async fn an_overloaded_server_is_reported_as_such() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { workers: 8, queue: 0, ..quick() };
+    let server = Running::start(&stub, Store::in_memory().unwrap(), config);
+    let error = remote(server.address).ask(ask("t", "echo"), silent()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error:?}");
+}
