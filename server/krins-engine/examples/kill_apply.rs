@@ -223,7 +223,8 @@ fn drive(random_kills: u64, double_crashes: u64) -> Outcome<()> {
         if !bench.judge("an apply without a kill")? {
             return Err("an apply without a kill changed nothing".into());
         }
-        every_operation(&bench, operations)?.say(&format!("{files} files, killed before each of {operations} file operations"))?;
+        every_operation(&bench, operations)?
+            .say(&format!("{files} files, killed before each of {operations} file operations"))?;
         at_random(&bench, random_kills, whole)?.say(&format!("{files} files, killed at random moments"))?;
         twice(&bench, double_crashes, operations)?.say(&format!("{files} files, killed again in the recovery"))?;
     }

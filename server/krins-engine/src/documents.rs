@@ -150,6 +150,17 @@ impl Documents {
         })
     }
 
+    /// What it holds is no longer known: a change to it was lost. It is refused until its next full text.
+    pub fn desynchronise(&self, uri: &str) {
+        // A document that is not open has nothing to lose.
+        let _ = self.update(|open| {
+            if let Some(document) = open.by_uri.get_mut(uri) {
+                document.desynchronised = true;
+            }
+            Ok(())
+        });
+    }
+
     /// Forgets it; what is on disk is the truth again.
     pub fn close(&self, uri: &str) {
         self.update(|open| {
@@ -195,7 +206,10 @@ impl Documents {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update(&self, update: impl FnOnce(&mut OpenDocuments) -> Result<(), DocumentError>) -> Result<(), DocumentError> {
+    fn update(
+        &self,
+        update: impl FnOnce(&mut OpenDocuments) -> Result<(), DocumentError>,
+    ) -> Result<(), DocumentError> {
         let result = update(Arc::make_mut(&mut self.lock()));
         self.changed.send_modify(|tick| *tick = tick.wrapping_add(1));
         result

@@ -61,16 +61,31 @@ pub(super) const KEYS: &[Key] = &[
     key("provider", Shape::Text, Untrusted::Nothing, "the provider that is asked: a kind, or a name under [providers]"),
     key("model", Shape::Text, Untrusted::Nothing, "the model that is asked"),
     key("providers.*.kind", Shape::Choice(KINDS), Untrusted::Nothing, "which wire format the provider speaks"),
-    key("providers.*.base_url", Shape::Url, Untrusted::Nothing, "where the provider is; the official address without it"),
+    key(
+        "providers.*.base_url",
+        Shape::Url,
+        Untrusted::Nothing,
+        "where the provider is; the official address without it",
+    ),
     key("providers.*.model", Shape::Text, Untrusted::Nothing, "the provider's model"),
     key("providers.*.key_env", Shape::Text, Untrusted::Nothing, "the environment variable that holds the key"),
     key("providers.*.keyring", Shape::Text, Untrusted::Nothing, "the user under which the OS keyring holds the key"),
     key("providers.*.api_version", Shape::Text, Untrusted::Nothing, "the anthropic-version header"),
     key("providers.*.directory", Shape::Text, Untrusted::Nothing, "where replay finds its recordings"),
-    key("providers.*.first_token_seconds", SECONDS, Untrusted::Nothing, "how long the first sign of an answer may take"),
+    key(
+        "providers.*.first_token_seconds",
+        SECONDS,
+        Untrusted::Nothing,
+        "how long the first sign of an answer may take",
+    ),
     key("providers.*.idle_seconds", SECONDS, Untrusted::Nothing, "how long an answer may pause"),
     key("providers.*.total_seconds", SECONDS, Untrusted::Nothing, "how long an ask may take in all"),
-    key("backend.url", Shape::Url, Untrusted::Nothing, "a remote backend (`krins serve`); without it asks are made in process"),
+    key(
+        "backend.url",
+        Shape::Url,
+        Untrusted::Nothing,
+        "a remote backend (`krins serve`); without it asks are made in process",
+    ),
     key("http.extra_ca", Shape::Text, Untrusted::Nothing, "PEM certificates to trust beside the system's"),
     key("record", Shape::Text, Untrusted::Nothing, "a directory that every model answer is recorded in, for replay"),
     key(
@@ -85,10 +100,25 @@ pub(super) const KEYS: &[Key] = &[
         Untrusted::Lower,
         "the most tokens that an answer may have",
     ),
-    key("cache.capacity", Shape::Integer { min: 0, max: 100_000 }, Untrusted::Lower, "how many answers are kept; 0 keeps none"),
-    key("cache.ttl_seconds", Shape::Integer { min: 0, max: 31_536_000 }, Untrusted::Lower, "how long an answer is kept"),
+    key(
+        "cache.capacity",
+        Shape::Integer { min: 0, max: 100_000 },
+        Untrusted::Lower,
+        "how many answers are kept; 0 keeps none",
+    ),
+    key(
+        "cache.ttl_seconds",
+        Shape::Integer { min: 0, max: 31_536_000 },
+        Untrusted::Lower,
+        "how long an answer is kept",
+    ),
     key("apply.confirm", Shape::Flag, Untrusted::Nothing, "ask before a change is applied"),
-    key("gate.protected_paths", Shape::List, Untrusted::Add, "paths that no change may touch, beside the built-in ones"),
+    key(
+        "gate.protected_paths",
+        Shape::List,
+        Untrusted::Add,
+        "paths that no change may touch, beside the built-in ones",
+    ),
     key("log.level", Shape::Choice(LEVELS), Untrusted::Nothing, "how much is logged"),
 ];
 
@@ -131,7 +161,9 @@ pub(super) fn nearest(path: &[String]) -> Option<String> {
         });
         filled.take(path.len().max(1)).collect::<Vec<_>>().join(".")
     };
-    let whole = |key: &Key| key.name.rsplit('.').next().is_some_and(|last| path.len() == 1 && last == typed).then(|| key.name.to_owned());
+    let whole = |key: &Key| {
+        key.name.rsplit('.').next().is_some_and(|last| path.len() == 1 && last == typed).then(|| key.name.to_owned())
+    };
     // A word that is a key elsewhere is most likely in the wrong place.
     KEYS.iter().find_map(whole).or_else(|| {
         let near = KEYS.iter().map(spelt).map(|name| (strsim::damerau_levenshtein(&name, &typed), name)).min()?;
@@ -156,7 +188,8 @@ mod tests {
     #[test]
     fn what_chooses_an_endpoint_a_key_or_a_question_is_closed_to_untrusted_files() {
         for key in KEYS {
-            let harmless = ["budget.", "output.", "cache.", "gate."].iter().any(|section| key.name.starts_with(section));
+            let harmless =
+                ["budget.", "output.", "cache.", "gate."].iter().any(|section| key.name.starts_with(section));
             assert_eq!(key.untrusted == Untrusted::Nothing, !harmless, "{}", key.name);
         }
     }

@@ -219,7 +219,9 @@ impl Settings {
             ("keyring", Value::Text(text)) => provider.key = KeySource::Keyring(text),
             ("api_version", Value::Text(text)) => provider.api_version = Some(text),
             ("directory", Value::Text(text)) => provider.directory = Some(text.into()),
-            ("first_token_seconds", Value::Integer(number)) => provider.timing.first_token = Duration::from_secs(number),
+            ("first_token_seconds", Value::Integer(number)) => {
+                provider.timing.first_token = Duration::from_secs(number)
+            }
             ("idle_seconds", Value::Integer(number)) => provider.timing.idle = Duration::from_secs(number),
             ("total_seconds", Value::Integer(number)) => provider.timing.total = Duration::from_secs(number),
             (key, _) => return Err(format!("`providers.{name}.{key}` is not understood")),
@@ -235,7 +237,8 @@ impl Settings {
             return None;
         }
         let place = self.origins.get("provider").map(|(_, place)| place.clone());
-        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).chain(self.providers.keys().map(String::as_str)).collect();
+        let names: Vec<&str> =
+            Kind::ALL.iter().map(|kind| kind.name()).chain(self.providers.keys().map(String::as_str)).collect();
         let near = names.iter().map(|name| (strsim::damerau_levenshtein(name, &self.provider), name)).min();
         Some(Problem {
             place: place.unwrap_or(Place { name: "the defaults".into(), at: None }),
@@ -259,7 +262,8 @@ impl Settings {
         let mut providers = self.providers.clone();
         if let Some(model) = &self.model {
             let kind = Kind::of_name(&self.provider).unwrap_or(Kind::OpenAiChat);
-            providers.entry(self.provider.clone()).or_insert_with(|| ProviderConfig::of(kind)).model = Some(model.clone());
+            providers.entry(self.provider.clone()).or_insert_with(|| ProviderConfig::of(kind)).model =
+                Some(model.clone());
         }
         BackendConfig {
             default: self.provider.clone(),
@@ -295,7 +299,9 @@ fn workspace_content(root: &Root) -> Result<Option<std::sync::Arc<[u8]>>, BadCon
     match root.entry(&path) {
         Entry::Missing => Ok(None),
         Entry::File { bytes, .. } => Ok(Some(bytes)),
-        Entry::Refused(why) => Err(BadConfig(vec![unreadable(&root.path().join(WORKSPACE_FILE), &format!("it is {why}"))])),
+        Entry::Refused(why) => {
+            Err(BadConfig(vec![unreadable(&root.path().join(WORKSPACE_FILE), &format!("it is {why}"))]))
+        }
     }
 }
 
@@ -343,7 +349,11 @@ mod tests {
             vec![
                 Options::flags(flags).unwrap(),
                 Options::environment(&env).unwrap(),
-                Options::json("editor", &serde_json::json!({"budget": {"tokens": 3000}, "model": null, "log": {"level": "debug"}})).unwrap(),
+                Options::json(
+                    "editor",
+                    &serde_json::json!({"budget": {"tokens": 3000}, "model": null, "log": {"level": "debug"}}),
+                )
+                .unwrap(),
                 workspace("budget.tokens = 2000\noutput.tokens = 700\n"),
                 user("budget.tokens = 1000\nmodel = \"m\"\n"),
             ]
@@ -365,7 +375,8 @@ mod tests {
         let settings = Settings::resolve(vec![workspace(file)], false).unwrap();
         let kept = Settings { budget_tokens: 100, protected_paths: vec!["db/".into()], ..Settings::default() };
         assert_eq!(Settings { untrusted: Vec::new(), origins: BTreeMap::new(), ..settings.clone() }, kept);
-        let said: Vec<String> = settings.untrusted.iter().map(|ignored| format!("{} {}", ignored.place, ignored.key)).collect();
+        let said: Vec<String> =
+            settings.untrusted.iter().map(|ignored| format!("{} {}", ignored.place, ignored.key)).collect();
         assert!(said.contains(&"ws.toml:3:15 backend.url".to_owned()), "{said:?}");
         assert_eq!(said.len(), 7);
         assert!(settings.policy().protected.iter().any(|path| path == "db/") && settings.policy().protected.len() > 5);
@@ -378,11 +389,22 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_with_its_position_and_the_nearest_name() {
-        let found = problems("modle = \"x\"\n[budget]\ntokens = \"many\"\n  tokns = 3\n[providers.w]\nkind = \"opnai\"\n");
+        let found =
+            problems("modle = \"x\"\n[budget]\ntokens = \"many\"\n  tokns = 3\n[providers.w]\nkind = \"opnai\"\n");
         assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found.iter().any(|text| text == "read user.toml:1:1: unknown key `modle` [did you mean `model`?]"), "{found:?}");
-        assert!(found.iter().any(|text| text.contains("user.toml:4:3: unknown key `budget.tokns`") && text.contains("`budget.tokens`")));
-        assert!(found.iter().any(|text| text.contains("user.toml:3:10: `budget.tokens` must be a whole number from 1")));
+        assert!(
+            found.iter().any(|text| text == "read user.toml:1:1: unknown key `modle` [did you mean `model`?]"),
+            "{found:?}"
+        );
+        assert!(
+            found
+                .iter()
+                .any(|text| text.contains("user.toml:4:3: unknown key `budget.tokns`")
+                    && text.contains("`budget.tokens`"))
+        );
+        assert!(
+            found.iter().any(|text| text.contains("user.toml:3:10: `budget.tokens` must be a whole number from 1"))
+        );
         assert!(found.iter().any(|text| text.contains("one of anthropic, openai")));
         assert!(problems("a = [\n\nmodel = 1")[0].starts_with("read user.toml:"));
         assert!(problems("budget = 3")[0].contains("unknown key `budget`"));

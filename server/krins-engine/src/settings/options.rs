@@ -209,7 +209,8 @@ fn check(key: &Key, raw: &Raw<'_>) -> Result<Value, String> {
         Shape::Text => raw.text().map(Value::Text).ok_or_else(wanted),
         Shape::Url => {
             let text = raw.text().ok_or_else(wanted)?;
-            let http = url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            let http =
+                url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
             if http { Ok(Value::Text(text)) } else { Err(wanted()) }
         }
         Shape::Choice(choices) => {
@@ -260,9 +261,13 @@ impl Raw<'_> {
 
     fn list(&self) -> Option<Vec<String>> {
         match self {
-            Raw::Toml(value) => value.as_array()?.iter().map(|item| Some(item.get_ref().as_str()?.to_owned())).collect(),
+            Raw::Toml(value) => {
+                value.as_array()?.iter().map(|item| Some(item.get_ref().as_str()?.to_owned())).collect()
+            }
             Raw::Json(value) => value.as_array()?.iter().map(|item| Some(item.as_str()?.to_owned())).collect(),
-            Raw::Words(words) => Some(words.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()),
+            Raw::Words(words) => {
+                Some(words.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect())
+            }
         }
     }
 }
