@@ -1,1 +1,13 @@
+//! The headless harness: a played editor over a real `krins`, client personas, fake providers.
+//!
+//! A library, so that others can test a language server with it. It speaks JSON over pipes and must not know the server's own types.
 
+pub mod binary;
+pub mod client;
+pub mod editor;
+pub mod fakes;
+pub mod personas;
+pub mod text;
+pub mod wire;
+pub mod workspace;
+pub mod raw_http;

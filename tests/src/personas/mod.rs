@@ -191,8 +191,7 @@ impl Persona {
     };
 
     /// Helix 25.07, the stable release: the capabilities of 25.01 (by its source), and still no question.
-    pub const HELIX: Self =
-        Self { name: "helix-25.07", client: Some(("helix", "25.07.1")), ..Self::HELIX_25_01 };
+    pub const HELIX: Self = Self { name: "helix-25.07", client: Some(("helix", "25.07.1")), ..Self::HELIX_25_01 };
 
     /// A Helix build of July 2026, which calls itself 25.07.1 too.
     pub const HELIX_NEXT: Self = Self {
@@ -246,11 +245,7 @@ impl Persona {
     pub const EGLOT_1_9: Self = Self {
         name: "eglot-1.9",
         capture: include_str!("eglot-1.9.json"),
-        edits: Edits {
-            resources: Resources::Ignored,
-            confirmation: Confirmation::AlwaysError,
-            ..Self::EGLOT.edits
-        },
+        edits: Edits { resources: Resources::Ignored, confirmation: Confirmation::AlwaysError, ..Self::EGLOT.edits },
         answers: &[QUESTION],
         ..Self::EGLOT
     };
