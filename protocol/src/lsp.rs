@@ -376,13 +376,28 @@ pub struct ConflictReport {
 
 /// `krins/apply`, `krins/undo` and `krins/redo` result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ApplyResult {
     pub applied: Vec<AppliedFile>,
     pub conflicts: Vec<ConflictReport>,
     /// Buffers that hold the change but are not saved.
     pub unsaved: Vec<String>,
+    /// Files that somebody else changed between the plan and the write; they were not touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_alone: Vec<LeftAlone>,
+    /// Applied, with something left to clean up that the next start ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<String>,
     /// What `krins/undo` takes; null when nothing was applied.
     pub undo: Option<String>,
+}
+
+/// A file that an apply left as it found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftAlone {
+    pub uri: String,
+    /// Where the content is kept that it would have got.
+    pub kept: Option<String>,
 }
 
 /// `krins/review` params.

@@ -84,9 +84,8 @@ pub struct Outcome {
 
 impl Engine {
     /// Opens a root, and finishes what an interrupted apply left behind.
-    pub fn open(root: Root, settings: Arc<Settings>, backend: Arc<dyn Backend>, encoding: Encoding) -> Result<Self> {
+    pub fn open(root: Root, state: StateDir, settings: Arc<Settings>, backend: Arc<dyn Backend>, encoding: Encoding) -> Result<Self> {
         let root = Arc::new(root);
-        let state = StateDir::open(&root)?;
         let documents = Arc::new(Documents::new(root.clone(), encoding));
         let applier = Applier::open(Current::new(root.clone(), documents.clone()), state.clone())?;
         if let Some(recovered) = applier.recover_at_start()? {

@@ -52,7 +52,7 @@ pub struct Telemetry {
 pub fn init(mode: Mode) -> Telemetry {
     let (writer, logs) = Logs::start();
     let (provider, trouble) = match exporter_wanted(|name| std::env::var(name).ok()) {
-        true => provider(mode).map_or_else(|error| (None, Some(error)), |provider| (Some(provider), None)),
+        true => provider(mode, None).map_or_else(|error| (None, Some(error)), |provider| (Some(provider), None)),
         false => (None, None),
     };
     let spans = provider.as_ref().map(|provider| {
@@ -115,10 +115,15 @@ fn exporter_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     endpoint && !is("OTEL_SDK_DISABLED", "true") && !is("OTEL_TRACES_EXPORTER", "none")
 }
 
-fn provider(mode: Mode) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
+/// `endpoint` is for tests; without it the environment's.
+fn provider(mode: Mode, endpoint: Option<String>) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
     krins_backend::http::install_crypto();
     // The blocking client, on the batch processor's own thread: the async one panics there, for want of a reactor.
-    let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).build()?;
+    let builder = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
+    let exporter = match endpoint {
+        Some(endpoint) => builder.with_endpoint(endpoint).build()?,
+        None => builder.build()?,
+    };
     // The environment's OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are read by the builder and win.
     let name = match mode {
         Mode::Serve => "krins-serve",
@@ -225,6 +230,69 @@ impl Write for LogWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    /// Makes spans as with this collector configured, ends the process' telemetry, and says how long the two took.
+    fn trace_to(collector: &TcpListener) -> (Duration, Duration) {
+        let endpoint = format!("http://{}/v1/traces", collector.local_addr().expect("it is bound"));
+        let began = Instant::now();
+        let provider = provider(Mode::Command, Some(endpoint)).expect("the exporter is built");
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("krins")).with_filter(own_spans());
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            for _ in 0..10_000 {
+                drop(tracing::info_span!(target: "krins_engine", "krins.assign"));
+                drop(tracing::info_span!(target: "hyper", "not ours"));
+            }
+        });
+        let spans = began.elapsed();
+        let began = Instant::now();
+        Telemetry { provider: Some(provider), logs: None }.shutdown();
+        (spans, began.elapsed())
+    }
+
+    #[test]
+    fn a_collector_that_never_answers_slows_nothing_and_is_not_waited_for() {
+        let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (spans, end) = trace_to(&collector);
+        assert!(spans < Duration::from_secs(2), "{spans:?}");
+        assert!(end < SHUTDOWN + Duration::from_millis(500), "{end:?}");
+    }
+
+    #[test]
+    fn a_collector_that_is_not_there_is_not_waited_for_either() {
+        let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = collector.local_addr().expect("it is bound");
+        drop(collector);
+        let endpoint = format!("http://{address}/v1/traces");
+        let provider = provider(Mode::Command, Some(endpoint)).expect("the exporter is built");
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("krins"));
+        tracing::subscriber::with_default(Registry::default().with(layer), || drop(tracing::info_span!("one")));
+        let began = Instant::now();
+        Telemetry { provider: Some(provider), logs: None }.shutdown();
+        assert!(began.elapsed() < SHUTDOWN + Duration::from_millis(500), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_was_traced_reaches_the_collector_before_the_end() {
+        let collector = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listening = collector.try_clone().expect("a second handle");
+        let receiving = std::thread::spawn(move || {
+            let (mut stream, _) = listening.accept().expect("the exporter connects");
+            let mut bytes = vec![0; 1 << 16];
+            let read = stream.read(&mut bytes).expect("it sends");
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            // What is still coming is let in, so that the exporter sees its answer and not a reset.
+            let _ = stream.read_to_end(&mut Vec::new());
+            bytes.truncate(read);
+            bytes
+        });
+        trace_to(&collector);
+        let request = String::from_utf8_lossy(&receiving.join().expect("the collector ends")).into_owned();
+        assert!(request.starts_with("POST /v1/traces"), "{request}");
+        assert!(!request.contains("not ours"));
+    }
 
     #[test]
     fn spans_are_exported_only_where_somebody_named_a_collector() {

@@ -1,0 +1,276 @@
+//! The command line's words: one definition gives parsing, `--help` and completions.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  krins demo                                          the whole journey on a sample, no key needed
+  krins assign \"rename calculateTotal to orderTotal\"  make a change and show it
+  krins apply                                         apply the newest change
+  krins undo                                          take it back, byte for byte
+  krins lsp --stdio                                   what an editor starts
+
+Exit codes: 0 done, 1 blocked or conflict, 2 refused or bad usage, 3 backend unavailable.";
+
+/// Say what to change; get a checked diff that is applied safely.
+#[derive(Debug, Parser)]
+#[command(name = "krins", version, about, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The workspace root (default: the nearest directory upwards with .git or .krins, else the current one)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours: auto (only on a terminal), always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Override the provider for this run (builtin, anthropic, openai, gemini, ollama, or a name from the settings)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Override the model for this run
+    #[arg(long, global = true, value_name = "MODEL")]
+    pub model: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the sidecar that editors start
+    Lsp {
+        /// Speak over standard input and output (the only way there is, and the default)
+        #[arg(long)]
+        stdio: bool,
+    },
+    /// Say what to change: context, answer, diff and gate; nothing is written without --apply
+    Assign(Assign),
+    /// Show a task's diff
+    Diff {
+        /// Default: the newest task
+        task: Option<String>,
+    },
+    /// Apply a task's diff: merged onto what the files are now, all or nothing
+    Apply {
+        /// Default: the newest task
+        task: Option<String>,
+        /// Only these hunks (h1, h2, …)
+        #[arg(long, value_delimiter = ',', value_name = "HUNKS")]
+        hunks: Option<Vec<String>>,
+        /// What to do where the file moved on in the same place
+        #[arg(long, value_name = "HOW", default_value = "refuse")]
+        on_conflict: Conflicts,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take an apply back, byte for byte
+    Undo(Undo),
+    /// Do again what undo took back
+    Redo(Undo),
+    /// Stop a running task
+    Cancel {
+        task: Option<String>,
+    },
+    /// Drop a task's diff
+    Discard {
+        task: Option<String>,
+    },
+    /// List tasks, or show one
+    Task {
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
+    /// Show what would be sent for an intent, without sending it
+    Context(Context),
+    /// Ask the code graph
+    Graph {
+        #[command(subcommand)]
+        command: GraphCommand,
+    },
+    /// Apply a patch from standard input, made by any tool or model
+    Patch {
+        #[command(subcommand)]
+        command: PatchCommand,
+    },
+    /// Judge a patch from standard input by the quality gate
+    Gate,
+    /// Merge three versions of a file to standard output; exit 1 on conflict
+    Merge {
+        base: PathBuf,
+        ours: PathBuf,
+        theirs: PathBuf,
+    },
+    /// Run the remote backend
+    Serve {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDR")]
+        addr: String,
+        /// The task database (default: in the state directory)
+        #[arg(long, value_name = "FILE")]
+        database: Option<PathBuf>,
+    },
+    /// Trust this workspace's .krins/config.toml as it is now
+    Trust {
+        /// Take the trust back
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Say what is set up, what is missing and what to do about it
+    Doctor,
+    /// Run the whole journey on a sample application, or on a copy of your own project with --root
+    Demo(Demo),
+    /// Print the protocol's JSON Schema
+    Schema,
+    /// Print a shell completion script
+    Completions {
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Assign {
+    /// What to change, in words
+    pub intent: String,
+    /// The file the change is about, with a line or lines: FILE[:L[-L]]
+    #[arg(long, value_name = "FILE[:L[-L]]")]
+    pub file: Option<String>,
+    /// How far the context may reach
+    #[arg(long, default_value = "normal", value_name = "SCOPE")]
+    pub scope: Scope,
+    /// The most tokens of context
+    #[arg(long, value_name = "TOKENS")]
+    pub budget: Option<u32>,
+    /// Apply the change when the gate passes
+    #[arg(long)]
+    pub apply: bool,
+    /// Do not answer from the cache
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    Narrow,
+    Normal,
+    Broad,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Conflicts {
+    Refuse,
+    Markers,
+}
+
+#[derive(Debug, Args)]
+pub struct Undo {
+    /// An undo id or a task id (default: the last)
+    pub undo: Option<String>,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// Newest first
+    List,
+    Show {
+        task: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Context {
+    /// What to change, in words
+    #[arg(required_unless_present = "batch")]
+    pub intent: Option<String>,
+    #[arg(long, value_name = "FILE[:L[-L]]")]
+    pub file: Option<String>,
+    #[arg(long, default_value = "normal", value_name = "SCOPE")]
+    pub scope: Scope,
+    /// The most tokens of context
+    #[arg(long, value_name = "TOKENS")]
+    pub budget: Option<u32>,
+    /// One JSON query a line in ({"intent", "file"?, "budget"?}), one answer a line out
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["intent", "file"])]
+    pub batch: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GraphCommand {
+    /// Index the workspace and say how long it took
+    Build,
+    /// Files, symbols and edges
+    Stats,
+    /// A module's symbols, imports and importers
+    Module { file: String },
+    /// What depends on a file, nearest first
+    Impact { file: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PatchCommand {
+    /// Exit 0 applied or nothing to do, 1 conflict, 2 refused; nothing is written unless all of it is
+    Apply {
+        /// A directory with the files as the patch's author saw them
+        #[arg(long, value_name = "DIR")]
+        base: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The task (default: a rename that the sample, or the most imported symbol of your project, offers)
+    pub intent: Option<String>,
+    /// Keep the copy and print where it is
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// A `FILE[:L[-L]]` argument: path as written and 1-based inclusive lines.
+pub fn parse_place(place: &str) -> (String, Option<[u32; 2]>) {
+    let parse = |lines: &str| -> Option<[u32; 2]> {
+        let (first, last) = lines.split_once('-').unwrap_or((lines, lines));
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (1 <= first && first <= last).then_some([first, last])
+    };
+    match place.rsplit_once(':').and_then(|(path, lines)| Some((path, parse(lines)?))) {
+        Some((path, lines)) => (path.to_owned(), Some(lines)),
+        None => (place.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn places_are_read_and_drive_letters_are_not_lines() {
+        assert_eq!(parse_place("src/a.ts"), ("src/a.ts".into(), None));
+        assert_eq!(parse_place("src/a.ts:7"), ("src/a.ts".into(), Some([7, 7])));
+        assert_eq!(parse_place("src/a.ts:7-9"), ("src/a.ts".into(), Some([7, 9])));
+        assert_eq!(parse_place("C:\\a.ts"), ("C:\\a.ts".into(), None));
+        assert_eq!(parse_place("a.ts:9-7"), ("a.ts:9-7".into(), None));
+    }
+}

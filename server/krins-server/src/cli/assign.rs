@@ -1,0 +1,126 @@
+//! `krins assign`.
+
+use super::args::{Assign, Global, Scope};
+use super::output::{BAD, CARE, DIM, GOOD, Output, PLACE, STRONG, paint, paint_diff};
+use super::{Done, changes, engine, focus};
+use crate::to_proto;
+use krins_backend::propagation;
+use krins_core::context::Reach;
+use krins_core::gate::{Report, Verdict};
+use krins_engine::engine::Review;
+use krins_engine::pipeline::Intent;
+use krins_engine::tasks::{Task, TaskState};
+use krins_engine::{Engine, Error};
+use std::process::ExitCode;
+
+pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
+    let engine = engine(global)?;
+    let intent = Intent {
+        words: args.intent,
+        focus: args.file.as_deref().map(|place| focus(&engine, place)).transpose()?,
+        reach: reach(args.scope),
+        budget: args.budget,
+        fresh: args.fresh,
+        ..Intent::default()
+    };
+    let task = finish(&engine, intent, out).await?;
+    let review = engine.review(Some(&task.id))?;
+    show(&review, out);
+    if task.state == TaskState::Blocked {
+        out.document(&to_proto::diff(&engine, &review)?);
+        return Ok(ExitCode::from(1));
+    }
+    if args.apply {
+        return changes::apply_to(&engine, Some(&task.id), Default::default(), out).await;
+    }
+    out.document(&to_proto::diff(&engine, &review)?);
+    out.line(format!("\nApply it with {}", paint(STRONG, format!("krins apply {}", task.id))));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn reach(scope: Scope) -> Reach {
+    match scope {
+        Scope::Narrow => Reach::Narrow,
+        Scope::Normal => Reach::Normal,
+        Scope::Broad => Reach::Broad,
+    }
+}
+
+/// Assigns and waits, with progress; Ctrl-C cancels. A task that failed is an error.
+pub async fn finish(engine: &Engine, intent: Intent, out: &mut Output) -> Result<Task, Error> {
+    let span = tracing::info_span!("krins assign");
+    let (parent, state) = (std::env::var("TRACEPARENT").ok(), std::env::var("TRACESTATE").ok());
+    let context = propagation::continue_or_start(&span, parent.as_deref(), state.as_deref());
+    let shown = context.traceparent();
+    let assigned = propagation::in_trace(span, context, async { engine.assign(intent, None, Some(shown)) }).await?;
+    let mut ticks = engine.watch();
+    let settled = engine.tasks().settled(&assigned.task);
+    tokio::pin!(settled);
+    let task = loop {
+        tokio::select! {
+            task = &mut settled => break task?,
+            _ = tokio::signal::ctrl_c() => {
+                engine.cancel(Some(&assigned.task)).await?;
+                return Err(Error::cancelled());
+            }
+            Ok(()) = ticks.changed() => {
+                let progress = ticks.borrow_and_update().as_ref().and_then(|task| task.progress.clone());
+                out.progress(progress.as_deref().unwrap_or("working"));
+            }
+        }
+    };
+    match (task.state, &task.error) {
+        (TaskState::Ready | TaskState::Blocked, _) => Ok(task),
+        (_, Some(error)) => Err(error.clone()),
+        (_, None) => Err(Error::cancelled()),
+    }
+}
+
+/// What was sent, the diff, why, and the verdict.
+pub fn show(review: &Review, out: &mut Output) {
+    let task = &review.task;
+    let answered = task.answered.clone().unwrap_or_default();
+    let cached = if answered.cached { " (from the cache)" } else { "" };
+    out.line(format!("{} {}", paint(STRONG, "task"), task.id));
+    out.line(format!("{} {} files, {} tokens → {}{cached}", paint(STRONG, "sent"), task.sent.len(), task.tokens, answered.route));
+    out.line("");
+    out.line(paint_diff(review.patch.unified()).trim_end());
+    if !answered.why.is_empty() {
+        out.line("");
+        for (reason, places) in &answered.why {
+            let shown: Vec<&str> = places.iter().take(4).map(String::as_str).collect();
+            let more = places.len().saturating_sub(shown.len());
+            let tail = if more > 0 { format!(" +{more}") } else { String::new() };
+            out.line(format!("{} {reason} {}{tail}", paint(STRONG, "why"), paint(PLACE, shown.join(", "))));
+        }
+    }
+    if let Some(report) = &task.report {
+        show_report(report, out);
+    }
+}
+
+/// One line a check, one line a finding.
+pub fn show_report(report: &Report, out: &mut Output) {
+    out.line("");
+    let checks: Vec<String> = report
+        .checks
+        .iter()
+        .map(|run| format!("{} {} {}", mark(run.verdict), run.check, paint(DIM, format!("{:.1} ms", run.millis))))
+        .collect();
+    out.line(format!("{} {}  {}", paint(STRONG, "gate"), mark(report.verdict), checks.join("  ")));
+    for finding in &report.findings {
+        let line = finding.lines.map_or(String::new(), |[first, _]| format!(":{first}"));
+        out.line(format!("  {} {}{line} {} {}", mark(finding.verdict), paint(PLACE, &finding.path), finding.message, paint(DIM, &finding.rule)));
+        if let Some(fix) = &finding.fix {
+            out.line(format!("    fix: {fix}"));
+        }
+    }
+}
+
+pub fn mark(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Pass => paint(GOOD, "pass"),
+        Verdict::Warn => paint(CARE, "warn"),
+        Verdict::Block => paint(BAD, "block"),
+    }
+}

@@ -1,0 +1,80 @@
+//! `krins lsp`: the sidecar. stdout carries frames and nothing else, from the first line of this function on.
+
+use super::{Done, args::Global, overrides};
+use crate::setup::Setup;
+use crate::lsp::server::Server;
+use crate::lsp::session::Session;
+use crate::lsp::transport::{self, Options};
+use crate::lsp::{parent, reporter, stdio};
+use crate::telemetry;
+use krins_engine::{Error, ErrorKind};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tower::ServiceExt as _;
+use tower_lsp::LspService;
+use tower_lsp::jsonrpc::Request;
+
+pub fn run(global: &Global) -> Done {
+    let failed = |what: &str, error: std::io::Error| Error::new(ErrorKind::Internal, format!("{what}: {error}"));
+    let (input, output) = stdio::take().map_err(|error| failed("take standard input and output", error))?;
+    stdio::log_panics();
+    let telemetry = telemetry::init(telemetry::Mode::Sidecar);
+    // Bad settings are said in the editor; they must not keep the sidecar from starting.
+    let setup = Setup::new(overrides(global));
+    let watch = parent::Watch::start().map_err(|error| failed("watch the parent process", error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| failed("start the runtime", error))?;
+    let end = runtime.block_on(serve(setup, watch, input, output));
+    telemetry.shutdown();
+    // A read of standard input cannot be interrupted; leaving is the only way not to wait for it.
+    std::process::exit(end.exit_code())
+}
+
+async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: stdio::Output) -> transport::End {
+    let session: Arc<std::sync::OnceLock<Arc<Session>>> = Arc::default();
+    let kept = session.clone();
+    let (service, socket) = LspService::build(move |client| {
+        let session = Arc::new(Session::new(client, setup, reporter::start));
+        let _ = kept.set(session.clone());
+        Server { session }
+    })
+    .custom_method("krins/assign", Server::assign)
+    .custom_method("krins/task", Server::task)
+    .custom_method("krins/diff", Server::diff)
+    .custom_method("krins/apply", Server::apply)
+    .custom_method("krins/undo", Server::undo)
+    .custom_method("krins/redo", Server::redo)
+    .custom_method("krins/cancel", Server::cancel)
+    .custom_method("krins/discard", Server::discard)
+    .custom_method("krins/review", Server::review)
+    .custom_method("krins/context", Server::context)
+    .custom_method("window/workDoneProgress/cancel", Server::cancel_progress)
+    .custom_method("krins/status", Server::status)
+    .finish();
+    let options = Options {
+        watch: Some(watch),
+        lost: Box::new(move |lost| {
+            if let (Some(session), Some(uri)) = (session.get(), lost.uri) {
+                session.desynchronise(uri);
+            }
+        }),
+        ..Options::default()
+    };
+    transport::run(service.map_request(with_params), socket, input, output, options).await
+}
+
+/// Every parameter of our own methods may be left out, and `null` means an empty object.
+fn with_params(request: Request) -> Request {
+    if !request.method().starts_with("krins/") || request.params().is_some_and(|params| !params.is_null()) {
+        return request;
+    }
+    let (method, id, _) = request.into_parts();
+    let build = Request::build(method).params(Value::from(json!({})));
+    match id {
+        Some(id) => build.id(id).finish(),
+        None => build.finish(),
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line: the same engine and the same types as the sidecar, for people and scripts.
+
+pub mod args;
+mod assign;
+mod changes;
+mod completions;
+mod context;
+mod demo;
+mod doctor;
+mod graph;
+mod lsp;
+pub mod output;
+mod patch;
+mod schema;
+mod serve;
+mod task;
+mod trust;
+
+use crate::setup::{Overrides, Setup};
+use crate::telemetry::{self, Mode};
+use args::{Cli, Command, Global};
+use clap::Parser as _;
+use krins_core::text::Encoding;
+use krins_engine::workspace::Root;
+use krins_engine::{Engine, Error, ErrorKind};
+use output::Output;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+type Done = Result<ExitCode, Error>;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = Output::new(&cli.global);
+    match run(cli, &mut out) {
+        Ok(code) => code,
+        Err(error) => out.failure(&error),
+    }
+}
+
+fn run(cli: Cli, out: &mut Output) -> Done {
+    let global = &cli.global;
+    match cli.command {
+        Command::Lsp { stdio: _ } => lsp::run(global),
+        Command::Schema => schema::run(out),
+        Command::Completions { shell } => completions::run(shell, out),
+        Command::Merge { base, ours, theirs } => patch::merge(&base, &ours, &theirs, out),
+        Command::Assign(args) => on_runtime(async { assign::run(global, args, out).await }),
+        Command::Diff { task } => on_runtime(async { changes::diff(global, task.as_deref(), out) }),
+        Command::Apply { task, hunks, on_conflict, dry_run } => {
+            on_runtime(async { changes::apply(global, task.as_deref(), hunks, on_conflict, dry_run, out).await })
+        }
+        Command::Undo(args) => on_runtime(async { changes::undo(global, args, out).await }),
+        Command::Redo(args) => on_runtime(async { changes::redo(global, args, out).await }),
+        Command::Cancel { task } => on_runtime(async { task::cancel(global, task.as_deref(), out).await }),
+        Command::Discard { task } => on_runtime(async { task::discard(global, task.as_deref(), out) }),
+        Command::Task { command } => on_runtime(async { task::run(global, command, out) }),
+        Command::Context(args) => on_runtime(async { context::run(global, args, out).await }),
+        Command::Graph { command } => on_runtime(async { graph::run(global, command, out) }),
+        Command::Patch { command } => on_runtime(async { patch::run(global, command, out).await }),
+        Command::Gate => on_runtime(async { patch::gate(global, out) }),
+        Command::Serve { addr, database } => on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await }),
+        Command::Trust { revoke } => trust::run(global, revoke, out),
+        Command::Doctor => on_runtime(async { doctor::run(global, out).await }),
+        Command::Demo(args) => on_runtime(async { demo::run(global, args, out).await }),
+    }
+}
+
+fn on_runtime(work: impl Future<Output = Done>) -> Done {
+    on_runtime_as(Mode::Command, work)
+}
+
+/// A runtime with telemetry around it, flushed at the end.
+fn on_runtime_as(mode: Mode, work: impl Future<Output = Done>) -> Done {
+    let telemetry = telemetry::init(mode);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("start the runtime: {error}")))?;
+    let done = runtime.block_on(work);
+    // Work on the blocking pool that nobody waits for any more must not hold the exit.
+    runtime.shutdown_background();
+    telemetry.shutdown();
+    done
+}
+
+/// The engine of `--root`, or of the working directory.
+pub fn engine(global: &Global) -> Result<Engine, Error> {
+    engine_with(&setup(global)?, &root_dir(global)?)
+}
+
+pub fn engine_with(setup: &Setup, dir: &Path) -> Result<Engine, Error> {
+    setup.engine(Root::open(dir)?, None, Encoding::Utf8)
+}
+
+pub fn setup(global: &Global) -> Result<Setup, Error> {
+    Setup::load(overrides(global))
+}
+
+pub fn overrides(global: &Global) -> Overrides {
+    Overrides { provider: global.provider.clone(), model: global.model.clone() }
+}
+
+pub fn root_dir(global: &Global) -> Result<PathBuf, Error> {
+    if let Some(root) = &global.root {
+        return Ok(root.clone());
+    }
+    let here = std::env::current_dir().map_err(|error| Error::new(ErrorKind::BadParams, format!("find the working directory: {error}")))?;
+    Ok(crate::setup::root_of(&here))
+}
+
+/// `FILE[:L[-L]]` below the root.
+pub fn focus(engine: &Engine, place: &str) -> Result<krins_core::prompt::Focus, Error> {
+    let (name, lines) = args::parse_place(place);
+    let root = engine.root();
+    let path = root.typed(Path::new(&name)).or_else(|| krins_core::RelPath::new(&name).ok());
+    let path = path.ok_or_else(|| {
+        Error::new(ErrorKind::BadParams, format!("use {name:?}: it is not below {}", root.path().display())).hint("name a file of the workspace")
+    })?;
+    // A path may be relative to the working directory or, as tools print it, to the root.
+    let path = match (engine.has(&path), krins_core::RelPath::new(&name)) {
+        (false, Ok(of_root)) if engine.has(&of_root) => of_root,
+        (false, _) => return Err(Error::new(ErrorKind::BadParams, format!("read {name:?}: there is no such file")).hint("paths are relative to the working directory or to the root")),
+        (true, _) => path,
+    };
+    Ok(krins_core::prompt::Focus { path, lines })
+}

@@ -1,0 +1,90 @@
+//! Wire values → domain values. The only way in.
+
+use krins_core::context::Reach;
+use krins_core::prompt::Focus;
+use krins_core::text::{Encoding, LineIndex, Position};
+use krins_core::{RelPath, Tree as _};
+use krins_engine::documents::Change;
+use krins_engine::pipeline::Intent;
+use krins_engine::{Engine, Error, ErrorKind};
+use krins_protocol::lsp;
+use tower_lsp::ls_types;
+
+/// A task in words, about a file of this engine's root.
+pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Error> {
+    if params.mode == lsp::Mode::Spec {
+        return Err(Error::new(ErrorKind::BadParams, "assign in spec mode: this version has patch mode only").hint("leave `mode` out"));
+    }
+    if params.variants.is_some_and(|variants| variants != 1) {
+        return Err(Error::new(ErrorKind::BadParams, "assign variants: this version makes one").hint("leave `variants` out"));
+    }
+    let focus = match &params.text_document {
+        Some(document) => Some(focus(engine, &document.uri, params.selection)?),
+        None => None,
+    };
+    Ok(Intent {
+        words: params.intent.clone(),
+        focus,
+        reach: reach(params.scope),
+        budget: params.budget.and_then(|budget| budget.tokens),
+        provider: params.agent.clone(),
+        model: None,
+        fresh: false,
+    })
+}
+
+pub fn reach(scope: lsp::Scope) -> Reach {
+    match scope {
+        lsp::Scope::Narrow => Reach::Narrow,
+        lsp::Scope::Normal => Reach::Normal,
+        lsp::Scope::Broad => Reach::Broad,
+    }
+}
+
+fn focus(engine: &Engine, uri: &str, selection: Option<lsp::Range>) -> Result<Focus, Error> {
+    let path = path(engine, uri)?;
+    let lines = selection.filter(|range| range.start != range.end).map(|range| {
+        let text = engine.snapshot().text(&path).unwrap_or_default();
+        let index = LineIndex::new(&text);
+        let encoding = engine.documents().encoding();
+        // Positions past the end are clamped, as LSP says.
+        let line = |position: lsp::Position| {
+            let offset = index.offset(&text, Position { line: position.line, column: position.character }, encoding);
+            index.line_of(offset) as u32 + 1
+        };
+        let (first, mut last) = (line(range.start), line(range.end));
+        // A selection that ends at the start of a line does not mean that line.
+        if range.end.character == 0 && last > first {
+            last -= 1;
+        }
+        [first.min(last), last.max(first)]
+    });
+    Ok(Focus { path, lines })
+}
+
+/// The place of a document in the engine's root.
+pub fn path(engine: &Engine, uri: &str) -> Result<RelPath, Error> {
+    engine.root().relative_uri(uri).ok_or_else(|| {
+        Error::new(ErrorKind::BadParams, format!("use {uri:?}: it is not a file below {}", engine.root().path().display()))
+            .hint("open the folder that holds the file as the workspace")
+    })
+}
+
+/// An incremental or full change of an open document.
+pub fn change(event: ls_types::TextDocumentContentChangeEvent) -> Change {
+    let position = |position: ls_types::Position| Position { line: position.line, column: position.character };
+    Change { range: event.range.map(|range| position(range.start)..position(range.end)), text: event.text }
+}
+
+/// The encoding to speak: the client's first of utf-8 and utf-32, which are cheap here, else utf-16, which all know.
+pub fn encoding(capabilities: &ls_types::ClientCapabilities) -> Encoding {
+    let offered = capabilities.general.as_ref().and_then(|general| general.position_encodings.as_deref()).unwrap_or_default();
+    offered
+        .iter()
+        .find_map(|kind| match kind.as_str() {
+            "utf-8" => Some(Encoding::Utf8),
+            "utf-32" => Some(Encoding::Utf32),
+            _ => None,
+        })
+        .unwrap_or(Encoding::Utf16)
+}

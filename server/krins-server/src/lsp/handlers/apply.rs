@@ -1,0 +1,57 @@
+//! `krins/apply`, `krins/undo`, `krins/redo`.
+
+use crate::lsp::editor::LspEditor;
+use crate::lsp::handlers::failure;
+use crate::lsp::session::Session;
+use crate::to_proto;
+use krins_engine::apply::Editor;
+use krins_engine::engine::ApplyWish;
+use krins_engine::{Engine, Error};
+use krins_protocol::lsp::{ApplyParams, ApplyResult, OnConflict, UndoParams};
+use std::sync::Arc;
+use tower_lsp::jsonrpc::Result as Reply;
+
+pub async fn run(session: &Arc<Session>, params: ApplyParams) -> Reply<ApplyResult> {
+    apply(session, params).await.map_err(|error| failure(&error))
+}
+
+async fn apply(session: &Arc<Session>, params: ApplyParams) -> Result<ApplyResult, Error> {
+    let task = params.task.as_deref();
+    let engine = session.engine_of_task(task)?;
+    let wish = ApplyWish { hunks: params.hunks, markers: params.on_conflict == OnConflict::Markers, dry_run: params.dry_run };
+    let outcome = engine.apply(task, wish, Some(editor(session, &engine))).await?;
+    Ok(to_proto::applied(engine.root(), &outcome))
+}
+
+pub async fn undo(session: &Arc<Session>, params: UndoParams) -> Reply<ApplyResult> {
+    turn(session, params, true).await.map_err(|error| failure(&error))
+}
+
+pub async fn redo(session: &Arc<Session>, params: UndoParams) -> Reply<ApplyResult> {
+    turn(session, params, false).await.map_err(|error| failure(&error))
+}
+
+async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<ApplyResult, Error> {
+    let which = params.undo.as_deref();
+    let engine = engine_of(session, which)?;
+    let editor = Some(editor(session, &engine));
+    let outcome = match back {
+        true => engine.undo(which, params.dry_run, editor).await?,
+        false => engine.redo(which, params.dry_run, editor).await?,
+    };
+    Ok(to_proto::applied(engine.root(), &outcome))
+}
+
+fn editor(session: &Arc<Session>, engine: &Engine) -> Arc<dyn Editor> {
+    Arc::new(LspEditor { session: session.clone(), documents: engine.documents().clone() })
+}
+
+/// `which` may be a task's id or an undo id.
+fn engine_of(session: &Arc<Session>, which: Option<&str>) -> Result<Engine, Error> {
+    let Some(which) = which else { return session.engine_of_task(None) };
+    let knows = |engine: &Engine| engine.tasks().list().iter().any(|task| task.id == which || task.undo.as_deref() == Some(which));
+    match session.engines().into_iter().find(knows) {
+        Some(engine) => Ok(engine),
+        None => session.engine(None),
+    }
+}

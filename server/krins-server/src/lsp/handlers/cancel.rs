@@ -1,0 +1,48 @@
+//! `krins/cancel`, `krins/discard`, and the progress bar's cancel. After the answer nothing more is written.
+
+use crate::lsp::handlers::failure;
+use crate::lsp::session::Session;
+use krins_engine::tasks::Task;
+use krins_engine::{Engine, Error};
+use krins_protocol::lsp::{StateResult, TaskParams};
+use std::sync::Arc;
+use tower_lsp::jsonrpc::Result as Reply;
+use tower_lsp::ls_types::ProgressToken;
+
+pub async fn run(session: &Arc<Session>, params: TaskParams) -> Reply<StateResult> {
+    let engine = match params.task.as_deref() {
+        Some(task) => session.engine_of_task(Some(task)),
+        None => running(session),
+    };
+    let engine = engine.map_err(|error| failure(&error))?;
+    let cancelled = engine.cancel(params.task.as_deref()).await;
+    cancelled.map(state).map_err(|error| failure(&error))
+}
+
+pub async fn discard(session: &Arc<Session>, params: TaskParams) -> Reply<StateResult> {
+    let task = params.task.as_deref();
+    let discarded = session.engine_of_task(task).and_then(|engine| engine.discard(task));
+    discarded.map(state).map_err(|error| failure(&error))
+}
+
+pub fn by_token(session: &Arc<Session>, token: &ProgressToken) {
+    let task = session.task_of_token(token).or_else(|| match token {
+        ProgressToken::String(text) => text.strip_prefix("krins-").map(str::to_owned),
+        ProgressToken::Number(_) => None,
+    });
+    let Some(task) = task else { return };
+    if let Err(error) = session.engine_of_task(Some(&task)).and_then(|engine| engine.tasks().cancel(&task)) {
+        tracing::debug!(%error, "nothing to cancel");
+    }
+}
+
+fn running(session: &Arc<Session>) -> Result<Engine, Error> {
+    match session.engines().into_iter().find(|engine| engine.running() > 0) {
+        Some(engine) => Ok(engine),
+        None => session.engine(None),
+    }
+}
+
+fn state(task: Task) -> StateResult {
+    StateResult { task: task.id, state: task.state }
+}

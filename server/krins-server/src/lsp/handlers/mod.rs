@@ -1,0 +1,29 @@
+//! One file per method (or family of methods). A handler takes its snapshot before its first await.
+
+pub mod apply;
+pub mod assign;
+pub mod cancel;
+pub mod code_action;
+pub mod code_lens;
+pub mod context;
+pub mod diff;
+pub mod documents;
+pub mod execute_command;
+pub mod initialize;
+pub mod review;
+pub mod status;
+pub mod task;
+
+use crate::to_proto;
+use krins_engine::Error;
+use tower_lsp::jsonrpc;
+
+/// An engine error as a JSON-RPC error: the kind's code, and `data: {kind, retryable, detail, hint}`.
+pub fn failure(error: &Error) -> jsonrpc::Error {
+    let report = to_proto::error(error);
+    jsonrpc::Error {
+        code: jsonrpc::ErrorCode::from(error.kind.json_rpc_code()),
+        message: report.message.into(),
+        data: serde_json::to_value(&report.data).ok(),
+    }
+}

@@ -1,0 +1,24 @@
+//! `krins/status`.
+
+use crate::lsp::handlers::failure;
+use crate::lsp::session::Session;
+use krins_protocol::lsp::{IndexStatus, StatusResult};
+use std::sync::Arc;
+use tower_lsp::jsonrpc::Result as Reply;
+
+pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
+    let engine = session.engine(None).map_err(|error| failure(&error))?;
+    let route = engine.backend().route();
+    let (provider, model) = route.split_once('/').unwrap_or((&route, ""));
+    let (cache_hits, cache_misses) = engine.backend().cache_counts();
+    let (stats, ready) = engine.index().stats();
+    Ok(StatusResult {
+        version: env!("CARGO_PKG_VERSION").into(),
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        running: engine.running() as u32,
+        cache_hits,
+        cache_misses,
+        index: IndexStatus { files: stats.files as u32, symbols: stats.symbols as u32, ready },
+    })
+}

@@ -1,0 +1,117 @@
+//! The language server: which method goes to which handler. Nothing is decided here.
+//!
+//! Document notifications run on the reader, in arrival order, and never wait for the client.
+
+use crate::lsp::handlers;
+use crate::lsp::session::Session;
+use krins_protocol::lsp::{
+    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, ReviewParams, StateResult, StatusResult, TaskParams,
+    TaskStatus, UndoParams,
+};
+use serde_json::Value;
+use std::sync::Arc;
+use tower_lsp::jsonrpc::Result;
+use tower_lsp::ls_types::{
+    CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, DidChangeTextDocumentParams, DidCloseTextDocumentParams,
+    DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExecuteCommandParams, InitializeParams, InitializeResult, InitializedParams,
+    LSPAny, WorkDoneProgressCancelParams,
+};
+use tower_lsp::LanguageServer;
+
+pub struct Server {
+    pub session: Arc<Session>,
+}
+
+/// The custom requests.
+impl Server {
+    pub async fn assign(&self, params: AssignParams) -> Result<Assigned> {
+        handlers::assign::run(&self.session, params).await
+    }
+
+    pub async fn task(&self, params: TaskParams) -> Result<TaskStatus> {
+        handlers::task::run(&self.session, params).await
+    }
+
+    pub async fn diff(&self, params: DiffParams) -> Result<DiffResult> {
+        handlers::diff::run(&self.session, params).await
+    }
+
+    pub async fn apply(&self, params: ApplyParams) -> Result<ApplyResult> {
+        handlers::apply::run(&self.session, params).await
+    }
+
+    pub async fn undo(&self, params: UndoParams) -> Result<ApplyResult> {
+        handlers::apply::undo(&self.session, params).await
+    }
+
+    pub async fn redo(&self, params: UndoParams) -> Result<ApplyResult> {
+        handlers::apply::redo(&self.session, params).await
+    }
+
+    pub async fn cancel(&self, params: TaskParams) -> Result<StateResult> {
+        handlers::cancel::run(&self.session, params).await
+    }
+
+    pub async fn discard(&self, params: TaskParams) -> Result<StateResult> {
+        handlers::cancel::discard(&self.session, params).await
+    }
+
+    pub async fn review(&self, params: ReviewParams) -> Result<DiffResult> {
+        handlers::review::run(&self.session, params).await
+    }
+
+    pub async fn context(&self, params: AssignParams) -> Result<ContextResult> {
+        handlers::context::run(&self.session, params).await
+    }
+
+    /// `window/workDoneProgress/cancel`, which the trait does not have.
+    pub async fn cancel_progress(&self, params: WorkDoneProgressCancelParams) {
+        handlers::cancel::by_token(&self.session, &params.token);
+    }
+
+    pub async fn status(&self, _: Value) -> Result<StatusResult> {
+        handlers::status::run(&self.session).await
+    }
+}
+
+impl LanguageServer for Server {
+    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
+        Ok(handlers::initialize::run(&self.session, &params))
+    }
+
+    async fn initialized(&self, _: InitializedParams) {
+        handlers::initialize::warm_up(&self.session);
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn did_open(&self, params: DidOpenTextDocumentParams) {
+        handlers::documents::open(&self.session, params);
+    }
+
+    async fn did_change(&self, params: DidChangeTextDocumentParams) {
+        handlers::documents::change(&self.session, params);
+    }
+
+    async fn did_save(&self, params: DidSaveTextDocumentParams) {
+        handlers::documents::save(&self.session, params);
+    }
+
+    async fn did_close(&self, params: DidCloseTextDocumentParams) {
+        handlers::documents::close(&self.session, params);
+    }
+
+    async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
+        Ok(Some(handlers::code_action::run(&self.session, &params)))
+    }
+
+    async fn code_lens(&self, params: CodeLensParams) -> Result<Option<Vec<CodeLens>>> {
+        Ok(Some(handlers::code_lens::run(&self.session, &params)))
+    }
+
+    async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<LSPAny>> {
+        handlers::execute_command::run(&self.session, params).await
+    }
+}

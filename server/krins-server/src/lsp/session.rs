@@ -1,0 +1,185 @@
+//! What one connection has agreed on, and the engines of its folders.
+
+use crate::lsp::quirks::{self, Quirks};
+use crate::setup::Setup;
+use krins_core::text::Encoding;
+use krins_engine::workspace::{Root, file_path};
+use krins_engine::{Engine, Error, ErrorKind};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tower_lsp::Client;
+use tower_lsp::ls_types::{InitializeParams, ProgressToken};
+
+/// Agreed at `initialize`, never changed after.
+pub struct Agreed {
+    pub encoding: Encoding,
+    pub quirks: Quirks,
+    /// The client has a Krins plugin: it draws reviews and progress itself.
+    pub plugin: bool,
+    pub progress: bool,
+    pub show_document: bool,
+    pub folders: Vec<PathBuf>,
+    /// `initializationOptions.krins.settings`.
+    pub settings: Option<Value>,
+}
+
+pub struct Session {
+    pub client: Client,
+    setup: Setup,
+    agreed: OnceLock<Agreed>,
+    engines: Mutex<Vec<Engine>>,
+    /// Progress tokens that came with an assign, by task.
+    tokens: Mutex<BTreeMap<String, ProgressToken>>,
+    /// Starts the reporter of an engine.
+    on_open: fn(&Arc<Session>, &Engine),
+}
+
+impl Session {
+    pub fn new(client: Client, setup: Setup, on_open: fn(&Arc<Session>, &Engine)) -> Self {
+        Self { client, setup, agreed: OnceLock::new(), engines: Mutex::default(), tokens: Mutex::default(), on_open }
+    }
+
+    /// Reads `initialize`. No disk is touched: the reply must be fast.
+    pub fn agree(&self, params: &InitializeParams) -> &Agreed {
+        self.agreed.get_or_init(|| agreed(params))
+    }
+
+    /// What was agreed; the defaults of an unknown client before `initialize`.
+    pub fn agreed(&self) -> &Agreed {
+        self.agreed.get_or_init(|| agreed(&InitializeParams::default()))
+    }
+
+    /// The engine of the folder that holds the document, opened at first use. A document outside every folder gets an
+    /// engine of its own root: the nearest directory upwards with `.git` or `.krins`, else its directory.
+    pub fn engine(self: &Arc<Self>, uri: Option<&str>) -> Result<Engine, Error> {
+        let path = uri.map(|uri| file_path(uri).ok_or_else(|| Error::new(ErrorKind::BadParams, format!("use {uri:?}: it is not a file URI"))));
+        match path.transpose()? {
+            Some(path) => self.engine_at(&path),
+            None => self.first_engine(),
+        }
+    }
+
+    fn engine_at(self: &Arc<Self>, path: &Path) -> Result<Engine, Error> {
+        let folder = self.agreed().folders.iter().filter(|folder| path.starts_with(folder)).max_by_key(|folder| folder.as_os_str().len());
+        let root = match folder {
+            Some(folder) => folder.clone(),
+            None => match self.lock().iter().find(|engine| engine.root().relative(path).is_some()) {
+                Some(engine) => return Ok(engine.clone()),
+                None => crate::setup::root_of(path.parent().unwrap_or(path)),
+            },
+        };
+        self.open(&root)
+    }
+
+    fn first_engine(self: &Arc<Self>) -> Result<Engine, Error> {
+        if let Some(folder) = self.agreed().folders.first() {
+            return self.open(&folder.clone());
+        }
+        if let Some(engine) = self.lock().first() {
+            return Ok(engine.clone());
+        }
+        Err(Error::new(ErrorKind::BadParams, "find a workspace: no folder and no file is open").hint("open a folder, or name a `textDocument`"))
+    }
+
+    /// The engine that knows the task; without a task, the one of the first folder.
+    pub fn engine_of_task(self: &Arc<Self>, task: Option<&str>) -> Result<Engine, Error> {
+        let Some(task) = task else { return self.newest() };
+        let open: Vec<Engine> = self.engines();
+        match open.into_iter().find(|engine| engine.tasks().get(task).is_ok()) {
+            Some(engine) => Ok(engine),
+            None => self.first_engine().and_then(|engine| engine.tasks().get(task).map(|_| engine)),
+        }
+    }
+
+    /// The engine with the newest task.
+    fn newest(self: &Arc<Self>) -> Result<Engine, Error> {
+        let newest = |engine: &Engine| engine.tasks().list().first().map(|task| task.created);
+        match self.engines().into_iter().max_by_key(newest) {
+            Some(engine) => Ok(engine),
+            None => self.first_engine(),
+        }
+    }
+
+    /// The engine of a folder.
+    pub fn engine_in(self: &Arc<Self>, folder: &Path) -> Result<Engine, Error> {
+        self.open(folder)
+    }
+
+    /// A document that a lost notification was about cannot be trusted until it is opened again.
+    pub fn desynchronise(&self, uri: &str) {
+        for engine in self.engines() {
+            engine.documents().desynchronise(uri);
+        }
+    }
+
+    /// Every open engine.
+    pub fn engines(&self) -> Vec<Engine> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Engine>> {
+        self.engines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(self: &Arc<Self>, path: &Path) -> Result<Engine, Error> {
+        let mut engines = self.lock();
+        let root = Root::open(path)?;
+        if let Some(engine) = engines.iter().find(|engine| engine.root().path() == root.path()) {
+            return Ok(engine.clone());
+        }
+        let engine = self.setup.engine(root, self.agreed().settings.as_ref(), self.agreed().encoding)?;
+        engines.push(engine.clone());
+        drop(engines);
+        (self.on_open)(self, &engine);
+        Ok(engine)
+    }
+
+    pub fn remember_token(&self, task: &str, token: ProgressToken) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(task.to_owned(), token);
+    }
+
+    pub fn token(&self, task: &str) -> Option<ProgressToken> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(task).cloned()
+    }
+
+    pub fn forget_token(&self, task: &str) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(task);
+    }
+
+    /// The task that a progress token stands for.
+    pub fn task_of_token(&self, token: &ProgressToken) -> Option<String> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().find(|(_, known)| *known == token).map(|(task, _)| task.clone())
+    }
+}
+
+fn agreed(params: &InitializeParams) -> Agreed {
+    let options = params.initialization_options.as_ref().and_then(|options| options.get("krins"));
+    let plugin = options.is_some_and(|options| options.get("client").is_some_and(|client| !client.is_null()))
+        || params.capabilities.experimental.as_ref().is_some_and(|experimental| experimental.get("krins").is_some());
+    let window = params.capabilities.window.as_ref();
+    let quirks = quirks::of(params.client_info.as_ref());
+    let show_document =
+        window.and_then(|window| window.show_document.as_ref()).is_some_and(|show| show.support) || quirks.shows_documents_unasked;
+    Agreed {
+        encoding: crate::from_proto::encoding(&params.capabilities),
+        plugin,
+        progress: window.and_then(|window| window.work_done_progress).unwrap_or(false),
+        show_document,
+        folders: folders(params),
+        settings: options.and_then(|options| options.get("settings")).cloned(),
+        quirks,
+    }
+}
+
+#[expect(deprecated, reason = "clients older than workspace folders send rootUri alone")]
+fn folders(params: &InitializeParams) -> Vec<PathBuf> {
+    let folders: Vec<PathBuf> =
+        params.workspace_folders.iter().flatten().filter_map(|folder| file_path(folder.uri.as_str())).collect();
+    if !folders.is_empty() {
+        return folders;
+    }
+    params.root_uri.iter().filter_map(|uri| file_path(uri.as_str())).collect()
+}

@@ -1,0 +1,122 @@
+//! From settings to a running engine: the one place where the rooms are put together.
+
+use krins_backend::embedded::{Embedded, embedded};
+use krins_backend::http::Http;
+use krins_backend::keys::{KeyPlace, Keys};
+use krins_backend::remote::{Remote, RemoteConfig};
+use krins_backend::{Backend, BackendError};
+use krins_core::text::Encoding;
+use krins_engine::settings::{Settings, Sources, user_file};
+use krins_engine::state::StateDir;
+use krins_engine::workspace::Root;
+use krins_engine::{Engine, Error};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the command line decides.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub provider: Option<String>,
+    pub model: Option<String>,
+}
+
+/// Makes engines.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    overrides: Overrides,
+    /// Where state is kept, when it is not where the environment says.
+    state: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Reads nothing yet: what is wrong with the settings shows when an engine is made.
+    pub fn new(overrides: Overrides) -> Self {
+        Self { overrides, state: None }
+    }
+
+    /// The same, and says at once what is wrong with the person's own settings.
+    pub fn load(overrides: Overrides) -> Result<Self, Error> {
+        let setup = Self::new(overrides);
+        setup.settings(None, None)?;
+        Ok(setup)
+    }
+
+    #[must_use]
+    pub fn with_state(mut self, dir: PathBuf) -> Self {
+        self.state = Some(dir);
+        self
+    }
+
+    /// The settings of a root, or without one the person's own.
+    pub fn settings(&self, root: Option<(&Root, &StateDir)>, editor: Option<&Value>) -> Result<Settings, Error> {
+        let flags = [("provider", &self.overrides.provider), ("model", &self.overrides.model)];
+        let flags: Vec<(&str, String)> = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
+        let sources = Sources { env: &|name| std::env::var_os(name), editor, flags: &flags };
+        let trust = root.map(|(root, state)| (root, state.trust()));
+        Ok(Settings::load(trust.as_ref().map(|(root, trust)| (*root, trust)), &sources)?)
+    }
+
+    pub fn engine(&self, root: Root, editor: Option<&Value>, encoding: Encoding) -> Result<Engine, Error> {
+        let state = match &self.state {
+            Some(base) => StateDir::open_at(base, &root),
+            None => StateDir::open(&root),
+        }?;
+        let settings = self.settings(Some((&root, &state)), editor)?;
+        for ignored in &settings.untrusted {
+            tracing::warn!(key = %ignored.key, place = %ignored.place, "a setting of the workspace is not followed: `krins trust` would allow it");
+        }
+        let backend = backend(&settings)?;
+        Engine::open(root, state, Arc::new(settings), backend, encoding)
+    }
+
+    /// The backend of the person's own settings, always in this process: what `krins serve` runs.
+    pub fn embedded_backend(&self) -> Result<Arc<dyn Backend>, Error> {
+        Ok(embedded(self.settings(None, None)?.backend())?)
+    }
+
+    /// One line for `krins doctor`.
+    pub fn describe(&self) -> String {
+        match user_file(&|name| std::env::var_os(name)) {
+            Some(path) if path.exists() => path.display().to_string(),
+            Some(path) => format!("defaults ({} is not there)", path.display()),
+            None => "defaults".to_owned(),
+        }
+    }
+
+    /// Whether the keyless refactorings answer.
+    pub fn is_keyless(&self) -> bool {
+        self.settings(None, None).is_ok_and(|settings| settings.remote.is_none() && settings.provider == "builtin")
+    }
+
+    /// Whether the configured provider can be used: what was found, or what is wrong and what to do.
+    pub async fn check_provider(&self) -> Result<String, Error> {
+        let settings = self.settings(None, None)?;
+        if let Some(url) = &settings.remote {
+            return Ok(format!("remote backend at {}", url.host_str().unwrap_or("?")));
+        }
+        let config = settings.backend();
+        let name = config.default.clone();
+        let backend = Embedded::new(config, Keys::default())?;
+        let route = backend.route();
+        Ok(match backend.key_place(&name).await? {
+            Some(KeyPlace::Environment(variable)) => format!("{route}, key from the environment ({variable})"),
+            Some(KeyPlace::Keyring(user)) => format!("{route}, key from the keyring (krins/{user})"),
+            None => format!("{route}, no key needed"),
+        })
+    }
+}
+
+/// The backend that the settings ask for.
+fn backend(settings: &Settings) -> Result<Arc<dyn Backend>, BackendError> {
+    let Some(url) = &settings.remote else { return Ok(embedded(settings.backend())?) };
+    let provider = settings.origins.contains_key("provider").then(|| settings.provider.clone());
+    let config = RemoteConfig { url: url.clone(), builtin: settings.provider == "builtin", provider };
+    Ok(Arc::new(Remote::new(config, Http::new(settings.http.clone()), Keys::default())?))
+}
+
+/// The nearest directory upwards with `.git` or `.krins` in it, else the directory itself.
+pub fn root_of(dir: &Path) -> PathBuf {
+    let marked = |dir: &&Path| dir.join(".git").exists() || dir.join(".krins").exists();
+    dir.ancestors().find(marked).unwrap_or(dir).to_owned()
+}

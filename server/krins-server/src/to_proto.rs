@@ -1,0 +1,219 @@
+//! Domain values → wire values. The only way out.
+
+use krins_backend::Usage;
+use krins_core::gate::{Report, Verdict};
+use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk};
+use krins_core::prompt::ContextPack;
+use krins_core::RelPath;
+use krins_engine::apply::Route;
+use krins_engine::engine::{Outcome, Review};
+use krins_engine::tasks::{Pin, Task};
+use krins_engine::workspace::Root;
+use krins_engine::{Engine, Error};
+use krins_protocol::error::{ErrorData, ErrorReport};
+use krins_protocol::{cli, lsp};
+
+/// An error as every door reports it.
+pub fn error(error: &Error) -> ErrorReport {
+    ErrorReport {
+        message: format!("failed to {}", error.message),
+        data: ErrorData { kind: error.kind, retryable: error.kind.retryable(), detail: None, hint: error.hint.clone() },
+    }
+}
+
+pub fn usage(usage: &Usage) -> lsp::Usage {
+    lsp::Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        estimated: usage.estimated,
+    }
+}
+
+pub fn verdict(verdict: Verdict) -> lsp::Verdict {
+    match verdict {
+        Verdict::Pass => lsp::Verdict::Pass,
+        Verdict::Warn => lsp::Verdict::Warn,
+        Verdict::Block => lsp::Verdict::Block,
+    }
+}
+
+pub fn gate(report: &Report) -> lsp::GateReport {
+    let check = |run: &krins_core::gate::CheckRun| lsp::CheckRun { check: run.check.clone(), verdict: verdict(run.verdict), millis: run.millis };
+    let finding = |finding: &krins_core::gate::Finding| lsp::Finding {
+        rule: finding.rule.clone(),
+        verdict: verdict(finding.verdict),
+        path: finding.path.to_string(),
+        lines: finding.lines,
+        message: finding.message.clone(),
+        fix: finding.fix.clone(),
+        link: None,
+    };
+    lsp::GateReport {
+        verdict: verdict(report.verdict),
+        patch: report.patch.to_string(),
+        policy: report.policy.to_string(),
+        checks: report.checks.iter().map(check).collect(),
+        findings: report.findings.iter().map(finding).collect(),
+    }
+}
+
+pub fn status(task: &Task) -> lsp::TaskStatus {
+    lsp::TaskStatus {
+        task: task.id.clone(),
+        state: task.state,
+        seq: task.seq,
+        intent: task.intent.clone(),
+        progress: task.progress.clone(),
+        gate: task.report.as_ref().map(gate),
+        usage: task.answered.as_ref().map(|answered| usage(&answered.usage)),
+        error: task.error.as_ref().map(error),
+    }
+}
+
+pub fn kind(kind: ChangeKind) -> lsp::FileKind {
+    match kind {
+        ChangeKind::Create => lsp::FileKind::Create,
+        ChangeKind::Modify => lsp::FileKind::Modify,
+        ChangeKind::Delete => lsp::FileKind::Delete,
+        ChangeKind::Rename => lsp::FileKind::Rename,
+    }
+}
+
+/// `krins/diff`.
+pub fn diff(engine: &Engine, review: &Review) -> Result<lsp::DiffResult, Error> {
+    let Review { task, patch } = review;
+    let report = task.report.as_ref().ok_or_else(|| Error::unknown_task(&task.id))?;
+    let answered = task.answered.clone().unwrap_or_default();
+    let root = engine.root();
+    Ok(lsp::DiffResult {
+        task: task.id.clone(),
+        state: task.state,
+        base: task.base.iter().map(|pin| base(root, pin)).collect(),
+        patch: patch.unified().to_owned(),
+        files: patch.files().iter().map(|file| file_diff(root, file, task)).collect(),
+        gate: gate(report),
+        why: answered.why.into_iter().map(|(reason, lines)| lsp::Why { reason, lines }).collect(),
+        usage: usage(&answered.usage),
+        cost: free_of_charge(&answered.route),
+        model: answered.route,
+        cached: answered.cached,
+        trace: task.traceparent.clone(),
+    })
+}
+
+/// What is run on this machine costs nothing; every other price is not known yet.
+fn free_of_charge(route: &str) -> Option<u64> {
+    (route.starts_with("builtin/") || route.starts_with("replay/") || route.starts_with("ollama/")).then_some(0)
+}
+
+fn base(root: &Root, pin: &Pin) -> lsp::BaseFile {
+    lsp::BaseFile { uri: root.uri(&pin.path), version: pin.version, sha256: pin.digest.map(|digest| digest.to_string()) }
+}
+
+fn file_diff(root: &Root, file: &FilePatch, task: &Task) -> lsp::FileDiff {
+    let hunk = |hunk: &Hunk| lsp::Hunk {
+        id: hunk.id.clone(),
+        range: lines(hunk.before),
+        header: hunk.header.clone(),
+        lines: hunk.lines.clone(),
+        verdict: task.verdicts.get(&hunk.id).copied().unwrap_or_default(),
+    };
+    lsp::FileDiff {
+        uri: root.uri(&file.path),
+        kind: kind(file.kind),
+        from: file.from.as_ref().map(|path| root.uri(path)),
+        hunks: file.hunks.iter().map(hunk).collect(),
+    }
+}
+
+/// Zero-based half-open lines as a range; whole lines need no encoding.
+fn lines([first, end]: [u32; 2]) -> lsp::Range {
+    lsp::Range { start: lsp::Position { line: first, character: 0 }, end: lsp::Position { line: end, character: 0 } }
+}
+
+/// `krins/apply`, `krins/undo`, `krins/redo`. A dry run lists what would be written, with no digest and no undo.
+pub fn applied(root: &Root, outcome: &Outcome) -> lsp::ApplyResult {
+    let written = outcome.applied.files.iter().map(|file| lsp::AppliedFile {
+        uri: file.uri.clone(),
+        route: route(file.route),
+        sha256: file.digest.map(|digest| digest.to_string()),
+    });
+    let planned = outcome.planned.iter().map(|file| lsp::AppliedFile { uri: root.uri(&file.path), route: route(file.route), sha256: None });
+    let left_alone = outcome.applied.left_alone.iter().map(|left| lsp::LeftAlone {
+        uri: root.uri(&left.path),
+        kept: left.kept.as_ref().map(|path| path.display().to_string()),
+    });
+    lsp::ApplyResult {
+        applied: written.chain(planned).collect(),
+        conflicts: outcome.conflicts.iter().map(|conflict| conflict_report(root, conflict)).collect(),
+        unsaved: outcome.applied.unsaved.clone(),
+        left_alone: left_alone.collect(),
+        pending: outcome.applied.pending.clone(),
+        undo: outcome.applied.id.clone(),
+    }
+}
+
+fn route(route: Route) -> lsp::Route {
+    match route {
+        Route::Buffer => lsp::Route::Buffer,
+        Route::Disk => lsp::Route::Disk,
+    }
+}
+
+fn conflict_report(root: &Root, conflict: &Conflict) -> lsp::ConflictReport {
+    lsp::ConflictReport {
+        uri: root.uri(&conflict.path),
+        range: lines([conflict.lines[0].saturating_sub(1), conflict.lines[1]]),
+        ours: conflict.ours.clone(),
+        theirs: conflict.theirs.clone(),
+        base: conflict.base.clone(),
+    }
+}
+
+/// A conflict of `krins patch apply`.
+pub fn patch_conflict(conflict: &Conflict) -> cli::PatchConflict {
+    cli::PatchConflict {
+        path: conflict.path.to_string(),
+        lines: conflict.lines,
+        base: conflict.base.clone(),
+        ours: conflict.ours.clone(),
+        theirs: conflict.theirs.clone(),
+    }
+}
+
+/// `krins/context`.
+pub fn context(root: &Root, pack: &ContextPack, free: bool) -> lsp::ContextResult {
+    let item = |item: &krins_core::prompt::Item| lsp::ContextItem {
+        uri: root.uri(&item.path),
+        ranges: item.ranges.clone(),
+        reason: item.reason.clone(),
+        tokens: item.tokens,
+    };
+    lsp::ContextResult {
+        items: pack.items.iter().map(item).collect(),
+        pruned: pack.pruned.iter().map(|path| root.uri(path)).collect(),
+        tokens: pack.tokens,
+        estimate: lsp::Estimate { micros: free.then_some(0) },
+    }
+}
+
+/// `krins context --json`.
+pub fn cli_context(pack: &ContextPack, free: bool) -> cli::Context {
+    let names = |paths: &[RelPath]| paths.iter().map(RelPath::to_string).collect();
+    let item = |item: &krins_core::prompt::Item| cli::ContextItem {
+        path: item.path.to_string(),
+        ranges: item.ranges.clone(),
+        text: (!item.verbatim).then(|| item.text.clone()),
+        tokens: item.tokens,
+        reason: item.reason.clone(),
+    };
+    cli::Context {
+        items: pack.items.iter().map(item).collect(),
+        files: names(&pack.files),
+        pruned: names(&pack.pruned),
+        tokens: pack.tokens,
+        estimate: lsp::Estimate { micros: free.then_some(0) },
+    }
+}
