@@ -192,15 +192,74 @@ impl Graph {
         }
     }
 
-    /// The graph with one file put in, replaced or (`None`) taken out.
+    /// The graph with one file put in, replaced or (`None`) taken out: the same as building it anew, but only the
+    /// files are resolved again whose imports could lead elsewhere now.
     #[must_use]
     pub fn with_file(&self, path: &RelPath, facts: Option<Arc<FileFacts>>) -> Self {
-        let mut files = (*self.files).clone();
+        let mut graph = self.clone();
+        let was_there = self.files.contains_key(path);
+        let is_there = facts.is_some();
+        let files = Arc::make_mut(&mut graph.files);
         match facts {
             Some(facts) => files.insert(path.clone(), facts),
             None => files.remove(path),
         };
-        Self::build(files, self.config.clone())
+        let mut stale = BTreeSet::from([path.clone()]);
+        if was_there != is_there {
+            stale.extend(self.importers(path).iter().cloned());
+            stale.extend(self.could_mean(path));
+        }
+        for file in stale {
+            graph.resolve_again(&file);
+        }
+        graph
+    }
+
+    /// The files with an import that could mean `path` if it is there, or something else if it is not.
+    fn could_mean(&self, path: &RelPath) -> impl Iterator<Item = RelPath> {
+        let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let file = stem(path.file_name());
+        let directory = path.dir().rsplit('/').next().unwrap_or_default().to_owned();
+        let may = move |import: &Import| {
+            let last = import.specifier.split('?').next().unwrap_or_default();
+            let last = last.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            let by_name = stem(last) == file || last == directory || matches!(last, "" | "." | "..");
+            by_name || !resolve::is_relative(&import.specifier) && self.config.may_be_alias(&import.specifier)
+        };
+        let files = self.files.iter().filter(move |(_, facts)| facts.imports.iter().any(&may));
+        files.map(|(path, _)| path.clone())
+    }
+
+    fn resolve_again(&mut self, path: &RelPath) {
+        let files = &self.files;
+        let new = files.get(path).map(|facts| resolve_all(path, facts, &self.config, &|path| files.contains_key(path)));
+        let old = self.edges.get(path).cloned().unwrap_or_default();
+        let targets: &[RelPath] = new.as_ref().map_or(&[], |edges| &edges.targets);
+        let importers = Arc::make_mut(&mut self.importers);
+        for gone in old.targets.iter().filter(|target| !targets.contains(target)) {
+            let left: Arc<[RelPath]> = importers
+                .get(gone)
+                .into_iter()
+                .flat_map(|from| &**from)
+                .filter(|from| *from != path)
+                .cloned()
+                .collect();
+            if left.is_empty() {
+                importers.remove(gone);
+            } else {
+                importers.insert(gone.clone(), left);
+            }
+        }
+        for added in targets.iter().filter(|target| !old.targets.contains(target)) {
+            let known = importers.get(added).into_iter().flat_map(|from| &**from);
+            let all: BTreeSet<RelPath> = known.chain([path]).cloned().collect();
+            importers.insert(added.clone(), all.into_iter().collect());
+        }
+        let edges = Arc::make_mut(&mut self.edges);
+        match new {
+            Some(new) => edges.insert(path.clone(), Arc::new(new)),
+            None => edges.remove(path),
+        };
     }
 
     pub fn config(&self) -> &Arc<ResolveConfig> {
@@ -271,14 +330,15 @@ impl Graph {
             }
             return;
         }
-        let Some(local) = &export.local else { return };
+        // An anonymous default is a symbol of that name.
+        let local = export.local.as_deref().unwrap_or(&export.name);
         let before = found.len();
         found.extend(
             facts
                 .symbols
                 .iter()
                 .enumerate()
-                .filter(|(_, symbol)| symbol.parent.is_none() && symbol.name == *local)
+                .filter(|(_, symbol)| symbol.parent.is_none() && symbol.name == local)
                 .map(|(index, _)| (path.clone(), index)),
         );
         if found.len() > before {
@@ -305,9 +365,9 @@ impl Graph {
         let mut found = BTreeSet::new();
         for (path, facts) in self.files.iter() {
             for export in facts.exports.iter().filter(|export| export.name == name && export.from.is_none()) {
-                let Some(local) = &export.local else { continue };
+                let local = export.local.as_deref().unwrap_or(&export.name);
                 for (index, symbol) in facts.symbols.iter().enumerate() {
-                    if symbol.parent.is_none() && symbol.name == *local {
+                    if symbol.parent.is_none() && symbol.name == local {
                         found.insert((path.clone(), index));
                     }
                 }
@@ -362,3 +422,6 @@ fn resolve_all(path: &RelPath, facts: &FileFacts, config: &ResolveConfig, exists
     let targets: BTreeSet<RelPath> = resolved.iter().flatten().filter(|target| *target != path).cloned().collect();
     Edges { resolved, targets: targets.into_iter().collect() }
 }
+
+#[cfg(test)]
+mod tests;
