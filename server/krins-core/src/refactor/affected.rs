@@ -28,6 +28,7 @@ pub(super) fn affected(
             known(graph, file)?;
             let mut files = importers(graph, BTreeSet::from([file.clone()]));
             files.insert(file.clone());
+            files.extend(star_targets(graph, &files, |_| true));
             files
         }
     };
@@ -51,7 +52,9 @@ fn renamed(
     file: Option<&RelPath>,
 ) -> Result<BTreeSet<RelPath>, RefactorError> {
     let mut files = around(graph, tree, from, file)?;
-    files.extend(exporters(graph, to));
+    let taken = exporters(graph, to);
+    files.extend(star_targets(graph, &files, |path| taken.contains(path)));
+    files.extend(taken);
     Ok(files)
 }
 
@@ -112,6 +115,34 @@ fn mentions(graph: &Graph, tree: &dyn Tree, path: &RelPath, name: &str) -> bool 
         .get(path)
         .is_some_and(|facts| facts.identifiers.binary_search_by(|identifier| identifier.as_ref().cmp(name)).is_ok());
     listed || tree.text(path).is_some_and(|text| text.contains(name))
+}
+
+/// What the files pass on by `export *`, directly or not: the modules in between, and at the ends those that `wanted`
+/// picks. Two stars that offer one name cancel each other, so both sides must be seen.
+fn star_targets(graph: &Graph, files: &BTreeSet<RelPath>, wanted: impl Fn(&RelPath) -> bool) -> BTreeSet<RelPath> {
+    let stars = |path: &RelPath| -> Vec<RelPath> {
+        let exports = graph.files.get(path).map(|facts| &facts.exports);
+        exports
+            .into_iter()
+            .flatten()
+            .filter(|export| export.name == "*")
+            .filter_map(|export| graph.resolve(path, export.from.as_deref()?))
+            .collect()
+    };
+    let mut seen = BTreeSet::new();
+    let mut front: Vec<RelPath> = files.iter().cloned().collect();
+    let mut found = BTreeSet::new();
+    while let Some(path) = front.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let targets = stars(&path);
+        if !targets.is_empty() || wanted(&path) {
+            found.insert(path);
+        }
+        front.extend(targets);
+    }
+    found
 }
 
 /// Everything that imports one of `files`, directly or not.

@@ -5,6 +5,7 @@
 
 mod affected;
 mod edits;
+mod loading;
 mod module;
 mod named;
 mod names;
@@ -13,6 +14,7 @@ mod public;
 mod reader;
 mod relocate;
 mod rename;
+mod specifiers;
 mod understand;
 mod unused;
 

@@ -305,12 +305,8 @@ impl Module {
         self.names.iter().filter(move |name| name.symbol == Some(symbol))
     }
 
-    /// Whether some reference called `name` has no binding in the file.
-    pub fn has_global(&self, name: &str) -> bool {
-        self.global_use(name).is_some()
-    }
-
-    fn global_use(&self, wanted: &str) -> Option<&Name> {
+    /// A reference of that name that has no binding in the file.
+    pub fn global_use(&self, wanted: &str) -> Option<&Name> {
         self.names.iter().find(|name| name.symbol.is_none() && name.flags.is_some() && self.slice(name.span) == wanted)
     }
 

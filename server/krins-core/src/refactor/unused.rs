@@ -217,40 +217,33 @@ fn drop_some(
         }
         _ => {}
     }
-    drop_from_list(module, &braced, is_unused, close, edits);
+    let spans: Vec<Span> = braced.iter().map(|name| name.span).collect();
+    let gone: BTreeSet<Span_> = braced.iter().filter(|name| is_unused(name)).map(|name| name.span.into()).collect();
+    if let Some(close) = close {
+        drop_from_list(module, &spans, &gone, close, edits);
+    }
 }
 
 /// Takes names out of `{ a, b, c }`, each with the comma and the blanks that belong to it.
-fn drop_from_list(
-    module: &Module,
-    names: &[&ImportName],
-    is_unused: &dyn Fn(&ImportName) -> bool,
-    close: Option<u32>,
-    edits: &mut Edits,
-) {
-    let (Some(last_kept), Some(close)) = (names.iter().rposition(|name| !is_unused(name)), close) else {
+pub(super) fn drop_from_list(module: &Module, names: &[Span], gone: &BTreeSet<Span_>, close: u32, edits: &mut Edits) {
+    let is_gone = |name: &Span| gone.contains(&Span_::from(*name));
+    let Some(last_kept) = names.iter().rposition(|name| !is_gone(name)) else {
         return;
     };
     let comma = |at: usize| {
-        let end = names.get(at + 1).map_or(close, |next| next.span.start);
-        code_byte(module, names[at].span.end, end, b',')
+        let end = names.get(at + 1).map_or(close, |next| next.start);
+        code_byte(module, names.get(at)?.end, end, b',')
     };
-    for (at, name) in names.iter().enumerate() {
-        if !is_unused(name) {
-            continue;
-        }
+    for (at, name) in names.iter().enumerate().filter(|(_, name)| is_gone(name)) {
+        let end = comma(at).map_or(name.end, |comma| comma + 1);
         if at < last_kept {
-            let end = comma(at).map_or(name.span.end, |comma| comma + 1);
-            let whole = with_line(module, Span::new(name.span.start, end));
-            let next = names.get(at + 1).map_or(end, |next| next.span.start);
-            let alone = whole.end > end;
-            edits.delete(if alone { whole } else { Span::new(name.span.start, next) });
+            let whole = with_line(module, Span::new(name.start, end));
+            let next = names.get(at + 1).map_or(end, |next| next.start);
+            edits.delete(if whole.end > end { whole } else { Span::new(name.start, next) });
             continue;
         }
         // After the last kept name each goes with the blanks before it, so that a closing brace stays where it is.
-        let start =
-            at.checked_sub(1).and_then(&comma).map_or(name.span.start, |before| after_comment(module, before + 1));
-        let end = comma(at).map_or(name.span.end, |comma| comma + 1);
+        let start = at.checked_sub(1).and_then(comma).map_or(name.start, |before| after_comment(module, before + 1));
         edits.delete(Span::new(start, end));
     }
     let ends_bare = last_kept + 1 < names.len() && comma(names.len() - 1).is_none();

@@ -1,5 +1,6 @@
 //! Data tests: a workspace as text, a sentence, and the files that change.
 
+mod named;
 mod rename;
 mod sentences;
 mod unused;

@@ -519,3 +519,12 @@ fn deep_nesting_is_an_error_and_not_a_crash() {
     let refactoring = understand("rename a to z", None).unwrap();
     assert!(perform(&refactoring, &files).is_ok());
 }
+
+#[test]
+fn stars_that_would_cancel_each_other_are_seen_from_afar() {
+    let error = refuse(
+        "rename total to sum",
+        "//- /a.ts\nexport const total = 1;\n//- /b.ts\nexport const sum = 1;\n//- /mid.ts\nexport * from './b';\n//- /i.ts\nexport * from './a';\nexport * from './mid';\n",
+    );
+    assert!(matches!(error, RefactorError::NameTaken { .. }), "{error:?}");
+}
