@@ -108,6 +108,14 @@ export interface ApplyResult {
    */
   unsaved: string[];
   /**
+   * Files that somebody else changed between the plan and the write; they were not touched.
+   */
+  leftAlone?: LeftAlone[];
+  /**
+   * Applied, with something left to clean up that the next start ends.
+   */
+  pending?: string | null;
+  /**
    * What `krins/undo` takes; null when nothing was applied.
    */
   undo?: string | null;
@@ -365,6 +373,17 @@ export interface IndexStatus {
   files: number;
   symbols: number;
   ready: boolean;
+}
+
+/**
+ * A file that an apply left as it found it.
+ */
+export interface LeftAlone {
+  uri: string;
+  /**
+   * Where the content is kept that it would have got.
+   */
+  kept?: string | null;
 }
 
 /**

@@ -197,6 +197,10 @@ local function tell(done, result)
     say(('nothing was %s: %s (:copen)'):format(done, plural(#items, 'conflict')), vim.log.levels.WARN)
     return false
   end
+  for _, file in ipairs(result.leftAlone or {}) do
+    local kept = type(file.kept) == 'string' and ('; its new content is in ' .. file.kept) or ''
+    say(('left as it was, because it changed meanwhile: %s%s'):format(vim.uri_to_fname(file.uri), kept), vim.log.levels.WARN)
+  end
   -- Files that were not open here were written on disk.
   vim.cmd('silent! checktime')
   local unsaved = #result.unsaved > 0 and (', %d not saved (:wall)'):format(#result.unsaved) or ''
