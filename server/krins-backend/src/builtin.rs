@@ -116,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rename_comes_out_as_a_canonical_diff() {
+        let text = "export function total() {\n    return 1;\n}\n";
+        let prompt = Prompt {
+            version: 1,
+            intent: "rename total to sum".into(),
+            focus: None,
+            items: vec![item(text, vec![[1, 3]], true)],
+        };
+        let (diff, why) = answer(&prompt).unwrap();
+        assert!(diff.contains("--- a/a.ts\n+++ b/a.ts\n@@ "), "{diff}");
+        assert!(diff.contains("-export function total() {\n+export function sum() {\n"), "{diff}");
+        assert!(!why.is_empty() && why.len() <= 3);
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_with_advice() {
         let prompt = Prompt {
             version: 1,

@@ -1,8 +1,8 @@
-//! Renames exported symbols of a real package, each on its own, and prints what changes: one JSON document a line,
-//! `{"symbol", "file", "to", "changed": {path: text}, "milliseconds"}` or `{…, "error"}`.
+//! Renames (or moves) exported symbols of a real package, each on its own, and prints what changes: one JSON document
+//! a line, `{"symbol", "file", "to", "changed": {path: text}, "milliseconds"}` or `{…, "error"}`.
 //! `tests/scripts/check-renames.mjs` feeds it to the TypeScript compiler.
 //!
-//! `cargo run -p krins-core --example rename_real -- DIR COUNT`
+//! `cargo run -p krins-core --example rename_real -- DIR COUNT [rename|move]`; a move goes to a new file one folder down.
 
 use krins_core::RelPath;
 use krins_core::graph::{Graph, ResolveConfig, analyse};
@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let dir = arguments.next().ok_or("name a directory")?;
     let count: usize = arguments.next().map_or(Ok(50), |count| count.parse())?;
+    let moves = arguments.next().as_deref() == Some("move");
     let mut files = BTreeMap::new();
     read(Path::new(&dir), "", &mut files)?;
     let graph = Graph::build(
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             facts
                 .symbols
                 .iter()
-                .filter(|symbol| symbol.exported && symbol.parent.is_none())
+                .filter(|symbol| symbol.exported && symbol.parent.is_none() && symbol.name != "default")
                 .map(|symbol| (symbol.name.clone(), path.clone()))
         })
         .collect();

@@ -83,7 +83,7 @@ Rules of the form:
 - Copy the old lines exactly, white space included, and enough of them to be unique in the file. Line numbers are ignored; leave nothing out with \"...\".
 - Only text that you were shown word for word can be searched for; an outline is not such text.
 - Blocks of one file stand in the order of the file and do not overlap.
-- A new file has an empty SEARCH part. A file is deleted by a block whose SEARCH part is all of it and whose REPLACE part is empty.
+- A new file has an empty SEARCH part and all of its text in the REPLACE part.
 - Keep the style of the code around. Change tests and documentation where the task makes them wrong.
 - If the task cannot be done with what you see, say in one sentence what is missing, and give no block.
 

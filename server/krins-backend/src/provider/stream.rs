@@ -90,8 +90,7 @@ impl HttpProvider {
         let headers = self.wire.headers(key)?;
         let url = self.wire.url(&self.base, request.model);
         let sent = egress(request.prompt, |prompt| {
-            let words = super::wire::words(prompt);
-            let body = self.wire.body(&words, request.model, request.max_output_tokens);
+            let body = self.wire.body(&prompt.render(), request.model, request.max_output_tokens);
             client.post(url).headers(headers).json(&body)
         });
         timeout_at(until, sent).await.map_err(|_| self.silent())?

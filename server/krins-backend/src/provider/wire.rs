@@ -131,7 +131,7 @@ impl Tally {
     fn settle(self, prompt: &Prompt, text: &str) -> Usage {
         let cached = self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0);
         let guess_input = || {
-            let words = words(prompt);
+            let words = prompt.render();
             u64::from(tokens::count(&words.system)) + u64::from(tokens::count(&words.user))
         };
         Usage {
@@ -151,15 +151,6 @@ impl Tally {
         let cached = self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0);
         self.input = Some(input.saturating_sub(cached));
     }
-}
-
-/// The prompt in words.
-pub(crate) fn words(prompt: &Prompt) -> Rendered {
-    let mut user = format!("{}\n", prompt.intent);
-    for item in &prompt.items {
-        user.push_str(&format!("\n--- {} ({})\n{}\n", item.path, item.reason, item.text));
-    }
-    Rendered { system: "Answer with a unified diff and nothing else.".to_owned(), user }
 }
 
 /// What a provider's error object says.

@@ -26,6 +26,8 @@ use tracing::Instrument;
 /// Tries to write the end of a run before the next start must repeat it.
 const FINISH_TRIES: u32 = 5;
 const FINISH_PAUSE: Duration = Duration::from_millis(200);
+/// Before a task that the store could not begin is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// What a cancelled run may still need to let go.
 const LET_GO: Duration = Duration::from_secs(2);
 
@@ -281,11 +283,7 @@ impl Tasks {
         let started = match self.store.begin(id, now_ms()).await {
             Ok(Some(started)) => started,
             Ok(None) => return,
-            Err(error) => {
-                // The row stays queued and the next process takes it up.
-                tracing::error!(krins.task = %id, error = %chain(&error), "failed to begin the task");
-                return;
-            }
+            Err(error) => return self.put_back(id, &error).await,
         };
         self.publish(&live, running_task(id, started.seq));
         let span = tracing::info_span!(
@@ -297,6 +295,18 @@ impl Tasks {
         );
         let context = propagation::continue_or_start(&span, Some(&started.traceparent), started.tracestate.as_deref());
         propagation::in_trace(span, context, self.run_attempt(id, &live, &started)).await;
+    }
+
+    /// The row is still queued, so it stays in line; the pause, with the worker held, is for a store that is in trouble.
+    async fn put_back(&self, id: &str, error: &StoreError) {
+        tracing::error!(krins.task = %id, error = %chain(error), "failed to begin the task; it is tried again");
+        tokio::select! {
+            () = tokio::time::sleep(STORE_PAUSE) => {}
+            () = self.drain_began() => return,
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // After the dispatcher ended, the row waits for the next process.
+        let _ = self.queue.send(id.to_owned());
     }
 
     async fn run_attempt(&self, id: &str, live: &Arc<Live>, started: &Started) {

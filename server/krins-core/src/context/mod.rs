@@ -15,11 +15,11 @@ use crate::tree::Tree;
 /// How far from the active file the context may reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// The active file and what it is directly connected to.
+    /// What the active file is connected to counts for more.
     Narrow,
     #[default]
     Normal,
-    /// More files, each with less of it.
+    /// What the words of the task find counts for more.
     Broad,
 }
 

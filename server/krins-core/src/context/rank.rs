@@ -39,7 +39,7 @@ const NAMED_PATH: f64 = 0.9;
 const NAMED_SYMBOL: f64 = 0.6;
 
 /// How much a chunk takes from the rank of its file.
-const FILE_SHARE: f64 = 0.5;
+const FILE_SHARE: f64 = 0.3;
 
 /// The second and third best chunks of a file also speak for it.
 const DEPTH: [f64; 4] = [1.0, 0.35, 0.2, 0.1];

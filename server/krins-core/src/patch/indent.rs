@@ -28,13 +28,12 @@ impl Map {
             Map::Take(prefix) => model.strip_prefix(prefix.as_str()).map(str::to_owned),
             Map::TabIs(width) => Some(model.replace('\t', &" ".repeat(*width))),
             Map::SpacesAre(width) => {
-                let spaces = model.bytes().take_while(|byte| *byte == b' ').count();
-                (spaces == model.len())
-                    .then(|| format!("{}{}", "\t".repeat(spaces / width), " ".repeat(spaces % width)))
+                let (steps, rest) = steps(model, *width)?;
+                Some(format!("{}{}", "\t".repeat(steps), " ".repeat(rest)))
             }
             Map::Scale(from, to) => {
-                let spaces = model.len();
-                (model.bytes().all(|byte| byte == b' ')).then(|| " ".repeat(spaces / from * to + spaces % from))
+                let (steps, rest) = steps(model, *from)?;
+                Some(" ".repeat(steps * to + rest))
             }
         }
     }
@@ -53,8 +52,15 @@ impl Map {
     }
 }
 
+/// How many steps of `width` spaces an indentation is. One space more is the ` *` of a block comment; anything else is
+/// no indentation of that width.
+fn steps(model: &str, width: usize) -> Option<(usize, usize)> {
+    let plain = model.bytes().all(|byte| byte == b' ');
+    (plain && model.len() % width <= 1).then(|| (model.len() / width, model.len() % width))
+}
+
 /// The units by which texts are indented, widest use first.
-const WIDTHS: [usize; 5] = [2, 4, 3, 8, 1];
+const WIDTHS: [usize; 4] = [2, 4, 3, 8];
 
 /// Every map that explains all pairs, the likeliest first. Pairs are (model, file) indentations.
 fn maps(pairs: &[(&str, &str)]) -> Vec<Map> {
@@ -68,7 +74,7 @@ fn maps(pairs: &[(&str, &str)]) -> Vec<Map> {
         }
         maps.extend(WIDTHS.map(Map::TabIs));
         maps.extend(WIDTHS.map(Map::SpacesAre));
-        for from in WIDTHS.into_iter().filter(|from| *from > 1) {
+        for from in WIDTHS {
             maps.extend(WIDTHS.into_iter().filter(|to| *to != from).map(|to| Map::Scale(from, to)));
         }
     }
@@ -182,12 +188,9 @@ impl Unit {
         }
     }
 
-    /// For new lines whose hunk shows no indented old line: tabs where the file has only spaces and the reverse are
-    /// mapped by the file's own unit. `Ok(None)`: nothing to do; `Err`: they cannot both be right, and the unit is open.
-    pub fn foreign(self, old_indented: bool, added: &[&str]) -> Result<Option<Vec<String>>, ()> {
-        if old_indented {
-            return Ok(None);
-        }
+    /// For new lines of a hunk that shows no indented old line, in an answer that indents the file's other lines in
+    /// another way than the file: mapped by the file's own unit. `Ok(None)`: nothing to do; `Err`: the unit is open.
+    pub fn foreign(self, added: &[&str]) -> Result<Option<Vec<String>>, ()> {
         let indents: Vec<&str> = added.iter().filter(|line| !line.trim().is_empty()).map(|line| indent(line)).collect();
         let tabs = indents.iter().any(|blank| blank.contains('\t'));
         let deep: Vec<usize> =
@@ -239,7 +242,7 @@ mod tests {
     #[test]
     fn what_cannot_be_known_is_not_guessed() {
         check(&[("  a", "    a"), ("   b", " b")], &["      c"], Unit::Unknown, None);
-        assert_eq!(Unit::Tabs.foreign(false, &["    a"]), Err(()));
-        assert_eq!(Unit::Spaces(2).foreign(false, &["\ta"]), Ok(Some(vec!["  a".to_owned()])));
+        assert_eq!(Unit::Tabs.foreign(&["    a"]), Err(()));
+        assert_eq!(Unit::Spaces(2).foreign(&["\ta"]), Ok(Some(vec!["  a".to_owned()])));
     }
 }

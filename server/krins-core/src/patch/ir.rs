@@ -101,11 +101,22 @@ pub(super) struct FileOp {
     pub executable: Option<bool>,
     /// The new text ends without a line end.
     pub no_newline: bool,
+    /// The path is known to begin at the root: nothing may be taken off its front.
+    pub rooted: bool,
     pub repairs: Vec<String>,
 }
 
 impl FileOp {
     pub fn new(path: String, action: Action) -> Self {
-        Self { path, unstripped: None, from: None, action, executable: None, no_newline: false, repairs: Vec::new() }
+        Self {
+            path,
+            unstripped: None,
+            from: None,
+            action,
+            executable: None,
+            no_newline: false,
+            rooted: false,
+            repairs: Vec::new(),
+        }
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Site {
     pub start: usize,
     pub repairs: Vec<String>,
     pub defect: Defect,
+    /// As in [`Reading`].
+    pub bom: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +103,8 @@ pub(super) fn locate(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Result<Loc
     if plain.old().next().is_none() {
         return without_old(plain, base, based);
     }
-    if plain.old().all(|line| line.text.trim().is_empty()) && base.lines.len() > plain.old().count() {
+    let numbered = based && plain.hint.is_some();
+    if !numbered && plain.old().all(|line| line.text.trim().is_empty()) && base.lines.len() > plain.old().count() {
         return Err(lost("its old text is blank, so it could be anywhere"));
     }
     let finder = Finder { base, hunk, based };
@@ -130,14 +133,17 @@ pub(super) fn locate(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Result<Loc
 
 /// A byte order mark is shown by few answers; where the file has one it is no part of its first line.
 fn with_bom_off(mut reading: Reading, base: &Base<'_>) -> Reading {
-    if base.has_bom {
-        for line in &mut reading.lines {
-            if let (_, rest) = without_bom(&line.text)
-                && rest.len() != line.text.len()
-            {
-                line.text = rest.to_owned();
-            }
-        }
+    if !base.has_bom {
+        return reading;
+    }
+    let shows = |line: Option<&HunkLine>| line.is_some_and(|line| without_bom(&line.text).0);
+    let (old, new) = (shows(reading.old().next()), shows(reading.new().next()));
+    reading.bom = (old || new).then_some(new);
+    let first_old = reading.lines.iter().position(|line| line.mark != Mark::Add);
+    let first_new = reading.lines.iter().position(|line| line.mark != Mark::Cut);
+    for at in [first_old, first_new].into_iter().flatten() {
+        let line = &mut reading.lines[at].text;
+        *line = without_bom(line).1.to_owned();
     }
     reading
 }
@@ -156,6 +162,7 @@ fn without_old(reading: Reading, base: &Base<'_>, based: bool) -> Result<Located
         start: at,
         repairs,
         defect: Defect::None,
+        bom: reading.bom,
     }]))
 }
 
@@ -271,7 +278,7 @@ impl Finder<'_, '_> {
         let mut sites: Vec<Site> = Vec::new();
         let mut floor = 0;
         for part in plain.lines.split(elided) {
-            let part = Reading { defect: Defect::None, lines: part.to_vec(), hint: None };
+            let part = Reading { defect: Defect::None, lines: part.to_vec(), hint: None, bom: None };
             if part.old().all(|line| line.text.trim().is_empty()) {
                 if part.changes() {
                     return Err(lost("next to left-out code it has no old line, so its place is not known"));
@@ -342,6 +349,7 @@ impl Finder<'_, '_> {
                 base,
                 repairs,
                 defect: Defect::None,
+                bom: plain.bom,
             })
             .collect();
         if sites.is_empty() {
@@ -403,7 +411,7 @@ fn site(reading: &Reading, level: Level, start: usize) -> Site {
             })
         })
         .collect();
-    Site { level, lines: reading.lines.clone(), base, start, repairs: reading.repairs(), defect: reading.defect }
+    Site { level, lines: reading.lines.clone(), base, start, repairs: reading.repairs(), defect: reading.defect, bom: reading.bom }
 }
 
 /// A number decides when it names a candidate exactly, or is near one and far from the next.

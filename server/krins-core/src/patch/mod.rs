@@ -208,6 +208,7 @@ pub fn parse_in(answer: &str, root: &str) -> Result<Parsed, Refusal> {
             }
         }
         if shortened {
+            file.rooted = true;
             file.repairs.push("absolute path below the root".into());
         }
     }

@@ -3,11 +3,11 @@
 
 use super::bytes::{Edit, End, Ends, NewLine, rebuild, why_not_text};
 use super::canonical::{Draft, assemble};
-use super::indent;
+use super::indent::adjust;
 use super::ir::{Action, Body, FileOp, Mark, RawHunk};
 use super::ladder::{Base, Located, Site, locate};
 use super::names::writable_name;
-use super::norm::{Level, is_elision};
+use super::norm::{Level, indent, is_elision};
 use super::parse::refuse;
 use super::reading::{self, Defect};
 use super::{ChangeKind, Parsed, Patch, Placement, Refusal};
@@ -180,7 +180,7 @@ impl Placer<'_> {
         let path = named(&slashed)?;
         self.check_parents(&path)?;
         let there = |path: &RelPath| !matches!(self.base.entry(path), Entry::Missing);
-        let looks = matches!(file.action, Action::Edit(_) | Action::Delete(_)) && file.from.is_none();
+        let looks = matches!(file.action, Action::Edit(_) | Action::Delete(_)) && file.from.is_none() && !file.rooted;
         if !looks || there(&path) {
             return Ok((path, repairs));
         }
@@ -276,6 +276,7 @@ impl Placer<'_> {
     ) -> Result<bool, Vec<Refusal>> {
         let base = Base::new(text_of(known));
         let mut plan = Plan::default();
+        let mut located: Vec<(usize, Located)> = Vec::new();
         let mut refusals = Vec::new();
         for (number, hunk) in hunks.iter().enumerate() {
             let refuse = |why: &str, candidates: Vec<u32>| Refusal {
@@ -290,13 +291,22 @@ impl Placer<'_> {
                 continue;
             }
             match locate(hunk, &base, self.based) {
-                Ok(located) => {
-                    if let Err(why) = plan.take(located, &base, number, repairs) {
-                        refusals.push(refuse(why, Vec::new()));
-                    }
-                }
+                Ok(found) => located.push((number, found)),
                 Err(lost) if lost.why == "it changes nothing" && hunks.len() > 1 => {}
                 Err(lost) => refusals.push(refuse(lost.why, lost.candidates)),
+            }
+        }
+        plan.foreign = located
+            .iter()
+            .any(|(_, found)| matches!(found, Located::At(sites) if sites.iter().any(|site| is_foreign(site, &base))));
+        for (number, found) in located {
+            if let Err(why) = plan.take(found, &base, number, repairs) {
+                refusals.push(Refusal {
+                    path: file.path.clone(),
+                    hunk: Some(number as u32 + 1),
+                    why: why.to_owned(),
+                    candidates: Vec::new(),
+                });
             }
         }
         if refusals.is_empty() {
@@ -450,10 +460,11 @@ fn collisions(drafts: &[Draft]) -> Vec<Refusal> {
 #[derive(Default)]
 struct Plan {
     edits: Vec<(Edit, usize)>,
-    /// Base lines that a hunk keeps, with the hunk.
     ends: Ends,
     placements: Vec<Placement>,
     decoded: bool,
+    /// Old lines show that the answer uses tabs where the file has spaces, or the reverse.
+    foreign: bool,
 }
 
 impl Plan {
@@ -486,9 +497,10 @@ impl Plan {
     fn site(&mut self, mut site: Site, base: &Base<'_>, number: usize, repairs: &[String]) -> Result<(), &'static str> {
         self.decoded |= site.defect == Defect::Entities;
         restore_moved(&mut site, base);
-        if let Some(repair) = reindent(&mut site, base)? {
+        if let Some(repair) = reindent(&mut site, base, self.foreign)? {
             site.repairs.push(repair.to_owned());
         }
+        self.ends.bom = site.bom.or(self.ends.bom);
         self.final_newline(&site, base);
         self.edits.extend(edits_of(&site, base).into_iter().map(|edit| (edit, number)));
         let mut all: Vec<String> = repairs.to_vec();
@@ -545,15 +557,29 @@ fn restore_moved(site: &mut Site, base: &Base<'_>) {
             continue;
         }
         let copied = |n: &usize| site.lines[*n].mark == Mark::Cut && site.lines[*n].text == site.lines[at].text;
-        let mut origins = (0..site.lines.len()).filter(copied).filter_map(|n| site.base[n]).map(|line| base.lines[line].text);
+        let mut origins =
+            (0..site.lines.len()).filter(copied).filter_map(|n| site.base[n]).map(|line| base.lines[line].text);
         if let Some(text) = origins.next().filter(|first| origins.all(|other| other == *first)) {
             site.lines[at].text = text.to_owned();
         }
     }
 }
 
+/// Whether a hunk's old lines have tabs for the file's spaces, or the reverse.
+fn is_foreign(site: &Site, base: &Base<'_>) -> bool {
+    let tabs = |text: &str| indent(text).contains('\t');
+    let spaces = |text: &str| indent(text).starts_with("  ");
+    site.lines.iter().zip(&site.base).filter_map(|(line, at)| Some((line.text.as_str(), base.lines[(*at)?].text))).any(
+        |(model, file)| {
+            !model.trim().is_empty()
+                && (tabs(model) && spaces(file) || spaces(model) && tabs(file))
+                && !tabs(model) == tabs(file)
+        },
+    )
+}
+
 /// New lines in the file's indentation; the repair when they changed.
-fn reindent(site: &mut Site, base: &Base<'_>) -> Result<Option<&'static str>, &'static str> {
+fn reindent(site: &mut Site, base: &Base<'_>, foreign: bool) -> Result<Option<&'static str>, &'static str> {
     const UNKNOWN: &str = "its new lines are indented in another way than the file, and the unit cannot be learnt";
     let added: Vec<usize> = (0..site.lines.len()).filter(|at| site.lines[*at].mark == Mark::Add).collect();
     let texts: Vec<&str> = added.iter().map(|at| site.lines[*at].text.as_str()).collect();
@@ -567,20 +593,16 @@ fn reindent(site: &mut Site, base: &Base<'_>) -> Result<Option<&'static str>, &'
     };
     let all = pairs(&[Mark::Keep, Mark::Cut]);
     let new = if site.level >= Level::Indentation {
-        Some(indent::adjust(&all, &pairs(&[Mark::Cut]), &texts, base.unit()).ok_or(UNKNOWN)?)
+        Some(adjust(&all, &pairs(&[Mark::Cut]), &texts, base.unit()).ok_or(UNKNOWN)?)
     } else {
-        let indented = all.iter().any(|(_, file)| !file.trim().is_empty() && !indent_of(file).is_empty());
-        base.unit().foreign(indented, &texts).map_err(|()| UNKNOWN)?
+        let indented = all.iter().any(|(_, file)| !file.trim().is_empty() && !matches!(indent(file), "" | " "));
+        if foreign && !indented { base.unit().foreign(&texts).map_err(|()| UNKNOWN)? } else { None }
     };
     let Some(new) = new.filter(|new| *new != texts) else { return Ok(None) };
     for (at, text) in added.into_iter().zip(new) {
         site.lines[at].text = text;
     }
     Ok(Some("new lines put into the file's indentation"))
-}
-
-fn indent_of(line: &str) -> &str {
-    super::norm::indent(line)
 }
 
 /// What a placed hunk does to the base lines.

@@ -33,6 +33,8 @@ pub(super) struct Reading {
     pub defect: Defect,
     pub lines: Vec<HunkLine>,
     pub hint: Option<u32>,
+    /// Whether the new text begins with the byte order mark, when the old text shows the base's.
+    pub bom: Option<bool>,
 }
 
 impl Reading {
@@ -59,14 +61,14 @@ pub(super) fn plain(hunk: &RawHunk) -> Reading {
         Body::Marked(lines) => lines.clone(),
         Body::Blocks { old, new, .. } => diffed(old, new),
     };
-    Reading { defect: Defect::None, lines, hint: hunk.hint }
+    Reading { defect: Defect::None, lines, hint: hunk.hint, bom: None }
 }
 
 /// Every other reading that the hunk allows; `known` says whether a line is in the file.
 pub(super) fn others(hunk: &RawHunk, known: &dyn Fn(&str) -> bool) -> Vec<Reading> {
     let mut readings = Vec::new();
     let mut push = |defect, lines: Option<Vec<HunkLine>>, hint| {
-        readings.extend(lines.map(|lines| Reading { defect, lines, hint }));
+        readings.extend(lines.map(|lines| Reading { defect, lines, hint, bom: None }));
     };
     if let Some((lines, first)) = without_numbers(&hunk.body) {
         push(Defect::LineNumbers, Some(lines), hunk.hint.or(first));

@@ -1,1 +1,298 @@
 //! Data tests: each form, defect and refusal with its answer.
+
+use super::*;
+use std::collections::BTreeMap;
+
+type Files = BTreeMap<RelPath, Arc<[u8]>>;
+
+const FILE: &str = "import { a } from './a'\n\nexport function one(x: number) {\n  if (x > 1) {\n    return a(x)\n  }\n  return x\n}\n\nexport const two = 2\n";
+
+fn tree(files: &[(&str, &str)]) -> Files {
+    files.iter().map(|(path, text)| (RelPath::new(path).unwrap(), Arc::from(text.as_bytes()))).collect()
+}
+
+fn placed(answer: &str, base: &[(&str, &str)], based: bool) -> Result<Patch, Vec<Refusal>> {
+    place(&parse(answer).map_err(|refusal| vec![refusal])?, &tree(base), based)
+}
+
+/// The text of `src/one.ts` after the answer was applied to it.
+fn after(answer: &str, base: &str, based: bool) -> String {
+    let patch =
+        placed(answer, &[("src/one.ts", base)], based).unwrap_or_else(|refusals| panic!("{refusals:?}\n{answer}"));
+    match patch.files() {
+        [] => base.to_owned(),
+        [file] => String::from_utf8(file.after.clone().unwrap().to_vec()).unwrap(),
+        files => panic!("{files:?}"),
+    }
+}
+
+fn why(answer: &str, base: &str, based: bool) -> String {
+    match placed(answer, &[("src/one.ts", base)], based) {
+        Ok(patch) => panic!("taken:\n{}", patch.unified()),
+        Err(refusals) => refusals.into_iter().map(|refusal| refusal.why).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn placement(answer: &str, base: &str, based: bool) -> Placement {
+    let patch =
+        placed(answer, &[("src/one.ts", base)], based).unwrap_or_else(|refusals| panic!("{refusals:?}\n{answer}"));
+    patch.files()[0].placements[0].clone()
+}
+
+const DIFF: &str = "--- a/src/one.ts\n+++ b/src/one.ts\n@@ -4,3 +4,3 @@\n   if (x > 1) {\n-    return a(x)\n+    return a(x + 1)\n   }\n";
+
+fn expected() -> String {
+    FILE.replace("a(x)", "a(x + 1)")
+}
+
+#[test]
+fn every_form_gives_the_same_text() {
+    let block = "<<<<<<< SEARCH\n    return a(x)\n=======\n    return a(x + 1)\n>>>>>>> REPLACE\n";
+    let whole = format!("src/one.ts\n```ts\n{}```\n", expected());
+    let call = r#"{"command":"str_replace","path":"src/one.ts","old_str":"a(x)","new_str":"a(x + 1)"}"#;
+    for answer in [
+        DIFF.to_owned(),
+        format!("Sure, here it is:\n\n```diff\n{DIFF}```\nHope it helps.\n- one thing\n"),
+        DIFF.replace("@@ -4,3 +4,3 @@", "@@ ... @@"),
+        DIFF.replace("-4,3 +4,3", "-40,9 +40,2"),
+        format!("diff --git a/src/one.ts b/src/one.ts\nindex 1111111..2222222 100644\n{DIFF}"),
+        DIFF.replace('\n', "\r\n"),
+        format!("\u{feff}{DIFF}"),
+        serde_json::to_string(DIFF).unwrap(),
+        serde_json::json!({ "patch": DIFF }).to_string(),
+        DIFF.replace('\n', "\\n"),
+        DIFF.replace('>', "&gt;").replace('<', "&lt;"),
+        format!("src/one.ts\n{block}"),
+        format!("src/one.ts\n```ts\n{block}```\n"),
+        format!("```ts\nsrc/one.ts\n{block}```\n"),
+        format!("**`src/one.ts`**\n\n```ts\n{block}```\n"),
+        format!("### File: src/one.ts\n{block}"),
+        "*** Begin Patch\n*** Update File: src/one.ts\n@@\n   if (x > 1) {\n-    return a(x)\n+    return a(x + 1)\n*** End Patch\n".to_owned(),
+        "```\n*** Begin Patch\n*** Update File: src/one.ts\n@@ function one\n-    return a(x)\n+    return a(x + 1)\n*** End Patch\n```\n".to_owned(),
+        call.to_owned(),
+        format!("```json\n[{call}]\n```"),
+        whole.clone(),
+        whole.replace("```ts", "```ts src/one.ts").replacen("src/one.ts\n", "Here:\n", 1),
+    ] {
+        assert_eq!(after(&answer, FILE, true), expected(), "{answer}");
+    }
+}
+
+#[test]
+fn defects_of_context_are_mended_and_listed() {
+    let check = |answer: &str, base: &str, level: &str, repair: &str, expect: &str| {
+        assert_eq!(after(answer, base, true), expect, "{answer}");
+        let placement = placement(answer, base, true);
+        assert_eq!(placement.level, level, "{answer}");
+        assert!(repair.is_empty() || placement.repairs.iter().any(|done| done.contains(repair)), "{placement:?}");
+    };
+    let outdented = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n if (x > 1) {\n-  return a(x)\n+  return a(x + 1)\n }\n";
+    check(outdented, FILE, "indentation", "indentation", &expected());
+    let tabs =
+        "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n \tif (x > 1) {\n-\t\treturn a(x)\n+\t\treturn a(x + 1)\n \t}\n";
+    check(tabs, FILE, "indentation", "indentation", &expected());
+    check(&DIFF.replace("if (x", "if  (x"), FILE, "white-space", "", &expected());
+    check(&DIFF.replace("   if (x", "  if (x"), FILE, "indentation", "", &expected());
+    let bare = DIFF.replace("\n   if", "\n  if").replace("\n   }", "\n  }");
+    check(&bare, FILE, "exact", "leading space", &expected());
+    let invented = DIFF.replace("   if (x > 1) {", "   // a comment that is not there\n   if (x > 1) {");
+    check(&invented, FILE, "outer-context", "dropped", &expected());
+    let altered = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n-export function one(x: number) {\n+export function uno(x: number) {\n   if (x >= 1) {\n-    return a(x)\n+    return a(x + 1)\n   }\n   return x\n";
+    check(altered, FILE, "alignment", "altered", &expected().replace("one(", "uno("));
+    let numbered = "src/one.ts\n<<<<<<< SEARCH\n   4 |   if (x > 1) {\n   5 |     return a(x)\n=======\n   4 |   if (x > 1) {\n   5 |     return a(x + 1)\n>>>>>>> REPLACE\n";
+    check(numbered, FILE, "exact", "line numbers", &expected());
+    let elided = "src/one.ts\n<<<<<<< SEARCH\nexport function one(x: number) {\n  // ... existing code ...\n    return a(x)\n  }\n=======\nexport function one(x: number) {\n  // ... existing code ...\n    return a(x + 1)\n  }\n>>>>>>> REPLACE\n";
+    check(elided, FILE, "exact", "left-out", &expected());
+    let crlf = FILE.replace('\n', "\r\n");
+    check(DIFF, &crlf, "trailing-space", "line ends", &expected().replace('\n', "\r\n"));
+    let typographic = FILE.replace("'./a'", "’./a’");
+    let near = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n import { a } from './a'\n+import { b } from './b'\n \n";
+    check(near, &typographic, "punctuation", "", &typographic.replace("’./a’\n", "’./a’\nimport { b } from './b'\n"));
+    let unmarked = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n export const two = 2\n+export const three = 3\n export const four = 4\n+export const five = 5\n";
+    check(
+        unmarked,
+        FILE,
+        "exact",
+        "without its `+`",
+        &format!("{FILE}export const three = 3\nexport const four = 4\nexport const five = 5\n"),
+    );
+}
+
+#[test]
+fn what_cannot_be_placed_is_refused_with_its_reason() {
+    let twice = format!("{FILE}{FILE}");
+    assert!(why(&DIFF.replace("-4,3 +4,3", "-9,3 +9,3"), &twice, true).contains("more than once"));
+    assert!(why(DIFF, &twice, false).contains("more than once"), "without a base a number decides nothing");
+    assert_eq!(after(DIFF, &twice, true), format!("{}{FILE}", expected()), "with a base the exact number does");
+    let refusals = placed(DIFF, &[("src/one.ts", &twice)], false).unwrap_err();
+    assert_eq!(refusals[0].candidates, [4, 14]);
+    assert_eq!(refusals[0].hunk, Some(1));
+    assert!(
+        why(&DIFF.replace("   if (x > 1) {", "   // invented\n   if (x > 1) {"), FILE, false).contains("nowhere"),
+        "loose levels are closed without a base"
+    );
+    assert!(why(&DIFF.replace("-    return a(x)", "-    return b(x)"), FILE, true).contains("nowhere"));
+    assert!(
+        why(
+            "--- a/src/one.ts\n+++ b/src/one.ts\n@@ -4,3 +4,9 @@\n   if (x > 1) {\n-    return a(x)\n+    return (\n",
+            FILE,
+            true
+        )
+        .contains("cut off")
+    );
+    assert!(why("src/one.ts\n<<<<<<< SEARCH\n    return a(x)\n=======\n    return", FILE, true).contains("cut off"));
+    assert!(
+        why("*** Begin Patch\n*** Update File: src/one.ts\n@@\n-    return a(x)\n+    ret", FILE, true)
+            .contains("cut off")
+    );
+    assert!(why("src/one.ts\n```ts\nexport const x = 1\n", FILE, true).contains("cut off"));
+    let elided = "src/one.ts\n```ts\n// ... existing code ...\nexport const two = 3\n```\n";
+    assert!(why(elided, FILE, true).contains("leaves code out"));
+    let elided = DIFF.replace("+    return a(x + 1)", "+    // ... rest of the code ...");
+    assert!(why(&elided, FILE, true).contains("leaves code out"));
+    let overlapping =
+        format!("{DIFF}@@ -4,3 +4,3 @@\n   if (x > 1) {{\n-    return a(x)\n+    return a(x + 2)\n   }}\n");
+    assert!(why(&overlapping, FILE, true).contains("overlaps"));
+    assert!(why("I would rename the function.", FILE, true).contains("no change"));
+    assert!(why("--- a/src/one.ts\n+++ b/src/one.ts\n", FILE, true).contains("no change"));
+    assert!(why("--- a/src/one.ts\n+++ b/src/one.ts\n@@\n   return x\n", FILE, true).contains("changes nothing"));
+    assert!(why(&DIFF.replace("src/one.ts", "src/gone.ts"), FILE, true).contains("no such file"));
+    assert!(why("@@ -1,1 +1,1 @@\n-a\n+b\n", FILE, true).contains("file name"));
+    assert!(why(&DIFF.replace("-4,3", "-99999999999999999999,3"), FILE, true).contains("range"));
+    assert!(
+        why("diff --git a/x.png b/x.png\nBinary files a/x.png and b/x.png differ\n", FILE, true).contains("binary")
+    );
+    for mode in ["120000", "160000", "104755"] {
+        let answer =
+            format!("diff --git a/x b/x\nnew file mode {mode}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+../out\n");
+        assert!(placed(&answer, &[], false).is_err(), "{mode}");
+    }
+}
+
+#[test]
+fn repeated_work_is_no_work() {
+    for based in [true, false] {
+        let patch = placed(DIFF, &[("src/one.ts", &expected())], based).unwrap();
+        assert!(patch.is_empty(), "{}", patch.unified());
+    }
+    let append = "src/one.ts\n<<<<<<< SEARCH\nexport const two = 2\n=======\nexport const two = 2\nexport const three = 3\n>>>>>>> REPLACE\n";
+    let once = after(append, FILE, false);
+    assert_eq!(after(append, &once, false), once);
+    let twice = format!("{DIFF}{}", &DIFF[DIFF.find("@@").unwrap()..]);
+    assert_eq!(after(&twice, FILE, true), expected());
+}
+
+#[test]
+fn files_are_created_deleted_renamed_and_made_executable() {
+    let base = [("src/one.ts", FILE), ("run.sh", "echo\n")];
+    let answer = "diff --git a/src/one.ts b/src/uno.ts\nsimilarity index 90%\nrename from src/one.ts\nrename to src/uno.ts\n--- a/src/one.ts\n+++ b/src/uno.ts\n@@ -10 +10 @@\n-export const two = 2\n+export const dos = 2\ndiff --git a/run.sh b/run.sh\nold mode 100644\nnew mode 100755\ndiff --git a/empty b/empty\nnew file mode 100644\nindex 0000000..e69de29\n";
+    let patch = placed(answer, &base, true).unwrap();
+    let kinds: Vec<_> = patch.files().iter().map(|file| (file.path.as_str(), file.kind, file.executable)).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("empty", ChangeKind::Create, false),
+            ("run.sh", ChangeKind::Modify, true),
+            ("src/uno.ts", ChangeKind::Rename, false)
+        ]
+    );
+    assert_eq!(
+        parse(patch.unified())
+            .and_then(|parsed| place(&parsed, &tree(&base), true).map_err(|mut all| all.remove(0)))
+            .map(|again| again.unified().to_owned()),
+        Ok(patch.unified().to_owned())
+    );
+    let back = patch.inverse();
+    assert_eq!(back.inverse().unified(), patch.unified());
+    let gone = placed("--- a/run.sh\n+++ /dev/null\n@@ -1 +0,0 @@\n-echo\n", &base, true).unwrap();
+    assert_eq!(gone.files()[0].kind, ChangeKind::Delete);
+    assert!(placed("--- a/run.sh\n+++ /dev/null\n@@ -1 +0,0 @@\n-other\n", &base, true).is_err());
+    let moved = "*** Begin Patch\n*** Update File: src/one.ts\n*** Move to: src/uno.ts\n@@\n-export const two = 2\n+export const dos = 2\n*** Add File: new.ts\n+x\n*** Delete File: run.sh\n*** End Patch\n";
+    assert_eq!(placed(moved, &base, true).unwrap().files().len(), 3);
+}
+
+#[test]
+fn spellings_of_paths_are_mended_or_refused() {
+    let named = |old: &str, new: &str| DIFF.replace("a/src/one.ts", old).replace("b/src/one.ts", new);
+    for (old, new) in [
+        ("src/one.ts", "src/one.ts"),
+        ("./src/one.ts", "./src/one.ts"),
+        ("a/repo/src/one.ts", "b/repo/src/one.ts"),
+        ("a\\src\\one.ts", "b\\src\\one.ts"),
+        ("src/one.ts\t2026-03-01 10:00:00", "src/one.ts\t2026-03-01 10:05:00"),
+        ("src/one.ts (original)", "src/one.ts (modified)"),
+        ("\"a/src/\\157ne.ts\"", "\"b/src/one.ts\""),
+    ] {
+        assert_eq!(after(&named(old, new), FILE, true), expected(), "{old}");
+    }
+    assert_eq!(after(&DIFF.replace("--- a/src/one.ts\n", ""), FILE, true), expected());
+    for (old, new) in [
+        ("a/../x", "b/../x"),
+        ("/etc/passwd", "/etc/passwd"),
+        ("a/.git/config", "b/.git/config"),
+        ("a/src/one.ts", "b/src/two.ts"),
+        ("a/C:/x", "b/C:/x"),
+    ] {
+        assert!(placed(&named(old, new), &[("src/one.ts", FILE), (".git/config", FILE)], true).is_err(), "{old}");
+    }
+    let absolute = named("/home/me/p/src/one.ts", "/home/me/p/src/one.ts");
+    assert!(place(&parse_in(&absolute, "/home/me/p").unwrap(), &tree(&[("src/one.ts", FILE)]), true).is_ok());
+    assert!(place(&parse_in(&absolute, "/home/me").unwrap(), &tree(&[("src/one.ts", FILE)]), true).is_err());
+}
+
+struct Odd(Files);
+
+impl Tree for Odd {
+    fn entry(&self, path: &RelPath) -> crate::Entry {
+        match path.as_str() {
+            "link" | "src/one.ts" => crate::Entry::Refused("a symbolic link".into()),
+            _ => self.0.entry(path),
+        }
+    }
+}
+
+#[test]
+fn what_is_no_plain_text_file_is_refused_in_base_and_workspace() {
+    let base = tree(&[("src/one.ts", FILE)]);
+    let parsed = parse(DIFF).unwrap();
+    assert!(place(&parsed, &Odd(base.clone()), true).unwrap_err()[0].why.contains("symbolic link"));
+    let below = parse("--- /dev/null\n+++ b/link/x\n@@ -0,0 +1 @@\n+x\n").unwrap();
+    assert!(place(&below, &Odd(base.clone()), true).unwrap_err()[0].why.contains("symbolic link"));
+    let patch = place(&parsed, &base, true).unwrap();
+    assert!(merge(&patch, &Odd(base.clone())).refusals[0].why.contains("symbolic link"));
+    for (bytes, name) in [(&b"\xff\xfea\0"[..], "UTF-16"), (b"caf\xe9\n", "UTF-8"), (b"a\0b", "binary")] {
+        let odd: Files = BTreeMap::from([(RelPath::new("src/one.ts").unwrap(), Arc::from(bytes))]);
+        assert!(place(&parsed, &odd, true).unwrap_err()[0].why.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn subsets_are_patches_of_their_own() {
+    let patch = placed("src/one.ts\n<<<<<<< SEARCH\nimport { a } from './a'\n=======\nimport { a, b } from './a'\nimport c from 'c'\n>>>>>>> REPLACE\n<<<<<<< SEARCH\nexport const two = 2\n=======\nexport const two = 3\n>>>>>>> REPLACE\n", &[("src/one.ts", FILE)], true).unwrap();
+    let ids: Vec<_> = patch.files()[0].hunks.iter().map(|hunk| hunk.id.as_str()).collect();
+    assert_eq!(ids, ["h1", "h2"]);
+    let second = patch.subset(&|hunk| hunk.id == "h2");
+    assert_eq!(&**second.files()[0].after.as_ref().unwrap(), FILE.replace("two = 2", "two = 3").as_bytes());
+    assert_eq!(second.files()[0].hunks[0].id, "h2");
+    assert!(patch.subset(&|_| false).is_empty());
+    assert_eq!(patch.subset(&|_| true), patch);
+}
+
+#[test]
+fn merging_keeps_both_sides_or_says_where_they_clash() {
+    let patch = placed(DIFF, &[("src/one.ts", FILE)], true).unwrap();
+    let now = |text: &str| merge(&patch, &tree(&[("src/one.ts", text)]));
+    let user = FILE.replace("two = 2", "two = 22");
+    assert_eq!(&**now(&user).writes[0].after.as_ref().unwrap(), user.replace("a(x)", "a(x + 1)").as_bytes());
+    assert_eq!(now(&expected()), Merge::default());
+    let clash = now(&FILE.replace("a(x)", "a(x * 2)"));
+    assert!(clash.writes.is_empty());
+    assert_eq!((clash.conflicts[0].lines, clash.conflicts[0].ours.as_str()), ([5, 5], "    return a(x * 2)\n"));
+    assert_eq!(merge(&patch, &tree(&[])).conflicts.len(), 1, "the file is gone");
+    let create = placed("--- /dev/null\n+++ b/new.ts\n@@ -0,0 +1 @@\n+x\n", &[], true).unwrap();
+    assert_eq!(merge(&create, &tree(&[])).writes.len(), 1);
+    assert_eq!(merge(&create, &tree(&[("new.ts", "x\n")])), Merge::default());
+    assert_eq!(merge(&create, &tree(&[("new.ts", "y\n")])).conflicts.len(), 1);
+    let marked = render_conflicts(b"a\n", b"b\n", b"c\n", ["base", "ours", "theirs"], MarkerStyle::Diff3);
+    assert_eq!(String::from_utf8(marked).unwrap(), "<<<<<<< ours\nb\n||||||| base\na\n=======\nc\n>>>>>>> theirs\n");
+}

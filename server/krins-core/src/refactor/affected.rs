@@ -29,6 +29,7 @@ pub(super) fn affected(
             let mut files = importers(graph, BTreeSet::from([file.clone()]));
             files.insert(file.clone());
             files.extend(star_targets(graph, &files, |_| true));
+            files.extend(mockers(graph, tree, "default"));
             files
         }
     };
@@ -84,7 +85,27 @@ fn around(
         .filter(|path| passes_on(graph, path) || mentions(graph, tree, path, name))
         .collect();
     files.extend(homes);
+    files.extend(mockers(graph, tree, name));
     Ok(files)
+}
+
+/// Tests that may mock a module which they do not import: `vi.mock("./x", …)` is no edge of the graph.
+fn mockers(graph: &Graph, tree: &dyn Tree, name: &str) -> Vec<RelPath> {
+    let knows = |path: &RelPath, word: &str| {
+        graph.files.get(path).is_some_and(|facts| {
+            facts
+                .identifiers
+                .binary_search_by(|identifier| identifier.as_ref().cmp(word))
+                .is_ok()
+        })
+    };
+    graph
+        .files
+        .keys()
+        .filter(|path| knows(path, "vi") || knows(path, "jest") || knows(path, "vitest"))
+        .filter(|path| mentions(graph, tree, path, name))
+        .cloned()
+        .collect()
 }
 
 fn exporters(graph: &Graph, name: &str) -> BTreeSet<RelPath> {

@@ -32,6 +32,8 @@ pub(super) struct Module {
     pub chains: Vec<Chain>,
     /// Bindings that are another name for what a chain leads to: `const m = await import("./x")`.
     pub aliases: BTreeMap<SymbolId, Chain>,
+    /// `const z = { ...ns, own: 1 }`: bindings whose members are those of module objects, the later before the earlier.
+    pub bags: BTreeMap<SymbolId, Bag>,
     /// `declare module "./x" { … }` in a module.
     pub augmentations: Vec<Augmentation>,
     /// Every string that names a module, wherever it stands, without its quotes.
@@ -189,6 +191,14 @@ pub(super) struct Segment {
     pub shorthand: bool,
 }
 
+/// An object literal that spreads other objects.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bag {
+    pub spreads: Vec<Chain>,
+    /// Keys that the literal itself gives, after a spread or before.
+    pub own: BTreeSet<String>,
+}
+
 pub(super) struct Augmentation {
     pub specifier: String,
     pub scope: ScopeId,
@@ -257,6 +267,7 @@ impl Module {
             exports: parts.exports,
             chains: parts.chains,
             aliases: parts.aliases,
+            bags: parts.bags,
             augmentations: parts.augmentations,
             specifiers: parts.specifiers,
             imported,

@@ -24,6 +24,9 @@ pub(super) struct Program<'f> {
 pub(super) enum Entity {
     /// The module object of a file.
     Module(RelPath),
+    /// An object that spreads the module objects of these files; of two that offer a name the last one counts. The
+    /// names that it gives itself are not theirs.
+    Bag(Vec<RelPath>, BTreeSet<String>),
     /// A binding that the file declares itself.
     Symbol(RelPath, SymbolId),
     Unknown,
@@ -151,6 +154,21 @@ impl<'f> Program<'f> {
         if let Some(chain) = module.aliases.get(&symbol) {
             return self.chain_hop(module, chain, hops + 1, seen);
         }
+        if let Some(bag) = module.bags.get(&symbol) {
+            let paths: Vec<RelPath> = bag
+                .spreads
+                .iter()
+                .filter_map(
+                    |chain| match self.chain_hop(module, chain, hops + 1, &mut seen.clone()) {
+                        Entity::Module(path) => Some(path),
+                        Entity::Bag(..) | Entity::Symbol(..) | Entity::Unknown => None,
+                    },
+                )
+                .collect();
+            if !paths.is_empty() {
+                return Entity::Bag(paths, bag.own.clone());
+            }
+        }
         Entity::Symbol(module.path.clone(), symbol)
     }
 
@@ -161,6 +179,12 @@ impl<'f> Program<'f> {
                 Entity::Module(path) => {
                     self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown)
                 }
+                Entity::Bag(paths, own) => match self.of_bag(&paths, &own, &segment.name) {
+                    Some(path) => self
+                        .export_hop(&path, &segment.name, hops + 1, seen)
+                        .unwrap_or(Entity::Unknown),
+                    None => return Entity::Unknown,
+                },
                 Entity::Symbol(..) | Entity::Unknown => return Entity::Unknown,
             };
         }
@@ -174,6 +198,15 @@ impl<'f> Program<'f> {
         }
     }
 
+    /// The file whose export `name` an object that spreads modules offers.
+    fn of_bag(&self, paths: &[RelPath], own: &BTreeSet<String>, name: &str) -> Option<RelPath> {
+        paths
+            .iter()
+            .rev()
+            .find(|path| !own.contains(name) && self.exports(path, name))
+            .cloned()
+    }
+
     /// The segments of a file's chains that name an export `name` of some module, with that module.
     pub fn members<'m>(&self, module: &'m Module, name: &str) -> Vec<(RelPath, &'m Segment)> {
         let mut found = Vec::new();
@@ -183,7 +216,14 @@ impl<'f> Program<'f> {
             }
             let mut entity = self.root(module, &chain.root, 0, &mut BTreeSet::new());
             for segment in &chain.segments {
-                let Entity::Module(path) = entity else { break };
+                let path = match entity {
+                    Entity::Module(path) => path,
+                    Entity::Bag(paths, own) => match self.of_bag(&paths, &own, &segment.name) {
+                        Some(path) => path,
+                        None => break,
+                    },
+                    Entity::Symbol(..) | Entity::Unknown => break,
+                };
                 entity = self.export(&path, &segment.name);
                 if segment.name == name {
                     found.push((path, segment));

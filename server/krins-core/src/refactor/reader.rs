@@ -1,7 +1,7 @@
 //! The walk over one file's syntax tree that fills a [`super::module::Module`].
 
 use super::module::{
-    Augmentation, Chain, Export, Form, Import, ImportName, Imported, Name, Origin, Root, Segment, Specifier,
+    Augmentation, Bag, Chain, Export, Form, Import, ImportName, Imported, Name, Origin, Root, Segment, Specifier,
     SpecifierKind, Statement, StatementKind,
 };
 use oxc_ast::ast::*;
@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub exports: Vec<Export>,
     pub chains: Vec<Chain>,
     pub aliases: BTreeMap<SymbolId, Chain>,
+    pub bags: BTreeMap<SymbolId, Bag>,
     pub augmentations: Vec<Augmentation>,
     pub specifiers: Vec<Specifier>,
     pub has_jsx: bool,
@@ -373,6 +374,28 @@ impl<'s> Reader<'s> {
                 }
             }
             BindingPattern::ArrayPattern(_) => {}
+        }
+    }
+
+    /// `const z = { ...ns }`
+    fn read_bag(&mut self, symbol: SymbolId, object: &ObjectExpression<'_>) {
+        let mut bag = Bag::default();
+        for property in &object.properties {
+            match property {
+                ObjectPropertyKind::SpreadProperty(spread) => {
+                    if let Some(found) = self.chain(&spread.argument) {
+                        self.followed.insert(found.at);
+                        bag.spreads.push(found.chain);
+                    }
+                }
+                ObjectPropertyKind::ObjectProperty(property) => {
+                    bag.own
+                        .extend(key_segment(&property.key, false).map(|segment| segment.name));
+                }
+            }
+        }
+        if !bag.spreads.is_empty() {
+            self.parts.bags.insert(symbol, bag);
         }
     }
 
@@ -753,6 +776,13 @@ impl<'a> Visit<'a> for Reader<'_> {
             && let Some(found) = self.chain(init)
         {
             self.bind(&it.id, &found.chain, found.at);
+        }
+        if it.type_annotation.is_none()
+            && let Some(Expression::ObjectExpression(object)) = &it.init
+            && let BindingPattern::BindingIdentifier(id) = &it.id
+            && let Some(symbol) = id.symbol_id.get()
+        {
+            self.read_bag(symbol, object);
         }
         walk::walk_variable_declarator(self, it);
     }

@@ -447,8 +447,8 @@ impl<'p> Plan<'p> {
     fn write_home(&mut self) -> Result<(), RefactorError> {
         let home = self.home;
         let mut edits = Edits::default();
-        for statement in &self.statements {
-            edits.delete(piece(home, statement));
+        for gap in gaps(home, &self.statements) {
+            edits.delete(gap);
         }
         if let Some(specifier) = self.export.specifier {
             self.drop_export(home, self.export, specifier, &mut edits);
@@ -494,7 +494,7 @@ impl<'p> Plan<'p> {
             lines.push("export {};".to_owned());
         }
         drop_names(home, &gone, &mut edits);
-        add_imports(home, &lines, &mut edits);
+        add_imports(home, &lines, !leaves_nothing, &mut edits);
         self.edits.insert(home.path.clone(), edits);
         Ok(())
     }
@@ -504,7 +504,7 @@ impl<'p> Plan<'p> {
         let near = like.map(|sample| (sample, &self.home.path));
         let specifier = specifiers::to_module(self.program, &module.path, &self.target, near);
         let kind = if as_type && module.is_typescript { " type" } else { "" };
-        let (quote, end) = style(module);
+        let (quote, end) = style(self.program, module);
         format!("{verb}{kind} {{ {listed} }} from {quote}{specifier}{quote}{end}")
     }
 
@@ -551,7 +551,7 @@ impl<'p> Plan<'p> {
             }
         }
         let lines = self.need_lines(target, Some(target));
-        add_imports(target, &lines, &mut edits);
+        add_imports(target, &lines, true, &mut edits);
         let own = newline_of(&target.text);
         let text = if own == newline { text } else { text.replace("\r\n", "\n").replace('\n', own) };
         let gap = match &target.text {
@@ -576,7 +576,7 @@ impl<'p> Plan<'p> {
 
     /// The import statements that the moved text needs, those left out that `target` has.
     fn need_lines(&self, styled: &Module, target: Option<&Module>) -> Vec<String> {
-        let (quote, end) = style(styled);
+        let (quote, end) = style(self.program, styled);
         let mut named: BTreeMap<(String, bool), Vec<String>> = BTreeMap::new();
         let mut lines = Vec::new();
         for need in &self.needs {
@@ -813,56 +813,71 @@ fn unsupported(module: &Module, what: &str, span: Span) -> RefactorError {
     RefactorError::Unsupported { what: what.to_owned(), place: module.place(span.start) }
 }
 
-/// Quote and statement end, as the file's imports have them.
-fn style(module: &Module) -> (char, &'static str) {
-    let sample = module.specifiers.first().map_or_else(
-        || module.text.chars().find(|c| matches!(c, '"' | '\'')),
-        |specifier| module.text.get(..specifier.span.start as usize).and_then(|before| before.chars().next_back()),
-    );
-    let quote = sample.filter(|c| matches!(c, '"' | '\'')).unwrap_or('"');
-    let bare = module
-        .statements
-        .iter()
-        .find(|s| matches!(s.kind, StatementKind::Import | StatementKind::ExportFrom))
-        .is_some_and(|s| !module.slice(s.span).ends_with(';'));
-    (quote, if bare { "" } else { ";" })
+/// Quote and statement end, as the file's imports have them, or those of its project.
+fn style(program: &Program<'_>, module: &Module) -> (char, &'static str) {
+    own_style(module)
+        .or_else(|| program.modules.values().find_map(own_style))
+        .unwrap_or(('"', ";"))
 }
 
-/// A statement with its doc comments, the rest of its line, and one of the blank lines around it.
+fn own_style(module: &Module) -> Option<(char, &'static str)> {
+    let statement = module
+        .statements
+        .iter()
+        .find(|s| matches!(s.kind, StatementKind::Import | StatementKind::ExportFrom))?;
+    let text = module.slice(statement.span);
+    let quote = text.chars().rfind(|c| matches!(c, '"' | '\''))?;
+    Some((quote, if text.ends_with(';') { ";" } else { "" }))
+}
+
+/// A statement with its doc comments and the rest of its line.
 fn piece(module: &Module, statement: &Statement) -> Span {
-    let text = &module.text;
     let mut start = statement.span.start;
     for comment in module.comments.iter().rev() {
         if comment.end > start {
             continue;
         }
         let between = module.slice(Span::new(comment.end, start));
-        let alone = with_line(module, Span::new(comment.start, comment.end)) != *comment;
+        let alone = with_line(module, *comment) != *comment;
         if !between.trim().is_empty() || between.matches('\n').count() > 1 || !alone {
             break;
         }
         start = comment.start;
     }
-    let rest = &text[statement.span.end as usize..];
+    let rest = &module.text[statement.span.end as usize..];
     let line_end = rest.find('\n').map_or(rest.len(), |at| at + 1);
     let tail = rest[..line_end].trim();
-    let mut end = statement.span.end;
-    if tail.is_empty() || tail.starts_with("//") {
-        end += line_end as u32;
-        let before = &text[..start as usize];
-        let blank_before =
-            before.trim_end_matches([' ', '\t']).is_empty() || before.replace('\r', "").ends_with("\n\n");
-        let rest = &text[end as usize..];
-        let blank = rest.len() - rest.trim_start_matches(['\r', '\n']).len();
-        if blank_before && blank > 0 {
-            end += blank as u32;
+    let whole = tail.is_empty() || tail.starts_with("//");
+    Span::new(
+        start,
+        statement.span.end + if whole { line_end as u32 } else { 0 },
+    )
+}
+
+/// The pieces joined where only blanks part them, each with the blank lines after it when some stand before it too.
+fn gaps(module: &Module, statements: &[&Statement]) -> Vec<Span> {
+    let mut gaps: Vec<Span> = Vec::new();
+    for statement in statements {
+        let piece = piece(module, statement);
+        match gaps.last_mut() {
+            Some(last) if module.slice(Span::new(last.end, piece.start)).trim().is_empty() => {
+                last.end = piece.end;
+            }
+            _ => gaps.push(piece),
         }
     }
-    Span::new(start, end)
+    for gap in &mut gaps {
+        let before = module.text[..gap.start as usize].replace('\r', "");
+        let rest = &module.text[gap.end as usize..];
+        if before.is_empty() || before.ends_with("\n\n") {
+            gap.end += (rest.len() - rest.trim_start_matches(['\r', '\n']).len()) as u32;
+        }
+    }
+    gaps
 }
 
 /// Puts statements after the file's last import, or before its first statement.
-fn add_imports(module: &Module, lines: &[String], edits: &mut Edits) {
+fn add_imports(module: &Module, lines: &[String], more: bool, edits: &mut Edits) {
     if lines.is_empty() {
         return;
     }
@@ -880,5 +895,6 @@ fn add_imports(module: &Module, lines: &[String], edits: &mut Edits) {
     }
     // Behind directives and the file's own header comment, before the first statement with its comments.
     let at = module.statements.first().map_or_else(|| module.text.len() as u32, |first| piece(module, first).start);
-    edits.insert(at, &format!("{joined}{newline}{newline}"));
+    let gap = if more { newline } else { "" };
+    edits.insert(at, &format!("{joined}{newline}{gap}"));
 }

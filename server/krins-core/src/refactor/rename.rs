@@ -27,6 +27,12 @@ pub(super) fn rename(
     to: &str,
     file: Option<&RelPath>,
 ) -> Result<Outcome, RefactorError> {
+    if from == "default" {
+        return Err(RefactorError::BadName {
+            name: from.to_owned(),
+            why: "a default export has no name of its own; turn it into a named export first",
+        });
+    }
     names::check(to)?;
     if from == to {
         return Err(RefactorError::NothingToDo { why: format!("the name is {to} already") });

@@ -31,32 +31,33 @@ pub async fn apply(
 pub async fn apply_to(engine: &Engine, task: Option<&str>, wish: ApplyWish, out: &mut Output) -> Done {
     let dry_run = wish.dry_run;
     let applied = engine.apply(task, wish, None).await?;
-    finish(engine, &applied, if dry_run { "would change" } else { "changed" }, out)
+    finish(engine, &applied, if dry_run { "would change" } else { "changed" }, "undo", out)
 }
 
 pub async fn undo(global: &Global, args: Undo, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let applied = engine.undo(args.undo.as_deref(), args.dry_run, None).await?;
-    finish(&engine, &applied, if args.dry_run { "would restore" } else { "restored" }, out)
+    finish(&engine, &applied, if args.dry_run { "would restore" } else { "restored" }, "redo", out)
 }
 
 pub async fn redo(global: &Global, args: Undo, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let applied = engine.redo(args.undo.as_deref(), args.dry_run, None).await?;
-    finish(&engine, &applied, if args.dry_run { "would change" } else { "changed" }, out)
+    finish(&engine, &applied, if args.dry_run { "would change" } else { "changed" }, "undo", out)
 }
 
-fn finish(engine: &Engine, outcome: &Outcome, verb: &str, out: &mut Output) -> Done {
+fn finish(engine: &Engine, outcome: &Outcome, verb: &str, back: &str, out: &mut Output) -> Done {
     out.document(&to_proto::applied(engine.root(), outcome));
     if !outcome.conflicts.is_empty() {
         return conflict(outcome, out);
     }
-    show(outcome, verb, out);
+    show(outcome, verb, back, out);
     // A file that somebody else changed at the same moment was left alone: the change is not whole.
     Ok(ExitCode::from(u8::from(!outcome.applied.left_alone.is_empty())))
 }
 
-pub fn show(outcome: &Outcome, verb: &str, out: &mut Output) {
+/// `verb` says what was done to each file, `back` the command that takes it back.
+pub fn show(outcome: &Outcome, verb: &str, back: &str, out: &mut Output) {
     let applied = &outcome.applied;
     let paths = applied.files.iter().map(|file| &file.path).chain(outcome.planned.iter().map(|file| &file.path));
     let lines: Vec<String> = paths.map(|path| format!("{} {}", paint(GOOD, verb), paint(PLACE, path))).collect();
@@ -73,8 +74,8 @@ pub fn show(outcome: &Outcome, verb: &str, out: &mut Output) {
     if let Some(pending) = &applied.pending {
         out.line(format!("{} applied, clean-up pending: {pending}", paint(CARE, "note")));
     }
-    if let Some(undo) = &applied.id {
-        out.line(format!("Take it back with {}", paint(STRONG, format!("krins undo {undo}"))));
+    if applied.id.is_some() {
+        out.line(format!("Take it back with {}", paint(STRONG, format!("krins {back}"))));
     }
 }
 

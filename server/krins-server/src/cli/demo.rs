@@ -21,6 +21,9 @@ use std::time::Instant;
 static SAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../fixtures/todo-app");
 const SAMPLE_INTENT: &str = "rename calculateProgress to completionRate";
 
+/// Tokens of context that the demo shows: tight, so that pruning shows.
+const CONTEXT: u32 = 2048;
+
 /// Digests of every file, by path: what "byte for byte" is checked against.
 type Fingerprint = BTreeMap<RelPath, Digest>;
 
@@ -44,8 +47,9 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
 
     out.line(heading("2", &format!("task: {words}")));
     let intent = Intent { words: words.clone(), ..Intent::default() };
-    let pack = clock.wait("context", engine.context(&intent)).await?;
-    out.line(format!("A model would be sent this, of {} tokens in the project:", whole_tokens(&engine, &graph)));
+    let pack = clock.wait("context", engine.context(&Intent { budget: Some(CONTEXT), ..intent.clone() })).await?;
+    let whole = whole_tokens(&engine, &graph);
+    out.line(format!("With a budget of {CONTEXT} tokens a model would be sent this, of the {whole} tokens in the project:"));
     context::show(&pack, out);
 
     out.line(heading("3", "change"));
@@ -59,13 +63,13 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
 
     out.line(heading("4", "apply"));
     let applied = clock.wait("apply", engine.apply(Some(&task.id), Default::default(), None)).await?;
-    changes::show(&applied, "changed", out);
+    changes::show(&applied, "changed", "undo", out);
     let proof = clock.step("prove", || Ok(prove(&engine, &graph, &review.patch)))?;
     show_proof(&proof, out);
 
     out.line(heading("5", "undo"));
     let undone = clock.wait("undo", engine.undo(None, false, None)).await?;
-    changes::show(&undone, "restored", out);
+    changes::show(&undone, "restored", "redo", out);
     let same = fingerprint(engine.root()) == before;
     out.line(check(same, &format!("all {} files are byte for byte what they were", before.len())));
 

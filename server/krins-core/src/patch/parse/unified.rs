@@ -22,7 +22,8 @@ fn is_names(first: &str, second: &str) -> bool {
 }
 
 pub(super) fn parse(lines: &[&str]) -> Result<Parts, Refusal> {
-    let mut parser = Parser { lines, at: 0, files: Vec::new(), repairs: Vec::new(), fence: None, last: None, closed: false };
+    let mut parser =
+        Parser { lines, at: 0, files: Vec::new(), repairs: Vec::new(), fence: None, last: None, closed: false };
     parser.run()?;
     parser.check_cut()?;
     let repairs = parser.repairs;

@@ -1,6 +1,7 @@
 //! Data tests: a workspace as text, a sentence, and the files that change.
 
 mod named;
+mod relocate;
 mod rename;
 mod sentences;
 mod unused;

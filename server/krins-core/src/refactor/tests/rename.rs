@@ -528,3 +528,36 @@ fn stars_that_would_cancel_each_other_are_seen_from_afar() {
     );
     assert!(matches!(error, RefactorError::NameTaken { .. }), "{error:?}");
 }
+
+#[test]
+fn objects_that_spread_modules_are_followed() {
+    check(
+        "rename a to z",
+        "\
+//- /a.ts
+export const a = 1, b = 2, c = 3;
+//- /b.ts
+export const b = 3;
+//- /c.ts
+import * as ns from './a';
+import * as other from './b';
+const bag = { ...ns, ...other, own: 1 };
+bag.a + bag.b + bag.own;
+const { a } = bag;
+const mine = { ...ns, a: 4 };
+mine.a;
+",
+        "\
+//- /a.ts
+export const z = 1, b = 2, c = 3;
+//- /c.ts
+import * as ns from './a';
+import * as other from './b';
+const bag = { ...ns, ...other, own: 1 };
+bag.z + bag.b + bag.own;
+const { z: a } = bag;
+const mine = { ...ns, a: 4 };
+mine.a;
+",
+    );
+}

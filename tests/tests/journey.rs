@@ -1,0 +1,257 @@
+//! The whole journey in plain LSP, under each client persona: ask by a comment, review by code actions, apply, undo.
+//! Then what the custom requests promise beside it.
+
+use std::time::Duration;
+
+use krins_tests::client::Client;
+use krins_tests::personas::Persona;
+use krins_tests::workspace::Workspace;
+use serde_json::{Value, json};
+
+const FIXTURE: &str = "\
+//- /package.json
+{\"name\": \"shop\", \"version\": \"1.0.0\"}
+//- /src/total.ts
+// Money.
+
+/** Adds up. */
+export function calculateTotal(prices: number[]): number {
+  return prices.reduce((sum, price) => sum + price, 0);
+}
+//- /src/cart.ts
+import { calculateTotal } from \"./total\";
+
+// krins: rename calculateTotal to orderTotal
+export const cart = (prices: number[]) => ({ calculateTotal, sum: calculateTotal(prices) });
+//- /src/report.ts
+import { calculateTotal as total } from \"./total\";
+// calculateTotal is named in this comment, and stays
+export const report = (prices: number[]) => `calculateTotal: ${total(prices)}`;
+//- /.gitignore
+.krins
+";
+
+fn start(persona: Persona) -> (Workspace, Client) {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    let mut client = Client::builder(&workspace).persona(persona).start();
+    client.initialize();
+    (workspace, client)
+}
+
+fn action<'a>(actions: &'a [Value], start: &str) -> &'a Value {
+    let titles: Vec<_> = actions.iter().map(|action| action["title"].clone()).collect();
+    actions
+        .iter()
+        .find(|action| action["title"].as_str().is_some_and(|title| title.starts_with(start)))
+        .unwrap_or_else(|| panic!("no action {start:?} in {titles:?}"))
+}
+
+fn says(client: &mut Client, words: &str) -> String {
+    let message = client.await_notification_where("window/showMessage", |params| {
+        params["message"].as_str().is_some_and(|message| message.contains(words))
+    });
+    message["message"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Ask → ready → apply → undo, with one of the changed files open and edited but not saved.
+fn journey(persona: Persona) {
+    let (workspace, mut client) = start(persona);
+    let before = workspace.snapshot();
+    client.open("src/cart.ts");
+    let comment = client.range_of("src/cart.ts", "krins:");
+    let actions = client.code_actions("src/cart.ts", comment.clone());
+    assert!(actions.iter().all(|action| action["edit"].is_null()), "commands only: {actions:?}");
+    let assigned = client.run_action(action(&actions, "Krins: rename calculateTotal")).unwrap();
+    assert!(assigned["task"].is_string(), "{assigned}");
+    says(&mut client, "working on");
+    says(&mut client, "is ready");
+    client.await_diagnostics("src/cart.ts", |list| list.iter().any(|one| one["source"] == "krins"));
+    assert_eq!(workspace.snapshot(), before, "nothing is written before somebody says so");
+
+    let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+    client.run_action(action(&actions, "Krins: apply the change")).unwrap();
+    says(&mut client, "files changed");
+    client.await_diagnostics("src/cart.ts", |list| list.is_empty());
+    let cart = client.text("src/cart.ts");
+    assert!(cart.contains("import { orderTotal } from"), "{cart}");
+    assert!(cart.contains("({ calculateTotal: orderTotal, sum: orderTotal(prices) })"), "{cart}");
+    assert_eq!(workspace.read("src/cart.ts"), String::from_utf8_lossy(&before[std::path::Path::new("src/cart.ts")]), "an open file is the editor's");
+    assert!(workspace.read("src/total.ts").contains("function orderTotal"));
+    assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
+    assert!(workspace.read("src/report.ts").contains("// calculateTotal is named"));
+
+    let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+    client.run_action(action(&actions, "Krins: undo")).unwrap();
+    says(&mut client, "files changed");
+    assert_eq!(client.text("src/cart.ts").as_bytes(), before[std::path::Path::new("src/cart.ts")]);
+    client.save("src/cart.ts");
+    assert_eq!(workspace.snapshot(), before, "undo restores every byte");
+    for method in ["window/showMessage", "textDocument/publishDiagnostics", "window/logMessage"] {
+        client.take_notifications(method);
+    }
+    client.take_requests("workspace/applyEdit");
+    client.take_requests("window/workDoneProgress/create");
+}
+
+macro_rules! journeys {
+    ($($name:ident: $persona:expr,)*) => {
+        $(#[test] fn $name() { journey($persona); })*
+    };
+}
+
+journeys! {
+    the_journey_in_vs_code: Persona::VSCODE,
+    the_journey_in_neovim_0_10: Persona::NEOVIM_0_10,
+    the_journey_in_neovim_0_12: Persona::NEOVIM,
+    the_journey_in_helix_25_01: Persona::HELIX_25_01,
+    the_journey_in_helix: Persona::HELIX,
+    the_journey_in_kakoune: Persona::KAKOUNE,
+    the_journey_in_eglot: Persona::EGLOT,
+}
+
+#[test]
+fn assign_answers_at_once_and_diff_waits() {
+    let (_workspace, mut client) = start(Persona::VSCODE);
+    let assigned = client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "mine"})).unwrap();
+    assert_eq!(assigned, json!({"task": "mine", "state": "queued", "deduplicated": false}));
+    let diff = client.request("krins/diff", json!({"task": "mine", "wait": true})).unwrap();
+    assert_eq!(diff["model"], "builtin/refactorings");
+    assert_eq!(diff["gate"]["verdict"], "pass");
+    assert_eq!(diff["files"].as_array().unwrap().len(), 3);
+    assert!(diff["patch"].as_str().unwrap().contains("+export function orderTotal"));
+    let again = client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "mine"})).unwrap();
+    assert_eq!((&again["deduplicated"], &again["state"]), (&json!(true), &json!("ready")));
+    quiet(&mut client);
+}
+
+#[test]
+fn the_second_time_the_cache_answers_and_says_so() {
+    let (_workspace, mut client) = start(Persona::VSCODE);
+    for (task, cached) in [("first", false), ("second", true)] {
+        client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": task})).unwrap();
+        let diff = client.request("krins/diff", json!({"task": task, "wait": true})).unwrap();
+        assert_eq!(diff["cached"], json!(cached), "{task}");
+    }
+    let status = client.request("krins/status", json!({})).unwrap();
+    assert_eq!((&status["cacheHits"], &status["cacheMisses"]), (&json!(1), &json!(1)), "{status}");
+    quiet(&mut client);
+}
+
+#[test]
+fn one_hunk_can_be_applied_and_the_rest_rejected() {
+    let (workspace, mut client) = start(Persona::VSCODE);
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    let report = diff["files"].as_array().unwrap().iter().find(|file| file["uri"].as_str().unwrap().ends_with("report.ts")).unwrap();
+    let hunk = report["hunks"][0]["id"].clone();
+    let planned = client.request("krins/apply", json!({"task": "t", "hunks": [hunk], "dryRun": true})).unwrap();
+    assert_eq!(planned["applied"].as_array().unwrap().len(), 1);
+    assert_eq!(planned["undo"], Value::Null);
+    client.request("krins/apply", json!({"task": "t", "hunks": [hunk]})).unwrap();
+    assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
+    assert!(workspace.read("src/total.ts").contains("calculateTotal"));
+    quiet(&mut client);
+}
+
+#[test]
+fn what_moved_on_in_the_same_place_is_a_conflict_and_nothing_is_written() {
+    let (workspace, mut client) = start(Persona::VSCODE);
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    let moved = workspace.read("src/total.ts").replace("export function calculateTotal(prices", "export function calculateTotal(items");
+    workspace.write("src/total.ts", &moved);
+    let before = workspace.snapshot();
+    let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert_eq!(applied["conflicts"].as_array().unwrap().len(), 1, "{applied}");
+    assert_eq!(applied["undo"], Value::Null);
+    assert_eq!(workspace.snapshot(), before);
+    // Elsewhere in the file it merges.
+    workspace.write("src/total.ts", format!("// new first line\n{}", String::from_utf8_lossy(&before_total())));
+    let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert!(applied["undo"].is_string(), "{applied}");
+    assert!(workspace.read("src/total.ts").starts_with("// new first line\n// Money.\n\n/** Adds up. */\nexport function orderTotal("));
+    quiet(&mut client);
+}
+
+fn before_total() -> Vec<u8> {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    workspace.read("src/total.ts").into_bytes()
+}
+
+#[test]
+fn an_open_buffer_with_unsaved_text_is_changed_in_the_editor_and_merged() {
+    let (workspace, mut client) = start(Persona::HELIX);
+    client.open("src/total.ts");
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    client.replace("src/total.ts", "// Money.", "// Money, in cents. 𝄞");
+    let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    let total = applied["applied"].as_array().unwrap().iter().find(|file| file["uri"].as_str().unwrap().ends_with("total.ts")).unwrap();
+    assert_eq!(total["route"], "buffer");
+    assert_eq!(applied["unsaved"].as_array().unwrap().len(), 1);
+    assert!(client.text("src/total.ts").starts_with("// Money, in cents. 𝄞\n\n/** Adds up. */\nexport function orderTotal("), "{}", client.text("src/total.ts"));
+    assert!(workspace.read("src/total.ts").contains("calculateTotal"), "the disk is the editor's to save");
+    quiet(&mut client);
+}
+
+#[test]
+fn a_task_survives_the_process() {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    let mut client = Client::start(&workspace, Persona::VSCODE);
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    quiet(&mut client);
+    client.kill();
+    drop(client);
+    let mut client = Client::start(&workspace, Persona::VSCODE);
+    let status = client.request("krins/task", json!({"task": "t"})).unwrap();
+    assert_eq!(status["state"], "ready");
+    let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert_eq!(applied["applied"].as_array().unwrap().len(), 3);
+    quiet(&mut client);
+}
+
+#[test]
+fn bad_input_gets_a_kind_and_a_hint_and_the_process_lives() {
+    let (_workspace, mut client) = start(Persona::VSCODE);
+    let cases = [
+        ("krins/assign", json!({"intent": "   "}), "BadParams"),
+        ("krins/assign", json!({"intent": "x", "textDocument": {"uri": "untitled:1"}}), "BadParams"),
+        ("krins/assign", json!({"intent": "x", "task": "../../etc"}), "BadParams"),
+        ("krins/task", json!({"task": "nobody"}), "UnknownTask"),
+        ("krins/diff", json!({"task": "nobody"}), "UnknownTask"),
+        ("krins/apply", json!(null), "UnknownTask"),
+        ("krins/undo", json!({}), "BadParams"),
+        ("krins/assign", json!({"intent": 7}), "BadParams"),
+    ];
+    for (method, params, kind) in cases {
+        let error = client.request(method, params.clone()).unwrap_err();
+        assert_eq!(error.kind(), Some(kind), "{method} {params}: {error:?}");
+    }
+    let error = client.request("krins/nonsense", json!({})).unwrap_err();
+    assert_eq!(error.code, -32601);
+    assert!(client.request("krins/status", json!(null)).is_ok());
+    quiet(&mut client);
+}
+
+#[test]
+fn a_task_that_is_not_understood_fails_with_what_can_be_done() {
+    let (_workspace, mut client) = start(Persona::VSCODE);
+    client.request("krins/assign", json!({"intent": "make it faster", "task": "t"})).unwrap();
+    let error = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap_err();
+    assert_eq!(error.kind(), Some("ProviderRefused"));
+    assert!(error.data["hint"].as_str().unwrap().contains("rename"), "{error:?}");
+    quiet(&mut client);
+}
+
+/// Reads what came beside what the test was about.
+fn quiet(client: &mut Client) {
+    // What was started behind an answer may still have something to say.
+    std::thread::sleep(Duration::from_millis(150));
+    for method in ["window/showMessage", "textDocument/publishDiagnostics", "window/logMessage", "krins/task/didChange", "$/progress"] {
+        client.take_notifications(method);
+    }
+    for method in ["window/workDoneProgress/create", "workspace/applyEdit"] {
+        client.take_requests(method);
+    }
+}
