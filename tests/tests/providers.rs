@@ -2,6 +2,7 @@
 //! provider does, and no key gets into anything a person can see.
 
 use futures::future::join_all;
+use krins_backend::cache::{CacheConfig, Cached};
 use krins_backend::embedded::Embedded;
 use krins_backend::http::HttpConfig;
 use krins_backend::keys::{KeySource, Keys};
@@ -15,6 +16,7 @@ use krins_tests::fakes::{ANSWER, Attempt, Behaviour, Dialect, FakeProvider, Scen
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio_rustls::rustls;
 
 /// Searched for in everything that comes out.
 const CANARY: &str = "sk-canary-7f3a9c2e1d5b8046-canary";
@@ -156,6 +158,8 @@ fn expected(dialect: Dialect, scenario: Scenario) -> (Expected, usize) {
         S::BadKey => (Error(K::AuthFailed, "HTTP 40"), 1),
         S::UnknownModel => (Error(K::BadParams, "HTTP 404"), 1),
         S::Garbage | S::HtmlPage => (Error(K::BackendUnavailable, ""), 1),
+        // Followed, it would carry the prompt to a place that nobody chose.
+        S::Redirect => (Error(K::BadParams, "HTTP 307"), 1),
         S::HtmlErrorPage => (Error(K::BackendUnavailable, "HTTP 502"), 2),
     }
 }
@@ -320,6 +324,105 @@ async fn a_refused_connection_says_so_and_names_no_address() {
     check_discretion(&error, "refused connection");
 }
 
+#[tokio::test]
+async fn the_second_ask_is_answered_from_the_cache_and_errors_are_not_kept() {
+    let fake = FakeProvider::start(Dialect::Gemini, Scenario::ServerErrorNoRetry).await.unwrap();
+    let cached = Cached::new(backend(config(Kind::Gemini, &fake.base_url())), CacheConfig::default());
+    assert!(cached.ask(ask(), quiet()).await.is_err());
+    fake.behave(Behaviour::new(Scenario::Ok));
+    let first = cached.ask(ask(), quiet()).await.unwrap();
+    let second = cached.ask(ask(), quiet()).await.unwrap();
+    assert_eq!((first.cached, second.cached), (false, true));
+    assert_eq!(second, Proposal { cached: true, ..first });
+    assert_eq!((fake.attempts().len(), cached.cache_counts()), (2, (1, 2)));
+    cached.forget(&ask());
+    assert!(!cached.ask(ask(), quiet()).await.unwrap().cached);
+}
+
+#[tokio::test]
+async fn a_recorded_answer_is_replayed_without_a_provider() {
+    let directory = tempfile::tempdir().unwrap();
+    let fake = FakeProvider::start(Dialect::OpenAiChat, Scenario::Ok).await.unwrap();
+    let replay = ProviderConfig { directory: Some(directory.path().into()), ..ProviderConfig::of(Kind::Replay) };
+    let config = BackendConfig {
+        default: "fake".into(),
+        providers: BTreeMap::from([
+            ("fake".to_owned(), config(Kind::OpenAiChat, &fake.base_url())),
+            ("replay".to_owned(), replay),
+        ]),
+        record: Some(directory.path().into()),
+        ..BackendConfig::default()
+    };
+    let backend = Embedded::new(config, Keys::new(|_| Some(CANARY.into()), |_, _| Ok(None))).unwrap();
+    let live = backend.ask(ask(), quiet()).await.unwrap();
+    drop(fake);
+    let replayed = backend.ask(Ask { provider: Some("replay".into()), ..ask() }, quiet()).await.unwrap();
+    assert_eq!((&replayed.text, &replayed.model, replayed.usage), (&live.text, &live.model, live.usage));
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let recording = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!recording.contains(CANARY));
+    }
+}
+
+/// TLS in front of a fake, with a certificate of an authority that no system knows; gives the port and the authority.
+async fn behind_tls(fake: &FakeProvider) -> (u16, String) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let server = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, upstream) = (listener.local_addr().unwrap().port(), fake.address());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut upstream = tokio::net::TcpStream::connect(upstream).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut stream, &mut upstream).await });
+        }
+    });
+    (port, authority_pem)
+}
+
+#[tokio::test]
+async fn an_unknown_authority_is_refused_until_the_settings_name_it() {
+    krins_backend::http::install_crypto();
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Ok).await.unwrap();
+    let (port, authority) = behind_tls(&fake).await;
+    let directory = tempfile::tempdir().unwrap();
+    let pem = directory.path().join("authority.pem");
+    std::fs::write(&pem, authority).unwrap();
+    let over_tls = |extra_ca: Option<std::path::PathBuf>| {
+        let config = BackendConfig {
+            default: "fake".into(),
+            providers: BTreeMap::from([(
+                "fake".to_owned(),
+                config(Kind::Anthropic, &format!("https://localhost:{port}")),
+            )]),
+            http: HttpConfig { extra_ca, ..HttpConfig::default() },
+            ..BackendConfig::default()
+        };
+        Embedded::new(config, Keys::new(|_| Some(CANARY.to_owned()), |_, _| Ok(None))).unwrap()
+    };
+    let error = over_tls(None).ask(ask(), quiet()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::BackendUnavailable);
+    assert!(error.hint.as_ref().unwrap().contains("extra_ca"), "{error:?}");
+    check_discretion(&error, "unknown authority");
+    assert_eq!(fake.attempts().len(), 0);
+    assert_eq!(over_tls(Some(pem)).ask(ask(), quiet()).await.unwrap().text, ANSWER);
+    let missing = over_tls(Some(directory.path().join("missing.pem"))).ask(ask(), quiet()).await.unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::BadParams);
+    assert!(missing.message.contains("missing.pem"), "{missing}");
+}
+
 /// One connection serves many asks: the stream's end is read, not cut off.
 #[tokio::test]
 async fn many_asks_give_the_same_whole_answer_at_every_chunk_size() {
@@ -330,5 +433,6 @@ async fn many_asks_give_the_same_whole_answer_at_every_chunk_size() {
             fake.behave(Behaviour { chunk, ..Behaviour::new(Scenario::Ok) });
             assert_eq!(backend.ask(ask(), quiet()).await.unwrap().text, ANSWER, "{dialect:?} {chunk}");
         }
+        assert!(fake.connections() <= 2, "{dialect:?}: {} connections for 6 asks", fake.connections());
     }
 }

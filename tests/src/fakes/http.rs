@@ -131,6 +131,7 @@ async fn break_off(stream: &mut TcpStream, ending: &Ending) -> io::Result<()> {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        307 => "Temporary Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         404 => "Not Found",

@@ -11,6 +11,7 @@ pub use scenario::Scenario;
 use http::Request;
 use scenario::Act;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,6 +72,7 @@ struct Shared {
     dialect: Dialect,
     behaviour: Mutex<Behaviour>,
     attempts: Mutex<Vec<Attempt>>,
+    connections: AtomicUsize,
 }
 
 impl FakeProvider {
@@ -82,7 +84,12 @@ impl FakeProvider {
     pub async fn behaving(dialect: Dialect, behaviour: Behaviour) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { dialect, behaviour: Mutex::new(behaviour), attempts: Mutex::default() });
+        let shared = Arc::new(Shared {
+            dialect,
+            behaviour: Mutex::new(behaviour),
+            attempts: Mutex::default(),
+            connections: AtomicUsize::new(0),
+        });
         Ok(Self { address, dialect, server: tokio::spawn(accept(listener, shared.clone())), shared })
     }
 
@@ -102,6 +109,11 @@ impl FakeProvider {
     /// Every request so far, in order.
     pub fn attempts(&self) -> Vec<Attempt> {
         lock(&self.shared.attempts).clone()
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// What the requests so far have wrong, by this provider's rules.
@@ -136,6 +148,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
         connections.spawn(connection(stream, shared.clone()));
         while connections.try_join_next().is_some() {}
     }
@@ -187,6 +200,7 @@ async fn serve(stream: &mut TcpStream, shared: &Shared, number: usize, behaviour
             let page = b"<!doctype html><title>Gateway</title><p>Sign in</p>";
             http::respond(stream, 200, &[("content-type", "text/html".into())], page).await
         }
+        Act::Redirect => http::respond(stream, 307, &[("location", "/elsewhere".into())], b"").await,
         Act::Garbage => {
             let headers = [("content-type", dialect.content_type().into())];
             http::respond(stream, 200, &headers, b"\x00\xff\xfe not a stream \r\r\n{{{{\n\n").await

@@ -55,12 +55,14 @@ pub enum Scenario {
     HtmlPage,
     /// 502 with a page of a proxy.
     HtmlErrorPage,
+    /// 307 to another path of the same server.
+    Redirect,
     /// No usage figures anywhere.
     NoUsage,
 }
 
 impl Scenario {
-    pub const ALL: [Scenario; 33] = [
+    pub const ALL: [Scenario; 34] = [
         Self::Ok,
         Self::RateLimitedThenOk { retry_after_ms: 300 },
         Self::RateLimited,
@@ -93,6 +95,7 @@ impl Scenario {
         Self::Garbage,
         Self::HtmlPage,
         Self::HtmlErrorPage,
+        Self::Redirect,
         Self::NoUsage,
     ];
 
@@ -133,6 +136,7 @@ impl Scenario {
             Self::Garbage => Act::Garbage,
             Self::HtmlPage => Act::Page,
             Self::HtmlErrorPage => Act::Refuse(Refusal::Html),
+            Self::Redirect => Act::Redirect,
             Self::NoUsage => Act::Stream(Ending::NoUsage),
         }
     }
@@ -147,6 +151,7 @@ pub(super) enum Act {
     Silent,
     Page,
     Garbage,
+    Redirect,
 }
 
 impl Act {
@@ -155,7 +160,7 @@ impl Act {
         match self {
             Self::Stream(ending) => matches!(ending, Ending::Cut | Ending::Stall),
             Self::Reset | Self::Silent => true,
-            Self::Refuse(_) | Self::Page | Self::Garbage => false,
+            Self::Refuse(_) | Self::Page | Self::Garbage | Self::Redirect => false,
         }
     }
 }
