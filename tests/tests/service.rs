@@ -832,3 +832,24 @@ async fn an_overloaded_server_is_reported_as_such() {
     let error = remote(server.address).ask(ask("t", "echo"), silent()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Overloaded, "{error:?}");
 }
+
+/// `cargo test -p krins-tests --test service --release -- --ignored --nocapture figures`
+#[tokio::test]
+#[ignore = "a measurement, for a quiet machine"]
+async fn figures_of_a_durable_submission() {
+    use std::io::Write as _;
+    let directory = tempfile::tempdir().unwrap();
+    let stub = Arc::new(Stub::default());
+    let store = Store::open(&directory.path().join("tasks.db")).unwrap();
+    let server = Running::start(&stub, store, ServiceConfig { queue: 10_000, ..quick() });
+    let mut took = Vec::new();
+    for n in 0..500 {
+        let began = Instant::now();
+        assert_eq!(submit(server.address, &format!("echo {n}"), &[]).await.status, 202);
+        took.push(began.elapsed());
+    }
+    took.sort_unstable();
+    let at = |percent: usize| took[took.len() * percent / 100];
+    writeln!(std::io::stderr(), "POST /tasks: p50 {:?}, p95 {:?}, p99 {:?}", at(50), at(95), at(99)).unwrap();
+    assert!(at(95) <= Duration::from_millis(20), "p95 {:?}", at(95));
+}
