@@ -231,7 +231,7 @@ where
 {
     /// Handles one frame; gives the end if that was it.
     async fn turn(&mut self, frame: Frame) -> Option<End> {
-        self.tidy().await;
+        while self.tasks.try_join_next().is_some() {}
         let message = match frame {
             Frame::Body(body) => frame::decode(&body),
             Frame::TooLarge(length) => {
@@ -284,7 +284,7 @@ where
         let reply = match outcome {
             Ok(outcome) => conclude(id, outcome, &self.calls),
             Err(_) => {
-                self.calls.abandon(&id);
+                self.calls.end(&id);
                 Response::from_error(id, envelope::error(ErrorKind::Internal, "timed out"))
             }
         };
@@ -351,13 +351,6 @@ where
         self.invoke(build("$/cancelRequest".to_owned(), None, params)).await;
     }
 
-    async fn tidy(&mut self) {
-        while self.tasks.try_join_next().is_some() {}
-        for inner in self.calls.take_abandoned() {
-            self.release(inner).await;
-        }
-    }
-
     /// Starts a call. The service has registered its id when this returns, so a cancel finds it.
     fn invoke(&mut self, request: Request) -> impl Future<Output = Outcome> + Send + 'static + use<S> {
         let started = catch_unwind(AssertUnwindSafe(|| self.service.call(request)));
@@ -419,7 +412,6 @@ fn conclude(id: Id, outcome: Outcome, calls: &Calls) -> Response {
         // The service is silent about unknown `$/` methods and about calls after `exit`.
         Outcome::Done(None) => Err(Error::method_not_found()),
         Outcome::Panicked => {
-            calls.abandon(&id);
             let text = "a bug in krins made this request fail; its log says where";
             Err(envelope::error(ErrorKind::Internal, text))
         }
@@ -452,8 +444,8 @@ fn serialise(message: &impl Serialize) -> Vec<u8> {
 
 /// The client's requests in flight.
 ///
-/// The service knows each by a number of ours: a client may use ids that the service cannot cancel (above 2^31), and a call
-/// whose handler panicked must not block its id for ever.
+/// The service knows each by a number of ours: a client may use ids that the service cannot cancel (above 2^31), and after a
+/// panic the service believes the call to be running still, which must not block the client's id.
 #[derive(Debug, Default)]
 struct Calls(Mutex<CallTable>);
 
@@ -461,7 +453,6 @@ struct Calls(Mutex<CallTable>);
 struct CallTable {
     inner: HashMap<Id, i32>,
     next: i32,
-    abandoned: Vec<i32>,
     panicked: bool,
 }
 
@@ -489,18 +480,6 @@ impl Calls {
 
     fn end(&self, id: &Id) {
         self.table().inner.remove(id);
-    }
-
-    /// Ends a call that the service still believes to be running.
-    fn abandon(&self, id: &Id) {
-        let mut table = self.table();
-        if let Some(inner) = table.inner.remove(id) {
-            table.abandoned.push(inner);
-        }
-    }
-
-    fn take_abandoned(&self) -> Vec<i32> {
-        std::mem::take(&mut self.table().abandoned)
     }
 
     /// True once.
