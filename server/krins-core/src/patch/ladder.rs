@@ -411,7 +411,15 @@ fn site(reading: &Reading, level: Level, start: usize) -> Site {
             })
         })
         .collect();
-    Site { level, lines: reading.lines.clone(), base, start, repairs: reading.repairs(), defect: reading.defect, bom: reading.bom }
+    Site {
+        level,
+        lines: reading.lines.clone(),
+        base,
+        start,
+        repairs: reading.repairs(),
+        defect: reading.defect,
+        bom: reading.bom,
+    }
 }
 
 /// A number decides when it names a candidate exactly, or is near one and far from the next.

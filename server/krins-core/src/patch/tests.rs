@@ -162,6 +162,8 @@ fn what_cannot_be_placed_is_refused_with_its_reason() {
     assert!(
         why("diff --git a/x.png b/x.png\nBinary files a/x.png and b/x.png differ\n", FILE, true).contains("binary")
     );
+    let escaped = DIFF.replace("   if (x > 1) {\n", "").replace("return a(x + 1)", "return a(x &lt; 1)");
+    assert!(why(&escaped, FILE, true).contains("entities"), "nothing but the new line could tell");
     for mode in ["120000", "160000", "104755"] {
         let answer =
             format!("diff --git a/x b/x\nnew file mode {mode}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+../out\n");
