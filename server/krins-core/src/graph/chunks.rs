@@ -51,8 +51,8 @@ impl Piece {
 pub(super) fn chunks(text: &str, index: &LineIndex, units: &[Unit], symbols: &[Symbol]) -> Vec<Chunk> {
     let rows = row_count(text, index);
     let pieces = joined(windows(cover(text, index, units, rows)), symbols);
-    let mut counter = BTreeMap::new();
-    pieces.iter().map(|piece| chunk(piece, text, index, symbols, &mut counter)).collect()
+    let mut hashes = Vec::new();
+    pieces.iter().map(|piece| chunk(piece, text, index, symbols, &mut hashes)).collect()
 }
 
 /// Paragraphs of a text without a grammar.
@@ -166,24 +166,22 @@ fn own_rows(symbols: &[Symbol]) -> BTreeMap<u32, u32> {
     rows
 }
 
-fn chunk(piece: &Piece, text: &str, index: &LineIndex, symbols: &[Symbol], counter: &mut BTreeMap<u32, u16>) -> Chunk {
+fn chunk(piece: &Piece, text: &str, index: &LineIndex, symbols: &[Symbol], hashes: &mut Vec<u32>) -> Chunk {
     let start = index.line_range(piece.first as usize).start;
     let end = index.line_range(piece.last as usize).end;
     let source = &text[start..end];
-    counter.clear();
-    let mut length = 0;
-    words::terms(source, |term, _| {
-        length += 1;
-        let count = counter.entry(words::hash(term)).or_default();
-        *count = count.saturating_add(1);
-    });
+    hashes.clear();
+    words::terms(source, |term, _| hashes.push(words::hash(term)));
+    hashes.sort_unstable();
+    let counted = hashes.chunk_by(|a, b| a == b);
+    let terms = counted.map(|same| (same[0], u16::try_from(same.len()).unwrap_or(u16::MAX))).collect();
     let lines = [piece.first + 1, piece.last + 1];
     Chunk {
         lines,
         symbol: symbol_of(lines, symbols),
         tokens: crate::tokens::count(source),
-        length,
-        terms: counter.iter().map(|(hash, count)| (*hash, *count)).collect(),
+        length: u32::try_from(hashes.len()).unwrap_or(u32::MAX),
+        terms,
     }
 }
 
