@@ -36,6 +36,11 @@ let overlay = new Map();
 const host = ts.createCompilerHost(options, true);
 const readFile = host.readFile.bind(host);
 host.readFile = (name) => overlay.get(path.resolve(name)) ?? readFile(name);
+const fileExists = host.fileExists.bind(host);
+host.fileExists = (name) => overlay.has(path.resolve(name)) || fileExists(name);
+const directoryExists = host.directoryExists.bind(host);
+host.directoryExists = (name) =>
+  directoryExists(name) || [...overlay.keys()].some((file) => file.startsWith(path.resolve(name) + path.sep));
 const getSourceFile = host.getSourceFile.bind(host);
 host.getSourceFile = (name, languageVersion, onError, fresh) => {
   const key = path.resolve(name);
@@ -67,7 +72,9 @@ for (const rename of lines) {
     console.log(`refused ${rename.symbol} of ${rename.file}: ${rename.error}`);
     continue;
   }
-  overlay = new Map(Object.entries(rename.changed).map(([name, text]) => [path.join(dir, name), text]));
+  overlay = new Map(
+    Object.entries(rename.changed).map(([name, text]) => [path.join(dir, name), text ?? ""]),
+  );
   summary.changed += overlay.size;
   const after = diagnostics(rename);
   const added = after.filter((line) => !before.includes(line));

@@ -92,12 +92,10 @@ fn around(
 /// Tests that may mock a module which they do not import: `vi.mock("./x", …)` is no edge of the graph.
 fn mockers(graph: &Graph, tree: &dyn Tree, name: &str) -> Vec<RelPath> {
     let knows = |path: &RelPath, word: &str| {
-        graph.files.get(path).is_some_and(|facts| {
-            facts
-                .identifiers
-                .binary_search_by(|identifier| identifier.as_ref().cmp(word))
-                .is_ok()
-        })
+        graph
+            .files
+            .get(path)
+            .is_some_and(|facts| facts.identifiers.binary_search_by(|identifier| identifier.as_ref().cmp(word)).is_ok())
     };
     graph
         .files

@@ -158,12 +158,10 @@ impl<'f> Program<'f> {
             let paths: Vec<RelPath> = bag
                 .spreads
                 .iter()
-                .filter_map(
-                    |chain| match self.chain_hop(module, chain, hops + 1, &mut seen.clone()) {
-                        Entity::Module(path) => Some(path),
-                        Entity::Bag(..) | Entity::Symbol(..) | Entity::Unknown => None,
-                    },
-                )
+                .filter_map(|chain| match self.chain_hop(module, chain, hops + 1, &mut seen.clone()) {
+                    Entity::Module(path) => Some(path),
+                    Entity::Bag(..) | Entity::Symbol(..) | Entity::Unknown => None,
+                })
                 .collect();
             if !paths.is_empty() {
                 return Entity::Bag(paths, bag.own.clone());
@@ -180,9 +178,7 @@ impl<'f> Program<'f> {
                     self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown)
                 }
                 Entity::Bag(paths, own) => match self.of_bag(&paths, &own, &segment.name) {
-                    Some(path) => self
-                        .export_hop(&path, &segment.name, hops + 1, seen)
-                        .unwrap_or(Entity::Unknown),
+                    Some(path) => self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown),
                     None => return Entity::Unknown,
                 },
                 Entity::Symbol(..) | Entity::Unknown => return Entity::Unknown,
@@ -200,11 +196,7 @@ impl<'f> Program<'f> {
 
     /// The file whose export `name` an object that spreads modules offers.
     fn of_bag(&self, paths: &[RelPath], own: &BTreeSet<String>, name: &str) -> Option<RelPath> {
-        paths
-            .iter()
-            .rev()
-            .find(|path| !own.contains(name) && self.exports(path, name))
-            .cloned()
+        paths.iter().rev().find(|path| !own.contains(name) && self.exports(path, name)).cloned()
     }
 
     /// The segments of a file's chains that name an export `name` of some module, with that module.

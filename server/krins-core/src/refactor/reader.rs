@@ -389,8 +389,7 @@ impl<'s> Reader<'s> {
                     }
                 }
                 ObjectPropertyKind::ObjectProperty(property) => {
-                    bag.own
-                        .extend(key_segment(&property.key, false).map(|segment| segment.name));
+                    bag.own.extend(key_segment(&property.key, false).map(|segment| segment.name));
                 }
             }
         }

@@ -815,16 +815,12 @@ fn unsupported(module: &Module, what: &str, span: Span) -> RefactorError {
 
 /// Quote and statement end, as the file's imports have them, or those of its project.
 fn style(program: &Program<'_>, module: &Module) -> (char, &'static str) {
-    own_style(module)
-        .or_else(|| program.modules.values().find_map(own_style))
-        .unwrap_or(('"', ";"))
+    own_style(module).or_else(|| program.modules.values().find_map(own_style)).unwrap_or(('"', ";"))
 }
 
 fn own_style(module: &Module) -> Option<(char, &'static str)> {
-    let statement = module
-        .statements
-        .iter()
-        .find(|s| matches!(s.kind, StatementKind::Import | StatementKind::ExportFrom))?;
+    let statement =
+        module.statements.iter().find(|s| matches!(s.kind, StatementKind::Import | StatementKind::ExportFrom))?;
     let text = module.slice(statement.span);
     let quote = text.chars().rfind(|c| matches!(c, '"' | '\''))?;
     Some((quote, if text.ends_with(';') { ";" } else { "" }))
@@ -848,10 +844,7 @@ fn piece(module: &Module, statement: &Statement) -> Span {
     let line_end = rest.find('\n').map_or(rest.len(), |at| at + 1);
     let tail = rest[..line_end].trim();
     let whole = tail.is_empty() || tail.starts_with("//");
-    Span::new(
-        start,
-        statement.span.end + if whole { line_end as u32 } else { 0 },
-    )
+    Span::new(start, statement.span.end + if whole { line_end as u32 } else { 0 })
 }
 
 /// The pieces joined where only blanks part them, each with the blank lines after it when some stand before it too.
