@@ -35,12 +35,15 @@ pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 type Call = Shared<BoxFuture<'static, Result<Proposal, BackendError>>>;
 
+/// When it was stored, and what.
+type Answers = LruCache<[u8; 32], (Instant, Proposal)>;
+
 /// A backend with a memory.
 pub struct Cached<B> {
     inner: Arc<B>,
     ttl: Duration,
     clock: Clock,
-    answers: Mutex<Option<LruCache<[u8; 32], (Instant, Proposal)>>>,
+    answers: Mutex<Option<Answers>>,
     /// Calls under way, with everybody who wants to hear of their progress. An entry lives as long as somebody waits.
     calls: Mutex<BTreeMap<[u8; 32], Flight>>,
     hits: AtomicU64,

@@ -38,7 +38,7 @@ struct Entry {
 }
 
 enum Form {
-    Http(HttpProvider),
+    Http(Box<HttpProvider>),
     Builtin(Builtin),
     Replay(Replay),
 }
@@ -46,7 +46,7 @@ enum Form {
 impl Entry {
     fn provider(&self) -> &dyn Provider {
         match &self.provider {
-            Form::Http(provider) => provider,
+            Form::Http(provider) => provider.as_ref(),
             Form::Builtin(provider) => provider,
             Form::Replay(provider) => provider,
         }
@@ -194,7 +194,7 @@ fn entry(name: &str, config: &ProviderConfig, http: &Http, keys: &Keys) -> Resul
         }),
         Kind::Anthropic | Kind::OpenAi | Kind::OpenAiChat | Kind::Gemini | Kind::Ollama => {
             match HttpProvider::new(name, config, http.clone(), keys.clone()) {
-                Some(provider) => Form::Http(provider?),
+                Some(provider) => Form::Http(Box::new(provider?)),
                 None => return Ok(None),
             }
         }
