@@ -358,7 +358,7 @@ async fn cancelling_reaches_the_backend_and_the_followers() {
     let stub = Arc::new(Stub::default());
     let server = server(&stub);
     let id = id_of(&submit(server.address, "hang", &[]).await);
-    until(server.address, &id, "running").await;
+    eventually("the backend is asked", || stub.asked() == 1).await;
     let (_, mut body) = raw_http::open(server.address, "GET", &format!("/tasks/{id}/events"), &[], b"").await;
     let path = format!("/tasks/{id}");
     let cancelled = raw_http::send(server.address, "DELETE", &path, &[], b"").await;
@@ -407,7 +407,7 @@ async fn failures_keep_their_kind_and_a_panic_is_one_failed_task() {
 #[tokio::test]
 async fn a_task_that_takes_too_long_is_failed_and_let_go() {
     let stub = Arc::new(Stub::default());
-    let config = ServiceConfig { task_timeout: Duration::from_millis(100), ..quick() };
+    let config = ServiceConfig { task_timeout: Duration::from_millis(500), ..quick() };
     let server = Running::start(&stub, Store::in_memory().unwrap(), config);
     let id = id_of(&submit(server.address, "hang", &[]).await);
     assert_eq!(until(server.address, &id, "failed").await["error"]["kind"], "BackendUnavailable");
@@ -523,7 +523,7 @@ async fn the_grace_ends_and_an_unfinished_run_goes_back_without_blame() {
             until(server.address, &id, "done").await;
             return;
         }
-        until(server.address, &id, "running").await;
+        eventually("the backend is asked", || stub.asked() == life + 1).await;
         let (_, mut body) = raw_http::open(server.address, "GET", &format!("/tasks/{id}/events"), &[], b"").await;
         server.terminate();
         server.ended().await;

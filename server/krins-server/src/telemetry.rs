@@ -239,7 +239,6 @@ mod tests {
         let endpoint = format!("http://{}/v1/traces", collector.local_addr().expect("it is bound"));
         let began = Instant::now();
         let provider = provider(Mode::Command, Some(endpoint)).expect("the exporter is built");
-        std::eprintln!("BUILD {:?}", began.elapsed());
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("krins")).with_filter(own_spans());
         tracing::subscriber::with_default(Registry::default().with(layer), || {
             for _ in 0..10_000 {
@@ -250,7 +249,6 @@ mod tests {
         let spans = began.elapsed();
         let began = Instant::now();
         Telemetry { provider: Some(provider), logs: None }.shutdown();
-        std::eprintln!("SPANS {spans:?} END {:?}", began.elapsed());
         (spans, began.elapsed())
     }
 
