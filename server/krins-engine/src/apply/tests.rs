@@ -355,6 +355,31 @@ async fn somebody_elses_edit_is_never_overwritten() {
 }
 
 #[test]
+fn an_edit_just_before_any_operation_is_never_lost() {
+    let mut left = 0;
+    for path in ["a.ts", "src/old.ts"] {
+        for at in 0.. {
+            let room = room(&FILES);
+            let plan = room.plan(&WRITES[..3]);
+            let count = Arc::new(AtomicU64::new(0));
+            let disk = |dir: &Path| Arc::new(Disk::open(dir, 1 << 30).unwrap());
+            let meddling = Faulty::new(disk(&room.root()), count.clone(), at, Fault::Meddle(path));
+            let journal = Journal::new(Arc::new(meddling), disk(&room.records()));
+            let outcome = journal.stage(&plan.record).and_then(|()| journal.commit(&plan.record));
+            let installed = outcome.map(|()| journal.install(&plan.record));
+            if at >= count.load(std::sync::atomic::Ordering::SeqCst) {
+                break;
+            }
+            let tree = room.tree();
+            left += usize::from(matches!(&installed, Ok(installed) if installed.foreign().count() == 1));
+            assert_eq!(tree[path].0, b"theirs", "{path} at {at}: {installed:?} {tree:?}");
+            assert!(tree.keys().all(|path| !path.contains(".krins")), "{path} at {at}: {:?}", tree.keys());
+        }
+    }
+    assert!(left > 2, "{left}");
+}
+
+#[test]
 fn an_editor_racing_with_the_renames_never_loses_what_it_wrote() {
     let mut raced = 0;
     for round in 0..60u32 {

@@ -18,6 +18,9 @@ pub(crate) enum Fault {
     /// It and everything after it does nothing: for a process that dies, what follows does not happen.
     #[cfg_attr(not(test), expect(dead_code, reason = "only the tests pull the plug"))]
     Dead,
+    /// Somebody else writes `theirs` to this path just before it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests meddle"))]
+    Meddle(&'static str),
 }
 
 /// Counts operations over all clones; `at` is the zero-based number of the faulty one.
@@ -45,8 +48,12 @@ impl Faulty {
             }
             Fault::Once(code) if now == self.at => Err(io::Error::from_raw_os_error(code)),
             Fault::From(code) if now >= self.at && needs_space => Err(io::Error::from_raw_os_error(code)),
+            Fault::Meddle(path) if now == self.at => {
+                let _ = self.inner.remove(path);
+                self.inner.create(path, b"theirs", Permissions::Exactly(0o644))
+            }
             Fault::Dead if now >= self.at => Err(io::Error::other("dead")),
-            Fault::Die | Fault::Once(_) | Fault::From(_) | Fault::Dead => Ok(()),
+            Fault::Die | Fault::Once(_) | Fault::From(_) | Fault::Dead | Fault::Meddle(_) => Ok(()),
         }
     }
 }
