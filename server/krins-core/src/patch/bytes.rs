@@ -65,6 +65,11 @@ pub(super) fn split(text: &str) -> Vec<Line<'_>> {
         .collect()
 }
 
+/// As [`without_bom`], for a whole file: one that holds nothing else has one line, which is the mark.
+pub(super) fn base_bom(text: &str) -> (bool, &str) {
+    if text == BOM { (false, text) } else { without_bom(text) }
+}
+
 /// Whether a text has a byte order mark, and what follows it. Lines are counted in the latter.
 pub(super) fn without_bom(text: &str) -> (bool, &str) {
     text.strip_prefix(BOM).map_or((false, text), |body| (true, body))
@@ -96,7 +101,7 @@ pub(super) struct Ends {
 
 /// Applies edits, which are sorted and do not overlap, to the base.
 pub(super) fn rebuild(base: &str, edits: &[Edit], ends: Ends) -> String {
-    let (had_bom, body) = without_bom(base);
+    let (had_bom, body) = base_bom(base);
     let bom = if ends.bom.unwrap_or(had_bom) { BOM } else { "" };
     let lines = split(body);
     let style = common_end(&lines);

@@ -2,7 +2,7 @@
 //! decides, and more than one candidate is decided by a base-anchored line number or not at all.
 
 use super::align::align;
-use super::bytes::{End, Line, split, without_bom};
+use super::bytes::{End, Line, base_bom, split, without_bom};
 use super::indent::Unit;
 use super::ir::{Body, HunkLine, Mark, RawHunk};
 use super::norm::{Level, is_elision};
@@ -29,7 +29,7 @@ pub(super) struct Base<'a> {
 
 impl<'a> Base<'a> {
     pub fn new(text: &'a str) -> Self {
-        let (has_bom, text) = without_bom(text);
+        let (has_bom, text) = base_bom(text);
         Self { has_bom, text, lines: split(text), keys: Default::default(), unit: OnceCell::new() }
     }
 
