@@ -54,8 +54,11 @@ pub enum Command {
     /// Run the sidecar that editors start
     Lsp {
         /// Speak over standard input and output (the only way there is, and the default)
-        #[arg(long)]
-        stdio: bool,
+        #[arg(long, action = clap::ArgAction::Count)]
+        stdio: u8,
+        /// The client's process, which some client libraries append: when it is gone, the sidecar ends
+        #[arg(long = "clientProcessId", value_name = "PID", hide = true)]
+        client_process_id: Option<u64>,
     },
     /// Say what to change: context, answer, diff and gate; nothing is written without --apply
     Assign(Assign),
@@ -263,6 +266,13 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// What vscode-languageclient makes of `["lsp", "--stdio"]`.
+    #[test]
+    fn a_client_library_may_append_its_words() {
+        let cli = Cli::try_parse_from(["krins", "lsp", "--stdio", "--stdio", "--clientProcessId=42"]).unwrap();
+        assert!(matches!(cli.command, Command::Lsp { stdio: 2, client_process_id: Some(42) }));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use tower_lsp::LspService;
 use tower_lsp::jsonrpc::Request;
 
-pub fn run(global: &Global) -> Done {
+pub fn run(global: &Global, client: Option<u64>) -> Done {
     let failed = |what: &str, error: std::io::Error| Error::new(ErrorKind::Internal, format!("{what}: {error}"));
     let (input, output) = stdio::take().map_err(|error| failed("take standard input and output", error))?;
     stdio::log_panics();
@@ -22,6 +22,9 @@ pub fn run(global: &Global) -> Done {
     // Bad settings are said in the editor; they must not keep the sidecar from starting.
     let setup = Setup::new(overrides(global));
     let watch = parent::Watch::start().map_err(|error| failed("watch the parent process", error))?;
+    if let Some(pid) = client {
+        watch.client(pid);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, out: &mut Output) -> Done {
     let global = &cli.global;
     match cli.command {
-        Command::Lsp { stdio: _ } => lsp::run(global),
+        Command::Lsp { stdio: _, client_process_id } => lsp::run(global, client_process_id),
         Command::Schema => schema::run(out),
         Command::Completions { shell } => completions::run(shell, out),
         Command::Merge { base, ours, theirs } => patch::merge(&base, &ours, &theirs, out),
