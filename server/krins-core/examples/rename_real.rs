@@ -1,8 +1,9 @@
-//! Renames (or moves) exported symbols of a real package, each on its own, and prints what changes: one JSON document
-//! a line, `{"symbol", "file", "to", "changed": {path: text}, "milliseconds"}` or `{…, "error"}`.
+//! Carries refactorings out on a real package, each on its own, and prints what changes: one JSON document a line,
+//! `{"symbol", "file", "to", "changed": {path: text}, "milliseconds"}` or `{…, "error"}`.
 //! `tests/scripts/check-renames.mjs` feeds it to the TypeScript compiler.
 //!
-//! `cargo run -p krins-core --example rename_real -- DIR COUNT [rename|move]`; a move goes to a new file one folder down.
+//! `cargo run -p krins-core --example rename_real -- DIR COUNT [rename|move|default|unused]`; a move goes to a new file one folder
+//! down.
 
 use krins_core::RelPath;
 use krins_core::graph::{Graph, ResolveConfig, analyse};
@@ -20,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let dir = arguments.next().ok_or("name a directory")?;
     let count: usize = arguments.next().map_or(Ok(50), |count| count.parse())?;
-    let moves = arguments.next().as_deref() == Some("move");
+    let mode = arguments.next().unwrap_or_else(|| "rename".to_owned());
     let mut files = BTreeMap::new();
     read(Path::new(&dir), "", &mut files)?;
     let graph = Graph::build(
@@ -33,30 +34,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let tree: BTreeMap<RelPath, Arc<[u8]>> =
         files.iter().map(|(path, text)| (path.clone(), Arc::from(text.as_bytes()))).collect();
-    let symbols: BTreeSet<(String, RelPath)> = graph
-        .files
-        .iter()
-        .flat_map(|(path, facts)| {
-            facts
-                .symbols
-                .iter()
-                .filter(|symbol| symbol.exported && symbol.parent.is_none() && symbol.name != "default")
-                .map(|symbol| (symbol.name.clone(), path.clone()))
-        })
-        .collect();
-    let step = (symbols.len() / count.max(1)).max(1);
+    let asked = asked(&graph, &mode, count)?;
     let mut out = std::io::stdout().lock();
-    for (name, file) in symbols.iter().step_by(step).take(count) {
-        let to = format!("{name}Krins");
-        let refactoring = Refactoring::Rename { from: name.clone(), to: to.clone(), file: Some(file.clone()) };
+    for (name, file, to, refactoring) in &asked {
         let started = Instant::now();
-        let result = affected(&refactoring, &graph, &tree).and_then(|paths| {
+        let result = affected(refactoring, &graph, &tree).and_then(|paths| {
             let some = files
                 .iter()
                 .filter(|(path, _)| paths.binary_search(path).is_ok())
                 .map(|(path, text)| (path.clone(), text.clone()))
                 .collect();
-            perform(&refactoring, &some).map(|outcome| (outcome, paths.len()))
+            perform(refactoring, &some).map(|outcome| (outcome, paths.len()))
         });
         let milliseconds = started.elapsed().as_millis();
         let line = match result {
@@ -71,6 +59,54 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+type Asked = (String, RelPath, String, Refactoring);
+
+/// What to ask for: symbols spread evenly over the package.
+fn asked(graph: &Graph, mode: &str, count: usize) -> Result<Vec<Asked>, Box<dyn Error>> {
+    let wants_default = mode == "default";
+    let symbols: BTreeSet<(String, RelPath)> = graph
+        .files
+        .iter()
+        .flat_map(|(path, facts)| {
+            facts
+                .exports
+                .iter()
+                .filter(|export| {
+                    export.from.is_none()
+                        && (wants_default || export.local.is_some())
+                        && (export.name == "default") == wants_default
+                })
+                .map(|export| (export.name.clone(), path.clone()))
+        })
+        .collect();
+    let step = (symbols.len() / count.max(1)).max(1);
+    symbols
+        .into_iter()
+        .step_by(step)
+        .take(count)
+        .map(|(name, file)| {
+            let refactoring = match mode {
+                "rename" => {
+                    Refactoring::Rename { from: name.clone(), to: format!("{name}Krins"), file: Some(file.clone()) }
+                }
+                "move" => Refactoring::Move {
+                    symbol: name.clone(),
+                    file: Some(file.clone()),
+                    to: RelPath::new(&format!("{}/krins/moved.ts", file.dir()))?,
+                },
+                "default" => Refactoring::DefaultToNamed { file: file.clone(), name: Some("namedKrins".to_owned()) },
+                "unused" => Refactoring::RemoveUnusedImports { file: None },
+                other => return Err(format!("rename, move, default or unused, not {other}").into()),
+            };
+            let to = match mode {
+                "rename" => format!("{name}Krins"),
+                _ => name.clone(),
+            };
+            Ok((name, file, to, refactoring))
+        })
+        .collect()
 }
 
 fn read(dir: &Path, prefix: &str, files: &mut BTreeMap<RelPath, Arc<str>>) -> Result<(), Box<dyn Error>> {

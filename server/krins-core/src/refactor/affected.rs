@@ -3,6 +3,7 @@
 use super::{RefactorError, Refactoring, names};
 use crate::graph::{Graph, ResolveConfig};
 use crate::path::RelPath;
+use crate::prompt::Focus;
 use crate::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,23 @@ pub(super) fn affected(
     let mut files = with_siblings(graph, files);
     files.extend(configuration(tree, &files));
     Ok(files.into_iter().collect())
+}
+
+pub(super) fn aim(mut refactoring: Refactoring, focus: Option<&Focus>, graph: &Graph) -> Refactoring {
+    let (Refactoring::Rename { from: name, file, .. } | Refactoring::Move { symbol: name, file, .. }) =
+        &mut refactoring
+    else {
+        return refactoring;
+    };
+    let here = focus.and_then(|focus| Some((&focus.path, graph.files.get(&focus.path)?)));
+    if let (None, Some((path, facts))) = (&file, here) {
+        let exports = facts.exports.iter().any(|export| export.name == *name);
+        let imports = facts.imports.iter().any(|import| import.names.iter().any(|(_, local)| local == name));
+        if exports || imports {
+            *file = Some(path.clone());
+        }
+    }
+    refactoring
 }
 
 fn known(graph: &Graph, file: &RelPath) -> Result<(), RefactorError> {

@@ -129,6 +129,13 @@ pub fn understand(intent: &str, focus: Option<&Focus>) -> Result<Refactoring, Re
     understand::understand(intent, focus)
 }
 
+/// Lets the active file decide between symbols of one name when the words did not: a rename or move without a file
+/// gets the focused one if that exports or imports the name. Call it before [`affected`].
+#[must_use]
+pub fn aim(refactoring: Refactoring, focus: Option<&Focus>, graph: &Graph) -> Refactoring {
+    affected::aim(refactoring, focus, graph)
+}
+
 /// The files that the refactoring must see whole: all that could change, plus the configuration that decides how
 /// module specifiers resolve (tsconfig, package.json). Sorted.
 pub fn affected(refactoring: &Refactoring, graph: &Graph, tree: &dyn Tree) -> Result<Vec<RelPath>, RefactorError> {

@@ -244,7 +244,7 @@ impl Module {
         if parsed.panicked {
             return Err("the parser gave up".to_owned());
         }
-        let program = allocator_alloc(&allocator, parsed.program);
+        let program = &*allocator.alloc(parsed.program);
         let scoping = SemanticBuilder::new().build(program).semantic.into_scoping();
         let mut reader = Reader::new(&scoping);
         reader.read_top_level(program);
@@ -354,11 +354,6 @@ impl Module {
         let inside = |scope: ScopeId| self.scoping.scope_ancestors(scope).any(|s| s == home);
         inside(name.scope) && name.symbol.is_none_or(|symbol| !inside(self.scoping.symbol_scope_id(symbol)))
     }
-}
-
-/// The program must live as long as its arena for the visitor.
-fn allocator_alloc<'a, T>(allocator: &'a Allocator, value: T) -> &'a T {
-    allocator.alloc(value)
 }
 
 /// Refuses nesting that a recursive parser could overflow its stack on; tree-sitter itself does not recurse.

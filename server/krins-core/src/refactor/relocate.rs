@@ -240,7 +240,7 @@ impl<'p> Plan<'p> {
         let imported = match exported.first() {
             Some(export) => export.name.clone(),
             None => {
-                self.check_new_export(symbol, &local)?;
+                self.check_new_export(&local)?;
                 self.to_export.push(symbol);
                 local.clone()
             }
@@ -259,7 +259,7 @@ impl<'p> Plan<'p> {
         }))
     }
 
-    fn check_new_export(&self, symbol: SymbolId, name: &str) -> Result<(), RefactorError> {
+    fn check_new_export(&self, name: &str) -> Result<(), RefactorError> {
         let mut places = Vec::new();
         if let Some(export) = self.home.export(name) {
             places.push(self.home.place(export.name_span.start));
@@ -273,7 +273,6 @@ impl<'p> Plan<'p> {
         if places.is_empty() {
             return Ok(());
         }
-        let _ = symbol;
         Err(RefactorError::NameTaken { name: name.to_owned(), places })
     }
 
@@ -413,7 +412,7 @@ impl<'p> Plan<'p> {
             return Ok(());
         }
         let eager = |name: &&Name| !name.lazy && !name.is_type_reference() && name.flags.is_some();
-        if let Some(read) = self.left_behind().find(|name| eager(&name))
+        if let Some(read) = self.left_behind().find(eager)
             && reaches(self.program, &self.target, &self.home.path, &added)
         {
             return refuse(self.home.place(read.span.start));

@@ -238,10 +238,9 @@ impl Rename<'_> {
             self.check_tags(module, symbol)?;
             renamed.insert(symbol);
         }
-        for (symbol, scope_span) in self.augmented(module) {
+        for symbol in self.augmented(module) {
             self.taken(module.collisions(symbol, self.to))?;
             renamed.insert(symbol);
-            let _ = scope_span;
         }
         self.imports(module, &mut renamed, &mut edits)?;
         for symbol in &renamed {
@@ -288,15 +287,12 @@ impl Rename<'_> {
     }
 
     /// Declarations that `declare module "./x" { … }` merges with the symbol.
-    fn augmented(&self, module: &Module) -> Vec<(SymbolId, Span)> {
+    fn augmented(&self, module: &Module) -> Vec<SymbolId> {
         module
             .augmentations
             .iter()
             .filter(|augmentation| self.carries(module, &augmentation.specifier))
-            .filter_map(|augmentation| {
-                let symbol = module.scoping.get_binding(augmentation.scope, self.from.into())?;
-                Some((symbol, augmentation.span))
-            })
+            .filter_map(|augmentation| module.scoping.get_binding(augmentation.scope, self.from.into()))
             .collect()
     }
 
@@ -432,8 +428,11 @@ impl Rename<'_> {
 
     fn why(&self) -> Result<Vec<(String, Vec<String>)>, RefactorError> {
         let origin = self.program.module(&self.origin)?;
-        let declared =
-            origin.export(self.from).map(|export| origin.place(export.name_span.start)).into_iter().collect();
+        let at = origin
+            .export(self.from)
+            .map(|export| export.name_span.start)
+            .or_else(|| Some(origin.scoping.symbol_span(origin.top_level(self.from)?).start));
+        let declared = at.map(|at| origin.place(at)).into_iter().collect();
         let files = self.edits.len();
         let mut why = vec![(
             format!("{} is declared here and used in {files} file{}", self.from, if files == 1 { "" } else { "s" }),

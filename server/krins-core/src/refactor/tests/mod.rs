@@ -85,3 +85,23 @@ fn refuse(sentence: &str, before: &str) -> RefactorError {
         Err(error) => error,
     }
 }
+
+/// The hint of every error says something, and messages read after "failed to".
+#[test]
+fn errors_say_what_to_do() {
+    let path = || RelPath::new("a.ts").unwrap();
+    for error in [
+        RefactorError::NotUnderstood { intent: "x".into() },
+        RefactorError::NoSuchSymbol { symbol: "x".into(), similar: vec![] },
+        RefactorError::NoSuchSymbol { symbol: "x".into(), similar: vec!["y".into()] },
+        RefactorError::Ambiguous { symbol: "x".into(), files: vec![path()] },
+        RefactorError::NameTaken { name: "x".into(), places: vec!["a.ts:1".into()] },
+        RefactorError::BadName { name: "x".into(), why: "it is" },
+        RefactorError::Unreadable { path: path(), why: "line 1".into() },
+        RefactorError::Unsupported { what: "x".into(), place: "a.ts:1".into() },
+        RefactorError::NothingToDo { why: "x".into() },
+    ] {
+        assert!(!error.hint().is_empty(), "{error:?}");
+        assert!(error.to_string().starts_with(char::is_lowercase), "{error}");
+    }
+}

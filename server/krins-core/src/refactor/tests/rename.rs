@@ -561,3 +561,44 @@ mine.a;
 ",
     );
 }
+
+#[test]
+fn the_active_file_decides_between_equal_names() {
+    let files = workspace(
+        "//- /a.ts\nexport const x = 1;\n//- /b.ts\nexport const x = 2;\n//- /c.ts\nimport { x } from './b';\nx;\n//- /d.ts\nconst y = 1;\n",
+    );
+    let graph = Graph::build(
+        files.iter().map(|(path, text)| (path.clone(), Arc::new(analyse(path, text)))).collect(),
+        Arc::new(ResolveConfig::from_files(&files)),
+    );
+    for (focus, changed) in [("a.ts", Some("a.ts")), ("c.ts", Some("b.ts")), ("d.ts", None)] {
+        let focus = Focus { path: RelPath::new(focus).unwrap(), lines: None };
+        let asked = understand("rename x to z", Some(&focus)).unwrap();
+        let outcome = perform(&aim(asked, Some(&focus), &graph), &files);
+        let first = outcome.ok().and_then(|outcome| outcome.files.into_keys().next());
+        assert_eq!(first.as_ref().map(RelPath::as_str), changed);
+    }
+}
+
+#[test]
+fn a_rename_and_back_restores_every_byte() {
+    let before = workspace(
+        "//- /a.ts\nexport function total(a: number) { return { total, a }; }\nexport { total as sum };\n//- /b.ts\nimport { total } from './a';\nimport * as ns from './a';\nconst { total: t } = ns;\nexport const o = { x: total, y: ns.total, t };\nexport { total } from './a';\n",
+    );
+    let there = run("rename total to amount", &before).unwrap();
+    let mut between = before.clone();
+    for (path, text) in there.files {
+        between.insert(path, text.unwrap().into());
+    }
+    assert_ne!(between, before);
+    let back = run("rename amount to total", &between).unwrap();
+    let mut after = between.clone();
+    for (path, text) in back.files {
+        after.insert(path, text.unwrap().into());
+    }
+    // A shorthand that was written out stays written out; everything else is as it was.
+    let shown = |files: &BTreeMap<RelPath, Arc<str>>| -> String {
+        files.values().map(|text| text.replace("{ total: total, a }", "{ total, a }")).collect()
+    };
+    assert_eq!(shown(&after), shown(&before));
+}
