@@ -185,11 +185,11 @@ fn difference(before: &[Placed], after: Vec<Placed>) -> Vec<SyntaxError> {
 }
 
 /// Takes out of both sides what pairs off by `key`.
-fn without_pairs<'a>(
-    before: Vec<&'a Placed>,
+fn without_pairs(
+    before: Vec<&Placed>,
     after: Vec<Placed>,
     key: impl Fn(&Placed) -> String,
-) -> (Vec<&'a Placed>, Vec<Placed>) {
+) -> (Vec<&Placed>, Vec<Placed>) {
     let mut known: BTreeMap<String, Vec<&Placed>> = BTreeMap::new();
     for placed in before {
         known.entry(key(placed)).or_default().push(placed);

@@ -395,7 +395,8 @@ impl<'a> Reader<'a> {
     fn named_member(&mut self, node: &Node<'_>, kind: SymbolKind, depth: u32, start: usize) {
         let in_body = matches!(self.parent_kind(), Kind::ClassBody | Kind::InterfaceBody | Kind::EnumBody);
         // Members of object literals count when they are methods; those of type literals never do.
-        if !in_body && !(kind == SymbolKind::Method && self.parent_kind() == Kind::Object) {
+        let object_method = kind == SymbolKind::Method && self.parent_kind() == Kind::Object;
+        if !in_body && !object_method {
             return;
         }
         let fields = &self.kinds.fields;

@@ -189,10 +189,10 @@ impl ResolveConfig {
     fn file(&self, path: &str, exists: Exists) -> Option<RelPath> {
         let there = |path: String| RelPath::new(&path).ok().filter(|path| exists(path));
         for (written, real) in WRITTEN {
-            if let Some(stem) = path.strip_suffix(written) {
-                if let Some(found) = real.iter().find_map(|extension| there(format!("{stem}{extension}"))) {
-                    return Some(found);
-                }
+            if let Some(stem) = path.strip_suffix(written)
+                && let Some(found) = real.iter().find_map(|extension| there(format!("{stem}{extension}")))
+            {
+                return Some(found);
             }
         }
         there(path.to_owned()).or_else(|| LEFT_OUT.iter().find_map(|extension| there(format!("{path}{extension}"))))
