@@ -14,42 +14,46 @@ const KIND: &str = r"(?:(?:the|our|my|this)\s+)?(?:exported\s+)?(?:(?:async\s+)?
 const IN: &str = r"(?:\s+(?:(?:in|from|inside|of|defined\s+in|declared\s+in|exported\s+(?:from|by))\s+(?:(?P<focus>this\s+(?:file|module)|the\s+(?:current|open|active)\s+(?:file|module)|here)|(?:the\s+)?(?:file\s+|module\s+)?(?P<file>PATHHERE))|(?P<here>here)))?";
 const EVERYWHERE: &str = r"(?:\s*,?\s*(?:and\s+(?:update|fix|change|adjust)\s+(?:all\s+|every\s+|its\s+|the\s+|their\s+)*(?:of\s+)?(?:its\s+|the\s+)?(?:imports?|importers|usages?|uses|references|callers|call\s+sites|import\s+statements)(?:\s+of\s+it)?|everywhere|globally|across\s+the\s+(?:whole\s+)?(?:code\s?base|project|workspace|repo|repository)|in\s+(?:all|every)\s+files?|in\s+the\s+(?:whole|entire)\s+(?:project|code\s?base|workspace|repo|repository)|throughout(?:\s+the\s+(?:project|code\s?base|workspace|repo|repository))?|project[- ]wide|workspace[- ]wide|and\s+everywhere\s+it\s+is\s+used|wherever\s+it\s+is\s+used))*";
 
+const KIND_AFTER: &str = r"(?:\s+(?:function|class|constant|const|variable|type|interface|enum|component|hook|helper|symbol|export|utility))?";
+
 type Build = fn(&Captures<'_>, Option<&Focus>) -> Option<Refactoring>;
 
 static GRAMMAR: LazyLock<Vec<(Regex, Build)>> = LazyLock::new(|| {
     let rows: Vec<(String, Build)> = vec![
         (
             format!(
-                r"rename\s+{KIND}(?P<a>{NAME}){IN}\s+(?:to|into|as|->|=>|→)\s+(?:be\s+)?(?:called\s+)?(?P<b>{NAME}){IN2}{EVERYWHERE}",
+                r"rename\s+{KIND}(?P<a>{NAME}){KIND_AFTER}{IN}\s+(?:to|into|as|->|=>|→)\s+(?:be\s+)?(?:called\s+)?(?P<b>{NAME}){IN2}{EVERYWHERE}",
                 IN2 = IN.replace("file>", "file2>").replace("focus>", "focus2>").replace("here>", "here2>")
             ),
             build_rename,
         ),
         (
             format!(
-                r"(?:change|switch|update)\s+the\s+name\s+of\s+{KIND}(?P<a>{NAME}){IN}\s+(?:to|into)\s+(?P<b>{NAME}){EVERYWHERE}"
-            ),
-            build_rename,
-        ),
-        (
-            format!(r"change\s+{KIND}(?P<a>{NAME})(?:'s)?\s+name{IN}\s+(?:to|into)\s+(?P<b>{NAME}){EVERYWHERE}"),
-            build_rename,
-        ),
-        (
-            format!(
-                r"(?:give|call)\s+{KIND}(?P<a>{NAME}){IN}\s+(?:the\s+(?:new\s+)?name\s+|instead\s+)(?P<b>{NAME}){EVERYWHERE}"
+                r"(?:change|switch|update)\s+the\s+name\s+of\s+{KIND}(?P<a>{NAME}){KIND_AFTER}{IN}\s+(?:to|into)\s+(?P<b>{NAME}){EVERYWHERE}"
             ),
             build_rename,
         ),
         (
             format!(
-                r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME}){IN}\s+(?:out\s+)?(?:to|into|over\s+to)\s+(?:the\s+|a\s+|its\s+own\s+)?(?:new\s+)?(?:file\s+|module\s+)?(?P<to>{PATH}){EVERYWHERE}"
+                r"change\s+{KIND}(?P<a>{NAME}){KIND_AFTER}(?:'s)?\s+name{IN}\s+(?:to|into)\s+(?P<b>{NAME}){EVERYWHERE}"
+            ),
+            build_rename,
+        ),
+        (
+            format!(
+                r"(?:give|call)\s+{KIND}(?P<a>{NAME}){KIND_AFTER}{IN}\s+(?:the\s+(?:new\s+)?name\s+|instead\s+)(?P<b>{NAME}){EVERYWHERE}"
+            ),
+            build_rename,
+        ),
+        (
+            format!(
+                r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME}){KIND_AFTER}{IN}\s+(?:out\s+)?(?:to|into|over\s+to)\s+(?:the\s+|a\s+|its\s+own\s+)?(?:new\s+)?(?:file\s+|module\s+)?(?P<to>{PATH}){EVERYWHERE}"
             ),
             build_move,
         ),
         (
             format!(
-                r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME})\s+(?:to|into)\s+(?:the\s+)?(?:file\s+|module\s+)?(?P<to>{PATH})\s+(?:from|out\s+of)\s+(?P<file>{PATH}){EVERYWHERE}"
+                r"(?:move|relocate|transfer)\s+{KIND}(?P<a>{NAME}){KIND_AFTER}\s+(?:to|into)\s+(?:the\s+)?(?:file\s+|module\s+)?(?P<to>{PATH})\s+(?:from|out\s+of)\s+(?P<file>{PATH}){EVERYWHERE}"
             ),
             build_move,
         ),
@@ -181,4 +185,23 @@ fn build_unused(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refact
 fn build_default(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {
     let file = file(captures, focus).ok()?.or_else(|| focus.map(|focus| focus.path.clone()))?;
     Some(Refactoring::DefaultToNamed { file, name: name(captures, "b") })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_row_of_the_grammar_compiles() {
+        assert_eq!(super::GRAMMAR.len(), 10);
+    }
+
+    #[test]
+    fn words_that_are_also_kinds_can_be_names() {
+        for (from, to) in [("type", "kind"), ("helper", "util"), ("to", "into")] {
+            let understood = super::understand(&format!("rename {from} to {to}"), None);
+            assert!(
+                matches!(&understood, Ok(super::Refactoring::Rename { from: f, to: t, .. }) if f == from && t == to),
+                "{from} {to}: {understood:?}"
+            );
+        }
+    }
 }

@@ -19,6 +19,7 @@ fn renames_in_many_words() {
         "Could you please rename the exported function calculateTotal to orderTotal and update all imports?",
         "change the name of calculateTotal to orderTotal",
         "rename calculateTotal -> orderTotal",
+        "rename the calculateTotal function to orderTotal",
         "I want you to rename calculateTotal to orderTotal across the codebase, please",
         "rename calculateTotal  to\norderTotal throughout the project",
         "rename our helper calculateTotal to orderTotal",
