@@ -267,14 +267,16 @@ async fn a_cancelled_ask_closes_its_connection_within_a_second() {
 }
 
 #[tokio::test]
-async fn requests_carry_the_key_in_its_header_and_nothing_about_the_trace() {
+async fn requests_carry_the_key_in_its_header_and_the_traces_ids_alone() {
     let runs = join_all(Dialect::ALL.map(|dialect| run(dialect, Scenario::Ok))).await;
     for run in runs {
         let attempt = &run.attempts[0];
         let holding = attempt.headers.iter().filter(|(_, value)| value.contains(CANARY)).collect::<Vec<_>>();
         assert_eq!(holding.len(), 1, "{:?}", run.dialect);
         assert!(!attempt.path.contains(CANARY) && !attempt.body.to_string().contains(CANARY));
-        for header in ["traceparent", "tracestate", "baggage", "cookie", "referer"] {
+        let traceparent = attempt.header("traceparent").unwrap_or_default();
+        assert!(krins_core::trace::TraceContext::extract(&[traceparent], &[]).is_some(), "{:?} {traceparent}", run.dialect);
+        for header in ["tracestate", "baggage", "cookie", "referer"] {
             assert_eq!(attempt.header(header), None, "{:?} {header}", run.dialect);
         }
         let agent = attempt.header("user-agent").unwrap();

@@ -1,7 +1,7 @@
 //! HTTP clients and the egress. TLS is rustls with ring and the operating system's trust store; proxies come from the
 //! environment and are not used for this machine itself. Knows no wire format.
 //!
-//! Calls to providers carry no `traceparent`: a trace is nobody's business outside the team's own machines.
+//! Calls to providers carry a `traceparent`, whose ids are random, and nothing else of a trace.
 
 use crate::error::{Fault, ProviderError};
 use krins_core::prompt::Prompt;

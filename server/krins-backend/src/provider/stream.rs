@@ -8,6 +8,7 @@ use crate::error::{Fault, ProviderError};
 use crate::http::{Http, egress, is_loopback, retry_after, should_retry};
 use crate::keys::{KeyPlace, KeySource, Keys, Wanted};
 use crate::ndjson::Lines;
+use crate::propagation;
 use crate::sse::{Parser, TooLong};
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::time::SystemTime;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument as _;
 use url::Url;
 
 /// One event, or one line, holds at most this many bytes; the terminal event of Responses holds the answer twice.
@@ -89,11 +91,21 @@ impl HttpProvider {
         let client = self.http.client(&self.base)?;
         let headers = self.wire.headers(key)?;
         let url = self.wire.url(&self.base, request.model);
+        let span = tracing::info_span!(
+            "krins.provider",
+            otel.name = format!("chat {}", request.model),
+            otel.kind = "client",
+            gen_ai.operation.name = "chat",
+            gen_ai.request.model = request.model,
+            server.address = url.host_str(),
+        );
+        // The ids alone: they are random. What else travels with a trace (`tracestate`, baggage) is the team's own.
+        let trace = span.in_scope(propagation::outgoing).traceparent();
         let sent = egress(request.prompt, |prompt| {
             let body = self.wire.body(&prompt.render(), request.model, request.max_output_tokens);
-            client.post(url).headers(headers).json(&body)
+            client.post(url).headers(headers).header(propagation::TRACEPARENT, trace).json(&body)
         });
-        timeout_at(until, sent).await.map_err(|_| self.silent())?
+        timeout_at(until, sent.instrument(span)).await.map_err(|_| self.silent())?
     }
 
     fn silent(&self) -> ProviderError {
