@@ -198,7 +198,7 @@ impl<'m> Change<'m> {
                 && imported == "default"
                 && self.leads_home(program, other, specifier)
             {
-                pair(edits, *imported_span, export.name_span, &self.name, &export.name);
+                pair(edits, *imported_span, export.name_span, &self.name, &names::spelled(&export.name));
             }
         }
         for (path, segment) in program.members(other, "default") {

@@ -88,6 +88,11 @@ pub(super) fn check(name: &str) -> Result<(), RefactorError> {
     Err(RefactorError::BadName { name: name.to_owned(), why })
 }
 
+/// A name as a specifier spells it: `export { a as "not an identifier" }`.
+pub(super) fn spelled(name: &str) -> String {
+    if is_identifier_name(name) { name.to_owned() } else { serde_json::Value::from(name).to_string() }
+}
+
 pub(super) fn no_such_symbol(program: &Program<'_>, name: &str, file: Option<&RelPath>) -> RefactorError {
     let names: BTreeSet<&str> = program
         .modules

@@ -590,7 +590,11 @@ impl<'p> Plan<'p> {
                     lines.push(format!("import{kind} * as {} {from}", need.local));
                 }
                 Imported::Name(name) => {
-                    let listed = if *name == need.local { name.clone() } else { format!("{name} as {}", need.local) };
+                    let listed = if *name == need.local {
+                        name.clone()
+                    } else {
+                        format!("{} as {}", super::names::spelled(name), need.local)
+                    };
                     named.entry((need.specifier.clone(), need.type_only)).or_default().push(listed);
                 }
             }
@@ -670,7 +674,7 @@ impl<'p> Plan<'p> {
             let listed = if export.name == self.name {
                 self.name.to_owned()
             } else {
-                format!("{} as {}", self.name, export.name)
+                format!("{} as {}", self.name, super::names::spelled(&export.name))
             };
             let line = self.line(module, "export", export.type_only, &listed, Some(specifier));
             let alone = module.exports.iter().filter(|other| other.statement == export.statement).count() == 1;

@@ -408,14 +408,21 @@ impl Rename<'_> {
                     let moved = symbol.is_some_and(|symbol| renamed.contains(&symbol));
                     let local = if moved { self.to } else { local };
                     if moved || name != export.name {
-                        pair(edits, *local_span, export.name_span, local, name);
+                        pair(edits, *local_span, export.name_span, local, &unchanged(module, export.name_span, name));
                     }
                 }
                 Origin::From { specifier, imported, imported_span } => {
                     let moved = imported == self.from && self.carries(module, specifier);
                     let imported = if moved { self.to } else { imported };
                     if moved || name != export.name {
-                        pair(edits, *imported_span, export.name_span, imported, name);
+                        let imported = unchanged(module, *imported_span, imported);
+                        pair(
+                            edits,
+                            *imported_span,
+                            export.name_span,
+                            &imported,
+                            &unchanged(module, export.name_span, name),
+                        );
                     }
                 }
                 Origin::Namespace { .. } if name != export.name => {
@@ -461,6 +468,12 @@ impl Rename<'_> {
         why.truncate(3);
         Ok(why)
     }
+}
+
+/// A name as the text has it, quotes and all, when it is still that name.
+fn unchanged(module: &Module, span: Span, name: &str) -> String {
+    let written = module.slice(span);
+    if written.trim_matches(['"', '\'']) == name { written.to_owned() } else { name.to_owned() }
 }
 
 /// Writes the specifier `first as second`, and only `first` when both are one word.

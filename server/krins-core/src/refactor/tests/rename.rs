@@ -602,3 +602,48 @@ fn a_rename_and_back_restores_every_byte() {
     };
     assert_eq!(shown(&after), shown(&before));
 }
+
+#[test]
+fn type_modifiers_tags_and_quoted_names() {
+    check(
+        "rename Card to Panel",
+        "\
+//- /a.tsx
+export class Card<T> { static Card = 1; Card = Card.Card; }
+export { Card as 'a card' };
+//- /b.tsx
+import { type Card } from './a';
+import { Card as Other } from './a';
+export { type Card } from './a';
+const one = <Other<string> Card={1}></Other>;
+let two: Card<Card<1>>[] = [];
+//- /c.tsx
+import { Card } from './b';
+import { 'a card' as quoted } from './a';
+const three = <Card Card={Card}><Card.Card /></Card>;
+label: for (const Card of []) { break label; }
+enum E { Card, Other = Card }
+type M = { Card: Card; [Card: string]: Card };
+function f(this: Card, { Card: x }: any): x is Card { return x; }
+",
+        "\
+//- /a.tsx
+export class Panel<T> { static Card = 1; Card = Panel.Card; }
+export { Panel as 'a card' };
+//- /b.tsx
+import { type Panel } from './a';
+import { Panel as Other } from './a';
+export { type Panel } from './a';
+const one = <Other<string> Card={1}></Other>;
+let two: Panel<Panel<1>>[] = [];
+//- /c.tsx
+import { Panel } from './b';
+import { 'a card' as quoted } from './a';
+const three = <Panel Card={Panel}><Panel.Card /></Panel>;
+label: for (const Card of []) { break label; }
+enum E { Card, Other = Card }
+type M = { Card: Panel; [Card: string]: Panel };
+function f(this: Panel, { Card: x }: any): x is Panel { return x; }
+",
+    );
+}
