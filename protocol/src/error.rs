@@ -4,9 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The closed list of error kinds.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ErrorKind {
     /// The request itself is wrong: a missing field, an unknown config key, a path outside the root.
     BadParams,
@@ -75,11 +73,7 @@ impl ErrorKind {
     /// The command line's exit code: 1 blocked or conflict, 2 refused or bad usage, 3 backend unavailable.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Conflict
-            | Self::GateFailed
-            | Self::PolicyBlocked
-            | Self::StaleBase
-            | Self::LockHeld => 1,
+            Self::Conflict | Self::GateFailed | Self::PolicyBlocked | Self::StaleBase | Self::LockHeld => 1,
             Self::BackendUnavailable | Self::Overloaded => 3,
             Self::BadParams
             | Self::UnknownTask
@@ -112,10 +106,7 @@ impl ErrorKind {
 
     /// Whether the same request may succeed later, unchanged.
     pub const fn retryable(self) -> bool {
-        matches!(
-            self,
-            Self::Overloaded | Self::BackendUnavailable | Self::LockHeld | Self::StaleBase
-        )
+        matches!(self, Self::Overloaded | Self::BackendUnavailable | Self::LockHeld | Self::StaleBase)
     }
 }
 

@@ -110,7 +110,7 @@ pub enum RemoteEvent {
     /// The last event of a task.
     End {
         seq: u64,
-        task: RemoteTask,
+        task: Box<RemoteTask>,
     },
 }
 

@@ -6,9 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A zero-based position; `character` counts units of the negotiated position encoding.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Position {
     pub line: u32,
     pub character: u32,
@@ -96,9 +94,7 @@ pub struct AssignParams {
 }
 
 /// `queued → context → asking → gating → ready | blocked | failed | cancelled → applied → undone`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskState {
     Queued,
@@ -117,10 +113,7 @@ pub enum TaskState {
 impl TaskState {
     /// Whether the pipeline is still at work on the task.
     pub const fn is_running(self) -> bool {
-        matches!(
-            self,
-            Self::Queued | Self::Context | Self::Asking | Self::Gating
-        )
+        matches!(self, Self::Queued | Self::Context | Self::Asking | Self::Gating)
     }
 }
 

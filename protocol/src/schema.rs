@@ -15,61 +15,17 @@ pub struct Method {
 
 /// Every custom request the sidecar answers.
 pub const METHODS: &[Method] = &[
-    Method {
-        name: "krins/assign",
-        params: "AssignParams",
-        result: "Assigned",
-    },
-    Method {
-        name: "krins/task",
-        params: "TaskParams",
-        result: "TaskStatus",
-    },
-    Method {
-        name: "krins/diff",
-        params: "DiffParams",
-        result: "DiffResult",
-    },
-    Method {
-        name: "krins/apply",
-        params: "ApplyParams",
-        result: "ApplyResult",
-    },
-    Method {
-        name: "krins/undo",
-        params: "UndoParams",
-        result: "ApplyResult",
-    },
-    Method {
-        name: "krins/redo",
-        params: "UndoParams",
-        result: "ApplyResult",
-    },
-    Method {
-        name: "krins/cancel",
-        params: "TaskParams",
-        result: "StateResult",
-    },
-    Method {
-        name: "krins/discard",
-        params: "TaskParams",
-        result: "StateResult",
-    },
-    Method {
-        name: "krins/review",
-        params: "ReviewParams",
-        result: "DiffResult",
-    },
-    Method {
-        name: "krins/context",
-        params: "AssignParams",
-        result: "ContextResult",
-    },
-    Method {
-        name: "krins/status",
-        params: "Null",
-        result: "StatusResult",
-    },
+    Method { name: "krins/assign", params: "AssignParams", result: "Assigned" },
+    Method { name: "krins/task", params: "TaskParams", result: "TaskStatus" },
+    Method { name: "krins/diff", params: "DiffParams", result: "DiffResult" },
+    Method { name: "krins/apply", params: "ApplyParams", result: "ApplyResult" },
+    Method { name: "krins/undo", params: "UndoParams", result: "ApplyResult" },
+    Method { name: "krins/redo", params: "UndoParams", result: "ApplyResult" },
+    Method { name: "krins/cancel", params: "TaskParams", result: "StateResult" },
+    Method { name: "krins/discard", params: "TaskParams", result: "StateResult" },
+    Method { name: "krins/review", params: "ReviewParams", result: "DiffResult" },
+    Method { name: "krins/context", params: "AssignParams", result: "ContextResult" },
+    Method { name: "krins/status", params: "Null", result: "StatusResult" },
 ];
 
 /// The protocol as one JSON Schema (2020-12) document: `$defs` for every type, `x-methods` for the LSP requests.

@@ -544,7 +544,9 @@ async fn bad_requests_are_problems_that_name_what_is_wrong() {
         body.to_string()
     };
     let long = "x".repeat(20_000);
-    let rows: &[(&str, &str, &[(&str, &str)], &str, u16, &str)] = &[
+    /// Method, path, headers, body, and the status and kind that must come back.
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+    let rows: &[Row<'_>] = &[
         ("GET", "/nowhere", &[], "", 404, "BadParams"),
         ("PUT", "/tasks", &json, "{}", 405, "BadParams"),
         ("POST", "/tasks", &[("content-type", "text/plain")], "{}", 415, "BadParams"),

@@ -97,11 +97,7 @@ pub trait Backend: Send + Sync {
     fn route_for(&self, ask: &Ask) -> String {
         match (&ask.provider, &ask.model) {
             (None, None) => self.route(),
-            (provider, model) => format!(
-                "{}/{}",
-                provider.as_deref().unwrap_or("?"),
-                model.as_deref().unwrap_or("?")
-            ),
+            (provider, model) => format!("{}/{}", provider.as_deref().unwrap_or("?"), model.as_deref().unwrap_or("?")),
         }
     }
 

@@ -34,10 +34,7 @@ struct Carried(TraceContext);
 /// is no caller or what it says is invalid. For LSP `_meta`, the JSON-RPC envelope, and the environment's
 /// `TRACEPARENT`. Answers the context of the span itself: what its callees must be told.
 pub fn continue_or_start(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) -> TraceContext {
-    let incoming = TraceContext::extract(
-        traceparent.as_ref().map_or(&[], std::slice::from_ref),
-        tracestate.as_ref().map_or(&[], std::slice::from_ref),
-    );
+    let incoming = TraceContext::extract(traceparent.as_slice(), tracestate.as_slice());
     adopt(span, incoming)
 }
 

@@ -286,7 +286,7 @@ impl Inner {
                         *seen = seq.max(*seen);
                         progress(Progress::Received { characters: received });
                     }
-                    RemoteEvent::End { task, .. } => return Ok(task),
+                    RemoteEvent::End { task, .. } => return Ok(*task),
                 }
             }
         }

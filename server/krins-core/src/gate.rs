@@ -155,7 +155,10 @@ pub fn check_policy(patch: &Patch, policy: &Policy) -> Vec<Finding> {
                     path: path.clone(),
                     lines: None,
                     message: format!("{path} is protected by `{pattern}`"),
-                    fix: Some("make this change by hand, or take the path out of gate.protected_paths in your own settings".into()),
+                    fix: Some(
+                        "make this change by hand, or take the path out of gate.protected_paths in your own settings"
+                            .into(),
+                    ),
                 });
             }
         }
@@ -248,19 +251,43 @@ mod tests {
     fn patch(path: &str, before: Option<&str>, after: Option<&str>) -> Patch {
         let bytes = |text: &str| text.as_bytes().into();
         let path = RelPath::new(path).unwrap();
-        Patch::between(vec![Change { path, from: None, before: before.map(bytes), after: after.map(bytes), executable: false }])
+        Patch::between(vec![Change {
+            path,
+            from: None,
+            before: before.map(bytes),
+            after: after.map(bytes),
+            executable: false,
+        }])
     }
 
     #[test]
     fn protected_paths_hold_in_every_spelling() {
         let policy = Policy::default();
         for path in [
-            ".git/hooks/pre-commit", "a/.git/config", ".GIT/config", ".g\u{200c}it/config", ".git./config", "CODEOWNERS", ".github/CODEOWNERS",
-            "docs/codeowners", ".github/workflows/ci.yml", ".krins/config.toml", ".env", "app/.env.local", ".ｇit/config",
+            ".git/hooks/pre-commit",
+            "a/.git/config",
+            ".GIT/config",
+            ".g\u{200c}it/config",
+            ".git./config",
+            "CODEOWNERS",
+            ".github/CODEOWNERS",
+            "docs/codeowners",
+            ".github/workflows/ci.yml",
+            ".krins/config.toml",
+            ".env",
+            "app/.env.local",
+            ".ｇit/config",
         ] {
             assert!(policy.protects(&RelPath::new(path).unwrap()).is_some(), "{path}");
         }
-        for path in ["src/git/config.ts", "src/env.ts", ".github/ISSUE_TEMPLATE.md", "environment.ts", ".gitignore", "x.git/config"] {
+        for path in [
+            "src/git/config.ts",
+            "src/env.ts",
+            ".github/ISSUE_TEMPLATE.md",
+            "environment.ts",
+            ".gitignore",
+            "x.git/config",
+        ] {
             assert_eq!(policy.protects(&RelPath::new(path).unwrap()), None, "{path}");
         }
     }

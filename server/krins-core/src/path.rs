@@ -21,12 +21,7 @@ pub struct BadPath {
 impl RelPath {
     /// Takes `a/b.ts` and `./a/b.ts`; refuses everything that could mean a place outside the root.
     pub fn new(path: &str) -> Result<Self, BadPath> {
-        let refuse = |why| {
-            Err(BadPath {
-                path: path.chars().take(200).collect(),
-                why,
-            })
-        };
+        let refuse = |why| Err(BadPath { path: path.chars().take(200).collect(), why });
         let trimmed = path.strip_prefix("./").unwrap_or(path);
         if trimmed.is_empty() {
             return refuse("it is empty");
@@ -41,8 +36,7 @@ impl RelPath {
             return refuse("it holds a backslash");
         }
         if trimmed.starts_with('/')
-            || trimmed.as_bytes().get(1) == Some(&b':')
-                && trimmed.as_bytes()[0].is_ascii_alphabetic()
+            || trimmed.as_bytes().get(1) == Some(&b':') && trimmed.as_bytes()[0].is_ascii_alphabetic()
         {
             return refuse("it is absolute");
         }
@@ -146,20 +140,7 @@ mod tests {
 
     #[test]
     fn spellings_that_could_leave_the_root_are_refused() {
-        for path in [
-            "",
-            "/etc/passwd",
-            "../a",
-            "a/../b",
-            "a//b",
-            "a/./b",
-            "C:/x",
-            "a\\b",
-            "a\0b",
-            "a\nb",
-            ".",
-            "..",
-        ] {
+        for path in ["", "/etc/passwd", "../a", "a/../b", "a//b", "a/./b", "C:/x", "a\\b", "a\0b", "a\nb", ".", ".."] {
             assert!(RelPath::new(path).is_err(), "{path:?}");
         }
         assert_eq!(RelPath::new("./src/a.ts").unwrap().as_str(), "src/a.ts");
@@ -168,10 +149,7 @@ mod tests {
     #[test]
     fn relative_specifiers_resolve_inside_the_root_only() {
         let from = RelPath::new("src/ui/list.ts").unwrap();
-        assert_eq!(
-            from.join_relative("../model/todo.ts").unwrap().as_str(),
-            "src/model/todo.ts"
-        );
+        assert_eq!(from.join_relative("../model/todo.ts").unwrap().as_str(), "src/model/todo.ts");
         assert_eq!(from.join_relative("../../../x"), None);
         assert_eq!(from.join_relative("../.."), None);
     }

@@ -47,7 +47,8 @@ pub fn redact(mut prompt: Prompt) -> (Redacted<Prompt>, Restorer) {
 
 /// A prefix that the prompt does not hold already, so that restoring can never touch the repository's own text.
 fn free_prefix(prompt: &Prompt) -> String {
-    let taken = |prefix: &str| prompt.intent.contains(prefix) || prompt.items.iter().any(|item| item.text.contains(prefix));
+    let taken =
+        |prefix: &str| prompt.intent.contains(prefix) || prompt.items.iter().any(|item| item.text.contains(prefix));
     let mut prefix = PREFIX.to_owned();
     while taken(&prefix) {
         prefix.push_str("X_");
@@ -108,7 +109,8 @@ impl Restorer {
         while let Some(at) = rest.find(&self.prefix) {
             let tail = &rest[at + self.prefix.len()..];
             let digits = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let secret = tail[..digits].parse::<usize>().ok().and_then(|number| self.secrets.get(number.checked_sub(1)?));
+            let secret =
+                tail[..digits].parse::<usize>().ok().and_then(|number| self.secrets.get(number.checked_sub(1)?));
             let Some(secret) = secret else {
                 return Err(Unresolved { placeholder: format!("{}{}", self.prefix, &tail[..digits]) });
             };

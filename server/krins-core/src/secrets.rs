@@ -28,38 +28,151 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule { id: "private-key", keywords: &["-----begin"], pattern: r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----", entropy: 0.0 },
-    Rule { id: "aws-access-key", keywords: &["akia", "asia", "abia", "acca"], pattern: r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b", entropy: 3.0 },
-    Rule { id: "anthropic-key", keywords: &["sk-ant-"], pattern: r"\bsk-ant-[a-z]+\d*-[A-Za-z0-9_\-]{20,}", entropy: 3.5 },
-    Rule { id: "openai-key", keywords: &["sk-"], pattern: r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_\-]{20,}", entropy: 3.5 },
+    Rule {
+        id: "private-key",
+        keywords: &["-----begin"],
+        pattern: r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----",
+        entropy: 0.0,
+    },
+    Rule {
+        id: "aws-access-key",
+        keywords: &["akia", "asia", "abia", "acca"],
+        pattern: r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b",
+        entropy: 3.0,
+    },
+    Rule {
+        id: "anthropic-key",
+        keywords: &["sk-ant-"],
+        pattern: r"\bsk-ant-[a-z]+\d*-[A-Za-z0-9_\-]{20,}",
+        entropy: 3.5,
+    },
+    Rule {
+        id: "openai-key",
+        keywords: &["sk-"],
+        pattern: r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_\-]{20,}",
+        entropy: 3.5,
+    },
     Rule { id: "google-api-key", keywords: &["aiza"], pattern: r"\bAIza[A-Za-z0-9_\-]{35}", entropy: 3.5 },
     Rule { id: "google-oauth-secret", keywords: &["gocspx-"], pattern: r"\bGOCSPX-[A-Za-z0-9_\-]{28}", entropy: 3.0 },
-    Rule { id: "github-token", keywords: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], pattern: r"\bgh[pousr]_[A-Za-z0-9]{36,}", entropy: 3.5 },
-    Rule { id: "github-fine-grained-token", keywords: &["github_pat_"], pattern: r"\bgithub_pat_[A-Za-z0-9_]{50,}", entropy: 3.5 },
-    Rule { id: "gitlab-token", keywords: &["glpat-", "gldt-", "glrt-"], pattern: r"\bgl(?:pat|dt|rt)-[A-Za-z0-9_\-]{20,}", entropy: 3.0 },
+    Rule {
+        id: "github-token",
+        keywords: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
+        pattern: r"\bgh[pousr]_[A-Za-z0-9]{36,}",
+        entropy: 3.5,
+    },
+    Rule {
+        id: "github-fine-grained-token",
+        keywords: &["github_pat_"],
+        pattern: r"\bgithub_pat_[A-Za-z0-9_]{50,}",
+        entropy: 3.5,
+    },
+    Rule {
+        id: "gitlab-token",
+        keywords: &["glpat-", "gldt-", "glrt-"],
+        pattern: r"\bgl(?:pat|dt|rt)-[A-Za-z0-9_\-]{20,}",
+        entropy: 3.0,
+    },
     Rule { id: "npm-token", keywords: &["npm_"], pattern: r"\bnpm_[A-Za-z0-9]{36}\b", entropy: 3.0 },
-    Rule { id: "pypi-token", keywords: &["pypi-ageichlwas5vcmc"], pattern: r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_\-]{50,}", entropy: 3.0 },
-    Rule { id: "slack-token", keywords: &["xoxb-", "xoxp-", "xoxa-", "xoxs-", "xoxe", "xapp-"], pattern: r"\b(?:xox[abeprs]|xapp)-[A-Za-z0-9\-]{15,}", entropy: 2.5 },
-    Rule { id: "slack-webhook", keywords: &["hooks.slack.com"], pattern: r"hooks\.slack\.com/(?:services|workflows)/(?P<s>[A-Za-z0-9+/]{40,})", entropy: 3.0 },
-    Rule { id: "stripe-key", keywords: &["sk_live_", "rk_live_", "sk_test_", "rk_test_"], pattern: r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", entropy: 3.0 },
+    Rule {
+        id: "pypi-token",
+        keywords: &["pypi-ageichlwas5vcmc"],
+        pattern: r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_\-]{50,}",
+        entropy: 3.0,
+    },
+    Rule {
+        id: "slack-token",
+        keywords: &["xoxb-", "xoxp-", "xoxa-", "xoxs-", "xoxe", "xapp-"],
+        pattern: r"\b(?:xox[abeprs]|xapp)-[A-Za-z0-9\-]{15,}",
+        entropy: 2.5,
+    },
+    Rule {
+        id: "slack-webhook",
+        keywords: &["hooks.slack.com"],
+        pattern: r"hooks\.slack\.com/(?:services|workflows)/(?P<s>[A-Za-z0-9+/]{40,})",
+        entropy: 3.0,
+    },
+    Rule {
+        id: "stripe-key",
+        keywords: &["sk_live_", "rk_live_", "sk_test_", "rk_test_"],
+        pattern: r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
+        entropy: 3.0,
+    },
     Rule { id: "twilio-key", keywords: &["sk"], pattern: r"\bSK[0-9a-f]{32}\b", entropy: 3.0 },
-    Rule { id: "sendgrid-key", keywords: &["sg."], pattern: r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}", entropy: 3.5 },
+    Rule {
+        id: "sendgrid-key",
+        keywords: &["sg."],
+        pattern: r"\bSG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}",
+        entropy: 3.5,
+    },
     Rule { id: "hugging-face-token", keywords: &["hf_"], pattern: r"\bhf_[A-Za-z]{34}\b", entropy: 3.0 },
-    Rule { id: "digitalocean-token", keywords: &["dop_v1_", "doo_v1_"], pattern: r"\bdo[op]_v1_[a-f0-9]{64}\b", entropy: 3.0 },
-    Rule { id: "discord-webhook", keywords: &["/api/webhooks/"], pattern: r"discord(?:app)?\.com/api/webhooks/\d{15,}/(?P<s>[A-Za-z0-9_\-]{60,})", entropy: 3.0 },
+    Rule {
+        id: "digitalocean-token",
+        keywords: &["dop_v1_", "doo_v1_"],
+        pattern: r"\bdo[op]_v1_[a-f0-9]{64}\b",
+        entropy: 3.0,
+    },
+    Rule {
+        id: "discord-webhook",
+        keywords: &["/api/webhooks/"],
+        pattern: r"discord(?:app)?\.com/api/webhooks/\d{15,}/(?P<s>[A-Za-z0-9_\-]{60,})",
+        entropy: 3.0,
+    },
     Rule { id: "telegram-bot-token", keywords: &[":aa"], pattern: r"\b\d{8,10}:AA[A-Za-z0-9_\-]{33}\b", entropy: 3.0 },
-    Rule { id: "json-web-token", keywords: &["eyj"], pattern: r"\beyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}", entropy: 3.5 },
-    Rule { id: "url-password", keywords: &["://"], pattern: r#"\b[a-z][a-z0-9+.\-]{2,20}://[^\s:/@'"`]{1,64}:(?P<s>[^\s:/@'"`$<{}]{6,128})@[A-Za-z0-9.\-]+"#, entropy: 2.5 },
-    Rule { id: "aws-secret-key", keywords: &["aws", "secret"], pattern: r#"(?i)aws_?secret(?:_?access)?_?key["']?\s*[:=]\s*["']?(?P<s>[A-Za-z0-9/+]{40})\b"#, entropy: 4.0 },
-    Rule { id: "generic-secret", keywords: &["secret", "token", "passw", "api_key", "apikey", "api-key", "credential", "private_key"],
-        pattern: r#"(?i)[A-Za-z0-9_\-.]*(?:secret|token|passwd|password|api[_\-]?key|credential|private[_\-]?key)[A-Za-z0-9_\-]{0,20}["']?\s*(?::|=>|=)\s*["'`](?P<s>[A-Za-z0-9+/_=\-.~!@#%^&*]{16,200})["'`]"#, entropy: 3.7 },
+    Rule {
+        id: "json-web-token",
+        keywords: &["eyj"],
+        pattern: r"\beyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}",
+        entropy: 3.5,
+    },
+    Rule {
+        id: "url-password",
+        keywords: &["://"],
+        pattern: r#"\b[a-z][a-z0-9+.\-]{2,20}://[^\s:/@'"`]{1,64}:(?P<s>[^\s:/@'"`$<{}]{6,128})@[A-Za-z0-9.\-]+"#,
+        entropy: 2.5,
+    },
+    Rule {
+        id: "aws-secret-key",
+        keywords: &["aws", "secret"],
+        pattern: r#"(?i)aws_?secret(?:_?access)?_?key["']?\s*[:=]\s*["']?(?P<s>[A-Za-z0-9/+]{40})\b"#,
+        entropy: 4.0,
+    },
+    Rule {
+        id: "generic-secret",
+        keywords: &["secret", "token", "passw", "api_key", "apikey", "api-key", "credential", "private_key"],
+        pattern: r#"(?i)[A-Za-z0-9_\-.]*(?:secret|token|passwd|password|api[_\-]?key|credential|private[_\-]?key)[A-Za-z0-9_\-]{0,20}["']?\s*(?::|=>|=)\s*["'`](?P<s>[A-Za-z0-9+/_=\-.~!@#%^&*]{16,200})["'`]"#,
+        entropy: 3.7,
+    },
 ];
 
 /// Parts of values that people write where a secret would stand.
 const STOP_WORDS: &[&str] = &[
-    "example", "sample", "dummy", "placeholder", "your", "changeme", "change_me", "xxxx", "0000", "1234567", "abcdef", "redacted",
-    "krins_secret", "insert", "replace", "test_key", "fake", "lorem", "process.env", "import.meta", "undefined", "localhost", "required",
-    "invalid", "password123", "foobar", "todo",
+    "example",
+    "sample",
+    "dummy",
+    "placeholder",
+    "your",
+    "changeme",
+    "change_me",
+    "xxxx",
+    "0000",
+    "1234567",
+    "abcdef",
+    "redacted",
+    "krins_secret",
+    "insert",
+    "replace",
+    "test_key",
+    "fake",
+    "lorem",
+    "process.env",
+    "import.meta",
+    "undefined",
+    "localhost",
+    "required",
+    "invalid",
+    "password123",
+    "foobar",
+    "todo",
 ];
 
 struct Matcher {
@@ -78,7 +191,8 @@ static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
             owner.push(index);
         }
     }
-    let keywords = AhoCorasick::builder().ascii_case_insensitive(true).build(words).expect("the keywords are short literals");
+    let keywords =
+        AhoCorasick::builder().ascii_case_insensitive(true).build(words).expect("the keywords are short literals");
     let patterns = RULES
         .iter()
         .map(|rule| {
@@ -136,7 +250,9 @@ fn candidates(text: &str) -> Vec<(usize, Range<usize>)> {
 /// A key's block ends with its END line, or with the text.
 fn end_of_key(text: &str, from: usize) -> usize {
     let rest = &text[from..];
-    rest.find("-----END").and_then(|at| rest[at + 8..].find("-----").map(|tail| from + at + 8 + tail + 5)).unwrap_or(from)
+    rest.find("-----END")
+        .and_then(|at| rest[at + 8..].find("-----").map(|tail| from + at + 8 + tail + 5))
+        .unwrap_or(from)
 }
 
 fn looks_real(secret: &str, rule: &Rule) -> bool {
@@ -144,7 +260,8 @@ fn looks_real(secret: &str, rule: &Rule) -> bool {
         return true;
     }
     let lower = secret.to_ascii_lowercase();
-    let mixed = rule.id != "generic-secret" || secret.bytes().any(|b| b.is_ascii_digit()) && secret.bytes().any(|b| b.is_ascii_alphabetic());
+    let mixed = rule.id != "generic-secret"
+        || secret.bytes().any(|b| b.is_ascii_digit()) && secret.bytes().any(|b| b.is_ascii_alphabetic());
     mixed && entropy(secret) >= rule.entropy && !STOP_WORDS.iter().any(|word| lower.contains(word)) && !is_run(secret)
 }
 
@@ -199,7 +316,9 @@ mod tests {
     #[test]
     fn planted_secrets_are_found_in_quotes_assignments_and_bare() {
         for (rule, secret) in planted() {
-            for text in [format!("const key = \"{secret}\";\n"), secret.clone(), format!("// use {secret} here\r\nnext")] {
+            for text in
+                [format!("const key = \"{secret}\";\n"), secret.clone(), format!("// use {secret} here\r\nnext")]
+            {
                 assert_eq!(rules(&text), [rule], "{text}");
             }
         }

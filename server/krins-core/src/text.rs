@@ -34,10 +34,7 @@ impl LineIndex {
                 starts.push(at + 1);
             }
         }
-        Self {
-            starts,
-            len: text.len(),
-        }
+        Self { starts, len: text.len() }
     }
 
     /// Follows an edit: `text` is the text after it, `replaced` the bytes that went, `inserted` how many bytes came in
@@ -46,16 +43,9 @@ impl LineIndex {
         let bytes = text.as_bytes();
         let end = replaced.start + inserted;
         // A start depends on the byte before it and the byte at it, so only those from `replaced.start` to `end` can differ.
-        let keep = self
-            .starts
-            .partition_point(|start| *start < replaced.start.max(1));
-        let tail = self
-            .starts
-            .partition_point(|start| *start <= replaced.end)
-            .max(keep);
-        let moved: Vec<usize> = (replaced.start.max(1)..=end)
-            .filter(|at| starts_line(bytes, *at))
-            .collect();
+        let keep = self.starts.partition_point(|start| *start < replaced.start.max(1));
+        let tail = self.starts.partition_point(|start| *start <= replaced.end).max(keep);
+        let moved: Vec<usize> = (replaced.start.max(1)..=end).filter(|at| starts_line(bytes, *at)).collect();
         for start in &mut self.starts[tail..] {
             *start = *start - replaced.end + end;
         }
@@ -70,9 +60,7 @@ impl LineIndex {
 
     /// The zero-based line that holds the byte offset (clamped to the text).
     pub fn line_of(&self, offset: usize) -> usize {
-        self.starts
-            .partition_point(|start| *start <= offset.min(self.len))
-            .saturating_sub(1)
+        self.starts.partition_point(|start| *start <= offset.min(self.len)).saturating_sub(1)
     }
 
     /// Bytes of a zero-based line, its line end included; empty past the end.
@@ -109,14 +97,8 @@ impl LineIndex {
         }
         let line = self.line_of(offset);
         let start = self.starts[line];
-        let column = text[start..offset]
-            .chars()
-            .map(|c| unit_width(c, encoding))
-            .sum::<usize>();
-        Position {
-            line: line as u32,
-            column: column as u32,
-        }
+        let column = text[start..offset].chars().map(|c| unit_width(c, encoding)).sum::<usize>();
+        Position { line: line as u32, column: column as u32 }
     }
 }
 
@@ -151,11 +133,7 @@ mod tests {
                     continue;
                 }
                 let position = index.position(text, offset, encoding);
-                assert_eq!(
-                    index.offset(text, position, encoding),
-                    offset,
-                    "{encoding:?} {position:?}"
-                );
+                assert_eq!(index.offset(text, position, encoding), offset, "{encoding:?} {position:?}");
             }
         }
     }
@@ -164,31 +142,8 @@ mod tests {
     fn positions_past_the_end_are_clamped() {
         let text = "ab\ncd";
         let index = LineIndex::new(text);
-        assert_eq!(
-            index.offset(
-                text,
-                Position {
-                    line: 0,
-                    column: 99
-                },
-                Encoding::Utf16
-            ),
-            2
-        );
-        assert_eq!(
-            index.offset(
-                text,
-                Position {
-                    line: 99,
-                    column: 0
-                },
-                Encoding::Utf16
-            ),
-            5
-        );
-        assert_eq!(
-            index.offset("𝄞", Position { line: 0, column: 1 }, Encoding::Utf16),
-            0
-        );
+        assert_eq!(index.offset(text, Position { line: 0, column: 99 }, Encoding::Utf16), 2);
+        assert_eq!(index.offset(text, Position { line: 99, column: 0 }, Encoding::Utf16), 5);
+        assert_eq!(index.offset("𝄞", Position { line: 0, column: 1 }, Encoding::Utf16), 0);
     }
 }

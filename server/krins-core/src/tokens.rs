@@ -14,9 +14,7 @@ pub fn count(text: &str) -> u32 {
 
 fn encoding() -> &'static tiktoken::CoreBpe {
     static ENCODING: OnceLock<&'static tiktoken::CoreBpe> = OnceLock::new();
-    ENCODING.get_or_init(|| {
-        tiktoken::get_encoding("cl100k_base").expect("the tokenizer crate carries this vocabulary")
-    })
+    ENCODING.get_or_init(|| tiktoken::get_encoding("cl100k_base").expect("the tokenizer crate carries this vocabulary"))
 }
 
 #[cfg(test)]
@@ -26,12 +24,8 @@ mod tests {
     #[test]
     fn counts_are_those_of_the_published_vocabulary() {
         // Figures from OpenAI's tiktoken 0.14, encoding cl100k_base.
-        for (text, tokens) in [
-            ("", 0),
-            ("hello world", 2),
-            ("export const answer = 42;\n", 7),
-            ("日本語のコメント", 6),
-        ] {
+        for (text, tokens) in [("", 0), ("hello world", 2), ("export const answer = 42;\n", 7), ("日本語のコメント", 6)]
+        {
             assert_eq!(count(text), tokens, "{text}");
         }
     }

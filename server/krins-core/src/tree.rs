@@ -31,9 +31,6 @@ pub trait Tree {
 /// A tree held in memory.
 impl Tree for std::collections::BTreeMap<RelPath, Arc<[u8]>> {
     fn entry(&self, path: &RelPath) -> Entry {
-        self.get(path).map_or(Entry::Missing, |bytes| Entry::File {
-            bytes: bytes.clone(),
-            executable: false,
-        })
+        self.get(path).map_or(Entry::Missing, |bytes| Entry::File { bytes: bytes.clone(), executable: false })
     }
 }

@@ -157,12 +157,12 @@ proptest! {
     fn no_answer_makes_it_panic(answer in any::<String>(), soup in soup(), based in any::<bool>()) {
         let base = tree(&[("a.ts", "a\nb\n  c\n\n}\n"), ("b.ts", "\u{feff}a\r\nb")]);
         for answer in [answer, soup] {
-            if let Ok(parsed) = parse(&answer) {
-                if let Ok(patch) = place(&parsed, &base, based) {
-                    let again = patch.inverse().inverse();
-        prop_assert_eq!(again.unified(), patch.unified());
-                    let _ = merge(&patch, &base);
-                }
+            if let Ok(parsed) = parse(&answer)
+                && let Ok(patch) = place(&parsed, &base, based)
+            {
+                let again = patch.inverse().inverse();
+                prop_assert_eq!(again.unified(), patch.unified());
+                let _ = merge(&patch, &base);
             }
             let _ = patch::parse_in(&answer, "/root");
         }

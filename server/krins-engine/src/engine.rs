@@ -2,13 +2,13 @@
 //! taken elsewhere.
 
 use crate::apply::{Applied, Applier, Editor, NotPlanned, Plan, Planned};
+use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::{self, Gated};
 use crate::index::Index;
 use crate::pipeline::{self, Intent, Proposed, Reporter, Stage, Workshop};
 use crate::settings::Settings;
-use crate::base::{Current, Snapshot};
 use crate::state::StateDir;
 use crate::tasks::{Answered, HunkVerdict, Pin, StoredFile, Task, TaskState, Tasks};
 use crate::workspace::Root;
@@ -84,7 +84,13 @@ pub struct Outcome {
 
 impl Engine {
     /// Opens a root, and finishes what an interrupted apply left behind.
-    pub fn open(root: Root, state: StateDir, settings: Arc<Settings>, backend: Arc<dyn Backend>, encoding: Encoding) -> Result<Self> {
+    pub fn open(
+        root: Root,
+        state: StateDir,
+        settings: Arc<Settings>,
+        backend: Arc<dyn Backend>,
+        encoding: Encoding,
+    ) -> Result<Self> {
         let root = Arc::new(root);
         let documents = Arc::new(Documents::new(root.clone(), encoding));
         let applier = Applier::open(Current::new(root.clone(), documents.clone()), state.clone())?;
@@ -167,7 +173,9 @@ impl Engine {
             let engine = self.clone();
             let id = task.id.clone();
             let span = tracing::info_span!("krins.task", task = %id);
-            tokio::spawn(krins_backend::propagation::carry(async move { engine.run(id, intent, base, cancel).await }.instrument(span)));
+            tokio::spawn(krins_backend::propagation::carry(
+                async move { engine.run(id, intent, base, cancel).await }.instrument(span),
+            ));
             return Ok(Assigned { task: task.id, state: task.state, deduplicated: false });
         }
         Ok(Assigned { task: task.id, state: task.state, deduplicated: true })
@@ -217,7 +225,8 @@ impl Engine {
     }
 
     fn store_files(&self, patch: &Patch) -> Result<Vec<StoredFile>> {
-        let blob = |bytes: &Option<Arc<[u8]>>| bytes.as_deref().map(|bytes| self.inner.state.put_blob(bytes)).transpose();
+        let blob =
+            |bytes: &Option<Arc<[u8]>>| bytes.as_deref().map(|bytes| self.inner.state.put_blob(bytes)).transpose();
         let mut files = Vec::new();
         for file in patch.files() {
             files.push(StoredFile {
@@ -282,11 +291,17 @@ impl Engine {
     pub fn discard(&self, task: Option<&str>) -> Result<Task> {
         let task = self.inner.tasks.find(task)?;
         match task.state {
-            TaskState::Ready | TaskState::Blocked | TaskState::Failed | TaskState::Cancelled | TaskState::Discarded | TaskState::Undone => {
-                self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded)
-            }
-            _ => Err(Error::new(ErrorKind::BadParams, format!("discard task {}: it is {}", task.id, state_name(task.state)))
-                .hint("cancel a running task; undo an applied one")),
+            TaskState::Ready
+            | TaskState::Blocked
+            | TaskState::Failed
+            | TaskState::Cancelled
+            | TaskState::Discarded
+            | TaskState::Undone => self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded),
+            _ => Err(Error::new(
+                ErrorKind::BadParams,
+                format!("discard task {}: it is {}", task.id, state_name(task.state)),
+            )
+            .hint("cancel a running task; undo an applied one")),
         }
     }
 
@@ -345,7 +360,8 @@ impl Engine {
             }
             match (&file.before, current.entry(&file.path), &file.after) {
                 (Some(base), Entry::File { bytes: ours, .. }, Some(theirs)) => {
-                    let marked = patch::render_conflicts(base, &ours, theirs, ["base", "yours", "krins"], MarkerStyle::Merge);
+                    let marked =
+                        patch::render_conflicts(base, &ours, theirs, ["base", "yours", "krins"], MarkerStyle::Merge);
                     Change { from: None, before: Some(ours), after: Some(marked.into()), ..plain }
                 }
                 _ => plain,
@@ -361,11 +377,20 @@ impl Engine {
     }
 
     /// Step 6 of the pipeline. The apply runs as a task of its own: once begun it ends, whoever goes away.
-    async fn carry_out(&self, plan: Result<Plan, NotPlanned>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
+    async fn carry_out(
+        &self,
+        plan: Result<Plan, NotPlanned>,
+        dry_run: bool,
+        editor: Option<Arc<dyn Editor>>,
+    ) -> Result<Outcome> {
         let plan = match plan {
             Ok(plan) => plan,
-            Err(NotPlanned { conflicts, refusals }) if refusals.is_empty() => return Ok(Outcome { conflicts, ..Outcome::default() }),
-            Err(NotPlanned { refusals, .. }) => return Err(Error { kind: ErrorKind::Conflict, ..Error::from(refusals) }),
+            Err(NotPlanned { conflicts, refusals }) if refusals.is_empty() => {
+                return Ok(Outcome { conflicts, ..Outcome::default() });
+            }
+            Err(NotPlanned { refusals, .. }) => {
+                return Err(Error { kind: ErrorKind::Conflict, ..Error::from(refusals) });
+            }
         };
         if dry_run {
             return Ok(Outcome { planned: plan.files().collect(), ..Outcome::default() });
@@ -500,7 +525,8 @@ fn chosen(review: &Review, hunks: Option<&[String]>) -> Result<Patch> {
         }
     };
     if patch.is_empty() {
-        return Err(Error::new(ErrorKind::BadParams, "apply a change without hunks: all of them are rejected").hint("accept at least one"));
+        return Err(Error::new(ErrorKind::BadParams, "apply a change without hunks: all of them are rejected")
+            .hint("accept at least one"));
     }
     Ok(patch)
 }
@@ -508,8 +534,10 @@ fn chosen(review: &Review, hunks: Option<&[String]>) -> Result<Patch> {
 fn known_hunks(patch: &Patch, wanted: &[String]) -> Result<()> {
     let known: Vec<&str> = patch.files().iter().flat_map(|file| &file.hunks).map(|hunk| hunk.id.as_str()).collect();
     match wanted.iter().find(|id| !known.contains(&id.as_str())) {
-        Some(id) => Err(Error::new(ErrorKind::BadParams, format!("find hunk {:?}", id.chars().take(40).collect::<String>()))
-            .hint(format!("the task has {}", known.join(", ")))),
+        Some(id) => {
+            Err(Error::new(ErrorKind::BadParams, format!("find hunk {:?}", id.chars().take(40).collect::<String>()))
+                .hint(format!("the task has {}", known.join(", "))))
+        }
         None => Ok(()),
     }
 }
@@ -561,7 +589,8 @@ async fn catch_panic<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     use futures::FutureExt as _;
     match std::panic::AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::new(ErrorKind::Internal, "finish the task: Krins has a defect here").hint("the log has the details; nothing was written")),
+        Err(_) => Err(Error::new(ErrorKind::Internal, "finish the task: Krins has a defect here")
+            .hint("the log has the details; nothing was written")),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The one error type at the engine's edge: kind, what happened, what the person can do.
 
-pub use krins_protocol::error::ErrorKind;
 use krins_backend::BackendError;
 use krins_core::patch::Refusal;
 use krins_core::redact::Unresolved;
 use krins_core::refactor::RefactorError;
+pub use krins_protocol::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 
 /// The message is a lowercase fragment that reads after "failed to" and names the file it is about.
@@ -36,7 +36,8 @@ impl Error {
 
     pub fn unknown_task(id: &str) -> Self {
         let id: String = id.chars().take(80).collect();
-        Self::new(ErrorKind::UnknownTask, format!("find task {id:?}")).hint("`krins task list` shows the tasks of this workspace")
+        Self::new(ErrorKind::UnknownTask, format!("find task {id:?}"))
+            .hint("`krins task list` shows the tasks of this workspace")
     }
 }
 
@@ -54,8 +55,9 @@ impl From<RefactorError> for Error {
 
 impl From<Unresolved> for Error {
     fn from(error: Unresolved) -> Self {
-        Self::new(ErrorKind::GateFailed, error.to_string())
-            .hint("the model changed a placeholder that stands for a secret; ask again, or move the secret out of the code")
+        Self::new(ErrorKind::GateFailed, error.to_string()).hint(
+            "the model changed a placeholder that stands for a secret; ask again, or move the secret out of the code",
+        )
     }
 }
 

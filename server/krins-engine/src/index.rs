@@ -29,7 +29,10 @@ struct Stamp {
 enum Content {
     /// `settled` says that the stamp was old enough when the file was read: a second write within the clock's
     /// granularity would not show.
-    Disk { stamp: Stamp, settled: bool },
+    Disk {
+        stamp: Stamp,
+        settled: bool,
+    },
     Buffer(Digest),
 }
 
@@ -60,8 +63,11 @@ impl Index {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let config = read_config(&files, snapshot);
         let known = std::mem::take(&mut state.entries);
-        let wanted: Vec<&RelPath> =
-            files.iter().filter(|file| file.size <= LARGEST && Language::of(&file.path).is_some()).map(|file| &file.path).collect();
+        let wanted: Vec<&RelPath> = files
+            .iter()
+            .filter(|file| file.size <= LARGEST && Language::of(&file.path).is_some())
+            .map(|file| &file.path)
+            .collect();
         let stamps: BTreeMap<&RelPath, Stamp> =
             files.iter().map(|file| (&file.path, Stamp { size: file.size, modified: file.modified })).collect();
         let fresh = in_parallel(&wanted, |path| {
@@ -77,7 +83,8 @@ impl Index {
         state.entries = fresh.into_iter().map(|(path, entry, _)| (path, entry)).collect();
         if !unchanged {
             let facts = state.entries.iter().map(|(path, entry)| (path.clone(), entry.facts.clone())).collect();
-            let texts: BTreeMap<RelPath, Arc<str>> = config.iter().map(|(path, (_, text))| (path.clone(), text.clone())).collect();
+            let texts: BTreeMap<RelPath, Arc<str>> =
+                config.iter().map(|(path, (_, text))| (path.clone(), text.clone())).collect();
             state.graph = Graph::build(facts, Arc::new(ResolveConfig::from_files(&texts)));
             state.config = config;
             state.ready = true;
@@ -98,7 +105,10 @@ fn same_config(old: &BTreeMap<RelPath, (Digest, Arc<str>)>, new: &BTreeMap<RelPa
 
 /// The texts that decide how specifiers resolve.
 fn read_config(files: &[Walked], snapshot: &Snapshot) -> BTreeMap<RelPath, (Digest, Arc<str>)> {
-    let decides = |name: &str| name == "package.json" || (name.starts_with("tsconfig") || name.starts_with("jsconfig")) && name.ends_with(".json");
+    let decides = |name: &str| {
+        name == "package.json"
+            || (name.starts_with("tsconfig") || name.starts_with("jsconfig")) && name.ends_with(".json")
+    };
     let mut config = BTreeMap::new();
     for file in files.iter().filter(|file| decides(file.path.file_name()) && file.size <= LARGEST) {
         if let Some(text) = snapshot.text(&file.path) {
@@ -118,7 +128,9 @@ fn entry(path: &RelPath, stamp: Stamp, known: Option<&Entry>, snapshot: &Snapsho
         };
     }
     match known {
-        Some(entry @ Entry { content: Content::Disk { stamp: same, settled: true }, .. }) if *same == stamp => Some(entry.clone()),
+        Some(entry @ Entry { content: Content::Disk { stamp: same, settled: true }, .. }) if *same == stamp => {
+            Some(entry.clone())
+        }
         _ => {
             let settled = stamp.modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > GRANULARITY);
             let text = snapshot.text(path)?;
@@ -145,7 +157,10 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Option<R> + S
             }
         };
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(run)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, answer)| answer).collect()

@@ -8,12 +8,12 @@
 //! [`propose`] is the cancel. The sixth step, the apply, is the person's to start: [`apply`].
 
 use crate::apply::{Applied, Applier, Editor, Plan};
+use crate::base::Base;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::{self, Gated};
 use crate::index::Index;
 use crate::settings::Settings;
 use crate::tasks::Step;
-use crate::base::Base;
 use crate::workspace::Root;
 use krins_backend::{Ask, Backend, Progress, ProgressSink, Proposal};
 use krins_core::context::{self, Query, Reach};
@@ -75,7 +75,12 @@ pub struct Proposed {
 }
 
 /// Steps 1 to 5: base, context, answer, diff, verdict.
-pub async fn propose(shop: &Workshop, intent: &Intent, base: Arc<Base>, reporter: &Arc<dyn Reporter>) -> Result<Proposed> {
+pub async fn propose(
+    shop: &Workshop,
+    intent: &Intent,
+    base: Arc<Base>,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Proposed> {
     let mut clock = Clock::default();
 
     reporter.stage(Stage::Context);
@@ -132,7 +137,8 @@ fn whole_files(paths: &[krins_core::RelPath], base: &dyn Tree) -> Result<Context
     let mut pack = ContextPack { files: paths.to_vec(), ..ContextPack::default() };
     for path in paths {
         let text = base.text(path).ok_or_else(|| {
-            Error::new(ErrorKind::BadParams, format!("read {path} as UTF-8 text")).hint("convert the file, or exclude it in .krinsignore")
+            Error::new(ErrorKind::BadParams, format!("read {path} as UTF-8 text"))
+                .hint("convert the file, or exclude it in .krinsignore")
         })?;
         let lines = (text.lines().count() as u32).max(1);
         let cost = tokens::count(&text);
@@ -151,7 +157,12 @@ fn whole_files(paths: &[krins_core::RelPath], base: &dyn Tree) -> Result<Context
 }
 
 fn compose(intent: &Intent, pack: &ContextPack) -> Prompt {
-    Prompt { version: PROMPT_VERSION, intent: intent.words.clone(), focus: intent.focus.clone(), items: pack.items.clone() }
+    Prompt {
+        version: PROMPT_VERSION,
+        intent: intent.words.clone(),
+        focus: intent.focus.clone(),
+        items: pack.items.clone(),
+    }
 }
 
 fn ask_for(shop: &Workshop, intent: &Intent, prompt: Redacted<Prompt>) -> Ask {
@@ -182,7 +193,10 @@ async fn normalise(_shop: &Workshop, base: Arc<Base>, text: String, restorer: Re
         let parsed = patch::parse(&text).map_err(|refusal| Error::from(vec![refusal]))?;
         let patch = patch::place(&parsed, &*base, true)?;
         if patch.is_empty() {
-            return Err(Error::new(ErrorKind::GateFailed, "find a change in the answer: it leaves every file as it is"));
+            return Err(Error::new(
+                ErrorKind::GateFailed,
+                "find a change in the answer: it leaves every file as it is",
+            ));
         }
         Ok(patch)
     })
@@ -191,7 +205,8 @@ async fn normalise(_shop: &Workshop, base: Arc<Base>, text: String, restorer: Re
 
 async fn judge(shop: &Workshop, patch: Patch) -> Result<Gated<Patch>, Box<Report>> {
     let policy = shop.policy.clone();
-    let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &policy)).instrument(info_span!("krins.gate")).await;
+    let verdict =
+        tokio::task::spawn_blocking(move || gate::run(patch, &policy)).instrument(info_span!("krins.gate")).await;
     match verdict {
         Ok(verdict) => verdict,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -199,7 +214,10 @@ async fn judge(shop: &Workshop, patch: Patch) -> Result<Gated<Patch>, Box<Report
 }
 
 /// Runs CPU work on the blocking pool, inside a span.
-async fn off_thread<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn off_thread<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let span = info_span!("krins.step", otel.name = name);
     let inner = span.clone();
     match tokio::task::spawn_blocking(move || inner.in_scope(work)).instrument(span).await {

@@ -177,7 +177,13 @@ impl Tasks {
     }
 
     /// Registers a task, or finds the one with the client's id. What this returns survives `kill -9`.
-    pub fn assign(&self, id: Option<String>, intent: &str, created: u64, traceparent: Option<String>) -> Result<Registered> {
+    pub fn assign(
+        &self,
+        id: Option<String>,
+        intent: &str,
+        created: u64,
+        traceparent: Option<String>,
+    ) -> Result<Registered> {
         let id = match id {
             Some(id) => checked_id(id)?,
             None => format!("t-{}", uuid::Uuid::now_v7().simple()),
@@ -236,7 +242,8 @@ impl Tasks {
         match id {
             Some(id) => self.get(id),
             None => self.list().into_iter().next().ok_or_else(|| {
-                Error::new(crate::ErrorKind::UnknownTask, "find a task: none was assigned here").hint("`krins assign \"…\"` makes one")
+                Error::new(crate::ErrorKind::UnknownTask, "find a task: none was assigned here")
+                    .hint("`krins assign \"…\"` makes one")
             }),
         }
     }
@@ -255,7 +262,8 @@ impl Tasks {
 
     /// Waits until the pipeline has left the task.
     pub async fn settled(&self, id: &str) -> Result<Task> {
-        let mut watcher = self.table().get(id).map(|running| running.task.subscribe()).ok_or_else(|| Error::unknown_task(id))?;
+        let mut watcher =
+            self.table().get(id).map(|running| running.task.subscribe()).ok_or_else(|| Error::unknown_task(id))?;
         let task = watcher.wait_for(|task| !task.state.is_running()).await.map_err(|_| Error::unknown_task(id))?;
         Ok(task.clone())
     }
@@ -283,8 +291,11 @@ fn lease(id: &str) -> String {
 fn checked_id(id: String) -> Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if id.is_empty() || id.len() > 100 || id.starts_with('.') || !id.chars().all(plain) {
-        return Err(Error::new(crate::ErrorKind::BadParams, format!("use {:?} as a task id", id.chars().take(100).collect::<String>()))
-            .hint("1 to 100 of A-Z a-z 0-9 - _ . and no leading dot"));
+        return Err(Error::new(
+            crate::ErrorKind::BadParams,
+            format!("use {:?} as a task id", id.chars().take(100).collect::<String>()),
+        )
+        .hint("1 to 100 of A-Z a-z 0-9 - _ . and no leading dot"));
     }
     Ok(id)
 }

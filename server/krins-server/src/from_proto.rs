@@ -13,10 +13,13 @@ use tower_lsp::ls_types;
 /// A task in words, about a file of this engine's root.
 pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Error> {
     if params.mode == lsp::Mode::Spec {
-        return Err(Error::new(ErrorKind::BadParams, "assign in spec mode: this version has patch mode only").hint("leave `mode` out"));
+        return Err(Error::new(ErrorKind::BadParams, "assign in spec mode: this version has patch mode only")
+            .hint("leave `mode` out"));
     }
     if params.variants.is_some_and(|variants| variants != 1) {
-        return Err(Error::new(ErrorKind::BadParams, "assign variants: this version makes one").hint("leave `variants` out"));
+        return Err(
+            Error::new(ErrorKind::BadParams, "assign variants: this version makes one").hint("leave `variants` out")
+        );
     }
     let focus = match &params.text_document {
         Some(document) => Some(focus(engine, &document.uri, params.selection)?),
@@ -65,8 +68,11 @@ fn focus(engine: &Engine, uri: &str, selection: Option<lsp::Range>) -> Result<Fo
 /// The place of a document in the engine's root.
 pub fn path(engine: &Engine, uri: &str) -> Result<RelPath, Error> {
     engine.root().relative_uri(uri).ok_or_else(|| {
-        Error::new(ErrorKind::BadParams, format!("use {uri:?}: it is not a file below {}", engine.root().path().display()))
-            .hint("open the folder that holds the file as the workspace")
+        Error::new(
+            ErrorKind::BadParams,
+            format!("use {uri:?}: it is not a file below {}", engine.root().path().display()),
+        )
+        .hint("open the folder that holds the file as the workspace")
     })
 }
 
@@ -78,7 +84,8 @@ pub fn change(event: ls_types::TextDocumentContentChangeEvent) -> Change {
 
 /// The encoding to speak: the client's first of utf-8 and utf-32, which are cheap here, else utf-16, which all know.
 pub fn encoding(capabilities: &ls_types::ClientCapabilities) -> Encoding {
-    let offered = capabilities.general.as_ref().and_then(|general| general.position_encodings.as_deref()).unwrap_or_default();
+    let offered =
+        capabilities.general.as_ref().and_then(|general| general.position_encodings.as_deref()).unwrap_or_default();
     offered
         .iter()
         .find_map(|kind| match kind.as_str() {

@@ -1,8 +1,8 @@
 //! The edges of Krins: the LSP sidecar, the command line, telemetry.
 
-pub mod lsp;
-pub mod telemetry;
 pub mod cli;
 pub mod from_proto;
+pub mod lsp;
 pub mod setup;
+pub mod telemetry;
 pub mod to_proto;

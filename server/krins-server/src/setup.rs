@@ -51,7 +51,8 @@ impl Setup {
     /// The settings of a root, or without one the person's own.
     pub fn settings(&self, root: Option<(&Root, &StateDir)>, editor: Option<&Value>) -> Result<Settings, Error> {
         let flags = [("provider", &self.overrides.provider), ("model", &self.overrides.model)];
-        let flags: Vec<(&str, String)> = flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
+        let flags: Vec<(&str, String)> =
+            flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         let sources = Sources { env: &|name| std::env::var_os(name), editor, flags: &flags };
         let trust = root.map(|(root, state)| (root, state.trust()));
         Ok(Settings::load(trust.as_ref().map(|(root, trust)| (*root, trust)), &sources)?)

@@ -1,10 +1,10 @@
 //! Domain values → wire values. The only way out.
 
 use krins_backend::Usage;
+use krins_core::RelPath;
 use krins_core::gate::{Report, Verdict};
 use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk};
 use krins_core::prompt::ContextPack;
-use krins_core::RelPath;
 use krins_engine::apply::Route;
 use krins_engine::engine::{Outcome, Review};
 use krins_engine::tasks::{Pin, Task};
@@ -40,7 +40,11 @@ pub fn verdict(verdict: Verdict) -> lsp::Verdict {
 }
 
 pub fn gate(report: &Report) -> lsp::GateReport {
-    let check = |run: &krins_core::gate::CheckRun| lsp::CheckRun { check: run.check.clone(), verdict: verdict(run.verdict), millis: run.millis };
+    let check = |run: &krins_core::gate::CheckRun| lsp::CheckRun {
+        check: run.check.clone(),
+        verdict: verdict(run.verdict),
+        millis: run.millis,
+    };
     let finding = |finding: &krins_core::gate::Finding| lsp::Finding {
         rule: finding.rule.clone(),
         verdict: verdict(finding.verdict),
@@ -109,7 +113,11 @@ fn free_of_charge(route: &str) -> Option<u64> {
 }
 
 fn base(root: &Root, pin: &Pin) -> lsp::BaseFile {
-    lsp::BaseFile { uri: root.uri(&pin.path), version: pin.version, sha256: pin.digest.map(|digest| digest.to_string()) }
+    lsp::BaseFile {
+        uri: root.uri(&pin.path),
+        version: pin.version,
+        sha256: pin.digest.map(|digest| digest.to_string()),
+    }
 }
 
 fn file_diff(root: &Root, file: &FilePatch, task: &Task) -> lsp::FileDiff {
@@ -140,7 +148,11 @@ pub fn applied(root: &Root, outcome: &Outcome) -> lsp::ApplyResult {
         route: route(file.route),
         sha256: file.digest.map(|digest| digest.to_string()),
     });
-    let planned = outcome.planned.iter().map(|file| lsp::AppliedFile { uri: root.uri(&file.path), route: route(file.route), sha256: None });
+    let planned = outcome.planned.iter().map(|file| lsp::AppliedFile {
+        uri: root.uri(&file.path),
+        route: route(file.route),
+        sha256: None,
+    });
     let left_alone = outcome.applied.left_alone.iter().map(|left| lsp::LeftAlone {
         uri: root.uri(&left.path),
         kept: left.kept.as_ref().map(|path| path.display().to_string()),

@@ -157,7 +157,7 @@ impl Follower {
         self.ended = task.state.is_terminal();
         if self.ended {
             let task = krins_protocol::http::RemoteTask::clone(task);
-            return Some(RemoteEvent::End { seq: task.seq, task });
+            return Some(RemoteEvent::End { seq: task.seq, task: Box::new(task) });
         }
         if task.seq > self.after {
             self.after = task.seq;

@@ -158,9 +158,10 @@ impl Search<'_> {
     }
 }
 
-type Choice = (Option<Option<usize>>, Option<(usize, Map)>);
+/// What a step would do to the next line, and the cheapest way on from there.
+type Choice<Rest> = (Option<Option<usize>>, Rest);
 
-fn cheapest(options: Vec<Choice>) -> Option<(Option<Option<usize>>, (usize, Map))> {
+fn cheapest(options: Vec<Choice<Option<(usize, Map)>>>) -> Option<Choice<(usize, Map)>> {
     options.into_iter().filter_map(|(head, rest)| Some((head, rest?))).min_by_key(|(_, (cost, _))| *cost)
 }
 

@@ -137,7 +137,7 @@ fn with_bom_off(mut reading: Reading, base: &Base<'_>) -> Reading {
         return reading;
     }
     let shows = |line: Option<&HunkLine>| line.is_some_and(|line| without_bom(&line.text).0);
-    let (old, new) = (shows(reading.old().next()), shows(reading.new().next()));
+    let (old, new) = (shows(reading.old().next()), shows(reading.added_and_kept().next()));
     reading.bom = (old || new).then_some(new);
     let first_old = reading.lines.iter().position(|line| line.mark != Mark::Add);
     let first_new = reading.lines.iter().position(|line| line.mark != Mark::Cut);
@@ -182,10 +182,11 @@ impl Finder<'_, '_> {
         let known = |line: &str| keys.iter().any(|key| *key == Level::TrailingSpace.key(line));
         let others = reading::others(self.hunk, &known);
         for reading in &others {
-            if reading.changes() && reading.old().next().is_some() {
-                if let Some(found) = self.levels(reading, &Level::STRICT)? {
-                    return Ok(Some(found));
-                }
+            if reading.changes()
+                && reading.old().next().is_some()
+                && let Some(found) = self.levels(reading, &Level::STRICT)?
+            {
+                return Ok(Some(found));
             }
         }
         if already(plain, self.base).is_some() {
@@ -437,7 +438,7 @@ fn nearest(found: &[usize], line: usize) -> Option<usize> {
 
 /// Whether the new text stands around the old text's place already, as after appending to a line that stays.
 fn covered(reading: &Reading, keys: &[Cow<'_, str>], level: Level, start: usize, len: usize) -> bool {
-    let new: Vec<Cow<'_, str>> = reading.new().map(|line| key_of(level, line)).collect();
+    let new: Vec<Cow<'_, str>> = reading.added_and_kept().map(|line| key_of(level, line)).collect();
     new.len() > len && occurrences(keys, &new).into_iter().any(|at| at <= start && at + new.len() >= start + len)
 }
 
@@ -461,7 +462,7 @@ fn already(reading: &Reading, base: &Base<'_>) -> Option<usize> {
         return None;
     }
     Level::STRICT.into_iter().find_map(|level| {
-        let new: Vec<Cow<'_, str>> = reading.new().map(|line| key_of(level, line)).collect();
+        let new: Vec<Cow<'_, str>> = reading.added_and_kept().map(|line| key_of(level, line)).collect();
         occurrences(base.keys(level), &new).first().copied()
     })
 }

@@ -572,8 +572,7 @@ fn is_foreign(site: &Site, base: &Base<'_>) -> bool {
     site.lines.iter().zip(&site.base).filter_map(|(line, at)| Some((line.text.as_str(), base.lines[(*at)?].text))).any(
         |(model, file)| {
             !model.trim().is_empty()
-                && (tabs(model) && spaces(file) || spaces(model) && tabs(file))
-                && !tabs(model) == tabs(file)
+                && (tabs(model) && spaces(file) && !tabs(file) || spaces(model) && tabs(file) && !tabs(model))
         },
     )
 }

@@ -46,7 +46,7 @@ impl Reading {
         self.lines.iter().filter(|line| line.mark != Mark::Add)
     }
 
-    pub fn new(&self) -> impl Iterator<Item = &HunkLine> {
+    pub fn added_and_kept(&self) -> impl Iterator<Item = &HunkLine> {
         self.lines.iter().filter(|line| line.mark != Mark::Cut)
     }
 

@@ -86,13 +86,9 @@ pub enum Command {
     /// Do again what undo took back
     Redo(Undo),
     /// Stop a running task
-    Cancel {
-        task: Option<String>,
-    },
+    Cancel { task: Option<String> },
     /// Drop a task's diff
-    Discard {
-        task: Option<String>,
-    },
+    Discard { task: Option<String> },
     /// List tasks, or show one
     Task {
         #[command(subcommand)]
@@ -113,11 +109,7 @@ pub enum Command {
     /// Judge a patch from standard input by the quality gate
     Gate,
     /// Merge three versions of a file to standard output; exit 1 on conflict
-    Merge {
-        base: PathBuf,
-        ours: PathBuf,
-        theirs: PathBuf,
-    },
+    Merge { base: PathBuf, ours: PathBuf, theirs: PathBuf },
     /// Run the remote backend
     Serve {
         /// Where to listen
@@ -140,9 +132,7 @@ pub enum Command {
     /// Print the protocol's JSON Schema
     Schema,
     /// Print a shell completion script
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
 }
 
 #[derive(Debug, Args)]

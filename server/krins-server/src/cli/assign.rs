@@ -82,7 +82,13 @@ pub fn show(review: &Review, out: &mut Output) {
     let answered = task.answered.clone().unwrap_or_default();
     let cached = if answered.cached { " (from the cache)" } else { "" };
     out.line(format!("{} {}", paint(STRONG, "task"), task.id));
-    out.line(format!("{} {} files, {} tokens → {}{cached}", paint(STRONG, "sent"), task.sent.len(), task.tokens, answered.route));
+    out.line(format!(
+        "{} {} files, {} tokens → {}{cached}",
+        paint(STRONG, "sent"),
+        task.sent.len(),
+        task.tokens,
+        answered.route
+    ));
     out.line("");
     out.line(paint_diff(review.patch.unified()).trim_end());
     if !answered.why.is_empty() {
@@ -110,7 +116,13 @@ pub fn show_report(report: &Report, out: &mut Output) {
     out.line(format!("{} {}  {}", paint(STRONG, "gate"), mark(report.verdict), checks.join("  ")));
     for finding in &report.findings {
         let line = finding.lines.map_or(String::new(), |[first, _]| format!(":{first}"));
-        out.line(format!("  {} {}{line} {} {}", mark(finding.verdict), paint(PLACE, &finding.path), finding.message, paint(DIM, &finding.rule)));
+        out.line(format!(
+            "  {} {}{line} {} {}",
+            mark(finding.verdict),
+            paint(PLACE, &finding.path),
+            finding.message,
+            paint(DIM, &finding.rule)
+        ));
         if let Some(fix) = &finding.fix {
             out.line(format!("    fix: {fix}"));
         }

@@ -68,8 +68,15 @@ pub fn show(outcome: &Outcome, verb: &str, back: &str, out: &mut Output) {
         out.line(line);
     }
     for left in &applied.left_alone {
-        let kept = left.kept.as_ref().map_or(String::new(), |path| format!("; what it would have got is in {}", path.display()));
-        out.line(format!("{} {} was changed by somebody else at that moment{kept}", paint(CARE, "left alone"), paint(PLACE, &left.path)));
+        let kept = left
+            .kept
+            .as_ref()
+            .map_or(String::new(), |path| format!("; what it would have got is in {}", path.display()));
+        out.line(format!(
+            "{} {} was changed by somebody else at that moment{kept}",
+            paint(CARE, "left alone"),
+            paint(PLACE, &left.path)
+        ));
     }
     if let Some(pending) = &applied.pending {
         out.line(format!("{} applied, clean-up pending: {pending}", paint(CARE, "note")));

@@ -35,7 +35,12 @@ pub fn show(pack: &ContextPack, out: &mut Output) {
     for item in &pack.items {
         let lines: Vec<String> = item.ranges.iter().map(|[first, last]| format!("{first}-{last}")).collect();
         let form = if item.verbatim { "" } else { " outline" };
-        out.line(format!("{:>6} tok  {}{form}  {}", item.tokens, paint(PLACE, format!("{}:{}", item.path, lines.join(","))), paint(DIM, &item.reason)));
+        out.line(format!(
+            "{:>6} tok  {}{form}  {}",
+            item.tokens,
+            paint(PLACE, format!("{}:{}", item.path, lines.join(","))),
+            paint(DIM, &item.reason)
+        ));
     }
     if !pack.pruned.is_empty() {
         let shown: Vec<String> = pack.pruned.iter().take(8).map(ToString::to_string).collect();
@@ -48,10 +53,12 @@ pub fn show(pack: &ContextPack, out: &mut Output) {
 
 /// One query a line in, one answer a line out, in order; a bad line is answered with an error and the rest goes on.
 async fn run_batch(engine: &Engine, batch: &Path, args: &Context, out: &mut Output) -> Done {
-    let file = std::fs::File::open(batch).map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", batch.display())))?;
+    let file = std::fs::File::open(batch)
+        .map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", batch.display())))?;
     let mut code = ExitCode::SUCCESS;
     for line in BufReader::new(file).lines() {
-        let line = line.map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", batch.display())))?;
+        let line =
+            line.map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", batch.display())))?;
         if line.trim().is_empty() {
             continue;
         }
@@ -70,7 +77,8 @@ async fn run_batch(engine: &Engine, batch: &Path, args: &Context, out: &mut Outp
 
 async fn answer(engine: &Engine, line: &str, args: &Context) -> Result<ContextPack, Error> {
     let query: ContextQuery = serde_json::from_str(line).map_err(|error| {
-        Error::new(ErrorKind::BadParams, format!("read a query: {error}")).hint("one JSON object a line: {\"intent\", \"file\"?, \"budget\"?}")
+        Error::new(ErrorKind::BadParams, format!("read a query: {error}"))
+            .hint("one JSON object a line: {\"intent\", \"file\"?, \"budget\"?}")
     })?;
     let intent = Intent {
         words: query.intent,

@@ -29,10 +29,17 @@ type Fingerprint = BTreeMap<RelPath, Digest>;
 
 pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
     let mut clock = Clock::default();
-    let copy = tempfile::Builder::new().prefix("krins-demo-").tempdir().map_err(|error| failed("make a directory for the copy", &error))?;
+    let copy = tempfile::Builder::new()
+        .prefix("krins-demo-")
+        .tempdir()
+        .map_err(|error| failed("make a directory for the copy", &error))?;
     let (files, state) = (copy.path().join("project"), copy.path().join("state"));
     clock.step("copy", || lay_out(global, &files))?;
-    let setup = Setup::load(Overrides { provider: global.provider.clone().or(Some("builtin".into())), model: global.model.clone() })?.with_state(state);
+    let setup = Setup::load(Overrides {
+        provider: global.provider.clone().or(Some("builtin".into())),
+        model: global.model.clone(),
+    })?
+    .with_state(state);
     let engine = clock.step("open", || engine_with(&setup, &files))?;
     let before = fingerprint(engine.root());
 
@@ -49,7 +56,9 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
     let intent = Intent { words: words.clone(), ..Intent::default() };
     let pack = clock.wait("context", engine.context(&Intent { budget: Some(CONTEXT), ..intent.clone() })).await?;
     let whole = whole_tokens(&engine, &graph);
-    out.line(format!("With a budget of {CONTEXT} tokens a model would be sent this, of the {whole} tokens in the project:"));
+    out.line(format!(
+        "With a budget of {CONTEXT} tokens a model would be sent this, of the {whole} tokens in the project:"
+    ));
     context::show(&pack, out);
 
     out.line(heading("3", "change"));
@@ -168,7 +177,8 @@ fn likely_rename(engine: &Engine, graph: &Graph) -> Result<String, Error> {
             return Ok(words);
         }
     }
-    Err(Error::new(ErrorKind::BadParams, "find an exported function that several files import").hint("name a task: krins demo --root DIR \"rename a to b\""))
+    Err(Error::new(ErrorKind::BadParams, "find an exported function that several files import")
+        .hint("name a task: krins demo --root DIR \"rename a to b\""))
 }
 
 /// What the files hold after the apply, looked at again from disk.
@@ -225,6 +235,9 @@ impl Clock {
         for (name, millis) in &self.steps {
             out.line(format!("{name:8} {millis:8.1} ms"));
         }
-        out.line(paint(STRONG, format!("{:8} {:8.1} ms", "total", self.steps.iter().map(|(_, millis)| millis).sum::<f64>())));
+        out.line(paint(
+            STRONG,
+            format!("{:8} {:8.1} ms", "total", self.steps.iter().map(|(_, millis)| millis).sum::<f64>()),
+        ));
     }
 }

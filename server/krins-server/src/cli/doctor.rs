@@ -38,7 +38,9 @@ pub async fn run(global: &Global, out: &mut Output) -> Done {
     checks.extend(workspace(global));
     checks.push(match std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT") {
         Ok(endpoint) => Check::good("traces", format!("exported to {endpoint}")),
-        Err(_) => Check::missing("traces", "not exported", "set OTEL_EXPORTER_OTLP_ENDPOINT to send them to a collector"),
+        Err(_) => {
+            Check::missing("traces", "not exported", "set OTEL_EXPORTER_OTLP_ENDPOINT to send them to a collector")
+        }
     });
     out.document(&checks);
     for check in &checks {
@@ -84,7 +86,10 @@ fn workspace(global: &Global) -> Vec<Check> {
     let walk = root.walk();
     let mut checks = vec![Check::good("workspace", format!("{} ({} files)", root.path().display(), walk.files.len()))];
     if walk.unnamed + walk.unreadable > 0 || walk.truncated {
-        let found = format!("{} unreadable, {} with unusable names, cut short: {}", walk.unreadable, walk.unnamed, walk.truncated);
+        let found = format!(
+            "{} unreadable, {} with unusable names, cut short: {}",
+            walk.unreadable, walk.unnamed, walk.truncated
+        );
         checks.push(Check::missing("files", found, "exclude what does not belong here in .krinsignore"));
     }
     checks.push(match krins_engine::state::StateDir::open(&root) {

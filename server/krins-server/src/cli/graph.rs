@@ -3,8 +3,8 @@
 use super::args::{Global, GraphCommand};
 use super::output::{DIM, Output, PLACE, STRONG, paint};
 use super::{Done, engine, focus};
-use krins_core::graph::Graph;
 use krins_core::RelPath;
+use krins_core::graph::Graph;
 use krins_engine::{Error, ErrorKind};
 use serde_json::json;
 use std::process::ExitCode;
@@ -37,14 +37,17 @@ fn stats(graph: &Graph, millis: f64, out: &mut Output) {
 
 fn module(graph: &Graph, path: &RelPath, out: &mut Output) -> Result<(), Error> {
     let facts = graph.files.get(path).ok_or_else(|| {
-        Error::new(ErrorKind::BadParams, format!("find {path} in the graph")).hint("the graph holds TypeScript and JavaScript files that no ignore rule leaves out")
+        Error::new(ErrorKind::BadParams, format!("find {path} in the graph"))
+            .hint("the graph holds TypeScript and JavaScript files that no ignore rule leaves out")
     })?;
     let symbols: Vec<_> = facts
         .symbols
         .iter()
         .map(|symbol| json!({"name": symbol.name, "kind": format!("{:?}", symbol.kind), "lines": symbol.lines, "signature": symbol.signature, "exported": symbol.exported}))
         .collect();
-    out.document(&json!({"path": path, "symbols": symbols, "imports": graph.imports(path), "importers": graph.importers(path)}));
+    out.document(
+        &json!({"path": path, "symbols": symbols, "imports": graph.imports(path), "importers": graph.importers(path)}),
+    );
     for symbol in &facts.symbols {
         let indent = if symbol.parent.is_some() { "    " } else { "  " };
         out.line(format!("{indent}{} {}", paint(PLACE, format!("{}:{}", path, symbol.lines[0])), symbol.signature));

@@ -1,14 +1,14 @@
 //! `krins lsp`: the sidecar. stdout carries frames and nothing else, from the first line of this function on.
 
 use super::{Done, args::Global, overrides};
-use crate::setup::Setup;
 use crate::lsp::server::Server;
 use crate::lsp::session::Session;
 use crate::lsp::transport::{self, Options};
 use crate::lsp::{parent, reporter, stdio};
+use crate::setup::Setup;
 use crate::telemetry;
 use krins_engine::{Error, ErrorKind};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use tower::ServiceExt as _;
 use tower_lsp::LspService;
@@ -75,7 +75,7 @@ fn with_params(request: Request) -> Request {
         return request;
     }
     let (method, id, _) = request.into_parts();
-    let build = Request::build(method).params(Value::from(json!({})));
+    let build = Request::build(method).params(json!({}));
     match id {
         Some(id) => build.id(id).finish(),
         None => build.finish(),

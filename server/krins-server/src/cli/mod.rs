@@ -60,7 +60,9 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Graph { command } => on_runtime(async { graph::run(global, command, out) }),
         Command::Patch { command } => on_runtime(async { patch::run(global, command, out).await }),
         Command::Gate => on_runtime(async { patch::gate(global, out) }),
-        Command::Serve { addr, database } => on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await }),
+        Command::Serve { addr, database } => {
+            on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await })
+        }
         Command::Trust { revoke } => trust::run(global, revoke, out),
         Command::Doctor => on_runtime(async { doctor::run(global, out).await }),
         Command::Demo(args) => on_runtime(async { demo::run(global, args, out).await }),
@@ -107,7 +109,8 @@ pub fn root_dir(global: &Global) -> Result<PathBuf, Error> {
     if let Some(root) = &global.root {
         return Ok(root.clone());
     }
-    let here = std::env::current_dir().map_err(|error| Error::new(ErrorKind::BadParams, format!("find the working directory: {error}")))?;
+    let here = std::env::current_dir()
+        .map_err(|error| Error::new(ErrorKind::BadParams, format!("find the working directory: {error}")))?;
     Ok(crate::setup::root_of(&here))
 }
 
@@ -117,12 +120,16 @@ pub fn focus(engine: &Engine, place: &str) -> Result<krins_core::prompt::Focus, 
     let root = engine.root();
     let path = root.typed(Path::new(&name)).or_else(|| krins_core::RelPath::new(&name).ok());
     let path = path.ok_or_else(|| {
-        Error::new(ErrorKind::BadParams, format!("use {name:?}: it is not below {}", root.path().display())).hint("name a file of the workspace")
+        Error::new(ErrorKind::BadParams, format!("use {name:?}: it is not below {}", root.path().display()))
+            .hint("name a file of the workspace")
     })?;
     // A path may be relative to the working directory or, as tools print it, to the root.
     let path = match (engine.has(&path), krins_core::RelPath::new(&name)) {
         (false, Ok(of_root)) if engine.has(&of_root) => of_root,
-        (false, _) => return Err(Error::new(ErrorKind::BadParams, format!("read {name:?}: there is no such file")).hint("paths are relative to the working directory or to the root")),
+        (false, _) => {
+            return Err(Error::new(ErrorKind::BadParams, format!("read {name:?}: there is no such file"))
+                .hint("paths are relative to the working directory or to the root"));
+        }
         (true, _) => path,
     };
     Ok(krins_core::prompt::Focus { path, lines })

@@ -66,7 +66,8 @@ impl Output {
     /// The one JSON document; nothing without `--json`.
     pub fn document(&mut self, value: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
+            let text =
+                serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
             let _ = writeln!(self.out, "{text}");
         }
     }

@@ -45,7 +45,8 @@ fn standard_input() -> Result<String, Error> {
     if bytes.len() as u64 > LARGEST {
         return Err(Error::new(ErrorKind::BadParams, "read standard input: the patch is larger than 64 MiB"));
     }
-    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::BadParams, "read standard input: the patch is not UTF-8 text"))
+    String::from_utf8(bytes)
+        .map_err(|_| Error::new(ErrorKind::BadParams, "read standard input: the patch is not UTF-8 text"))
 }
 
 fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patch, Vec<Refusal>>, Error> {
@@ -80,7 +81,12 @@ async fn carry_out(engine: &Engine, patch: Patch) -> Result<PatchReport, Error> 
     let outcome = match engine.apply_patch(gated).await {
         Ok(outcome) => outcome,
         Err(error) if error.kind == ErrorKind::Conflict => {
-            let refusal = krins_protocol::cli::Refusal { path: String::new(), hunk: None, why: error.message, candidates: Vec::new() };
+            let refusal = krins_protocol::cli::Refusal {
+                path: String::new(),
+                hunk: None,
+                why: error.message,
+                candidates: Vec::new(),
+            };
             return Ok(PatchReport { outcome: PatchOutcome::Conflict, refusals: vec![refusal], ..report });
         }
         Err(error) => return Err(error),
@@ -113,8 +119,12 @@ fn hunk(placement: &patch::Placement) -> PatchHunk {
 }
 
 fn refused(refusals: Vec<Refusal>) -> PatchReport {
-    let refusal =
-        |refusal: Refusal| krins_protocol::cli::Refusal { path: refusal.path, hunk: refusal.hunk, why: refusal.why, candidates: refusal.candidates };
+    let refusal = |refusal: Refusal| krins_protocol::cli::Refusal {
+        path: refusal.path,
+        hunk: refusal.hunk,
+        why: refusal.why,
+        candidates: refusal.candidates,
+    };
     PatchReport {
         outcome: PatchOutcome::Refused,
         files: Vec::new(),
@@ -137,12 +147,16 @@ fn show(report: &PatchReport, out: &mut Output) {
         out.line(format!("  {} {}", paint(PLACE, &file.path), levels.join(", ")));
     }
     for conflict in &report.conflicts {
-        out.line(format!("  {} the file moved on in the same place", paint(PLACE, format!("{}:{}", conflict.path, conflict.lines[0]))));
+        out.line(format!(
+            "  {} the file moved on in the same place",
+            paint(PLACE, format!("{}:{}", conflict.path, conflict.lines[0]))
+        ));
     }
     for refusal in &report.refusals {
         let hunk = refusal.hunk.map_or(String::new(), |hunk| format!(" hunk {hunk}"));
         let lines: Vec<String> = refusal.candidates.iter().map(u32::to_string).collect();
-        let candidates = if lines.is_empty() { String::new() } else { format!(" (candidate lines {})", lines.join(", ")) };
+        let candidates =
+            if lines.is_empty() { String::new() } else { format!(" (candidate lines {})", lines.join(", ")) };
         out.line(format!("  {}{hunk} {}{candidates}", paint(PLACE, &refusal.path), refusal.why));
     }
     if let Some(undo) = &report.undo {
@@ -163,10 +177,12 @@ pub fn gate(global: &Global, out: &mut Output) -> Done {
 /// `krins merge BASE OURS THEIRS`: the merged file, or the file with conflict markers and exit 1.
 pub fn merge(base: &Path, ours: &Path, theirs: &Path, out: &mut Output) -> Done {
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", path.display())))
+        std::fs::read(path)
+            .map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", path.display())))
     };
     let (base, ours_text, theirs_text) = (read(base)?, read(ours)?, read(theirs)?);
-    let name = krins_core::RelPath::new("merged").map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    let name =
+        krins_core::RelPath::new("merged").map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     match patch::merge_texts(&name, &base, &ours_text, &theirs_text) {
         Ok(merged) => {
             out.raw(&merged);

@@ -12,9 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &mut Output) -> Done {
-    let address: SocketAddr = addr
-        .parse()
-        .map_err(|_| Error::new(ErrorKind::BadParams, format!("use {addr:?} as an address")).hint("HOST:PORT with a numeric host, such as 127.0.0.1:7117 or [::1]:7117"))?;
+    let address: SocketAddr = addr.parse().map_err(|_| {
+        Error::new(ErrorKind::BadParams, format!("use {addr:?} as an address"))
+            .hint("HOST:PORT with a numeric host, such as 127.0.0.1:7117 or [::1]:7117")
+    })?;
     let backend = setup(global)?.embedded_backend()?;
     let database = match database {
         Some(path) => path,
@@ -32,7 +33,12 @@ pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &m
     })?;
     let address = server.address().map_err(|error| failed("start the service", &error))?;
     out.document(&json!({"address": address.to_string(), "database": database, "route": route}));
-    out.line(format!("{} on {}  tasks in {}  default {route}", paint(STRONG, "krins serve"), paint(PLACE, format!("http://{address}")), database.display()));
+    out.line(format!(
+        "{} on {}  tasks in {}  default {route}",
+        paint(STRONG, "krins serve"),
+        paint(PLACE, format!("http://{address}")),
+        database.display()
+    ));
     if open {
         out.line(format!("{} no token is set: only this machine can use it", paint(CARE, "note")));
     }
@@ -43,7 +49,8 @@ pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &m
 fn default_database() -> Result<PathBuf, Error> {
     let base = krins_engine::state::base_dir(&|name| std::env::var_os(name))?;
     let dir = base.join("serve");
-    std::fs::create_dir_all(&dir).map_err(|error| Error::new(ErrorKind::Internal, format!("make {}: {error}", dir.display())))?;
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("make {}: {error}", dir.display())))?;
     Ok(dir.join("tasks.sqlite"))
 }
 

@@ -22,7 +22,8 @@ pub fn run(global: &Global, revoke: bool, out: &mut Output) -> Done {
         return Ok(ExitCode::SUCCESS);
     }
     let text = std::fs::read(&file).map_err(|error| {
-        Error::new(ErrorKind::BadParams, format!("read {}: {error}", file.display())).hint("there is nothing to trust without it")
+        Error::new(ErrorKind::BadParams, format!("read {}: {error}", file.display()))
+            .hint("there is nothing to trust without it")
     })?;
     trust.add(&file, &Digest::of(&text))?;
     out.document(&json!({"file": file, "trusted": true, "sha256": Digest::of(&text)}));

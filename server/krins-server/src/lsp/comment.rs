@@ -1,7 +1,17 @@
 //! Tasks that are written as a comment: `// krins: rename total to sum`.
 
 /// What opens a comment that may hold a task. Closers are cut off the end.
-const MARKERS: &[(&str, &str)] = &[("<!--", "-->"), ("{/*", "*/}"), ("/*", "*/"), ("//", ""), ("#", ""), ("--", ""), (";", ""), ("%", ""), ("*", "")];
+const MARKERS: &[(&str, &str)] = &[
+    ("<!--", "-->"),
+    ("{/*", "*/}"),
+    ("/*", "*/"),
+    ("//", ""),
+    ("#", ""),
+    ("--", ""),
+    (";", ""),
+    ("%", ""),
+    ("*", ""),
+];
 
 /// The intent of a line, when it holds a comment that begins with `krins:` (in any case).
 pub fn intent(line: &str) -> Option<&str> {

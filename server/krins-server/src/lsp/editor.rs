@@ -10,8 +10,8 @@ use krins_engine::documents::Documents;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use tower_lsp::ls_types::{
-    ApplyWorkspaceEditResponse, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit, TextEdit, Uri,
-    WorkspaceEdit,
+    ApplyWorkspaceEditResponse, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, Range,
+    TextDocumentEdit, TextEdit, Uri, WorkspaceEdit,
 };
 
 pub struct LspEditor {
@@ -40,11 +40,14 @@ impl Editor for LspEditor {
 
 fn workspace_edit(edit: BufferEdit) -> Result<WorkspaceEdit, EditorRefused> {
     let uri = Uri::from_str(&edit.uri).map_err(|error| EditorRefused(format!("its URI cannot be said: {error}")))?;
-    let position = |position: Position| tower_lsp::ls_types::Position { line: position.line, character: position.column };
-    let edits = edit
-        .edits
-        .into_iter()
-        .map(|edit| OneOf::Left(TextEdit { range: Range { start: position(edit.range.start), end: position(edit.range.end) }, new_text: edit.text }));
+    let position =
+        |position: Position| tower_lsp::ls_types::Position { line: position.line, character: position.column };
+    let edits = edit.edits.into_iter().map(|edit| {
+        OneOf::Left(TextEdit {
+            range: Range { start: position(edit.range.start), end: position(edit.range.end) },
+            new_text: edit.text,
+        })
+    });
     let document = TextDocumentEdit {
         text_document: OptionalVersionedTextDocumentIdentifier { uri, version: Some(edit.version) },
         edits: edits.collect(),

@@ -7,8 +7,8 @@
 use crate::lsp::handlers::code_action::open_review;
 use crate::lsp::session::Session;
 use crate::to_proto;
-use krins_core::gate::{Finding, Verdict};
 use krins_core::RelPath;
+use krins_core::gate::{Finding, Verdict};
 use krins_engine::engine::Review;
 use krins_engine::tasks::{Task, TaskState};
 use krins_engine::{Engine, Error};
@@ -20,9 +20,9 @@ use std::time::Duration;
 use tower_lsp::ls_types::notification::{Notification, Progress};
 use tower_lsp::ls_types::request::WorkDoneProgressCreate;
 use tower_lsp::ls_types::{
-    Diagnostic, DiagnosticSeverity, MessageType, NumberOrString, Position, ProgressParams, ProgressParamsValue, ProgressToken, Range,
-    ShowDocumentParams, Uri, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressCreateParams, WorkDoneProgressEnd,
-    WorkDoneProgressReport,
+    Diagnostic, DiagnosticSeverity, MessageType, NumberOrString, Position, ProgressParams, ProgressParamsValue,
+    ProgressToken, Range, ShowDocumentParams, Uri, WorkDoneProgress, WorkDoneProgressBegin,
+    WorkDoneProgressCreateParams, WorkDoneProgressEnd, WorkDoneProgressReport,
 };
 
 /// `krins/task/didChange`.
@@ -113,7 +113,10 @@ impl Reporter {
             return None;
         }
         let token = ProgressToken::String(format!("krins-{task}"));
-        let create = self.session.client.send_request::<WorkDoneProgressCreate>(WorkDoneProgressCreateParams { token: token.clone() });
+        let create = self
+            .session
+            .client
+            .send_request::<WorkDoneProgressCreate>(WorkDoneProgressCreateParams { token: token.clone() });
         tokio::time::timeout(CREATE_PATIENCE, create).await.ok()?.ok().map(|()| token)
     }
 
@@ -137,11 +140,15 @@ impl Reporter {
         match task.state {
             TaskState::Ready => {
                 let hunks = self.engine.review(Some(&task.id)).map_or(0, |review| hunks(&review));
-                let text = format!("Krins: “{intent}” is ready: {hunks} hunks in {} files. Code actions apply, show or discard it.", task.files.len());
+                let text = format!(
+                    "Krins: “{intent}” is ready: {hunks} hunks in {} files. Code actions apply, show or discard it.",
+                    task.files.len()
+                );
                 self.say(MessageType::INFO, text).await;
             }
             TaskState::Blocked => {
-                self.say(MessageType::WARNING, format!("Krins: the gate blocks “{intent}”; see the diagnostics.")).await;
+                self.say(MessageType::WARNING, format!("Krins: the gate blocks “{intent}”; see the diagnostics."))
+                    .await;
             }
             TaskState::Failed => {
                 let error = task.error.clone().unwrap_or_else(Error::cancelled);
@@ -186,7 +193,10 @@ impl Reporter {
         let mut by_file: BTreeMap<RelPath, Vec<Diagnostic>> = BTreeMap::new();
         if !self.session.agreed().plugin && review.task.state == TaskState::Ready {
             for file in review.patch.files() {
-                let list = file.hunks.iter().map(|hunk| hint(hunk.before, &format!("Krins would change this ({})", hunk.id), &hunk.id));
+                let list = file
+                    .hunks
+                    .iter()
+                    .map(|hunk| hint(hunk.before, &format!("Krins would change this ({})", hunk.id), &hunk.id));
                 by_file.entry(file.path.clone()).or_default().extend(list);
             }
         }
@@ -213,7 +223,13 @@ fn finding(finding: &Finding) -> Diagnostic {
         Verdict::Pass => DiagnosticSeverity::INFORMATION,
     };
     let fix = finding.fix.as_ref().map_or(String::new(), |fix| format!("; {fix}"));
-    diagnostic(first.saturating_sub(1), last.saturating_sub(1), severity, &format!("{}{fix}", finding.message), &finding.rule)
+    diagnostic(
+        first.saturating_sub(1),
+        last.saturating_sub(1),
+        severity,
+        &format!("{}{fix}", finding.message),
+        &finding.rule,
+    )
 }
 
 fn diagnostic(first: u32, last: u32, severity: DiagnosticSeverity, message: &str, code: &str) -> Diagnostic {

@@ -5,18 +5,18 @@
 use crate::lsp::handlers;
 use crate::lsp::session::Session;
 use krins_protocol::lsp::{
-    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, ReviewParams, StateResult, StatusResult, TaskParams,
-    TaskStatus, UndoParams,
+    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, ReviewParams, StateResult,
+    StatusResult, TaskParams, TaskStatus, UndoParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
+use tower_lsp::LanguageServer;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::{
-    CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, DidChangeTextDocumentParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExecuteCommandParams, InitializeParams, InitializeResult, InitializedParams,
-    LSPAny, WorkDoneProgressCancelParams,
+    CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, DidChangeTextDocumentParams,
+    DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExecuteCommandParams,
+    InitializeParams, InitializeResult, InitializedParams, LSPAny, WorkDoneProgressCancelParams,
 };
-use tower_lsp::LanguageServer;
 
 pub struct Server {
     pub session: Arc<Session>,

@@ -54,7 +54,9 @@ impl Session {
     /// The engine of the folder that holds the document, opened at first use. A document outside every folder gets an
     /// engine of its own root: the nearest directory upwards with `.git` or `.krins`, else its directory.
     pub fn engine(self: &Arc<Self>, uri: Option<&str>) -> Result<Engine, Error> {
-        let path = uri.map(|uri| file_path(uri).ok_or_else(|| Error::new(ErrorKind::BadParams, format!("use {uri:?}: it is not a file URI"))));
+        let path = uri.map(|uri| {
+            file_path(uri).ok_or_else(|| Error::new(ErrorKind::BadParams, format!("use {uri:?}: it is not a file URI")))
+        });
         match path.transpose()? {
             Some(path) => self.engine_at(&path),
             None => self.first_engine(),
@@ -62,7 +64,12 @@ impl Session {
     }
 
     fn engine_at(self: &Arc<Self>, path: &Path) -> Result<Engine, Error> {
-        let folder = self.agreed().folders.iter().filter(|folder| path.starts_with(folder)).max_by_key(|folder| folder.as_os_str().len());
+        let folder = self
+            .agreed()
+            .folders
+            .iter()
+            .filter(|folder| path.starts_with(folder))
+            .max_by_key(|folder| folder.as_os_str().len());
         let root = match folder {
             Some(folder) => folder.clone(),
             None => match self.lock().iter().find(|engine| engine.root().relative(path).is_some()) {
@@ -80,7 +87,8 @@ impl Session {
         if let Some(engine) = self.lock().first() {
             return Ok(engine.clone());
         }
-        Err(Error::new(ErrorKind::BadParams, "find a workspace: no folder and no file is open").hint("open a folder, or name a `textDocument`"))
+        Err(Error::new(ErrorKind::BadParams, "find a workspace: no folder and no file is open")
+            .hint("open a folder, or name a `textDocument`"))
     }
 
     /// The engine that knows the task; without a task, the one of the first folder.
@@ -161,8 +169,8 @@ fn agreed(params: &InitializeParams) -> Agreed {
         || params.capabilities.experimental.as_ref().is_some_and(|experimental| experimental.get("krins").is_some());
     let window = params.capabilities.window.as_ref();
     let quirks = quirks::of(params.client_info.as_ref());
-    let show_document =
-        window.and_then(|window| window.show_document.as_ref()).is_some_and(|show| show.support) || quirks.shows_documents_unasked;
+    let show_document = window.and_then(|window| window.show_document.as_ref()).is_some_and(|show| show.support)
+        || quirks.shows_documents_unasked;
     Agreed {
         encoding: crate::from_proto::encoding(&params.capabilities),
         plugin,

@@ -382,10 +382,10 @@ impl Section {
         if differ(&old, &new) && !renamed {
             return Err(refuse(&self.shown(), "its headers name two different files"));
         }
-        if let Some((git_old, git_new)) = git {
-            if differ(&old, &Some(git_old)) || differ(&new, &Some(git_new)) {
-                return Err(refuse(&self.shown(), "its headers name two different files"));
-            }
+        if let Some((git_old, git_new)) = git
+            && (differ(&old, &Some(git_old)) || differ(&new, &Some(git_new)))
+        {
+            return Err(refuse(&self.shown(), "its headers name two different files"));
         }
         Ok((old, new))
     }

@@ -18,7 +18,8 @@ pub async fn run(session: &Arc<Session>, params: ApplyParams) -> Reply<ApplyResu
 async fn apply(session: &Arc<Session>, params: ApplyParams) -> Result<ApplyResult, Error> {
     let task = params.task.as_deref();
     let engine = session.engine_of_task(task)?;
-    let wish = ApplyWish { hunks: params.hunks, markers: params.on_conflict == OnConflict::Markers, dry_run: params.dry_run };
+    let wish =
+        ApplyWish { hunks: params.hunks, markers: params.on_conflict == OnConflict::Markers, dry_run: params.dry_run };
     let outcome = engine.apply(task, wish, Some(editor(session, &engine))).await?;
     Ok(to_proto::applied(engine.root(), &outcome))
 }
@@ -49,7 +50,9 @@ fn editor(session: &Arc<Session>, engine: &Engine) -> Arc<dyn Editor> {
 /// `which` may be a task's id or an undo id.
 fn engine_of(session: &Arc<Session>, which: Option<&str>) -> Result<Engine, Error> {
     let Some(which) = which else { return session.engine_of_task(None) };
-    let knows = |engine: &Engine| engine.tasks().list().iter().any(|task| task.id == which || task.undo.as_deref() == Some(which));
+    let knows = |engine: &Engine| {
+        engine.tasks().list().iter().any(|task| task.id == which || task.undo.as_deref() == Some(which))
+    };
     match session.engines().into_iter().find(knows) {
         Some(engine) => Ok(engine),
         None => session.engine(None),

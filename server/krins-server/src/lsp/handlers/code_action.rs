@@ -45,7 +45,11 @@ impl Action {
     }
 
     fn into_lsp(self) -> CodeActionOrCommand {
-        let command = Command { title: self.title.clone(), command: self.command.to_owned(), arguments: Some(vec![self.argument]) };
+        let command = Command {
+            title: self.title.clone(),
+            command: self.command.to_owned(),
+            arguments: Some(vec![self.argument]),
+        };
         CodeActionOrCommand::CodeAction(CodeAction {
             title: self.title,
             kind: Some(CodeActionKind::from(KIND)),
@@ -64,7 +68,11 @@ fn asks(engine: &Engine, path: &RelPath, uri: &str, [first, last]: [u32; 2]) -> 
         .map(|intent| Action::new(format!("Krins: {}", short(intent)), "krins.assign", ask(intent, uri)))
         .collect();
     if engine.backend().is_builtin() && Language::of(path).is_some() {
-        actions.push(Action::new("Krins: remove unused imports", "krins.assign", ask("remove unused imports in this file", uri)));
+        actions.push(Action::new(
+            "Krins: remove unused imports",
+            "krins.assign",
+            ask("remove unused imports in this file", uri),
+        ));
     }
     actions
 }
@@ -76,13 +84,17 @@ fn ask(intent: &str, uri: &str) -> Value {
 fn running(engine: &Engine) -> Vec<Action> {
     let tasks = engine.tasks().list();
     let running = tasks.iter().filter(|task| task.state.is_running());
-    running.map(|task| Action::new(format!("Krins: cancel “{}”", short(&task.intent)), "krins.cancel", named(task))).collect()
+    running
+        .map(|task| Action::new(format!("Krins: cancel “{}”", short(&task.intent)), "krins.cancel", named(task)))
+        .collect()
 }
 
 /// The newest task, when it waits for a verdict.
 pub fn open_review(engine: &Engine) -> Option<Review> {
     let newest = engine.tasks().list().into_iter().find(|task| !task.state.is_running())?;
-    matches!(newest.state, TaskState::Ready | TaskState::Blocked).then(|| engine.review(Some(&newest.id)).ok()).flatten()
+    matches!(newest.state, TaskState::Ready | TaskState::Blocked)
+        .then(|| engine.review(Some(&newest.id)).ok())
+        .flatten()
 }
 
 fn reviews(review: &Review, path: &RelPath, [first, last]: [u32; 2]) -> Vec<Action> {
@@ -103,7 +115,11 @@ fn reviews(review: &Review, path: &RelPath, [first, last]: [u32; 2]) -> Vec<Acti
     }
     if ready {
         let (hunks, files) = (patch.files().iter().map(|file| file.hunks.len()).sum::<usize>(), patch.files().len());
-        actions.push(Action::new(format!("Krins: apply the change ({hunks} hunks in {files} files)"), "krins.apply", named(task)));
+        actions.push(Action::new(
+            format!("Krins: apply the change ({hunks} hunks in {files} files)"),
+            "krins.apply",
+            named(task),
+        ));
     }
     actions.push(Action::new("Krins: show the diff", "krins.showDiff", named(task)));
     actions.push(Action::new("Krins: discard the change", "krins.discard", named(task)));
@@ -112,7 +128,8 @@ fn reviews(review: &Review, path: &RelPath, [first, last]: [u32; 2]) -> Vec<Acti
 
 /// Undo of the newest applied task, redo of the newest undone one.
 fn turns(engine: &Engine) -> Vec<Action> {
-    let newest = engine.tasks().list().into_iter().find(|task| matches!(task.state, TaskState::Applied | TaskState::Undone));
+    let newest =
+        engine.tasks().list().into_iter().find(|task| matches!(task.state, TaskState::Applied | TaskState::Undone));
     let Some(task) = newest else { return Vec::new() };
     let (title, command) = match task.state {
         TaskState::Applied => ("undo", "krins.undo"),

@@ -12,7 +12,9 @@ pub fn run(session: &Arc<Session>, params: &CodeLensParams) -> Vec<CodeLens> {
     // A plugin draws its own review.
     let Some(engine) = session.engine(Some(uri)).ok().filter(|_| !session.agreed().plugin) else { return Vec::new() };
     let Some(path) = engine.root().relative_uri(uri) else { return Vec::new() };
-    let Some(review) = open_review(&engine).filter(|review| review.task.state == TaskState::Ready) else { return Vec::new() };
+    let Some(review) = open_review(&engine).filter(|review| review.task.state == TaskState::Ready) else {
+        return Vec::new();
+    };
     let task = &review.task;
     let mut lenses = Vec::new();
     for hunk in review.patch.files().iter().filter(|file| file.path == path).flat_map(|file| &file.hunks) {
@@ -20,7 +22,12 @@ pub fn run(session: &Arc<Session>, params: &CodeLensParams) -> Vec<CodeLens> {
         let apply = json!({"task": task.id, "hunks": [hunk.id]});
         lenses.push(lens(hunk.before[0], "Krins: apply hunk", "krins.apply", apply));
         let (title, verdict) = if rejected { ("take rejection back", "open") } else { ("reject hunk", "reject") };
-        lenses.push(lens(hunk.before[0], title, "krins.review", json!({"task": task.id, "hunk": hunk.id, "verdict": verdict})));
+        lenses.push(lens(
+            hunk.before[0],
+            title,
+            "krins.review",
+            json!({"task": task.id, "hunk": hunk.id, "verdict": verdict}),
+        ));
     }
     lenses
 }

@@ -38,5 +38,8 @@ pub fn close(session: &Arc<Session>, params: DidCloseTextDocumentParams) {
 }
 
 fn engine(session: &Arc<Session>, uri: &Uri) -> Option<Engine> {
-    session.engine(Some(uri.as_str())).inspect_err(|error| tracing::debug!(uri = uri.as_str(), %error, "a document is not followed")).ok()
+    session
+        .engine(Some(uri.as_str()))
+        .inspect_err(|error| tracing::debug!(uri = uri.as_str(), %error, "a document is not followed"))
+        .ok()
 }

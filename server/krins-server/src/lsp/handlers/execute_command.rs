@@ -68,7 +68,11 @@ fn read<P: DeserializeOwned>(command: &str, argument: Option<Value>) -> Reply<P>
             "krins.assign" => "pass one JSON object, such as {\"intent\": \"rename calculateTotal to orderTotal\"}",
             _ => "pass one JSON object, such as {\"task\": \"…\"}, or nothing",
         };
-        let error = krins_engine::Error::new(krins_engine::ErrorKind::BadParams, format!("read the argument of {command}: {error}")).hint(hint);
+        let error = krins_engine::Error::new(
+            krins_engine::ErrorKind::BadParams,
+            format!("read the argument of {command}: {error}"),
+        )
+        .hint(hint);
         handlers::failure(&error)
     })
 }

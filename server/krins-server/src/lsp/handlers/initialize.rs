@@ -8,10 +8,10 @@ use krins_protocol::{PROTOCOL, PROTOCOL_MINOR, schema::METHODS};
 use serde_json::json;
 use std::sync::Arc;
 use tower_lsp::ls_types::{
-    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CodeLensOptions, ExecuteCommandOptions, InitializeParams,
-    InitializeResult, MessageType, PositionEncodingKind, SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSyncCapability,
-    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions, WorkspaceFoldersServerCapabilities,
-    WorkspaceServerCapabilities,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CodeLensOptions, ExecuteCommandOptions,
+    InitializeParams, InitializeResult, MessageType, PositionEncodingKind, SaveOptions, ServerCapabilities, ServerInfo,
+    TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+    WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
 };
 
 /// The kind of every code action of ours; clients filter by its prefixes.
@@ -27,7 +27,8 @@ pub fn run(session: &Arc<Session>, params: &InitializeParams) -> InitializeResul
         ..TextDocumentSyncOptions::default()
     };
     // No resolveProvider: clients that see it resolve on their UI thread.
-    let actions = CodeActionOptions { code_action_kinds: Some(vec![CodeActionKind::from(KIND)]), ..CodeActionOptions::default() };
+    let actions =
+        CodeActionOptions { code_action_kinds: Some(vec![CodeActionKind::from(KIND)]), ..CodeActionOptions::default() };
     let features: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
     let folders = WorkspaceFoldersServerCapabilities { supported: Some(true), change_notifications: None };
     InitializeResult {
@@ -40,7 +41,10 @@ pub fn run(session: &Arc<Session>, params: &InitializeParams) -> InitializeResul
                 commands: COMMANDS.iter().map(|command| (*command).to_owned()).collect(),
                 ..ExecuteCommandOptions::default()
             }),
-            workspace: Some(WorkspaceServerCapabilities { workspace_folders: Some(folders), ..WorkspaceServerCapabilities::default() }),
+            workspace: Some(WorkspaceServerCapabilities {
+                workspace_folders: Some(folders),
+                ..WorkspaceServerCapabilities::default()
+            }),
             experimental: Some(json!({"krins": {"protocol": PROTOCOL, "minor": PROTOCOL_MINOR, "features": features}})),
             ..ServerCapabilities::default()
         },
@@ -63,7 +67,8 @@ pub fn warm_up(session: &Arc<Session>) {
         let (session, folder) = (session.clone(), folder.clone());
         tokio::spawn(async move {
             let opener = session.clone();
-            let opened = tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(|engine| drop(engine.graph()))).await;
+            let opened =
+                tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(|engine| drop(engine.graph()))).await;
             if let Ok(Err(error)) = opened {
                 session.client.show_message(MessageType::ERROR, message(&failure(&error))).await;
             }
