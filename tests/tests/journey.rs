@@ -75,7 +75,11 @@ fn journey(persona: Persona) {
     let cart = client.text("src/cart.ts");
     assert!(cart.contains("import { orderTotal } from"), "{cart}");
     assert!(cart.contains("({ calculateTotal: orderTotal, sum: orderTotal(prices) })"), "{cart}");
-    assert_eq!(workspace.read("src/cart.ts"), String::from_utf8_lossy(&before[std::path::Path::new("src/cart.ts")]), "an open file is the editor's");
+    assert_eq!(
+        workspace.read("src/cart.ts"),
+        String::from_utf8_lossy(&before[std::path::Path::new("src/cart.ts")]),
+        "an open file is the editor's"
+    );
     assert!(workspace.read("src/total.ts").contains("function orderTotal"));
     assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
     assert!(workspace.read("src/report.ts").contains("// calculateTotal is named"));
@@ -112,14 +116,18 @@ journeys! {
 #[test]
 fn assign_answers_at_once_and_diff_waits() {
     let (_workspace, mut client) = start(Persona::VSCODE);
-    let assigned = client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "mine"})).unwrap();
+    let assigned = client
+        .request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "mine"}))
+        .unwrap();
     assert_eq!(assigned, json!({"task": "mine", "state": "queued", "deduplicated": false}));
     let diff = client.request("krins/diff", json!({"task": "mine", "wait": true})).unwrap();
     assert_eq!(diff["model"], "builtin/refactorings");
     assert_eq!(diff["gate"]["verdict"], "pass");
     assert_eq!(diff["files"].as_array().unwrap().len(), 3);
     assert!(diff["patch"].as_str().unwrap().contains("+export function orderTotal"));
-    let again = client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "mine"})).unwrap();
+    let again = client
+        .request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "mine"}))
+        .unwrap();
     assert_eq!((&again["deduplicated"], &again["state"]), (&json!(true), &json!("ready")));
     quiet(&mut client);
 }
@@ -142,7 +150,12 @@ fn one_hunk_can_be_applied_and_the_rest_rejected() {
     let (workspace, mut client) = start(Persona::VSCODE);
     client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
     let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
-    let report = diff["files"].as_array().unwrap().iter().find(|file| file["uri"].as_str().unwrap().ends_with("report.ts")).unwrap();
+    let report = diff["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|file| file["uri"].as_str().unwrap().ends_with("report.ts"))
+        .unwrap();
     let hunk = report["hunks"][0]["id"].clone();
     let planned = client.request("krins/apply", json!({"task": "t", "hunks": [hunk], "dryRun": true})).unwrap();
     assert_eq!(planned["applied"].as_array().unwrap().len(), 1);
@@ -158,7 +171,9 @@ fn what_moved_on_in_the_same_place_is_a_conflict_and_nothing_is_written() {
     let (workspace, mut client) = start(Persona::VSCODE);
     client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
     client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
-    let moved = workspace.read("src/total.ts").replace("export function calculateTotal(prices", "export function calculateTotal(items");
+    let moved = workspace
+        .read("src/total.ts")
+        .replace("export function calculateTotal(prices", "export function calculateTotal(items");
     workspace.write("src/total.ts", &moved);
     let before = workspace.snapshot();
     let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
@@ -169,7 +184,11 @@ fn what_moved_on_in_the_same_place_is_a_conflict_and_nothing_is_written() {
     workspace.write("src/total.ts", format!("// new first line\n{}", String::from_utf8_lossy(&before_total())));
     let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
     assert!(applied["undo"].is_string(), "{applied}");
-    assert!(workspace.read("src/total.ts").starts_with("// new first line\n// Money.\n\n/** Adds up. */\nexport function orderTotal("));
+    assert!(
+        workspace
+            .read("src/total.ts")
+            .starts_with("// new first line\n// Money.\n\n/** Adds up. */\nexport function orderTotal(")
+    );
     quiet(&mut client);
 }
 
@@ -186,10 +205,21 @@ fn an_open_buffer_with_unsaved_text_is_changed_in_the_editor_and_merged() {
     client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
     client.replace("src/total.ts", "// Money.", "// Money, in cents. 𝄞");
     let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
-    let total = applied["applied"].as_array().unwrap().iter().find(|file| file["uri"].as_str().unwrap().ends_with("total.ts")).unwrap();
+    let total = applied["applied"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|file| file["uri"].as_str().unwrap().ends_with("total.ts"))
+        .unwrap();
     assert_eq!(total["route"], "buffer");
     assert_eq!(applied["unsaved"].as_array().unwrap().len(), 1);
-    assert!(client.text("src/total.ts").starts_with("// Money, in cents. 𝄞\n\n/** Adds up. */\nexport function orderTotal("), "{}", client.text("src/total.ts"));
+    assert!(
+        client
+            .text("src/total.ts")
+            .starts_with("// Money, in cents. 𝄞\n\n/** Adds up. */\nexport function orderTotal("),
+        "{}",
+        client.text("src/total.ts")
+    );
     assert!(workspace.read("src/total.ts").contains("calculateTotal"), "the disk is the editor's to save");
     quiet(&mut client);
 }
@@ -248,7 +278,13 @@ fn a_task_that_is_not_understood_fails_with_what_can_be_done() {
 fn quiet(client: &mut Client) {
     // What was started behind an answer may still have something to say.
     std::thread::sleep(Duration::from_millis(150));
-    for method in ["window/showMessage", "textDocument/publishDiagnostics", "window/logMessage", "krins/task/didChange", "$/progress"] {
+    for method in [
+        "window/showMessage",
+        "textDocument/publishDiagnostics",
+        "window/logMessage",
+        "krins/task/didChange",
+        "$/progress",
+    ] {
         client.take_notifications(method);
     }
     for method in ["window/workDoneProgress/create", "workspace/applyEdit"] {

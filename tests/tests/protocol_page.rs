@@ -29,7 +29,10 @@ fn holds(value: &Value, expected: &Value) -> bool {
 
 /// One or two JSON values after a method's name.
 fn values(text: &str) -> Vec<Value> {
-    serde_json::Deserializer::from_str(text).into_iter::<Value>().map(|value| value.unwrap_or_else(|error| panic!("{error}: {text}"))).collect()
+    serde_json::Deserializer::from_str(text)
+        .into_iter::<Value>()
+        .map(|value| value.unwrap_or_else(|error| panic!("{error}: {text}")))
+        .collect()
 }
 
 #[test]
@@ -55,7 +58,9 @@ fn every_transcript_is_true() {
         match mark {
             "→" => {
                 let (method, params) = rest.split_once(' ').unwrap();
-                answer = client.request(method, values(params).remove(0)).unwrap_or_else(|error| panic!("{line}: {error:?}"));
+                answer = client
+                    .request(method, values(params).remove(0))
+                    .unwrap_or_else(|error| panic!("{line}: {error:?}"));
                 replayed += 1;
             }
             "←" => assert!(holds(&answer, &values(rest)[0]), "{line}\ngot {answer}"),

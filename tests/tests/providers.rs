@@ -275,7 +275,11 @@ async fn requests_carry_the_key_in_its_header_and_the_traces_ids_alone() {
         assert_eq!(holding.len(), 1, "{:?}", run.dialect);
         assert!(!attempt.path.contains(CANARY) && !attempt.body.to_string().contains(CANARY));
         let traceparent = attempt.header("traceparent").unwrap_or_default();
-        assert!(krins_core::trace::TraceContext::extract(&[traceparent], &[]).is_some(), "{:?} {traceparent}", run.dialect);
+        assert!(
+            krins_core::trace::TraceContext::extract(&[traceparent], &[]).is_some(),
+            "{:?} {traceparent}",
+            run.dialect
+        );
         for header in ["tracestate", "baggage", "cookie", "referer"] {
             assert_eq!(attempt.header(header), None, "{:?} {header}", run.dialect);
         }

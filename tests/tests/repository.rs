@@ -35,8 +35,11 @@ fn sources(below: &str, extension: &str) -> Vec<(PathBuf, String)> {
 /// Direct dependencies (not for tests) of each crate of the workspace.
 fn edges() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output =
-        Command::new(cargo).args(["metadata", "--format-version=1", "--no-deps", "--locked", "--offline"]).current_dir(root()).output().unwrap();
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--no-deps", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
@@ -50,7 +53,9 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn each_crate_knows_only_those_it_may() {
     let edges = edges();
-    let ours = |krate: &str| -> Vec<&str> { edges[krate].iter().map(String::as_str).filter(|name| name.starts_with("krins-")).collect() };
+    let ours = |krate: &str| -> Vec<&str> {
+        edges[krate].iter().map(String::as_str).filter(|name| name.starts_with("krins-")).collect()
+    };
     assert_eq!(ours("krins-protocol"), [] as [&str; 0]);
     assert_eq!(ours("krins-core"), [] as [&str; 0]);
     assert_eq!(ours("krins-backend"), ["krins-core", "krins-protocol"]);
@@ -62,7 +67,12 @@ fn each_crate_knows_only_those_it_may() {
 fn one_crate_knows_lsp_one_speaks_http_and_the_core_does_neither() {
     let edges = edges();
     let users = |dependency: &str| -> Vec<&str> {
-        edges.iter().filter(|(_, direct)| direct.contains(dependency)).map(|(krate, _)| krate.as_str()).filter(|krate| *krate != "krins-tests").collect()
+        edges
+            .iter()
+            .filter(|(_, direct)| direct.contains(dependency))
+            .map(|(krate, _)| krate.as_str())
+            .filter(|krate| *krate != "krins-tests")
+            .collect()
     };
     assert_eq!(users("tower-lsp-server"), ["krins-server"]);
     for http in ["reqwest", "axum"] {
@@ -75,7 +85,19 @@ fn one_crate_knows_lsp_one_speaks_http_and_the_core_does_neither() {
 
 #[test]
 fn the_core_touches_no_disk_clock_environment_or_thread() {
-    let banned = ["std::fs", "std::net", "std::env", "std::process", "std::time", "std::thread", "std::io", "Instant::now", "SystemTime", "async fn", "HashMap"];
+    let banned = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::time",
+        "std::thread",
+        "std::io",
+        "Instant::now",
+        "SystemTime",
+        "async fn",
+        "HashMap",
+    ];
     for (path, text) in sources("server/krins-core/src", "rs") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         if path.file_name().is_some_and(|name| name == "tests.rs") {
@@ -125,7 +147,11 @@ fn every_method_of_the_protocol_has_an_entry_and_a_command() {
     let page = fs::read_to_string(root().join("docs/protocol.md")).unwrap();
     let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("### ")).collect();
     for method in krins_protocol::schema::METHODS {
-        assert!(headings.iter().any(|line| line.contains(method.name)), "docs/protocol.md has no entry for {}", method.name);
+        assert!(
+            headings.iter().any(|line| line.contains(method.name)),
+            "docs/protocol.md has no entry for {}",
+            method.name
+        );
     }
     let schema = krins_protocol::schema::document();
     for method in krins_protocol::schema::METHODS {
@@ -140,7 +166,11 @@ fn the_sample_holds_no_line_of_this_machine() {
     for below in ["docs", "fixtures", "editors", "server", "tests", "protocol"] {
         for extension in ["md", "rs", "ts", "lua", "toml", "json", "sh"] {
             for (path, text) in sources(below, extension) {
-                assert!(!text.contains(&format!("{}/", root().display())), "{} names a path of this machine", path.display());
+                assert!(
+                    !text.contains(&format!("{}/", root().display())),
+                    "{} names a path of this machine",
+                    path.display()
+                );
             }
         }
     }
