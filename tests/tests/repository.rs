@@ -175,3 +175,19 @@ fn the_sample_holds_no_line_of_this_machine() {
         }
     }
 }
+
+#[test]
+fn what_only_drivers_need_is_in_no_shipped_build() {
+    let manifest = fs::read_to_string(root().join("server/krins-server/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("drivers"), "the feature `drivers` of krins-engine applies without a gate");
+}
+
+#[test]
+fn text_leaves_the_machine_in_two_places() {
+    let senders: Vec<String> = sources("server", "rs")
+        .into_iter()
+        .filter(|(_, text)| text.contains(".send().await"))
+        .map(|(path, _)| path.strip_prefix(root()).unwrap().display().to_string())
+        .collect();
+    assert_eq!(senders, ["server/krins-backend/src/http.rs", "server/krins-backend/src/remote.rs"]);
+}

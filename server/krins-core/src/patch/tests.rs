@@ -298,3 +298,16 @@ fn merging_keeps_both_sides_or_says_where_they_clash() {
     let marked = render_conflicts(b"a\n", b"b\n", b"c\n", ["base", "ours", "theirs"], MarkerStyle::Diff3);
     assert_eq!(String::from_utf8(marked).unwrap(), "<<<<<<< ours\nb\n||||||| base\na\n=======\nc\n>>>>>>> theirs\n");
 }
+
+#[test]
+fn an_answer_in_two_forms_is_refused_and_a_form_inside_another_is_text() {
+    let block = "a.md\n<<<<<<< SEARCH\nold\n=======\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n>>>>>>> REPLACE\n";
+    let diff = "--- a/b.ts\n+++ b/b.ts\n@@ -1 +1 @@\n-a\n+b\n";
+    let v4a = "*** Begin Patch\n*** Update File: c.ts\n@@\n-a\n+b\n*** End Patch\n";
+    for single in [block, diff, v4a] {
+        assert!(parse(single).is_ok(), "{single}");
+    }
+    for mixed in [format!("{block}{diff}"), format!("{diff}{block}"), format!("{v4a}{diff}"), format!("{v4a}{block}"), format!("{diff}{v4a}")] {
+        assert!(parse(&mixed).unwrap_err().why.contains("two forms"), "{mixed}");
+    }
+}

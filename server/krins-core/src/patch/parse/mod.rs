@@ -91,6 +91,9 @@ fn plain(answer: &str) -> Result<Found, Refusal> {
     .filter_map(|(at, form)| Some((at?, form)))
     .collect();
     forms.sort_by_key(|(at, _)| *at);
+    if let Some((_, first)) = forms.first() {
+        refuse_a_second(*first, lines)?;
+    }
     let (form, (files, more)) = match forms.first() {
         Some((_, Form::V4a)) => (Form::V4a, v4a::parse(lines)?),
         Some((_, Form::SearchReplace)) => (Form::SearchReplace, search_replace::parse(lines)?),
@@ -105,6 +108,31 @@ fn plain(answer: &str) -> Result<Found, Refusal> {
         return Err(refuse(&empty.path, "the answer names the file and holds no change of it"));
     }
     Ok(Found { form, files, repairs })
+}
+
+/// Changes in another form beside those of the first would be lost, and a part of an answer is a wrong answer.
+fn refuse_a_second(first: Form, lines: &[&str]) -> Result<(), Refusal> {
+    // The lines of a unified diff carry marks of their own; the other two forms enclose what may look like anything.
+    let (opens, closes): (fn(&str) -> bool, fn(&str) -> bool) = match first {
+        Form::V4a => (|line| line.starts_with("*** Begin Patch"), |line| line.starts_with("*** End Patch")),
+        Form::SearchReplace => (|line| line.starts_with("<<<<<<<"), |line| line.starts_with(">>>>>>>")),
+        Form::Unified | Form::StrReplace | Form::WholeFile => (|_| false, |_| false),
+    };
+    let mut inside = false;
+    let mut outside = Vec::new();
+    for line in lines {
+        inside = (inside || opens(line)) && !closes(line);
+        outside.push(if inside { "" } else { *line });
+    }
+    let second = [
+        (v4a::first_marker(&outside), Form::V4a),
+        (search_replace::first_marker(&outside), Form::SearchReplace),
+        (unified::first_marker(&outside), Form::Unified),
+    ];
+    match second.iter().any(|(at, form)| at.is_some() && *form != first) {
+        true => Err(refuse("", "the answer mixes two forms of changes: one of them would be lost")),
+        false => Ok(()),
+    }
 }
 
 /// The answer's lines without `\n`. Where marker lines end in `\r\n` the whole answer does, and no line keeps its `\r`.
