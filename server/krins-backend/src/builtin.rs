@@ -5,9 +5,10 @@ use crate::error::{Fault, ProviderError};
 use crate::provider::{DeltaSink, Finished, Kind, ModelRequest, Provider};
 use async_trait::async_trait;
 use krins_core::RelPath;
+use krins_core::graph::{self, Graph};
 use krins_core::patch::{Change, Patch};
 use krins_core::prompt::{Item, Prompt};
-use krins_core::refactor::{self, Outcome, RefactorError};
+use krins_core::refactor::{self, Outcome, RefactorError, Refactoring};
 use krins_core::text::LineIndex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,12 +39,21 @@ type Why = Vec<(String, Vec<String>)>;
 fn answer(prompt: &Prompt) -> Result<(String, Why), ProviderError> {
     let refactoring = refactor::understand(&prompt.intent, prompt.focus.as_ref()).map_err(refused)?;
     let files = whole_files(prompt);
+    let refactoring = aim(refactoring, prompt, &files);
     let outcome = refactor::perform(&refactoring, &files).map_err(refused)?;
     let patch = Patch::between(changes(&files, &outcome));
     if patch.is_empty() {
         return Err(refused(RefactorError::NothingToDo { why: "every file is as it should be already".into() }));
     }
     Ok((patch.unified().to_owned(), outcome.why))
+}
+
+/// Only the active file's own facts decide, so the graph holds no other.
+fn aim(refactoring: Refactoring, prompt: &Prompt, files: &BTreeMap<RelPath, Arc<str>>) -> Refactoring {
+    let focus = prompt.focus.as_ref();
+    let active = focus
+        .and_then(|focus| Some((focus.path.clone(), Arc::new(graph::analyse(&focus.path, files.get(&focus.path)?)))));
+    refactor::aim(refactoring, focus, &Graph::build(active.into_iter().collect(), Arc::default()))
 }
 
 fn refused(error: RefactorError) -> ProviderError {

@@ -116,6 +116,7 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
     off_thread("krins.context", move || {
         let wanted = refactor::understand(&intent.words, intent.focus.as_ref())?;
         let graph = index.refresh(base.snapshot());
+        let wanted = refactor::aim(wanted, intent.focus.as_ref(), &graph);
         whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)
     })
     .await

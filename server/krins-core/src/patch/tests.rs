@@ -307,7 +307,13 @@ fn an_answer_in_two_forms_is_refused_and_a_form_inside_another_is_text() {
     for single in [block, diff, v4a] {
         assert!(parse(single).is_ok(), "{single}");
     }
-    for mixed in [format!("{block}{diff}"), format!("{diff}{block}"), format!("{v4a}{diff}"), format!("{v4a}{block}"), format!("{diff}{v4a}")] {
+    for mixed in [
+        format!("{block}{diff}"),
+        format!("{diff}{block}"),
+        format!("{v4a}{diff}"),
+        format!("{v4a}{block}"),
+        format!("{diff}{v4a}"),
+    ] {
         assert!(parse(&mixed).unwrap_err().why.contains("two forms"), "{mixed}");
     }
 }

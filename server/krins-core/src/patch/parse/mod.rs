@@ -113,15 +113,16 @@ fn plain(answer: &str) -> Result<Found, Refusal> {
 /// Changes in another form beside those of the first would be lost, and a part of an answer is a wrong answer.
 fn refuse_a_second(first: Form, lines: &[&str]) -> Result<(), Refusal> {
     // The lines of a unified diff carry marks of their own; the other two forms enclose what may look like anything.
-    let (opens, closes): (fn(&str) -> bool, fn(&str) -> bool) = match first {
-        Form::V4a => (|line| line.starts_with("*** Begin Patch"), |line| line.starts_with("*** End Patch")),
-        Form::SearchReplace => (|line| line.starts_with("<<<<<<<"), |line| line.starts_with(">>>>>>>")),
-        Form::Unified | Form::StrReplace | Form::WholeFile => (|_| false, |_| false),
+    let envelope = match first {
+        Form::V4a => Some(("*** Begin Patch", "*** End Patch")),
+        Form::SearchReplace => Some(("<<<<<<<", ">>>>>>>")),
+        Form::Unified | Form::StrReplace | Form::WholeFile => None,
     };
     let mut inside = false;
     let mut outside = Vec::new();
     for line in lines {
-        inside = (inside || opens(line)) && !closes(line);
+        inside =
+            envelope.is_some_and(|(opens, closes)| (inside || line.starts_with(opens)) && !line.starts_with(closes));
         outside.push(if inside { "" } else { *line });
     }
     let second = [
