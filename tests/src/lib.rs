@@ -4,10 +4,12 @@
 
 pub mod binary;
 pub mod client;
+pub mod command;
 pub mod editor;
 pub mod fakes;
+pub mod npm;
 pub mod personas;
+pub mod raw_http;
 pub mod text;
 pub mod wire;
 pub mod workspace;
-pub mod raw_http;
