@@ -1,7 +1,7 @@
 //! One root's engine: what the edges call. It keeps the rooms together and starts the pipeline; every decision is
 //! taken elsewhere.
 
-use crate::apply::{Applied, Applier, Editor, NotPlanned, Plan, Planned};
+use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned};
 use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
@@ -98,6 +98,7 @@ impl Engine {
             tracing::warn!(?recovered, "an interrupted apply was ended");
         }
         let tasks = Tasks::load(state.clone());
+        agree(&applier, &tasks);
         let policy = Arc::new(settings.policy());
         let inner = Inner {
             root,
@@ -546,6 +547,34 @@ fn no_diff(task: &Task) -> Error {
     match &task.error {
         Some(error) => error.clone(),
         None => not_ready(task),
+    }
+}
+
+/// A process that died between an apply, an undo or a redo and its note of it left a task that says something else than
+/// the files. Only the newest record can be ahead of its task: each start ends here before it begins another.
+fn agree(applier: &Applier, tasks: &Tasks) {
+    let newest = applier.newest_at_start().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the newest record of the history cannot be read");
+        None
+    });
+    let Some((record, task)) = newest.and_then(|record| tasks.get(record.task()?).ok().map(|task| (record, task)))
+    else {
+        return;
+    };
+    let state = match record.kind() {
+        Kind::Apply | Kind::Redo { .. } => TaskState::Applied,
+        Kind::Undo { .. } => TaskState::Undone,
+    };
+    let behind = matches!(task.state, TaskState::Ready | TaskState::Applied | TaskState::Undone) && task.state != state;
+    if !behind {
+        return;
+    }
+    let noted = tasks.update(&task.id, |task| {
+        task.state = state;
+        task.undo = Some(record.about().to_owned());
+    });
+    if let Err(error) = noted {
+        tracing::warn!(task = %task.id, %error, "the task's state could not be stored");
     }
 }
 

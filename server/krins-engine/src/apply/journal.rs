@@ -401,6 +401,16 @@ impl Journal {
         Ok(records)
     }
 
+    /// The newest record that is not damaged.
+    pub(crate) fn newest(&self) -> Result<Option<Record>, JournalError> {
+        for name in self.names()?.into_iter().rev() {
+            if let Some(Ok(record)) = self.read(&name)? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes the oldest records beyond the limits.
     pub(crate) fn sweep(&self, limits: Limits) -> Result<(), JournalError> {
         let names = self.names()?;

@@ -188,6 +188,14 @@ impl Applier {
         Ok(recovered)
     }
 
+    /// The last word of the history: the newest record, unless another process is at work here. Blocking, for the start.
+    pub fn newest_at_start(&self) -> Result<Option<Record>, ApplyError> {
+        match self.state.hold("apply")? {
+            Some(_lock) => Ok(self.journal.newest()?),
+            None => Ok(None),
+        }
+    }
+
     /// Carries the plan out: all of it, or nothing on disk. Runs to its end even if the caller goes away, when it is
     /// spawned as a task of its own.
     pub async fn apply(&self, plan: Plan, editor: Option<&dyn Editor>) -> Result<Applied, ApplyError> {
