@@ -35,7 +35,7 @@ export class Preview implements vscode.Disposable {
 
   async show(intent: string, diff: DiffResult): Promise<void> {
     // VS Code puts the number of files behind it.
-    const title = `Krins: ${shorten(intent, 40)}`;
+    const title = `Krins: ${shorten(intent, 50)}`;
     this.#tabs.set(diff.task, title);
     const sides: Sides[] = [];
     for (const file of diff.files) {

@@ -288,11 +288,12 @@ export class Tasks implements vscode.Disposable {
       await this.#showConflicts(result);
       return;
     }
-    const { applied, unsaved, undo } = result;
+    const { applied, unsaved, pending, undo } = result;
     const [save, back] = ["Save All", "Undo"];
     const alone = result.leftAlone ?? [];
     for (const { uri, kept } of alone) this.log.warn(`left as it was, because it changed meanwhile: ${uri}${kept ? `; its new content is in ${kept}` : ""}`);
-    const buffers = `${unsaved.length > 0 ? `, ${unsaved.length} of them not saved` : ""}${alone.length > 0 ? `, ${alone.length} left alone (see the log)` : ""}`;
+    if (pending) this.log.warn(`the next start of the server cleans up: ${pending}`);
+    const buffers = `${unsaved.length > 0 ? `, ${unsaved.length} of them not saved` : ""}${alone.length > 0 ? `, ${alone.length} left alone (see the log)` : ""}${pending ? ", with something left to clean up (see the log)" : ""}`;
     const actions = [...(unsaved.length > 0 ? [save] : []), ...(undo && done !== "undone" ? [back] : [])];
     const chosen = await vscode.window.showInformationMessage(`Krins: ${plural(applied.length, "file")} ${done}${buffers}.`, ...actions);
     if (chosen === back && undo) await this.undo(undo);
