@@ -61,8 +61,8 @@ pub fn worst(findings: &[Finding]) -> Verdict {
 /// What a patch may touch. Read from user scope only; a repository cannot loosen it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Policy {
-    /// Paths no patch may touch, as patterns: a trailing `/` means everything below, `*` anything within a component,
-    /// no `/` the file name in any directory. Compared without regard to case.
+    /// Paths no patch may touch, as patterns: a trailing `/` means the directory, or a file in its place, and everything
+    /// below; `*` anything within a component; no `/` the file name in any directory. Compared without regard to case.
     pub protected: Vec<String>,
 }
 
@@ -72,13 +72,30 @@ pub const PROTECTED: &[&str] = &[
     ".krins/",
     ".krinsignore",
     ".github/workflows/",
+    ".github/actions/",
     ".gitlab-ci.yml",
     ".circleci/",
+    ".buildkite/",
+    ".travis.yml",
+    ".drone.yml",
+    "Jenkinsfile",
+    "azure-pipelines.yml",
+    "bitbucket-pipelines.yml",
     ".husky/",
     ".githooks/",
+    ".pre-commit-config.yaml",
+    "lefthook.yml",
     ".vscode/tasks.json",
     ".vscode/settings.json",
     ".vscode/launch.json",
+    ".idea/",
+    ".zed/",
+    ".helix/",
+    ".devcontainer/",
+    ".exrc",
+    ".nvim.lua",
+    ".dir-locals.el",
+    ".envrc",
     "CODEOWNERS",
     ".npmrc",
     ".yarnrc.yml",
@@ -117,8 +134,9 @@ fn fold(path: &str) -> String {
 
 fn matches(pattern: &str, path: &str) -> bool {
     if let Some(dir) = pattern.strip_suffix('/') {
-        return dir.split('/').count() == 1 && path.split('/').rev().skip(1).any(|part| part == dir)
-            || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        // A file in the directory's place counts: a `.git` file leads git to a directory of its writer's choice.
+        return !dir.contains('/') && path.split('/').any(|part| part == dir)
+            || path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     }
     if !pattern.contains('/') {
         return glob(pattern, path.rsplit('/').next().unwrap_or(path));
@@ -155,10 +173,7 @@ pub fn check_policy(patch: &Patch, policy: &Policy) -> Vec<Finding> {
                     path: path.clone(),
                     lines: None,
                     message: format!("{path} is protected by `{pattern}`"),
-                    fix: Some(
-                        "make this change by hand, or take the path out of gate.protected_paths in your own settings"
-                            .into(),
-                    ),
+                    fix: Some("make this change by hand".into()),
                 });
             }
         }
@@ -277,6 +292,9 @@ mod tests {
             ".env",
             "app/.env.local",
             ".ｇit/config",
+            "vendored/.git",
+            ".github/workflows",
+            "tools/.envrc",
         ] {
             assert!(policy.protects(&RelPath::new(path).unwrap()).is_some(), "{path}");
         }

@@ -175,6 +175,9 @@ const STOP_WORDS: &[&str] = &[
     "todo",
 ];
 
+/// A line of a block is 64 characters long but for the last; a shorter word is no proof of a key.
+const SHORTEST_KEY_LINE: usize = 16;
+
 struct Matcher {
     keywords: AhoCorasick,
     /// Which rule each keyword belongs to.
@@ -247,12 +250,39 @@ fn candidates(text: &str) -> Vec<(usize, Range<usize>)> {
     found
 }
 
-/// A key's block ends with its END line, or with the text.
+/// A key's block ends with its END line, and one that was cut with its last line of key. Words about a key are no block:
+/// the code around them stays.
 fn end_of_key(text: &str, from: usize) -> usize {
-    let rest = &text[from..];
-    rest.find("-----END")
-        .and_then(|at| rest[at + 8..].find("-----").map(|tail| from + at + 8 + tail + 5))
-        .unwrap_or(from)
+    let mut end = from;
+    for (index, line) in text[from..].split_inclusive('\n').enumerate() {
+        let body = line.find("-----END").map_or(line, |at| &line[..at]);
+        let key = key_part(body);
+        if index > 0 && key.is_none() {
+            break;
+        }
+        if let Some(tail) = line.strip_prefix(body).and_then(|tail| tail.strip_prefix("-----END")) {
+            let close = tail.find("-----").map_or(tail.len(), |at| at + 5);
+            return offset_in(text, tail) + close;
+        }
+        if key.is_some_and(|key| key.len() >= SHORTEST_KEY_LINE) {
+            end = offset_in(text, line) + line.trim_end().len();
+        }
+    }
+    end
+}
+
+/// Where a part of the text begins in it.
+fn offset_in(text: &str, part: &str) -> usize {
+    part.as_ptr() as usize - text.as_ptr() as usize
+}
+
+/// The base64 of a line, as it is or as a string of code; a header of the block; or nothing. `None` is another text.
+fn key_part(line: &str) -> Option<&str> {
+    let code = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '+' | '(' | ')' | '*' | '#');
+    let part = line.trim_matches(code);
+    let base64 = part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\\'));
+    let named = |name: &str| name.contains('-') && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
+    (base64 || part.split_once(": ").is_some_and(|(name, _)| named(name))).then_some(part)
 }
 
 fn looks_real(secret: &str, rule: &Rule) -> bool {
@@ -346,5 +376,25 @@ mod tests {
         let hits = scan(&text);
         assert_eq!(hits.len(), 1);
         assert!(text[hits[0].range.clone()].ends_with("KEY-----"));
+    }
+
+    /// A context may hold a part of a file only.
+    #[test]
+    fn a_private_key_that_was_cut_is_found_and_words_about_keys_swallow_no_code() {
+        let begin = format!("-----BEGIN {}-----", "PRIVATE KEY");
+        let found = |text: &str| scan(text).iter().map(|hit| text[hit.range.clone()].to_owned()).collect::<Vec<_>>();
+        let body = "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6Bq7Rf2ZkP9vXw3LmT8sNbH5cYdJ1g";
+        for text in [
+            format!("{begin}\r\nProc-Type: 4,ENCRYPTED\r\n\r\n{body}\r\n{body}"),
+            format!("const key = \"{begin}\\n\" +\n  \"{body}\\n\" +\n  \"{body}\\n\""),
+            format!("{{\"key\": \"{begin}\\n{body}\\n-----END PRIVATE KEY-----\\n\"}}"),
+        ] {
+            let [hit] = found(&text).try_into().unwrap();
+            assert!(hit.matches(body).count() == text.matches(body).count(), "{hit}");
+        }
+        let code = format!(
+            "const BEGIN = '{begin}';\nfunction strip(pem: string) {{\n  return pem;\n}}\nconst END = '-----END PRIVATE KEY-----';\n"
+        );
+        assert_eq!(found(&code), [begin]);
     }
 }
