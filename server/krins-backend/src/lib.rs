@@ -104,6 +104,11 @@ pub trait Backend: Send + Sync {
     /// Whether asks go to the keyless refactorings, which need whole files instead of a pruned context.
     fn is_builtin(&self) -> bool;
 
+    /// The same for asks that name this provider; none is the default one.
+    fn is_builtin_for(&self, provider: Option<&str>) -> bool {
+        provider.map_or_else(|| self.is_builtin(), |name| name == "builtin")
+    }
+
     /// The answer to this ask was no good (the gate blocked it, the person discarded it): do not give it again.
     fn forget(&self, ask: &Ask);
 

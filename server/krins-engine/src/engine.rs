@@ -12,22 +12,26 @@ use crate::settings::Settings;
 use crate::state::StateDir;
 use crate::tasks::{Answered, HunkVerdict, Pin, StoredFile, Task, TaskState, Tasks};
 use crate::workspace::Root;
-use krins_backend::Backend;
-use krins_core::gate::Policy;
+use krins_backend::{Ask, Backend};
+use krins_core::gate::{Policy, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::prompt::ContextPack;
 use krins_core::text::Encoding;
 use krins_core::{Entry, Tree as _};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 /// Running tasks beyond this are refused, not queued: a person waits for one.
 const MOST_RUNNING: usize = 8;
+/// Bytes of words beyond this are no task that a person says: they are kept with the task and shown with it.
+const LONGEST_WORDS: usize = 64 << 10;
+/// Asks that are kept, so that a discarded answer can be taken out of the cache.
+const ASKS: usize = 16;
 
 /// One root, opened. Cheap to clone.
 #[derive(Clone)]
@@ -46,8 +50,15 @@ struct Inner {
     tasks: Tasks,
     applier: Applier,
     /// One apply, undo or redo at a time in this process; the state directory's lock holds the others off.
-    applying: tokio::sync::Mutex<()>,
+    applying: Arc<tokio::sync::Mutex<()>>,
+    /// What was asked for the last tasks, by id, oldest first.
+    asks: Mutex<VecDeque<(String, Ask)>>,
+    /// The patch that was put together last, and its task: editors ask for it at every move of the cursor.
+    shown: Mutex<Option<((String, u64), Patch)>>,
 }
+
+/// What an apply, undo or redo with that undo id makes of its task.
+type Mark = fn(&mut Task, &str);
 
 /// What [`Engine::assign`] answers at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +121,9 @@ impl Engine {
             index: Arc::default(),
             tasks,
             applier,
-            applying: tokio::sync::Mutex::default(),
+            applying: Arc::default(),
+            asks: Mutex::default(),
+            shown: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -162,6 +175,10 @@ impl Engine {
         if words.is_empty() {
             return Err(Error::new(ErrorKind::BadParams, "assign a task without words").hint("say what to change"));
         }
+        if words.len() > LONGEST_WORDS {
+            return Err(Error::new(ErrorKind::BadParams, format!("assign a task of {} bytes of words", words.len()))
+                .hint(format!("say it in at most {LONGEST_WORDS} bytes; name files instead of quoting them")));
+        }
         if id.as_deref().is_none_or(|id| self.inner.tasks.get(id).is_err()) && self.running() >= MOST_RUNNING {
             return Err(Error::new(ErrorKind::Overloaded, format!("start another task: {MOST_RUNNING} are running"))
                 .hint("wait for one to finish, or cancel one"));
@@ -184,7 +201,7 @@ impl Engine {
 
     /// How many tasks the pipeline is at work on.
     pub fn running(&self) -> usize {
-        self.inner.tasks.list().iter().filter(|task| task.state.is_running()).count()
+        self.inner.tasks.running_here().len()
     }
 
     async fn run(&self, id: String, intent: Intent, base: Arc<crate::base::Base>, cancel: CancellationToken) {
@@ -198,7 +215,14 @@ impl Engine {
         };
         if let Err(error) = self.settle(&id, outcome) {
             tracing::error!(task = %id, %error, "the task's outcome could not be stored");
+            self.inner.tasks.fail_unstored(&id, error);
         }
+        let engine = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = engine.inner.tasks.sweep() {
+                tracing::warn!(%error, "old contents could not be removed");
+            }
+        });
     }
 
     fn workshop(&self, task: &str) -> Workshop {
@@ -214,6 +238,9 @@ impl Engine {
 
     fn settle(&self, id: &str, outcome: Result<Proposed>) -> Result<()> {
         let outcome = outcome.and_then(|proposed| Ok((self.store_files(&proposed.patch)?, proposed)));
+        if let Ok((_, proposed)) = &outcome {
+            self.keep_ask(id, &proposed.ask);
+        }
         self.inner.tasks.update(id, |task| match outcome {
             Ok((files, proposed)) => record(task, files, proposed),
             Err(error) => {
@@ -223,6 +250,18 @@ impl Engine {
             }
         })?;
         Ok(())
+    }
+
+    fn keep_ask(&self, id: &str, ask: &Ask) {
+        // The same words give the same refactoring; there is nothing to forget.
+        if self.inner.backend.is_builtin_for(ask.provider.as_deref()) {
+            return;
+        }
+        let mut asks = self.inner.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        if asks.len() >= ASKS {
+            asks.pop_front();
+        }
+        asks.push_back((id.to_owned(), ask.clone()));
     }
 
     fn store_files(&self, patch: &Patch) -> Result<Vec<StoredFile>> {
@@ -255,8 +294,19 @@ impl Engine {
         if task.files.is_empty() {
             return Err(no_diff(&task));
         }
-        let patch = task.patch(&self.inner.state)?;
+        let patch = self.patch_of(&task)?;
         Ok(Review { task, patch })
+    }
+
+    fn patch_of(&self, task: &Task) -> Result<Patch> {
+        let shown = || self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (task.id.clone(), task.created);
+        if let Some((_, patch)) = shown().as_ref().filter(|(of, _)| *of == key) {
+            return Ok(patch.clone());
+        }
+        let patch = task.patch(&self.inner.state)?;
+        *shown() = Some((key, patch.clone()));
+        Ok(patch)
     }
 
     /// Accepts or rejects one hunk.
@@ -282,9 +332,9 @@ impl Engine {
     fn newest_running(&self) -> Result<Task> {
         self.inner
             .tasks
-            .list()
+            .running_here()
             .into_iter()
-            .find(|task| task.state.is_running())
+            .max_by_key(|task| task.created)
             .ok_or_else(|| Error::new(ErrorKind::UnknownTask, "find a running task"))
     }
 
@@ -297,7 +347,10 @@ impl Engine {
             | TaskState::Failed
             | TaskState::Cancelled
             | TaskState::Discarded
-            | TaskState::Undone => self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded),
+            | TaskState::Undone => {
+                self.forget(&task.id);
+                self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded)
+            }
             _ => Err(Error::new(
                 ErrorKind::BadParams,
                 format!("discard task {}: it is {}", task.id, state_name(task.state)),
@@ -306,43 +359,53 @@ impl Engine {
         }
     }
 
+    fn forget(&self, task: &str) {
+        let asks = self.inner.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, ask)) = asks.iter().find(|(id, _)| id == task) {
+            self.inner.backend.forget(ask);
+        }
+    }
+
     /// Merges the task's patch onto what the files are now and writes it, all or nothing.
     pub async fn apply(&self, task: Option<&str>, wish: ApplyWish, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
-        let _one_at_a_time = self.inner.applying.lock().await;
+        let turn = self.inner.applying.clone().lock_owned().await;
         let review = self.review(task)?;
         match review.task.state {
             TaskState::Ready | TaskState::Undone => {}
-            TaskState::Blocked => return Err(blocked(&review.task)),
+            TaskState::Blocked => return Err(blocked(&review.task.id, review.task.report.as_ref())),
             _ => return Err(not_ready(&review.task)),
         }
-        let patch = chosen(&review, wish.hunks.as_deref())?;
-        // The subset is another patch: it has to pass the gate itself.
-        let gated = gate::run(patch, &self.inner.policy).map_err(|_| blocked(&review.task))?;
         let id = review.task.id.clone();
+        // The subset is another patch: it has to pass the gate itself.
+        let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
+        let gated = gated.map_err(|report| blocked(&id, Some(&report)))?;
         let plan = match self.plan(gated.clone(), Some(id.clone())).await? {
             Err(NotPlanned { conflicts, refusals }) if wish.markers && refusals.is_empty() => {
                 let marked = self.with_markers(gated.value(), &conflicts);
                 // Markers are no code: the patch was judged without them, and its paths are judged again.
-                let gated = gate::admit(marked, &self.inner.policy).map_err(|_| blocked(&review.task))?;
+                let gated = gate::admit(marked, &self.inner.policy).map_err(|report| blocked(&id, Some(&report)))?;
                 self.plan(gated, Some(id.clone())).await?
             }
             plan => plan,
         };
-        let outcome = self.carry_out(plan, wish.dry_run, editor).await?;
-        if let Some(undo) = &outcome.applied.id {
-            self.inner.tasks.update(&id, |task| {
-                task.state = TaskState::Applied;
-                task.undo = Some(undo.clone());
-            })?;
-        }
-        Ok(outcome)
+        let mark: Mark = |task, undo| {
+            task.state = TaskState::Applied;
+            task.undo = Some(undo.to_owned());
+        };
+        self.carry_out(plan, wish.dry_run, editor, turn, Some((id, mark))).await
     }
 
     /// The same for a patch that belongs to no task.
     pub async fn apply_patch(&self, gated: Gated<Patch>) -> Result<Outcome> {
-        let _one_at_a_time = self.inner.applying.lock().await;
+        let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.plan(gated, None).await?;
-        self.carry_out(plan, false, None).await
+        self.carry_out(plan, false, None, turn, None).await
+    }
+
+    async fn gated(&self, patch: Patch) -> Result<Result<Gated<Patch>, Box<Report>>> {
+        let policy = self.inner.policy.clone();
+        let judged = tokio::task::spawn_blocking(move || gate::run(patch, &policy)).await;
+        judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the change: {error}")))
     }
 
     /// The patch with conflict markers in the files that moved on in the same places.
@@ -377,12 +440,15 @@ impl Engine {
         planned.map_err(|error| Error::new(ErrorKind::Internal, format!("plan the apply: {error}")))
     }
 
-    /// Step 6 of the pipeline. The apply runs as a task of its own: once begun it ends, whoever goes away.
+    /// Step 6 of the pipeline. The apply runs as a task of its own: once begun it ends and is noted, whoever goes away,
+    /// and the next one waits for it.
     async fn carry_out(
         &self,
         plan: Result<Plan, NotPlanned>,
         dry_run: bool,
         editor: Option<Arc<dyn Editor>>,
+        turn: OwnedMutexGuard<()>,
+        mark: Option<(String, Mark)>,
     ) -> Result<Outcome> {
         let plan = match plan {
             Ok(plan) => plan,
@@ -396,9 +462,19 @@ impl Engine {
         if dry_run {
             return Ok(Outcome { planned: plan.files().collect(), ..Outcome::default() });
         }
-        let applier = self.inner.applier.clone();
-        let span = tracing::info_span!("krins.apply");
-        let work = async move { pipeline::apply(&applier, plan, editor.as_deref()).await }.instrument(span);
+        let engine = self.clone();
+        let work = async move {
+            let applied = pipeline::apply(&engine.inner.applier, plan, editor.as_deref()).await;
+            if let (Ok(Applied { id: Some(undo), .. }), Some((task, mark))) = (&applied, mark) {
+                // The files are changed, so this is no failure: the task may be gone from the table, or the disk be full.
+                if let Err(error) = engine.inner.tasks.update(&task, |task| mark(task, undo)) {
+                    tracing::warn!(task, %error, "what was done could not be noted in the task");
+                }
+            }
+            drop(turn);
+            applied
+        };
+        let work = work.instrument(tracing::info_span!("krins.apply"));
         match tokio::spawn(krins_backend::propagation::carry(work)).await {
             Ok(applied) => Ok(Outcome { applied: applied?, ..Outcome::default() }),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -407,16 +483,16 @@ impl Engine {
 
     /// Takes an apply back: by undo id, by task id, or the last.
     pub async fn undo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
-        let _one_at_a_time = self.inner.applying.lock().await;
+        let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.inner.applier.plan_undo(which).await?;
-        self.turn(plan, dry_run, editor, TaskState::Undone).await
+        self.turn(plan, dry_run, editor, turn, |task, _| task.state = TaskState::Undone).await
     }
 
     /// Does again what was undone last, or the named one.
     pub async fn redo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
-        let _one_at_a_time = self.inner.applying.lock().await;
+        let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.inner.applier.plan_redo(which).await?;
-        self.turn(plan, dry_run, editor, TaskState::Applied).await
+        self.turn(plan, dry_run, editor, turn, |task, _| task.state = TaskState::Applied).await
     }
 
     async fn turn(
@@ -424,15 +500,11 @@ impl Engine {
         plan: Result<Plan, NotPlanned>,
         dry_run: bool,
         editor: Option<Arc<dyn Editor>>,
-        state: TaskState,
+        turn: OwnedMutexGuard<()>,
+        mark: Mark,
     ) -> Result<Outcome> {
         let task = plan.as_ref().ok().and_then(|plan| plan.task().map(str::to_owned));
-        let outcome = self.carry_out(plan, dry_run, editor).await?;
-        if let Some(task) = task.filter(|_| outcome.applied.id.is_some()) {
-            // The task may have been dropped from the table since; the undo stands without it.
-            let _ = self.inner.tasks.update(&task, |task| task.state = state);
-        }
-        Ok(outcome)
+        self.carry_out(plan, dry_run, editor, turn, task.map(|task| (task, mark))).await
     }
 
     pub fn applier(&self) -> &Applier {
@@ -579,20 +651,24 @@ fn agree(applier: &Applier, tasks: &Tasks) {
 }
 
 fn not_ready(task: &Task) -> Error {
+    let hint = match task.state {
+        state if state.is_running() => "wait for it to end",
+        TaskState::Applied => "it can be undone; what was not applied has to be assigned again",
+        _ => "assign it again",
+    };
     Error::new(ErrorKind::BadParams, format!("use the diff of task {}: it is {}", task.id, state_name(task.state)))
-        .hint("only a task that is ready or undone can be applied")
+        .hint(hint)
 }
 
-fn blocked(task: &Task) -> Error {
-    let findings: Vec<String> = task
-        .report
+fn blocked(task: &str, report: Option<&Report>) -> Error {
+    let findings: Vec<String> = report
         .iter()
         .flat_map(|report| &report.findings)
         .filter(|finding| finding.verdict == krins_core::gate::Verdict::Block)
         .take(3)
         .map(|finding| format!("{} ({})", finding.message, finding.rule))
         .collect();
-    Error::new(ErrorKind::GateFailed, format!("apply task {}: the gate blocks it: {}", task.id, findings.join("; ")))
+    Error::new(ErrorKind::GateFailed, format!("apply task {task}: the gate blocks it: {}", findings.join("; ")))
         .hint("`krins diff` shows the findings with their places and fixes")
 }
 

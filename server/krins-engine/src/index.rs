@@ -53,7 +53,10 @@ struct State {
 /// The index of one root.
 #[derive(Default)]
 pub struct Index {
+    /// Locked for as long as a refresh takes.
     state: Mutex<State>,
+    /// Of the graph as it was last; to be had while a refresh goes on.
+    figures: Mutex<(Stats, bool)>,
 }
 
 impl Index {
@@ -88,14 +91,14 @@ impl Index {
             state.graph = Graph::build(facts, Arc::new(ResolveConfig::from_files(&texts)));
             state.config = config;
             state.ready = true;
+            *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = (state.graph.stats(), true);
         }
         state.graph.clone()
     }
 
-    /// Figures of the graph as it is, and whether it was ever built.
+    /// Figures of the graph as it was built last, and whether it ever was. Never waits for a refresh.
     pub fn stats(&self) -> (Stats, bool) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.graph.stats(), state.ready)
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -68,6 +68,7 @@ pub enum Stage {
 pub struct Proposed {
     pub base: Arc<Base>,
     pub pack: ContextPack,
+    pub ask: Ask,
     pub proposal: Proposal,
     pub patch: Patch,
     pub verdict: Result<Gated<Patch>, Box<Report>>,
@@ -99,7 +100,7 @@ pub async fn propose(
     if verdict.is_err() {
         shop.backend.forget(&ask);
     }
-    Ok(Proposed { base, pack, proposal, patch, verdict, steps: clock.steps })
+    Ok(Proposed { base, pack, ask, proposal, patch, verdict, steps: clock.steps })
 }
 
 /// Step 6: carry out the plan, which only a gated patch or the history makes: all or nothing, crash-safe, undoable.
@@ -109,7 +110,7 @@ pub async fn apply(applier: &Applier, plan: Plan, editor: Option<&dyn Editor>) -
 
 /// What the answer is made from. The keyless refactorings need every affected file whole; a model gets a pruned pack.
 async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<ContextPack> {
-    if !shop.backend.is_builtin() {
+    if !shop.backend.is_builtin_for(intent.provider.as_deref()) {
         return select(shop, intent, base).await;
     }
     let (index, intent) = (shop.index.clone(), intent.clone());

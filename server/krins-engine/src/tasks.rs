@@ -3,7 +3,7 @@
 //! The table owns the truth; the pipeline only reports to it. It must not know how a step is carried out.
 
 use crate::error::{Error, Result};
-use crate::state::{Lease, StateDir};
+use crate::state::{Lease, Limits, StateDir};
 use krins_backend::Usage;
 use krins_core::Digest;
 use krins_core::RelPath;
@@ -12,6 +12,7 @@ use krins_core::patch::{Change, ChangeKind, Patch, Placement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,9 @@ pub use krins_protocol::lsp::{HunkVerdict, TaskState};
 
 /// How many finished tasks are kept.
 const KEEP: usize = 200;
+
+/// Between two looks at a task that another process runs.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
 
 /// A file the task read, as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +57,7 @@ pub struct Answered {
     pub why: Vec<(String, Vec<String>)>,
 }
 
-/// The seconds of one pipeline step.
+/// How long one pipeline step took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub name: String,
@@ -134,6 +138,15 @@ struct Running {
     cancel: CancellationToken,
     /// Held while this process runs the task, so that no other takes it for dead.
     lease: Option<Lease>,
+    /// Another process runs it: here it is only looked at.
+    elsewhere: bool,
+}
+
+impl Running {
+    /// A task that this process does not run.
+    fn stored(task: Task, elsewhere: bool) -> Self {
+        Self { task: watch::channel(task).0, cancel: CancellationToken::new(), lease: None, elsewhere }
+    }
 }
 
 /// All tasks of one root.
@@ -156,24 +169,24 @@ impl Tasks {
     pub fn load(state: StateDir) -> Self {
         let mut table = BTreeMap::new();
         for name in state.documents("tasks") {
-            let Some(mut task) = state.document::<Task>("tasks", &name) else { continue };
-            if task.state.is_running() && !state.is_held(&lease(&task.id)) {
-                task.state = TaskState::Failed;
-                task.seq += 1;
-                task.error = Some(
-                    Error::new(crate::ErrorKind::Internal, "finish the task: Krins was stopped while it ran")
-                        .hint("assign it again; nothing was written"),
-                );
+            if let Some((task, elsewhere)) = stored(&state, &name) {
+                table.insert(name, Running::stored(task, elsewhere));
             }
-            let (task_sender, _) = watch::channel(task);
-            table.insert(name, Running { task: task_sender, cancel: CancellationToken::new(), lease: None });
         }
         Self { state, table: Mutex::new(table), changed: watch::channel(None).0 }
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         // A panic while the lock was held left at worst one task half reported; the table itself stays whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, running) in table.iter_mut().filter(|(_, running)| running.elsewhere) {
+            let Some((task, elsewhere)) = stored(&self.state, id) else { continue };
+            running.elsewhere = elsewhere;
+            if *running.task.borrow() != task {
+                running.task.send_replace(task);
+            }
+        }
+        table
     }
 
     /// Registers a task, or finds the one with the client's id. What this returns survives `kill -9`.
@@ -192,11 +205,17 @@ impl Tasks {
         if let Some(known) = table.get(&id) {
             return Ok(Registered { task: known.task.borrow().clone(), cancel: None });
         }
+        // Another process may have taken the id since this table was loaded.
+        if let Some((task, elsewhere)) = stored(&self.state, &id) {
+            table.insert(id, Running::stored(task.clone(), elsewhere));
+            return Ok(Registered { task, cancel: None });
+        }
         let task = Task::new(id.clone(), intent.to_owned(), created, traceparent);
-        let lease = self.state.hold(&lease(&id))?;
+        let lease = self.state.hold(&lease(&id))?.ok_or_else(|| elsewhere("assign", &id))?;
         self.state.put_document("tasks", &id, &task)?;
         let cancel = CancellationToken::new();
-        table.insert(id, Running { task: watch::channel(task.clone()).0, cancel: cancel.clone(), lease });
+        let running = Running { cancel: cancel.clone(), lease: Some(lease), ..Running::stored(task.clone(), false) };
+        table.insert(id, running);
         let stale = stale(&table);
         for id in stale {
             table.remove(&id);
@@ -222,10 +241,27 @@ impl Tasks {
         Ok(task)
     }
 
-    /// Reports progress without storing it.
+    /// Fails a running task in memory alone, because its outcome cannot be stored: whoever waits for it has to hear of
+    /// it. The next start finds it unfinished, and fails it too.
+    pub fn fail_unstored(&self, id: &str, error: Error) {
+        let mut table = self.table();
+        let Some(running) = table.get_mut(id).filter(|running| running.task.borrow().state.is_running()) else {
+            return;
+        };
+        running.task.send_modify(|task| {
+            task.state = TaskState::Failed;
+            task.error = Some(error);
+            task.progress = None;
+            task.seq += 1;
+        });
+        running.lease = None;
+        self.changed.send_replace(Some(running.task.borrow().clone()));
+    }
+
+    /// Reports progress without storing it. A task that has ended makes none.
     pub fn report(&self, id: &str, progress: String) {
         let table = self.table();
-        let Some(running) = table.get(id) else { return };
+        let Some(running) = table.get(id).filter(|running| running.task.borrow().state.is_running()) else { return };
         running.task.send_modify(|task| {
             task.progress = Some(progress);
             task.seq += 1;
@@ -241,7 +277,7 @@ impl Tasks {
     pub fn find(&self, id: Option<&str>) -> Result<Task> {
         match id {
             Some(id) => self.get(id),
-            None => self.list().into_iter().next().ok_or_else(|| {
+            None => self.newest(|_| true).ok_or_else(|| {
                 Error::new(crate::ErrorKind::UnknownTask, "find a task: none was assigned here")
                     .hint("`krins assign \"…\"` makes one")
             }),
@@ -255,25 +291,63 @@ impl Tasks {
         tasks
     }
 
-    /// Every task's id and `seq`, for a watcher that wants to know what changed.
-    pub fn heads(&self) -> Vec<(String, u64)> {
-        self.table().iter().map(|(id, running)| (id.clone(), running.task.borrow().seq)).collect()
+    /// The newest task that fits, without a copy of the others.
+    pub fn newest(&self, fits: impl Fn(&Task) -> bool) -> Option<Task> {
+        let table = self.table();
+        let fitting = table.values().filter(|running| fits(&running.task.borrow()));
+        let newest = fitting.max_by(|a, b| {
+            let (a, b) = (a.task.borrow(), b.task.borrow());
+            (a.created, &a.id).cmp(&(b.created, &b.id))
+        });
+        newest.map(|running| running.task.borrow().clone())
     }
 
-    /// Waits until the pipeline has left the task.
+    /// The tasks that this process is at work on, oldest id first.
+    pub fn running_here(&self) -> Vec<Task> {
+        let table = self.table();
+        let here = table.values().filter(|running| !running.elsewhere && running.task.borrow().state.is_running());
+        here.map(|running| running.task.borrow().clone()).collect()
+    }
+
+    /// Every task's id, `seq` and state, for a watcher that wants to know what changed.
+    pub fn heads(&self) -> Vec<(String, u64, TaskState)> {
+        let head = |task: &Task| (task.id.clone(), task.seq, task.state);
+        self.table().values().map(|running| head(&running.task.borrow())).collect()
+    }
+
+    /// Waits until the pipeline, here or in another process, has left the task.
     pub async fn settled(&self, id: &str) -> Result<Task> {
-        let mut watcher =
-            self.table().get(id).map(|running| running.task.subscribe()).ok_or_else(|| Error::unknown_task(id))?;
-        let task = watcher.wait_for(|task| !task.state.is_running()).await.map_err(|_| Error::unknown_task(id))?;
-        Ok(task.clone())
+        loop {
+            let found = self.table().get(id).map(|running| (running.task.subscribe(), running.elsewhere));
+            let (mut watcher, elsewhere) = found.ok_or_else(|| Error::unknown_task(id))?;
+            let settled = watcher.wait_for(|task| !task.state.is_running());
+            if !elsewhere {
+                return Ok(settled.await.map_err(|_| Error::unknown_task(id))?.clone());
+            }
+            // Nothing ticks for what another process does: it is looked at.
+            if let Ok(task) = tokio::time::timeout(ELSEWHERE_PAUSE, settled).await {
+                return Ok(task.map_err(|_| Error::unknown_task(id))?.clone());
+            }
+        }
     }
 
-    /// Fires the task's token. The pipeline reports the state.
+    /// Fires the task's token. The pipeline reports the state. `LockHeld` for a task that another process runs.
     pub fn cancel(&self, id: &str) -> Result<()> {
         let table = self.table();
         let running = table.get(id).ok_or_else(|| Error::unknown_task(id))?;
+        if running.elsewhere {
+            return Err(elsewhere("cancel", id));
+        }
         running.cancel.cancel();
         Ok(())
+    }
+
+    /// Removes contents that no stored task needs and that are past the limits. Blocking.
+    pub fn sweep(&self) -> Result<usize> {
+        let names = self.state.documents("tasks");
+        let tasks = names.iter().filter_map(|name| self.state.document::<Task>("tasks", name));
+        let keep = tasks.flat_map(|task| task.files).flat_map(|file| [file.before, file.after]).flatten().collect();
+        Ok(self.state.sweep_blobs(&keep, Limits::default())?)
     }
 
     /// Ticks with the task that changed last. Changes between two looks are conflated, never queued.
@@ -285,6 +359,28 @@ impl Tasks {
 /// The name of the lock that a process holds while it runs the task.
 fn lease(id: &str) -> String {
     format!("task-{id}")
+}
+
+/// The task as it is stored, and whether another process is at work on it. What nobody is at work on any more has failed.
+fn stored(state: &StateDir, id: &str) -> Option<(Task, bool)> {
+    // Asked before the task is read: an outcome is stored before the lock is given up.
+    let held = state.is_held(&lease(id));
+    let mut task = state.document::<Task>("tasks", id)?;
+    if task.state.is_running() && !held {
+        task.state = TaskState::Failed;
+        task.seq += 1;
+        task.error = Some(
+            Error::new(crate::ErrorKind::Internal, "finish the task: Krins was stopped while it ran")
+                .hint("assign it again; nothing was written"),
+        );
+    }
+    let elsewhere = task.state.is_running();
+    Some((task, elsewhere))
+}
+
+fn elsewhere(what: &str, id: &str) -> Error {
+    Error::new(crate::ErrorKind::LockHeld, format!("{what} task {id}: another process runs it"))
+        .hint("go on where it was assigned, or wait for it to end")
 }
 
 /// A client's id becomes a file name.
@@ -311,4 +407,74 @@ fn stale(table: &BTreeMap<String, Running>) -> Vec<String> {
     finished.sort();
     let surplus = finished.len().saturating_sub(KEEP);
     finished.into_iter().take(surplus).map(|(_, id)| id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::workspace::Root;
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("root")).unwrap();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        let state = StateDir::open_at(&dir.path().join("state"), &root).unwrap();
+        (dir, state)
+    }
+
+    fn assign(tasks: &Tasks, id: &str) -> Registered {
+        tasks.assign(Some(id.into()), "x", 1, None).unwrap()
+    }
+
+    /// Two tables over one directory are two processes on one root.
+    #[tokio::test]
+    async fn a_task_of_another_process_is_watched_not_cancelled_and_not_run_twice() {
+        let (_dir, state) = state();
+        let here = Tasks::load(state.clone());
+        let early = Tasks::load(state.clone());
+        assert!(assign(&here, "one").cancel.is_some());
+        let there = Tasks::load(state);
+        assert_eq!(there.get("one").unwrap().state, TaskState::Queued);
+        assert_eq!(there.cancel("one").unwrap_err().kind, ErrorKind::LockHeld);
+        assert!(there.running_here().is_empty() && here.running_here().len() == 1);
+        assert!(assign(&early, "one").cancel.is_none(), "it would run twice");
+        let ended = async { here.update("one", |task| task.state = TaskState::Ready).unwrap() };
+        let (seen, _) = tokio::join!(there.settled("one"), ended);
+        assert_eq!(seen.unwrap().state, TaskState::Ready);
+        there.cancel("one").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_task_of_a_dead_process_has_failed() {
+        let (_dir, state) = state();
+        drop(assign(&Tasks::load(state.clone()), "one"));
+        let task = Tasks::load(state).settled("one").await.unwrap();
+        assert_eq!((task.state, task.error.unwrap().kind), (TaskState::Failed, ErrorKind::Internal));
+    }
+
+    /// Whoever waits for a task hears of its end, also when the disk is full.
+    #[tokio::test]
+    async fn an_outcome_that_cannot_be_stored_still_ends_the_task() {
+        let (_dir, state) = state();
+        let tasks = Tasks::load(state);
+        assign(&tasks, "one");
+        tasks.fail_unstored("one", Error::new(ErrorKind::Internal, "write it"));
+        let ended = tasks.settled("one").await.unwrap();
+        assert_eq!(ended.state, TaskState::Failed);
+        tasks.report("one", "late".into());
+        assert_eq!(tasks.get("one").unwrap(), ended, "nothing is said of a task that has ended");
+    }
+
+    #[test]
+    fn the_newest_that_fits_is_found() {
+        let (_dir, state) = state();
+        let tasks = Tasks::load(state);
+        for (id, created) in [("a", 3), ("b", 2), ("c", 3)] {
+            tasks.assign(Some(id.into()), "x", created, None).unwrap();
+        }
+        assert_eq!(tasks.newest(|_| true).unwrap().id, "c");
+        assert_eq!(tasks.newest(|task| task.id != "c").unwrap().id, "a");
+        assert!(tasks.newest(|task| !task.state.is_running()).is_none());
+    }
 }
