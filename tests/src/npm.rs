@@ -55,6 +55,18 @@ pub fn node() -> Command {
     Command::new("node")
 }
 
+/// A command that runs `npm`.
+///
+/// # Panics
+/// When it is missing and cannot be installed.
+pub fn command() -> Command {
+    if !runs(npm()) {
+        let _lock = lock();
+        install_npm();
+    }
+    Command::new(npm())
+}
+
 /// Into a directory beside, then renamed: what is there is whole.
 fn install(name: &str, version: &str, kept: &Path) {
     install_npm();
