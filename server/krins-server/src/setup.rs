@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub struct Overrides {
     pub provider: Option<String>,
     pub model: Option<String>,
+    /// Ask in this process, whatever the settings say of a remote backend.
+    pub embedded: bool,
 }
 
 /// Makes engines.
@@ -55,7 +57,11 @@ impl Setup {
             flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         let sources = Sources { env: &|name| std::env::var_os(name), editor, flags: &flags };
         let trust = root.map(|(root, state)| (root, state.trust()));
-        Ok(Settings::load(trust.as_ref().map(|(root, trust)| (*root, trust)), &sources)?)
+        let mut settings = Settings::load(trust.as_ref().map(|(root, trust)| (*root, trust)), &sources)?;
+        if self.overrides.embedded {
+            settings.remote = None;
+        }
+        Ok(settings)
     }
 
     pub fn engine(&self, root: Root, editor: Option<&Value>, encoding: Encoding) -> Result<Engine, Error> {

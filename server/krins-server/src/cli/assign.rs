@@ -55,11 +55,13 @@ pub async fn finish(engine: &Engine, intent: Intent, out: &mut Output) -> Result
     let assigned = propagation::in_trace(span, context, async { engine.assign(intent, None, Some(shown)) }).await?;
     let mut ticks = engine.watch();
     let settled = engine.tasks().settled(&assigned.task);
-    tokio::pin!(settled);
+    // One for all turns: a signal between two turns must not be lost.
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(settled, interrupted);
     let task = loop {
         tokio::select! {
             task = &mut settled => break task?,
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupted => {
                 engine.cancel(Some(&assigned.task)).await?;
                 return Err(Error::cancelled());
             }

@@ -38,6 +38,7 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
     let setup = Setup::load(Overrides {
         provider: global.provider.clone().or(Some("builtin".into())),
         model: global.model.clone(),
+        embedded: true,
     })?
     .with_state(state);
     let engine = clock.step("open", || engine_with(&setup, &files))?;
@@ -87,7 +88,7 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
     out.document(&json!({
         "intent": words,
         "graph": engine.graph().stats(),
-        "context": to_proto::cli_context(&pack, true),
+        "context": to_proto::cli_context(&pack, engine.is_free()),
         "diff": to_proto::diff(&engine, &review)?,
         "applied": to_proto::applied(engine.root(), &applied),
         "proof": proof,
@@ -206,7 +207,7 @@ fn check(held: bool, what: &str) -> String {
     if held { format!("{} {what}", paint(GOOD, "✓")) } else { format!("{} {what}", paint(BAD, "✗")) }
 }
 
-/// Seconds by step, in order.
+/// Milliseconds by step, in order.
 #[derive(Default)]
 struct Clock {
     steps: Vec<(&'static str, f64)>,

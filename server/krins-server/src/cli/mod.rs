@@ -102,7 +102,7 @@ pub fn setup(global: &Global) -> Result<Setup, Error> {
 }
 
 pub fn overrides(global: &Global) -> Overrides {
-    Overrides { provider: global.provider.clone(), model: global.model.clone() }
+    Overrides { provider: global.provider.clone(), model: global.model.clone(), embedded: false }
 }
 
 pub fn root_dir(global: &Global) -> Result<PathBuf, Error> {

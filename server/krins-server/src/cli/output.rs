@@ -1,10 +1,10 @@
 //! What a command prints: text for people, one JSON document for programs. The only place that writes to stdout.
 
 use super::args::{Color, Global};
+use crate::to_proto;
 use anstyle::{AnsiColor, Style};
 use krins_engine::Error;
 use krins_protocol::cli::Failure;
-use krins_protocol::error::{ErrorData, ErrorReport};
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -90,9 +90,8 @@ impl Output {
 
     /// Reports an error and gives its exit code.
     pub fn failure(&mut self, error: &Error) -> ExitCode {
-        let report = report(error);
         if self.json {
-            self.document(&Failure { error: report });
+            self.document(&Failure { error: to_proto::error(error) });
         } else {
             self.clear_progress();
             let _ = writeln!(self.err, "{BAD}error:{BAD:#} failed to {}", error.message);
@@ -101,14 +100,6 @@ impl Output {
             }
         }
         ExitCode::from(error.kind.exit_code())
-    }
-}
-
-/// The wire form of an engine error.
-pub fn report(error: &Error) -> ErrorReport {
-    ErrorReport {
-        message: format!("failed to {}", error.message),
-        data: ErrorData { kind: error.kind, retryable: error.kind.retryable(), detail: None, hint: error.hint.clone() },
     }
 }
 

@@ -8,6 +8,7 @@ use krins_backend::store::Store;
 use krins_engine::{Error, ErrorKind};
 use serde_json::json;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,7 +50,11 @@ pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &m
 fn default_database() -> Result<PathBuf, Error> {
     let base = krins_engine::state::base_dir(&|name| std::env::var_os(name))?;
     let dir = base.join("serve");
-    std::fs::create_dir_all(&dir)
+    // Private: the database holds what is asked, which is source code.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("make {}: {error}", dir.display())))?;
     Ok(dir.join("tasks.sqlite"))
 }

@@ -43,7 +43,7 @@ fn show(task: &Task, out: &mut Output) {
     }
 }
 
-/// A task that another process runs is cancelled there; from here only a task of this process could be.
+/// A task that another process runs can be cancelled there only, and the answer says so.
 pub async fn cancel(global: &Global, task: Option<&str>, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let task = engine.cancel(task).await?;

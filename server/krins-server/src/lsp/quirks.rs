@@ -9,8 +9,6 @@ use tower_lsp::ls_types::ClientInfo;
 pub struct Quirks {
     /// Handles `window/showDocument` without advertising it.
     pub shows_documents_unasked: bool,
-    /// Drops diagnostics whose version is not the current one.
-    pub drops_stale_diagnostics: bool,
 }
 
 struct Row {
@@ -19,11 +17,11 @@ struct Row {
     quirks: Quirks,
 }
 
-const NONE: Quirks = Quirks { shows_documents_unasked: false, drops_stale_diagnostics: false };
+const NONE: Quirks = Quirks { shows_documents_unasked: false };
 
 const ROWS: &[Row] = &[
     // Helix 25.01 and 25.07 open the document although they do not say so.
-    Row { name: "helix", quirks: Quirks { shows_documents_unasked: true, drops_stale_diagnostics: true } },
+    Row { name: "helix", quirks: Quirks { shows_documents_unasked: true } },
     Row { name: "visual studio code", quirks: NONE },
     Row { name: "neovim", quirks: NONE },
     Row { name: "kakoune", quirks: NONE },

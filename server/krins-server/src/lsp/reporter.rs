@@ -39,9 +39,10 @@ const CREATE_PATIENCE: Duration = Duration::from_secs(2);
 /// Follows the engine's tasks until the connection ends.
 pub fn start(session: &Arc<Session>, engine: &Engine) {
     let (session, engine) = (session.clone(), engine.clone());
+    // Taken here: a task that is assigned and done before the reporter gets its first turn is reported too.
+    let mut ticks = engine.watch();
+    let seen = engine.tasks().heads().into_iter().map(|(id, seq, state)| (id, (seq, state))).collect();
     tokio::spawn(async move {
-        let mut ticks = engine.watch();
-        let seen = engine.tasks().heads().into_iter().collect();
         let mut reporter = Reporter { session, engine, seen, begun: BTreeMap::new(), published: BTreeSet::new() };
         while ticks.changed().await.is_ok() {
             ticks.borrow_and_update();
@@ -53,8 +54,8 @@ pub fn start(session: &Arc<Session>, engine: &Engine) {
 struct Reporter {
     session: Arc<Session>,
     engine: Engine,
-    /// The last reported `seq` of each task.
-    seen: BTreeMap<String, u64>,
+    /// The last reported `seq` and state of each task.
+    seen: BTreeMap<String, (u64, TaskState)>,
     /// Tasks whose progress was begun.
     begun: BTreeMap<String, Option<ProgressToken>>,
     /// Documents that carry diagnostics of ours.
@@ -63,24 +64,31 @@ struct Reporter {
 
 impl Reporter {
     async fn catch_up(&mut self) {
-        for (id, seq) in self.engine.tasks().heads() {
-            if self.seen.get(&id).is_some_and(|seen| *seen >= seq) {
+        let heads = self.engine.tasks().heads();
+        for (id, seq, _) in &heads {
+            if self.seen.get(id).is_some_and(|(seen, _)| seen >= seq) {
                 continue;
             }
-            let Ok(task) = self.engine.tasks().get(&id) else { continue };
-            self.seen.insert(id, task.seq);
-            self.report(&task).await;
+            let Ok(task) = self.engine.tasks().get(id) else { continue };
+            let before = self.seen.insert(id.clone(), (task.seq, task.state));
+            self.report(&task, before.map(|(_, state)| state)).await;
+        }
+        if self.seen.len() > heads.len() {
+            self.seen.retain(|id, _| heads.iter().any(|(known, _, _)| known == id));
         }
     }
 
-    async fn report(&mut self, task: &Task) {
+    async fn report(&mut self, task: &Task, before: Option<TaskState>) {
         if self.session.agreed().plugin {
             self.session.client.send_notification::<TaskDidChange>(to_proto::status(task)).await;
         }
         if task.state.is_running() {
             self.progress(task).await;
         } else {
-            self.finish(task).await;
+            // A verdict on a hunk changes the task too; that it is ready was said before.
+            if before != Some(task.state) {
+                self.finish(task).await;
+            }
             self.publish().await;
         }
     }
@@ -126,8 +134,7 @@ impl Reporter {
     }
 
     async fn finish(&mut self, task: &Task) {
-        let Some(begun) = self.begun.remove(&task.id) else { return self.say_result(task).await };
-        if let Some(token) = begun {
+        if let Some(token) = self.begun.remove(&task.id).flatten() {
             let message = Some(krins_engine::engine::state_name(task.state).to_owned());
             self.send_progress(token, WorkDoneProgress::End(WorkDoneProgressEnd { message })).await;
         }

@@ -6,7 +6,7 @@ use krins_core::text::Encoding;
 use krins_engine::workspace::{Root, file_path};
 use krins_engine::{Engine, Error, ErrorKind};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tower_lsp::Client;
@@ -30,15 +30,25 @@ pub struct Session {
     setup: Setup,
     agreed: OnceLock<Agreed>,
     engines: Mutex<Vec<Engine>>,
+    /// Open documents whose engine could not be opened, so that nobody knows their text.
+    unknown: Mutex<BTreeSet<String>>,
     /// Progress tokens that came with an assign, by task.
     tokens: Mutex<BTreeMap<String, ProgressToken>>,
-    /// Starts the reporter of an engine.
+    /// Starts the reporter of an engine. Must not ask for engines itself.
     on_open: fn(&Arc<Session>, &Engine),
 }
 
 impl Session {
     pub fn new(client: Client, setup: Setup, on_open: fn(&Arc<Session>, &Engine)) -> Self {
-        Self { client, setup, agreed: OnceLock::new(), engines: Mutex::default(), tokens: Mutex::default(), on_open }
+        Self {
+            client,
+            setup,
+            agreed: OnceLock::new(),
+            engines: Mutex::default(),
+            unknown: Mutex::default(),
+            tokens: Mutex::default(),
+            on_open,
+        }
     }
 
     /// Reads `initialize`. No disk is touched: the reply must be fast.
@@ -103,7 +113,7 @@ impl Session {
 
     /// The engine with the newest task.
     fn newest(self: &Arc<Self>) -> Result<Engine, Error> {
-        let newest = |engine: &Engine| engine.tasks().list().first().map(|task| task.created);
+        let newest = |engine: &Engine| engine.tasks().newest(|_| true).map(|task| task.created);
         match self.engines().into_iter().max_by_key(newest) {
             Some(engine) => Ok(engine),
             None => self.first_engine(),
@@ -113,6 +123,47 @@ impl Session {
     /// The engine of a folder.
     pub fn engine_in(self: &Arc<Self>, folder: &Path) -> Result<Engine, Error> {
         self.open(folder)
+    }
+
+    /// Tells every engine whose root holds the document, and the one that opened for it. Roots may lie in each other,
+    /// and whoever plans a change has to know what is open. No engine opens meanwhile.
+    pub fn tell(&self, uri: &str, opened: Option<&Engine>, tell: impl Fn(&Engine)) {
+        for engine in self.lock().iter() {
+            let opened = opened.is_some_and(|opened| opened.root().path() == engine.root().path());
+            if opened || engine.root().relative_uri(uri).is_some() || engine.documents().get(uri).is_some() {
+                tell(engine);
+            }
+        }
+    }
+
+    /// Notes a document that is open and whose text nobody takes; an engine that opens later must not read it from disk.
+    pub fn set_unknown(&self, uri: &str, unknown: bool) {
+        let mut known = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown {
+            known.insert(uri.to_owned());
+        } else {
+            known.remove(uri);
+        }
+    }
+
+    /// Gives a new engine the documents that are open in its root.
+    fn hand_over(&self, engine: &Engine, others: &[Engine]) {
+        let (root, documents) = (engine.root(), engine.documents());
+        for document in others.iter().flat_map(|other| other.documents().snapshot().iter().cloned().collect::<Vec<_>>())
+        {
+            if root.relative_uri(&document.uri).is_some() {
+                documents.open(&document.uri, document.version, document.text.to_string());
+                if document.desynchronised {
+                    documents.desynchronise(&document.uri);
+                }
+            }
+        }
+        for uri in self.unknown.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if root.relative_uri(uri).is_some() {
+                documents.open(uri, 0, String::new());
+                documents.desynchronise(uri);
+            }
+        }
     }
 
     /// A document that a lost notification was about cannot be trusted until it is opened again.
@@ -138,9 +189,10 @@ impl Session {
             return Ok(engine.clone());
         }
         let engine = self.setup.engine(root, self.agreed().settings.as_ref(), self.agreed().encoding)?;
-        engines.push(engine.clone());
-        drop(engines);
+        self.hand_over(&engine, &engines);
+        // Before anybody can assign a task to it, so that the reporter misses none.
         (self.on_open)(self, &engine);
+        engines.push(engine.clone());
         Ok(engine)
     }
 

@@ -6,6 +6,7 @@ use crate::lsp::session::Session;
 use crate::to_proto;
 use krins_engine::apply::Editor;
 use krins_engine::engine::ApplyWish;
+use krins_engine::tasks::Task;
 use krins_engine::{Engine, Error};
 use krins_protocol::lsp::{ApplyParams, ApplyResult, OnConflict, UndoParams};
 use std::sync::Arc;
@@ -50,9 +51,8 @@ fn editor(session: &Arc<Session>, engine: &Engine) -> Arc<dyn Editor> {
 /// `which` may be a task's id or an undo id.
 fn engine_of(session: &Arc<Session>, which: Option<&str>) -> Result<Engine, Error> {
     let Some(which) = which else { return session.engine_of_task(None) };
-    let knows = |engine: &Engine| {
-        engine.tasks().list().iter().any(|task| task.id == which || task.undo.as_deref() == Some(which))
-    };
+    let known = |task: &Task| task.id == which || task.undo.as_deref() == Some(which);
+    let knows = |engine: &Engine| engine.tasks().newest(known).is_some();
     match session.engines().into_iter().find(knows) {
         Some(engine) => Ok(engine),
         None => session.engine(None),

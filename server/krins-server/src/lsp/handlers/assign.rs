@@ -15,16 +15,24 @@ pub async fn run(session: &Arc<Session>, params: AssignParams) -> Reply<Assigned
         .map_err(|error| failure(&error))?;
     let intent = from_proto::intent(&engine, &params).map_err(|error| failure(&error))?;
     let token: Option<ProgressToken> = params.work_done_token.and_then(|token| serde_json::from_value(token).ok());
+    // Before the task begins, else it may be over before its progress has a token.
+    let given = params.task.clone().filter(|_| token.is_some());
+    if let (Some(token), Some(task)) = (&token, &given) {
+        session.remember_token(task, token.clone());
+    }
     let span = tracing::info_span!("krins/assign", otel.kind = "server");
     let (traceparent, tracestate) = incoming(params.meta.as_ref());
     let context = propagation::continue_or_start(&span, traceparent.as_deref(), tracestate.as_deref());
     let shown = context.traceparent();
     let assigned =
         propagation::in_trace(span, context, async { engine.assign(intent, params.task, Some(shown)) }).await;
-    let assigned = assigned.map_err(|error| failure(&error))?;
-    if let Some(token) = token {
-        session.remember_token(&assigned.task, token);
+    let running = assigned.as_ref().is_ok_and(|assigned| assigned.state.is_running());
+    match (&given, &assigned, token) {
+        (Some(task), _, _) if !running => session.forget_token(task),
+        (None, Ok(assigned), Some(token)) => session.remember_token(&assigned.task, token),
+        _ => {}
     }
+    let assigned = assigned.map_err(|error| failure(&error))?;
     Ok(Assigned { task: assigned.task, state: assigned.state, deduplicated: assigned.deduplicated })
 }
 

@@ -82,16 +82,16 @@ fn ask(intent: &str, uri: &str) -> Value {
 }
 
 fn running(engine: &Engine) -> Vec<Action> {
-    let tasks = engine.tasks().list();
-    let running = tasks.iter().filter(|task| task.state.is_running());
+    let running = engine.tasks().running_here();
     running
+        .iter()
         .map(|task| Action::new(format!("Krins: cancel “{}”", short(&task.intent)), "krins.cancel", named(task)))
         .collect()
 }
 
 /// The newest task, when it waits for a verdict.
 pub fn open_review(engine: &Engine) -> Option<Review> {
-    let newest = engine.tasks().list().into_iter().find(|task| !task.state.is_running())?;
+    let newest = engine.tasks().newest(|task| !task.state.is_running())?;
     matches!(newest.state, TaskState::Ready | TaskState::Blocked)
         .then(|| engine.review(Some(&newest.id)).ok())
         .flatten()
@@ -128,8 +128,7 @@ fn reviews(review: &Review, path: &RelPath, [first, last]: [u32; 2]) -> Vec<Acti
 
 /// Undo of the newest applied task, redo of the newest undone one.
 fn turns(engine: &Engine) -> Vec<Action> {
-    let newest =
-        engine.tasks().list().into_iter().find(|task| matches!(task.state, TaskState::Applied | TaskState::Undone));
+    let newest = engine.tasks().newest(|task| matches!(task.state, TaskState::Applied | TaskState::Undone));
     let Some(task) = newest else { return Vec::new() };
     let (title, command) = match task.state {
         TaskState::Applied => ("undo", "krins.undo"),

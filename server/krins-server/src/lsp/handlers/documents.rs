@@ -2,44 +2,53 @@
 
 use crate::from_proto;
 use crate::lsp::session::Session;
-use krins_engine::Engine;
+use krins_engine::documents::DocumentError;
 use std::sync::Arc;
 use tower_lsp::ls_types::{
-    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, Uri,
+    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
 };
 
 pub fn open(session: &Arc<Session>, params: DidOpenTextDocumentParams) {
     let document = params.text_document;
-    if let Some(engine) = engine(session, &document.uri) {
-        engine.documents().open(document.uri.as_str(), document.version, document.text);
+    let uri = document.uri.as_str();
+    let opened = session.engine(Some(uri));
+    session.set_unknown(uri, opened.is_err());
+    match opened {
+        Ok(opened) => session.tell(uri, Some(&opened), |engine| {
+            engine.documents().open(uri, document.version, document.text.clone());
+        }),
+        Err(error) => tracing::debug!(uri, %error, "a document is not followed"),
     }
 }
 
 pub fn change(session: &Arc<Session>, params: DidChangeTextDocumentParams) {
     let document = params.text_document;
-    let Some(engine) = engine(session, &document.uri) else { return };
+    let uri = document.uri.as_str();
     let changes: Vec<_> = params.content_changes.into_iter().map(from_proto::change).collect();
-    if let Err(error) = engine.documents().change(document.uri.as_str(), document.version, &changes) {
-        tracing::warn!(%error, "a change was not taken");
-    }
+    session.tell(uri, None, |engine| {
+        let taken = engine.documents().change(uri, document.version, &changes);
+        if let Err(error @ DocumentError::NotOpen { .. }) = &taken {
+            tracing::warn!(%error, "a change was not taken");
+            // It is open in the editor all the same: what is on disk is not what the person sees.
+            engine.documents().open(uri, document.version, String::new());
+            engine.documents().desynchronise(uri);
+        } else if let Err(error) = taken {
+            tracing::warn!(%error, "a change was not taken");
+        }
+    });
 }
 
 pub fn save(session: &Arc<Session>, params: DidSaveTextDocumentParams) {
-    let Some(engine) = engine(session, &params.text_document.uri) else { return };
-    if let Err(error) = engine.documents().save(params.text_document.uri.as_str(), params.text) {
-        tracing::warn!(%error, "a save was not taken");
-    }
+    let uri = params.text_document.uri.as_str();
+    session.tell(uri, None, |engine| {
+        if let Err(error) = engine.documents().save(uri, params.text.clone()) {
+            tracing::warn!(%error, "a save was not taken");
+        }
+    });
 }
 
 pub fn close(session: &Arc<Session>, params: DidCloseTextDocumentParams) {
-    if let Some(engine) = engine(session, &params.text_document.uri) {
-        engine.documents().close(params.text_document.uri.as_str());
-    }
-}
-
-fn engine(session: &Arc<Session>, uri: &Uri) -> Option<Engine> {
-    session
-        .engine(Some(uri.as_str()))
-        .inspect_err(|error| tracing::debug!(uri = uri.as_str(), %error, "a document is not followed"))
-        .ok()
+    let uri = params.text_document.uri.as_str();
+    session.set_unknown(uri, false);
+    session.tell(uri, None, |engine| engine.documents().close(uri));
 }

@@ -4,6 +4,7 @@
 
 use crate::lsp::handlers;
 use crate::lsp::session::Session;
+use krins_protocol::lsp::ApplyResult;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -85,35 +86,48 @@ fn answer(result: Reply<impl serde::Serialize>) -> Reply<Option<LSPAny>> {
 /// Runs an apply, undo or redo behind the answer, and says in a message how it ended.
 fn behind<F>(session: &Arc<Session>, work: impl FnOnce(Arc<Session>) -> F) -> Reply<Option<LSPAny>>
 where
-    F: Future<Output = Reply<krins_protocol::lsp::ApplyResult>> + Send + 'static,
+    F: Future<Output = Reply<ApplyResult>> + Send + 'static,
 {
     let future = work(session.clone());
     let session = session.clone();
     tokio::spawn(async move {
         match future.await {
-            Ok(result) => session.client.show_message(MessageType::INFO, summary(&result)).await,
+            Ok(result) => session.client.show_message(weight(&result), summary(&result)).await,
             Err(error) => session.client.show_message(MessageType::ERROR, message(&error)).await,
         }
     });
     Ok(Some(json!({"started": true})))
 }
 
-fn summary(result: &krins_protocol::lsp::ApplyResult) -> String {
-    let files = result.applied.len();
-    let conflicts = result.conflicts.len();
-    if conflicts > 0 {
-        return format!("Krins: {conflicts} conflicts, nothing was written; the files moved on in the same places");
+fn weight(result: &ApplyResult) -> MessageType {
+    if result.conflicts.is_empty() && result.left_alone.is_empty() { MessageType::INFO } else { MessageType::WARNING }
+}
+
+fn summary(result: &ApplyResult) -> String {
+    if !result.conflicts.is_empty() {
+        let conflicts = counted(result.conflicts.len(), "conflict");
+        return format!("Krins: {conflicts}, nothing was written; the files moved on in the same places");
     }
-    let unsaved = match result.unsaved.len() {
-        0 => String::new(),
-        1 => "; 1 buffer is unsaved".to_owned(),
-        many => format!("; {many} buffers are unsaved"),
+    let mut said = match (result.applied.len(), &result.undo) {
+        (0, None) => "Krins: nothing to change".to_owned(),
+        // Only a dry run names files and has no undo.
+        (files, None) => format!("Krins: {} would change", counted(files, "file")),
+        (files, Some(_)) => format!("Krins: {} changed", counted(files, "file")),
     };
-    match files {
-        0 => "Krins: nothing to change".to_owned(),
-        1 => format!("Krins: 1 file changed{unsaved}"),
-        many => format!("Krins: {many} files changed{unsaved}"),
+    match result.unsaved.len() {
+        0 => {}
+        1 => said.push_str("; 1 buffer is unsaved"),
+        many => said.push_str(&format!("; {many} buffers are unsaved")),
     }
+    if !result.left_alone.is_empty() {
+        let files: Vec<&str> = result.left_alone.iter().map(|left| left.uri.as_str()).collect();
+        said.push_str(&format!("; left alone, because somebody else changed them: {}", files.join(", ")));
+    }
+    said
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// An error as a person reads it, hint included.
@@ -122,5 +136,24 @@ pub fn message(error: &Error) -> String {
     match hint {
         Some(hint) => format!("Krins {}. Hint: {hint}", error.message),
         None => format!("Krins {}", error.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use krins_protocol::lsp::{AppliedFile, LeftAlone, Route};
+
+    #[test]
+    fn a_person_is_told_what_was_not_done() {
+        let file = AppliedFile { uri: "file:///a".into(), route: Route::Disk, sha256: None };
+        let planned = ApplyResult { applied: vec![file.clone(), file], ..ApplyResult::default() };
+        assert_eq!(summary(&planned), "Krins: 2 files would change");
+        let done = ApplyResult { undo: Some("u".into()), unsaved: vec!["file:///a".into()], ..planned };
+        assert_eq!(summary(&done), "Krins: 2 files changed; 1 buffer is unsaved");
+        let left = LeftAlone { uri: "file:///b".into(), kept: None };
+        let partly = ApplyResult { left_alone: vec![left], ..done };
+        assert!(summary(&partly).contains("file:///b") && weight(&partly) == MessageType::WARNING);
+        assert_eq!(summary(&ApplyResult::default()), "Krins: nothing to change");
     }
 }
