@@ -8,6 +8,8 @@ export interface Failure {
   message: string;
   hint: string | undefined;
   detail: string | undefined;
+  /** The server went away before it answered. */
+  gone: boolean;
 }
 
 interface Data {
@@ -17,6 +19,8 @@ interface Data {
 }
 
 const CANCELLED = -32800;
+/** What the client answers in the server's place: the connection was closed, or never was open. */
+const GONE: readonly unknown[] = [-32096, -32097, -32099];
 
 export function failure(error: unknown): Failure {
   const { message, code, data } = error as { message?: unknown; code?: unknown; data?: unknown };
@@ -26,6 +30,7 @@ export function failure(error: unknown): Failure {
     message: typeof message === "string" && message !== "" ? message : String(error),
     hint: hint ?? undefined,
     detail: detail ?? undefined,
+    gone: kind === undefined && GONE.includes(code),
   };
 }
 

@@ -385,7 +385,7 @@ export class Tasks implements vscode.Disposable {
       const what = failure(error);
       if (what.kind === "Cancelled") return;
       this.log.error(`${what.kind ?? "no answer"}: ${what.message}${what.detail ? ` (${what.detail})` : ""}`);
-      if (this.server.state.name !== "running") {
+      if (what.gone || this.server.state.name !== "running") {
         void vscode.window.showWarningMessage("Krins: the server stopped while it was asked. Tasks it had accepted go on when it is back.");
         return;
       }

@@ -13,6 +13,8 @@ test("cancelled is cancelled with and without data; anything else thrown has wor
   assert.equal(failure({ code: -32800, message: "x" }).kind, "Cancelled");
   assert.equal(failure("just text").message, "just text");
   assert.equal(failure(new Error("gone")).kind, undefined);
+  assert.ok(failure({ code: -32097, message: "pending response rejected" }).gone);
+  assert.ok(!failure({ code: -32803, message: "x", data: { kind: "Conflict" } }).gone);
 });
 
 test("figures", () => {
