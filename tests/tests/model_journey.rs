@@ -67,7 +67,7 @@ fn answered(dialect: Dialect, kind: &str) {
     let mut client = client(&stage);
     assign(&mut client, "t");
     let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
-    assert_eq!(diff["model"], "fake/fake-model", "{kind}");
+    assert!(diff["model"].as_str().unwrap().starts_with("fake/"), "{kind}: {}", diff["model"]);
     let applied = client.request("krins/apply", json!({"task": "t"}));
     // The secret that the answer repeats is the base's own, so it is new in a second place: the gate says so.
     assert_eq!(diff["state"], "blocked", "{diff}");

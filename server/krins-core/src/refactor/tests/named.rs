@@ -1,3 +1,5 @@
+//! Default exports made named, as whole files before and after.
+
 use super::*;
 
 const ASK: &str = "turn the default export of src/total.ts into a named export";

@@ -1,3 +1,5 @@
+//! Declarations moved, as whole files before and after.
+
 use super::*;
 
 #[test]

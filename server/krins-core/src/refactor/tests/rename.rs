@@ -1,3 +1,5 @@
+//! Renames, as whole files before and after.
+
 use super::*;
 
 #[test]

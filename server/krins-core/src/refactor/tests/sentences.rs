@@ -1,3 +1,5 @@
+//! Sentences, and what is understood.
+
 use super::*;
 
 fn focus() -> Focus {

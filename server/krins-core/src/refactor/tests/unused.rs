@@ -1,3 +1,5 @@
+//! Unused imports, as whole files before and after.
+
 use super::*;
 
 #[test]
