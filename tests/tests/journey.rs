@@ -224,6 +224,50 @@ fn an_open_buffer_with_unsaved_text_is_changed_in_the_editor_and_merged() {
     quiet(&mut client);
 }
 
+/// Whoever plans a change has to know what is open, also where one root lies in another.
+#[test]
+fn a_root_inside_another_does_not_hide_what_is_open() {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    let mut client = Client::builder(&workspace).persona(Persona::VSCODE).start();
+    let mut params = client.persona().initialize_params(workspace.root());
+    let folder = |uri: String| json!({"uri": uri, "name": "folder"});
+    params["workspaceFolders"] = json!([folder(workspace.root_uri()), folder(workspace.uri("src"))]);
+    client.initialize_with(params);
+    client.open("src/total.ts");
+    client.open("package.json");
+    client.replace("src/total.ts", "// Money.", "// Money, in cents.");
+    let document = json!({"uri": workspace.uri("package.json")});
+    let rename = json!({"intent": "rename calculateTotal to orderTotal", "task": "t", "textDocument": document});
+    client.request("krins/assign", rename).unwrap();
+    client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert_eq!(applied["unsaved"].as_array().map(Vec::len), Some(1), "{applied}");
+    assert!(client.text("src/total.ts").starts_with("// Money, in cents."));
+    assert!(client.text("src/total.ts").contains("function orderTotal"));
+    assert!(workspace.read("src/total.ts").contains("calculateTotal"), "the disk is the editor's to save");
+    quiet(&mut client);
+}
+
+/// Nobody followed the document while the settings were wrong: what it holds is not known, and the disk is not it.
+#[test]
+fn what_was_opened_before_the_settings_were_mended_is_refused_not_taken_from_disk() {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    workspace.write(".krins/config.toml", "no_such_key = 1\n");
+    let mut client = Client::start(&workspace, Persona::VSCODE);
+    client.open("src/total.ts");
+    client.replace("src/total.ts", "// Money.", "// Money, in cents.");
+    let rename = json!({"intent": "rename calculateTotal to orderTotal", "task": "t"});
+    let error = client.request("krins/assign", rename.clone()).unwrap_err();
+    assert_eq!(error.kind(), Some("BadParams"), "{error:?}");
+    workspace.write(".krins/config.toml", "");
+    client.request("krins/assign", rename).unwrap();
+    let error = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap_err();
+    assert_eq!(error.kind(), Some("StaleBase"), "{error:?}");
+    assert!(error.message.contains("src/total.ts"), "{error:?}");
+    assert!(workspace.read("src/total.ts").contains("calculateTotal"));
+    quiet(&mut client);
+}
+
 #[test]
 fn a_task_survives_the_process() {
     let workspace = Workspace::from_fixture(FIXTURE);

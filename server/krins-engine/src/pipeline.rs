@@ -21,6 +21,7 @@ use krins_core::gate::{Policy, Report};
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
 use krins_core::redact::{Redacted, Restorer, redact};
+use krins_core::syntax::Language;
 use krins_core::{Digest, Tree, refactor, tokens};
 use std::future::Future;
 use std::sync::Arc;
@@ -116,6 +117,7 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
     let (index, intent) = (shop.index.clone(), intent.clone());
     off_thread("krins.context", move || {
         let wanted = refactor::understand(&intent.words, intent.focus.as_ref())?;
+        all_in_step(&base)?;
         let graph = index.refresh(base.snapshot());
         let wanted = refactor::aim(wanted, intent.focus.as_ref(), &graph);
         whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)
@@ -133,6 +135,17 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
         Ok(context::select(&query, &graph, &*base))
     })
     .await
+}
+
+/// A refactoring changes every use. A document that is out of step with the editor could hold one that nobody sees.
+fn all_in_step(base: &Base) -> Result<()> {
+    let code = |path: &krins_core::RelPath| Language::of(path).is_some();
+    let lost = base.snapshot().documents().iter().filter(|document| document.desynchronised);
+    match lost.filter_map(|document| document.path.as_ref()).find(|path| code(path)) {
+        Some(path) => Err(Error::new(ErrorKind::StaleBase, format!("read {path}: it is out of step with the editor"))
+            .hint("close and reopen the file, and assign the task again")),
+        None => Ok(()),
+    }
 }
 
 fn whole_files(paths: &[krins_core::RelPath], base: &dyn Tree) -> Result<ContextPack> {

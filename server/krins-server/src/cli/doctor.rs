@@ -3,6 +3,8 @@
 use super::args::Global;
 use super::output::{BAD, CARE, GOOD, Output, STRONG, paint};
 use super::{Done, root_dir, setup};
+use krins_engine::settings::WORKSPACE_FILE;
+use krins_engine::state::StateDir;
 use krins_engine::workspace::Root;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -92,12 +94,33 @@ fn workspace(global: &Global) -> Vec<Check> {
         );
         checks.push(Check::missing("files", found, "exclude what does not belong here in .krinsignore"));
     }
-    checks.push(match krins_engine::state::StateDir::open(&root) {
-        Ok(state) => Check::good("state", state.path().display().to_string()),
+    match StateDir::open(&root) {
+        Ok(state) => {
+            checks.push(Check::good("state", state.path().display().to_string()));
+            checks.extend(workspace_settings(global, &root, &state));
+        }
         Err(error) => {
             let error = krins_engine::Error::from(error);
-            Check::bad("state", error.message, error.hint.unwrap_or_default())
+            checks.push(Check::bad("state", error.message, error.hint.unwrap_or_default()));
         }
-    });
+    }
     checks
+}
+
+/// What the workspace's own file says, beside the person's settings, which are looked at before.
+fn workspace_settings(global: &Global, root: &Root, state: &StateDir) -> Vec<Check> {
+    let Ok(setup) = setup(global) else { return Vec::new() };
+    let settings = match setup.settings(Some((root, state)), None) {
+        Ok(settings) => settings,
+        Err(error) => return vec![Check::bad("workspace", error.message, error.hint.unwrap_or_default())],
+    };
+    let ignored = settings.untrusted.iter().map(|ignored| format!("{} ({})", ignored.key, ignored.place));
+    match ignored.collect::<Vec<_>>() {
+        none if none.is_empty() => Vec::new(),
+        some => vec![Check::missing(
+            "trust",
+            format!("not followed: {}", some.join(", ")),
+            format!("read {WORKSPACE_FILE}; if you agree with it, say krins trust"),
+        )],
+    }
 }
