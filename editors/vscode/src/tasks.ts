@@ -195,6 +195,10 @@ export class Tasks implements vscode.Disposable {
         { location: vscode.ProgressLocation.Notification, title: `Krins: ${shorten(intent)}`, cancellable: true },
         (progress, token) => this.#wait(running, begin, progress, token),
       );
+    } catch (error) {
+      // A task whose server went away is asked after when the server is back; any other has ended here.
+      if (!failure(error).gone) await this.#drop(task);
+      throw error;
     } finally {
       this.#running.delete(task);
       this.#changed.fire();
@@ -336,10 +340,11 @@ export class Tasks implements vscode.Disposable {
     for (const known of this.state.get<Known[]>(KNOWN, [])) {
       if (this.#running.has(known.task)) continue;
       try {
-        const { state } = await this.server.request("krins/task", { task: known.task });
+        const { state, error } = await this.server.request("krins/task", { task: known.task });
         if (isRunning(state)) void this.#guard(() => this.#follow(known, async () => undefined));
         else if (state === "ready" || state === "blocked") await this.#readopt(known);
         else await this.#forget(known.task);
+        if (state === "failed" && error) void vscode.window.showWarningMessage(`Krins: ${shorten(known.intent)}: ${sentence(failure({ ...error, data: error }))}.`);
       } catch (error) {
         if (error instanceof NotRunning) return;
         this.log.info(`the server does not know ${known.task} any more: ${sentence(failure(error))}`);
@@ -386,7 +391,7 @@ export class Tasks implements vscode.Disposable {
       if (what.kind === "Cancelled") return;
       this.log.error(`${what.kind ?? "no answer"}: ${what.message}${what.detail ? ` (${what.detail})` : ""}`);
       if (what.gone || this.server.state.name !== "running") {
-        void vscode.window.showWarningMessage("Krins: the server stopped while it was asked. Tasks it had accepted go on when it is back.");
+        void vscode.window.showWarningMessage("Krins: the server stopped before it answered. When it is back, it says how its tasks ended.");
         return;
       }
       const log = "Show Log";
