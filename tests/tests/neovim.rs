@@ -3,6 +3,8 @@
 //! `NVIM` names the program, else the one on `PATH`; a missing one is installed where that is allowed, and the tests say so
 //! when it is not. The Lua files print a line for each promise and end with a failure status when one is broken.
 
+#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
