@@ -24,7 +24,7 @@ pub const LOG_VARIABLE: &str = "KRINS_LOG";
 /// `json` for one JSON object a line.
 pub const FORMAT_VARIABLE: &str = "KRINS_LOG_FORMAT";
 /// The longest the end of the process waits for logs and spans to leave.
-pub const SHUTDOWN: Duration = Duration::from_secs(2);
+pub const SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// Lines kept for a stderr that is read too slowly.
 const BACKLOG: usize = 1024;
