@@ -13,6 +13,9 @@ pub enum Read1 {
     Stray(String),
 }
 
+/// How the words about an output that ends inside a frame's body begin.
+pub const CUT: &str = "the output ended in a body";
+
 /// A frame around a message.
 pub fn encode(message: &Value) -> Vec<u8> {
     let body = message.to_string();
@@ -46,7 +49,7 @@ pub fn read(input: &mut impl Read) -> Read1 {
     let mut body = Vec::new();
     match input.take(length).read_to_end(&mut body) {
         Ok(read) if read as u64 == length => {}
-        Ok(_) => return stray(&body, "the output ended in a body"),
+        Ok(_) => return stray(&body, CUT),
         Err(error) => return stray(&body, &error.to_string()),
     }
     match serde_json::from_slice(&body) {
