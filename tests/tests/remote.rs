@@ -1,0 +1,281 @@
+//! The real `krins serve` and the real command line and sidecar that are pointed at it: the same answers as without it, and
+//! clear words when it goes away.
+
+use krins_tests::client::Client;
+use krins_tests::command::{Ran, command, krins, run};
+use krins_tests::fakes::{Behaviour, Dialect, FakeProvider, Scenario};
+use krins_tests::personas::Persona;
+use krins_tests::workspace::Workspace;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const SHOP: &str = "\
+//- /src/total.ts
+export const total = 1;
+const a = \"x\\ty\";
+const b = 2;
+//- /src/cart.ts
+import { total } from './total';
+export const cart = { total };
+";
+const RENAME: &str = "rename total to grandTotal";
+/// What the fake's answer is for.
+const WISH: &str = "call it sum, and say so in a comment";
+const KEY: &str = "sk-ant-test-0123456789abcdef0123456789";
+
+fn settings(workspace: &Workspace, text: &str) {
+    let file = workspace.home().join(".config/krins/config.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+}
+
+/// A provider of the person's own, which is a fake.
+fn mine(fake: &FakeProvider) -> String {
+    format!(
+        "provider = \"mine\"\n[providers.mine]\nkind = \"anthropic\"\nmodel = \"m\"\nbase_url = \"{}\"\nkey_env = \"MY_KEY\"\n",
+        fake.base_url()
+    )
+}
+
+/// A running `krins serve`. Dropping it kills it.
+struct Server {
+    child: Child,
+    address: String,
+    /// Its home, with its settings and its tasks.
+    home: Workspace,
+}
+
+impl Server {
+    fn start(settings_of_it: &str, env: &[(&str, &str)]) -> Self {
+        let home = Workspace::empty();
+        settings(&home, settings_of_it);
+        let (child, address) = Self::spawn(&home, "127.0.0.1:0", env);
+        Self { child, address, home }
+    }
+
+    fn spawn(home: &Workspace, address: &str, env: &[(&str, &str)]) -> (Child, String) {
+        let mut command = command(home, &["serve", "--addr", address, "--json"]);
+        command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("krins starts");
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let document: Value = loop {
+            said += &lines.next().unwrap_or_else(|| panic!("the server has ended: {said}")).unwrap();
+            if let Ok(document) = serde_json::from_str(&said) {
+                break document;
+            }
+        };
+        let address = document["address"].as_str().unwrap().to_owned();
+        (child, address)
+    }
+
+    fn url(&self) -> String {
+        format!("backend.url = \"http://{}\"\n", self.address)
+    }
+
+    /// For somebody who wants a provider of the server's, by its name there.
+    fn url_for(&self, provider: &str) -> String {
+        format!("provider = \"{provider}\"\n{}", self.url())
+    }
+
+    fn terminate(&self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn ends(&mut self, within: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + within;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A workspace of somebody with these settings.
+fn asker(settings_of_it: &str) -> Workspace {
+    let workspace = Workspace::from_fixture(SHOP);
+    settings(&workspace, settings_of_it);
+    workspace
+}
+
+fn assign(workspace: &Workspace, intent: &str, env: &[(&str, &str)]) -> Ran {
+    let mut command = command(workspace, &["assign", intent, "--json"]);
+    command.envs(env.iter().copied());
+    run(command, b"")
+}
+
+/// What the same ask gives wherever it is answered: without the ids, the times, and the paths of the workspace.
+fn essence(diff: &Value) -> Value {
+    let hunks: Vec<&Value> = diff["files"].as_array().unwrap().iter().map(|file| &file["hunks"]).collect();
+    json!({"patch": diff["patch"], "hunks": hunks, "why": diff["why"], "model": diff["model"], "verdict": diff["gate"]["verdict"], "usage": diff["usage"]})
+}
+
+fn diff(client: &mut Client, intent: &str) -> Value {
+    let task = client.request("krins/assign", json!({"intent": intent})).unwrap()["task"].take();
+    client.request("krins/diff", json!({"task": task, "wait": true})).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+fn session(workspace: &Workspace) -> Client {
+    let mut client = Client::start(workspace, Persona::VSCODE);
+    for method in ["window/showMessage", "krins/task/didChange"] {
+        client.ignore(method);
+    }
+    client
+}
+
+fn error(ran: Ran, code: i32, kind: &str) -> (String, String) {
+    let error = ran.expect(code).json()["error"].take();
+    assert_eq!(error["kind"], kind, "{error:#}");
+    let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+    (text("message"), text("hint"))
+}
+
+/// Whether any file below holds the text.
+fn holds(dir: &Path, text: &str) -> bool {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).any(|path| {
+        let here = || fs::read(&path).unwrap().windows(text.len()).any(|window| window == text.as_bytes());
+        if path.is_dir() { holds(&path, text) } else { here() }
+    })
+}
+
+async fn is_asked(fake: &FakeProvider) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while fake.attempts().is_empty() {
+        assert!(Instant::now() < until, "nobody asks");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn the_refactorings_are_the_same_far_and_near() {
+    let server = Server::start("", &[]);
+    let near = assign(&asker(""), RENAME, &[]).expect(0).json();
+    let there = asker(&server.url());
+    let far = assign(&there, RENAME, &[]).expect(0).json();
+    assert_eq!(essence(&far), essence(&near));
+    assert!(near["patch"].as_str().unwrap().contains("+export const cart = { total: grandTotal };"));
+    let mut client = session(&there);
+    let far = diff(&mut client, RENAME);
+    assert_eq!(essence(&far), essence(&near));
+    let before = there.snapshot();
+    client.request("krins/apply", json!({})).unwrap();
+    assert!(there.read("src/cart.ts").contains("grandTotal"));
+    client.request("krins/undo", json!({})).unwrap();
+    assert!(there.snapshot() == before, "undo restores every byte");
+    // What is refused near is refused far, in the same words.
+    let refused = |workspace: &Workspace| error(assign(workspace, "make it faster", &[]), 2, "ProviderRefused");
+    assert_eq!(refused(&there), refused(&asker("")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_answers_the_same_far_and_near_and_the_key_stays_at_the_server() {
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Ok).await.unwrap();
+    let keyed = [("MY_KEY", KEY)];
+    let server = Server::start(&mine(&fake), &keyed);
+    let near = assign(&asker(&mine(&fake)), WISH, &keyed).expect(0).json();
+    let there = asker(&server.url_for("mine"));
+    // The asker has no key.
+    let ran = assign(&there, WISH, &[]).expect(0);
+    assert!(!ran.text().contains(KEY));
+    let far = ran.json();
+    assert_eq!(essence(&far), essence(&near));
+    assert!(near["model"].as_str().unwrap().starts_with("mine/"), "{}", near["model"]);
+    assert!(near["patch"].as_str().unwrap().contains("+export const sum = 1; // é ≠ 𝄞\n"), "{near:#}");
+    assert_eq!((fake.attempts().len(), fake.violations()), (2, Vec::<String>::new()));
+    let sent: Vec<Value> = fake.attempts().into_iter().map(|attempt| attempt.body).collect();
+    assert_eq!(sent[0], sent[1], "the model was asked the same");
+    assert!(!holds(&there.home(), KEY) && !holds(&server.home.home(), KEY), "a key reaches no file");
+    // A session asks the same again: from the cache of the server.
+    let again = diff(&mut session(&there), WISH);
+    assert_eq!((&again["cached"], fake.attempts().len()), (&json!(true), 2), "{}", again["model"]);
+    assert_eq!(again["patch"], near["patch"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_to_stop_ends_what_it_began() {
+    let slow = Behaviour { slow: Duration::from_millis(1500), ..Behaviour::new(Scenario::SlowFirstToken) };
+    let fake = FakeProvider::behaving(Dialect::Anthropic, slow).await.unwrap();
+    let mut server = Server::start(&mine(&fake), &[("MY_KEY", KEY)]);
+    let there = asker(&server.url_for("mine"));
+    let asking = tokio::task::spawn_blocking(move || assign(&there, WISH, &[]));
+    is_asked(&fake).await;
+    server.terminate();
+    let diff = asking.await.unwrap().expect(0).json();
+    assert!(diff["patch"].as_str().unwrap().contains("export const sum"), "{diff:#}");
+    assert_eq!(server.ends(Duration::from_secs(10)).expect("it ends").code(), Some(0));
+    let (_, hint) = error(assign(&asker(&server.url_for("mine")), WISH, &[]), 3, "BackendUnavailable");
+    assert!(hint.contains("krins serve"), "{hint}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_is_said_and_one_that_comes_back_is_used() {
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Silent).await.unwrap();
+    let keyed = [("MY_KEY", KEY)];
+    let mut server = Server::start(&mine(&fake), &keyed);
+    let there = asker(&server.url_for("mine"));
+    let before = there.snapshot();
+    let mut client = session(&there);
+    let task = client.request("krins/assign", json!({"intent": WISH})).unwrap()["task"].take();
+    let mut asking = command(&there, &["assign", WISH, "--json"]);
+    asking.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let asking = asking.spawn().unwrap();
+    is_asked(&fake).await;
+    server.kill();
+    let killed = Instant::now();
+    let output = asking.wait_with_output().unwrap();
+    let ran = Ran { code: output.status.code(), stdout: output.stdout, stderr: output.stderr };
+    let (_, hint) = error(ran, 3, "BackendUnavailable");
+    assert!(!hint.is_empty());
+    let failed = client.request("krins/diff", json!({"task": task, "wait": true})).unwrap_err();
+    assert_eq!((failed.kind(), &failed.data["retryable"]), (Some("BackendUnavailable"), &json!(true)), "{failed:?}");
+    assert!(killed.elapsed() < Duration::from_secs(60), "{:?}", killed.elapsed());
+    assert!(there.snapshot() == before);
+
+    fake.behave(Behaviour::new(Scenario::Ok));
+    let (child, address) = Server::spawn(&server.home, &server.address, &keyed);
+    server.child = child;
+    assert_eq!(address, server.address);
+    assert!(diff(&mut client, WISH)["patch"].as_str().unwrap().contains("export const sum"));
+}
+
+#[test]
+fn a_server_with_a_token_wants_it() {
+    let mut server = Server::start("", &[("KRINS_SERVE_TOKEN", "a-token-of-at-least-32-characters-0123")]);
+    let there = asker(&server.url());
+    let (_, hint) = error(assign(&there, RENAME, &[]), 2, "AuthFailed");
+    assert!(hint.contains("KRINS_TOKEN"), "{hint}");
+    let wrong = assign(&there, RENAME, &[("KRINS_TOKEN", "another-token-of-32-characters-012345")]);
+    assert!(!wrong.text().contains("another-token"), "a token reaches no error");
+    error(wrong, 2, "AuthFailed");
+    assign(&there, RENAME, &[("KRINS_TOKEN", "a-token-of-at-least-32-characters-0123")]).expect(0);
+    server.terminate();
+    assert_eq!(server.ends(Duration::from_secs(10)).expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn an_address_that_is_taken_or_wrong_is_an_error_with_a_hint() {
+    let server = Server::start("", &[]);
+    for address in [server.address.as_str(), "nowhere", "localhost:1"] {
+        let ran = krins(&Workspace::empty(), &["serve", "--addr", address, "--json"]).expect(2);
+        assert!(ran.json()["error"]["hint"].is_string(), "{}", ran.describe());
+    }
+}
