@@ -17,7 +17,10 @@ fn secret() -> String {
 }
 
 fn source() -> String {
-    format!("const token = \"{}\";\r\nexport const greet = (name: string) => `hi ${{name}}`;\r\nexport const auth = () => token;\r\n", secret())
+    format!(
+        "const token = \"{}\";\r\nexport const greet = (name: string) => `hi ${{name}}`;\r\nexport const auth = () => token;\r\n",
+        secret()
+    )
 }
 
 fn answer() -> String {
@@ -78,7 +81,10 @@ fn answered(dialect: Dialect, kind: &str) {
     assert!(!sent.contains(&secret()), "{kind}: the secret left the machine");
     assert!(sent.contains("KRINS_SECRET_1"), "{kind}");
     let traceparent = attempt.header("traceparent").unwrap();
-    assert!(traceparent.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && !traceparent.contains("b7ad6b7169203331"), "{traceparent}");
+    assert!(
+        traceparent.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && !traceparent.contains("b7ad6b7169203331"),
+        "{traceparent}"
+    );
     assert_eq!(attempt.header("tracestate"), None);
     assert!(!diff.to_string().contains(KEY));
     assert_eq!(stage.fake.violations(), [] as [String; 0]);
@@ -107,9 +113,15 @@ fn an_answer_is_applied_with_the_files_own_line_ends_and_undone() {
     let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
     assert_eq!(diff["state"], "ready", "{diff}");
     client.request("krins/apply", json!({"task": "t"})).unwrap();
-    let expected = source().replace("`hi $", "`hello $").replace("=> token;", "=> token; // kept").replace("token; // kept;", "token;");
+    let expected = source()
+        .replace("`hi $", "`hello $")
+        .replace("=> token;", "=> token; // kept")
+        .replace("token; // kept;", "token;");
     let now = stage.workspace.read("src/greet.ts");
-    assert!(now.contains("`hello ${name}`;\r\n") && now.ends_with("\r\n") && now.contains(&secret()), "{now:?} {expected:?}");
+    assert!(
+        now.contains("`hello ${name}`;\r\n") && now.ends_with("\r\n") && now.contains(&secret()),
+        "{now:?} {expected:?}"
+    );
     assert_eq!(now.matches('\n').count(), now.matches("\r\n").count(), "every line end stays");
     client.request("krins/undo", json!({})).unwrap();
     assert_eq!(stage.workspace.snapshot(), before);
@@ -118,7 +130,8 @@ fn an_answer_is_applied_with_the_files_own_line_ends_and_undone() {
 #[test]
 fn a_stream_that_is_cut_is_an_error_and_never_a_shorter_diff() {
     for scenario in [Scenario::Cut, Scenario::CutCleanly, Scenario::NoFinish] {
-        let stage = stage(Dialect::OpenAiChat, "openai-chat", Behaviour { answer: answer(), ..Behaviour::new(scenario) });
+        let stage =
+            stage(Dialect::OpenAiChat, "openai-chat", Behaviour { answer: answer(), ..Behaviour::new(scenario) });
         let mut client = client(&stage);
         assign(&mut client, "t");
         let error = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap_err();
@@ -148,7 +161,8 @@ fn sixty_four_requests_in_flight_are_cancelled_at_once() {
     wait_for(|| !stage.fake.attempts().is_empty());
     let mut took = Vec::new();
     for _ in 0..4 {
-        let tickets: Vec<_> = (0..64).map(|_| client.send_request("krins/diff", json!({"task": "t", "wait": true}))).collect();
+        let tickets: Vec<_> =
+            (0..64).map(|_| client.send_request("krins/diff", json!({"task": "t", "wait": true}))).collect();
         for ticket in tickets {
             let started = Instant::now();
             client.cancel(ticket);

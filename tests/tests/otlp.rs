@@ -60,7 +60,8 @@ fn every_step_is_a_span_of_the_callers_trace_and_is_flushed_at_exit() {
     let (applied, _) = assign(&workspace(), &endpoint);
     assert!(applied);
     let bytes = received.lock().unwrap().clone();
-    for span in ["krins assign", "krins.task", "krins.context", "krins.ask", "krins.diff", "krins.gate", "krins.apply"] {
+    for span in ["krins assign", "krins.task", "krins.context", "krins.ask", "krins.diff", "krins.gate", "krins.apply"]
+    {
         assert!(holds(&bytes, span.as_bytes()), "no span {span} in {}", String::from_utf8_lossy(&bytes));
     }
     assert!(holds(&bytes, &TRACE_BYTES), "another trace");
