@@ -6,6 +6,7 @@
 use crate::prompt::Prompt;
 use crate::secrets;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Proof that secrets were replaced by placeholders. The egress takes nothing else.
 #[derive(Clone, Debug)]
@@ -56,6 +57,42 @@ fn free_prefix(prompt: &Prompt) -> String {
     prefix
 }
 
+/// What is replaced: secrets, and lines that can only be the middle of a key whose beginning is not in the text.
+fn ranges(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = secrets::scan(text).into_iter().map(|hit| hit.range).collect();
+    for lines in key_lines(text) {
+        if found.iter().all(|range| range.end <= lines.start || lines.end <= range.start) {
+            found.push(lines);
+        }
+    }
+    found.sort_by_key(|range| range.start);
+    found
+}
+
+/// Runs of two or more lines of exactly 64 base64 characters, as PEM wraps them (RFC 7468), and the shorter line that ends one.
+fn key_lines(text: &str) -> Vec<Range<usize>> {
+    let base64 = |line: &str| {
+        !line.is_empty() && line.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+    };
+    let mut runs = Vec::new();
+    let (mut at, mut start, mut count) = (0, 0, 0);
+    for line in text.split_inclusive('\n').chain([""]) {
+        let body = line.trim();
+        if body.len() == 64 && base64(body) {
+            start = if count == 0 { at } else { start };
+            count += 1;
+        } else {
+            if count >= 2 {
+                let tail = if base64(body) && body.len() < 64 { line.len() } else { 0 };
+                runs.push(start..at + tail);
+            }
+            count = 0;
+        }
+        at += line.len();
+    }
+    runs
+}
+
 struct Redactor {
     prefix: String,
     numbers: BTreeMap<String, usize>,
@@ -66,10 +103,10 @@ impl Redactor {
     fn replace(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut copied = 0;
-        for hit in secrets::scan(text) {
-            out.push_str(&text[copied..hit.range.start]);
-            copied = hit.range.end;
-            self.replace_lines(&text[hit.range], &mut out);
+        for range in ranges(text) {
+            out.push_str(&text[copied..range.start]);
+            copied = range.end;
+            self.replace_lines(&text[range], &mut out);
         }
         out.push_str(&text[copied..]);
         out
@@ -178,6 +215,19 @@ mod tests {
         let (redacted, restorer) = redact(prompt(&[&text]));
         let seen = &redacted.get().items[0].text;
         assert!(!seen.contains("MIIE"));
+        assert_eq!(seen.lines().count(), text.lines().count());
+        assert_eq!(restorer.restore(seen).unwrap(), text);
+    }
+
+    #[test]
+    fn the_middle_of_a_key_is_redacted_without_its_first_line() {
+        let line = "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B/+q7Rf2ZkP9vXw3LmT8sNbH5cYd0";
+        assert_eq!(line.len(), 64);
+        let text = format!("{line}\n{line}\r\nabc=\nexport const x = 1;\n{line}\nlet y;\n");
+        let (redacted, restorer) = redact(prompt(&[&text]));
+        let seen = &redacted.get().items[0].text;
+        assert_eq!(seen.matches(line).count(), 1, "one such line alone is a hash or data: {seen}");
+        assert!(seen.contains("export const x = 1;") && !seen.contains("abc="), "{seen}");
         assert_eq!(seen.lines().count(), text.lines().count());
         assert_eq!(restorer.restore(seen).unwrap(), text);
     }

@@ -137,6 +137,13 @@ const RULES: &[Rule] = &[
         entropy: 4.0,
     },
     Rule {
+        // A line of a `.env` or shell file: an upper-case name at the line's start, a value without quotes.
+        id: "environment-secret",
+        keywords: &["secret", "token", "passw", "api_key", "apikey", "private_key", "credential"],
+        pattern: r"^\s*(?:export\s+)?[A-Z0-9_]*(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|PRIVATE_KEY|CREDENTIALS?)[A-Z0-9_]*=(?P<s>[A-Za-z0-9+/_=\-.~]{16,200})\s*$",
+        entropy: 3.5,
+    },
+    Rule {
         id: "generic-secret",
         keywords: &["secret", "token", "passw", "api_key", "apikey", "api-key", "credential", "private_key"],
         pattern: r#"(?i)[A-Za-z0-9_\-.]*(?:secret|token|passwd|password|api[_\-]?key|credential|private[_\-]?key)[A-Za-z0-9_\-]{0,20}["']?\s*(?::|=>|=)\s*["'`](?P<s>[A-Za-z0-9+/_=\-.~!@#%^&*]{16,200})["'`]"#,
@@ -290,7 +297,7 @@ fn looks_real(secret: &str, rule: &Rule) -> bool {
         return true;
     }
     let lower = secret.to_ascii_lowercase();
-    let mixed = rule.id != "generic-secret"
+    let mixed = !matches!(rule.id, "generic-secret" | "environment-secret")
         || secret.bytes().any(|b| b.is_ascii_digit()) && secret.bytes().any(|b| b.is_ascii_alphabetic());
     mixed && entropy(secret) >= rule.entropy && !STOP_WORDS.iter().any(|word| lower.contains(word)) && !is_run(secret)
 }
@@ -365,6 +372,20 @@ mod tests {
             "secret = 'aaaaaaaaaaaaaaaaaaaaaaaa1'",
             "const AWS_KEY = 'AKIAIOSFODNN7EXAMPLE'",
             "export const accessTokenExpirySeconds = '1234567890123456'",
+        ] {
+            assert_eq!(rules(harmless), [] as [&str; 0], "{harmless}");
+        }
+    }
+
+    #[test]
+    fn an_assignment_of_an_env_file_needs_no_quotes() {
+        assert_eq!(rules("# local\nDB_PASSWORD=q7Rf2ZkP9vXw3LmT8s\nDEBUG=1\n"), ["environment-secret"]);
+        assert_eq!(rules("export STRIPE_TOKEN=q7Rf2ZkP9vXw3LmT8s"), ["environment-secret"]);
+        for harmless in [
+            "const TOKEN=computeTokenOfUser9",
+            "TOKEN=your-token-goes-here-1",
+            "PASSWORD=$(cat /run/secret/password1)",
+            "TOKEN_LIFETIME=30",
         ] {
             assert_eq!(rules(harmless), [] as [&str; 0], "{harmless}");
         }

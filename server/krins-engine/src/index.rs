@@ -48,6 +48,8 @@ struct State {
     config: BTreeMap<RelPath, (Digest, Arc<str>)>,
     graph: Graph,
     ready: bool,
+    /// Code that is not in the graph: too large to parse, unreadable, or not UTF-8.
+    unread: Vec<RelPath>,
 }
 
 /// The index of one root.
@@ -66,11 +68,8 @@ impl Index {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let config = read_config(&files, snapshot);
         let known = std::mem::take(&mut state.entries);
-        let wanted: Vec<&RelPath> = files
-            .iter()
-            .filter(|file| file.size <= LARGEST && Language::of(&file.path).is_some())
-            .map(|file| &file.path)
-            .collect();
+        let code = || files.iter().filter(|file| Language::of(&file.path).is_some());
+        let wanted: Vec<&RelPath> = code().filter(|file| file.size <= LARGEST).map(|file| &file.path).collect();
         let stamps: BTreeMap<&RelPath, Stamp> =
             files.iter().map(|file| (&file.path, Stamp { size: file.size, modified: file.modified })).collect();
         let fresh = in_parallel(&wanted, |path| {
@@ -84,6 +83,8 @@ impl Index {
             && fresh.iter().all(|(_, _, same)| *same)
             && same_config(&state.config, &config);
         state.entries = fresh.into_iter().map(|(path, entry, _)| (path, entry)).collect();
+        state.unread =
+            code().map(|file| &file.path).filter(|path| !state.entries.contains_key(*path)).cloned().collect();
         if !unchanged {
             let facts = state.entries.iter().map(|(path, entry)| (path.clone(), entry.facts.clone())).collect();
             let texts: BTreeMap<RelPath, Arc<str>> =
@@ -94,6 +95,11 @@ impl Index {
             *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = (state.graph.stats(), true);
         }
         state.graph.clone()
+    }
+
+    /// Code that the last refresh could not take into the graph, sorted.
+    pub fn unread(&self) -> Vec<RelPath> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).unread.clone()
     }
 
     /// Figures of the graph as it was built last, and whether it ever was. Never waits for a refresh.

@@ -21,8 +21,9 @@ use krins_core::gate::{Policy, Report};
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
 use krins_core::redact::{Redacted, Restorer, redact};
+use krins_core::refactor::{self, Refactoring};
 use krins_core::syntax::Language;
-use krins_core::{Digest, Tree, refactor, tokens};
+use krins_core::{Digest, Entry, RelPath, Tree, tokens};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -120,6 +121,7 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
         all_in_step(&base)?;
         let graph = index.refresh(base.snapshot());
         let wanted = refactor::aim(wanted, intent.focus.as_ref(), &graph);
+        refuse_blind_spots(&wanted, &index.unread(), &*base)?;
         whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)
     })
     .await
@@ -148,7 +150,27 @@ fn all_in_step(base: &Base) -> Result<()> {
     }
 }
 
-fn whole_files(paths: &[krins_core::RelPath], base: &dyn Tree) -> Result<ContextPack> {
+/// A name that code outside the graph holds may be a use that nobody would change.
+fn refuse_blind_spots(wanted: &Refactoring, unread: &[RelPath], base: &dyn Tree) -> Result<()> {
+    let (Refactoring::Rename { from: name, .. } | Refactoring::Move { symbol: name, .. }) = wanted else {
+        return Ok(());
+    };
+    let could_hold = |path: &&RelPath| match base.entry(path) {
+        Entry::File { bytes, .. } => bytes.windows(name.len()).any(|window| window == name.as_bytes()),
+        Entry::Missing => false,
+        Entry::Refused(_) => true,
+    };
+    match unread.iter().find(could_hold) {
+        None => Ok(()),
+        Some(path) => Err(Error::new(
+            ErrorKind::BadParams,
+            format!("follow {name} into {path}: it is too large, unreadable or not UTF-8, and may use the name"),
+        )
+        .hint("convert the file, or exclude it in .krinsignore")),
+    }
+}
+
+fn whole_files(paths: &[RelPath], base: &dyn Tree) -> Result<ContextPack> {
     let mut pack = ContextPack { files: paths.to_vec(), ..ContextPack::default() };
     for path in paths {
         let text = base.text(path).ok_or_else(|| {

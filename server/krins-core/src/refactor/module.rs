@@ -32,7 +32,7 @@ pub(super) struct Module {
     pub chains: Vec<Chain>,
     /// Bindings that are another name for what a chain leads to: `const m = await import("./x")`.
     pub aliases: BTreeMap<SymbolId, Chain>,
-    /// `const z = { ...ns, own: 1 }`: bindings whose members are those of module objects, the later before the earlier.
+    /// `const z = { ...ns, key: ns, own: 1 }`: bindings whose members are those of module objects, the later before the earlier.
     pub bags: BTreeMap<SymbolId, Bag>,
     /// `declare module "./x" { … }` in a module.
     pub augmentations: Vec<Augmentation>,
@@ -191,12 +191,12 @@ pub(super) struct Segment {
     pub shorthand: bool,
 }
 
-/// An object literal that spreads other objects.
+/// An object literal that holds other objects, spread or under keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bag {
     pub spreads: Vec<Chain>,
-    /// Keys that the literal itself gives, after a spread or before.
-    pub own: BTreeSet<String>,
+    /// Keys that the literal itself gives, after a spread or before, with what they hold where that is a chain.
+    pub own: BTreeMap<String, Option<Chain>>,
 }
 
 pub(super) struct Augmentation {

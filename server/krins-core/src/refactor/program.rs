@@ -25,11 +25,21 @@ pub(super) enum Entity {
     /// The module object of a file.
     Module(RelPath),
     /// An object that spreads the module objects of these files; of two that offer a name the last one counts. The
-    /// names that it gives itself are not theirs.
-    Bag(Vec<RelPath>, BTreeSet<String>),
+    /// names that it gives itself are not theirs, and may hold module objects in turn.
+    Bag(Vec<RelPath>, BTreeMap<String, Option<Entity>>),
     /// A binding that the file declares itself.
     Symbol(RelPath, SymbolId),
     Unknown,
+}
+
+impl Entity {
+    /// Whether members of it are exports of some file.
+    fn holds_modules(&self) -> bool {
+        match self {
+            Self::Module(_) | Self::Bag(..) => true,
+            Self::Symbol(..) | Self::Unknown => false,
+        }
+    }
 }
 
 impl<'f> Program<'f> {
@@ -155,16 +165,14 @@ impl<'f> Program<'f> {
             return self.chain_hop(module, chain, hops + 1, seen);
         }
         if let Some(bag) = module.bags.get(&symbol) {
-            let paths: Vec<RelPath> = bag
-                .spreads
-                .iter()
-                .filter_map(|chain| match self.chain_hop(module, chain, hops + 1, &mut seen.clone()) {
-                    Entity::Module(path) => Some(path),
-                    Entity::Bag(..) | Entity::Symbol(..) | Entity::Unknown => None,
-                })
-                .collect();
-            if !paths.is_empty() {
-                return Entity::Bag(paths, bag.own.clone());
+            let mut lead = |chain: &Chain| self.chain_hop(module, chain, hops + 1, &mut seen.clone());
+            let spread = |entity| if let Entity::Module(path) = entity { Some(path) } else { None };
+            let paths: Vec<RelPath> = bag.spreads.iter().filter_map(|chain| spread(lead(chain))).collect();
+            let mut held = |chain: &Chain| Some(lead(chain)).filter(Entity::holds_modules);
+            let own: BTreeMap<_, _> =
+                bag.own.iter().map(|(key, chain)| (key.clone(), chain.as_ref().and_then(&mut held))).collect();
+            if !paths.is_empty() || own.values().any(Option::is_some) {
+                return Entity::Bag(paths, own);
             }
         }
         Entity::Symbol(module.path.clone(), symbol)
@@ -177,9 +185,12 @@ impl<'f> Program<'f> {
                 Entity::Module(path) => {
                     self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown)
                 }
-                Entity::Bag(paths, own) => match self.of_bag(&paths, &own, &segment.name) {
-                    Some(path) => self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown),
-                    None => return Entity::Unknown,
+                Entity::Bag(paths, own) => match own.get(&segment.name) {
+                    Some(held) => held.clone().unwrap_or(Entity::Unknown),
+                    None => match self.of_bag(&paths, &segment.name) {
+                        Some(path) => self.export_hop(&path, &segment.name, hops + 1, seen).unwrap_or(Entity::Unknown),
+                        None => return Entity::Unknown,
+                    },
                 },
                 Entity::Symbol(..) | Entity::Unknown => return Entity::Unknown,
             };
@@ -195,8 +206,8 @@ impl<'f> Program<'f> {
     }
 
     /// The file whose export `name` an object that spreads modules offers.
-    fn of_bag(&self, paths: &[RelPath], own: &BTreeSet<String>, name: &str) -> Option<RelPath> {
-        paths.iter().rev().find(|path| !own.contains(name) && self.exports(path, name)).cloned()
+    fn of_bag(&self, paths: &[RelPath], name: &str) -> Option<RelPath> {
+        paths.iter().rev().find(|path| self.exports(path, name)).cloned()
     }
 
     /// The segments of a file's chains that name an export `name` of some module, with that module.
@@ -210,9 +221,16 @@ impl<'f> Program<'f> {
             for segment in &chain.segments {
                 let path = match entity {
                     Entity::Module(path) => path,
-                    Entity::Bag(paths, own) => match self.of_bag(&paths, &own, &segment.name) {
-                        Some(path) => path,
-                        None => break,
+                    Entity::Bag(paths, own) => match own.get(&segment.name) {
+                        // The key is the object's own, whatever it holds.
+                        Some(held) => {
+                            entity = held.clone().unwrap_or(Entity::Unknown);
+                            continue;
+                        }
+                        None => match self.of_bag(&paths, &segment.name) {
+                            Some(path) => path,
+                            None => break,
+                        },
                     },
                     Entity::Symbol(..) | Entity::Unknown => break,
                 };

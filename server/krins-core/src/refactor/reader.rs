@@ -377,7 +377,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// `const z = { ...ns }`
+    /// `const z = { ...ns, key: ns }`. Under a key it is also used whole, which is said.
     fn read_bag(&mut self, symbol: SymbolId, object: &ObjectExpression<'_>) {
         let mut bag = Bag::default();
         for property in &object.properties {
@@ -389,11 +389,12 @@ impl<'s> Reader<'s> {
                     }
                 }
                 ObjectPropertyKind::ObjectProperty(property) => {
-                    bag.own.extend(key_segment(&property.key, false).map(|segment| segment.name));
+                    let held = self.chain(&property.value).map(|found| found.chain);
+                    bag.own.extend(key_segment(&property.key, false).map(|segment| (segment.name, held)));
                 }
             }
         }
-        if !bag.spreads.is_empty() {
+        if !bag.spreads.is_empty() || bag.own.values().any(Option::is_some) {
             self.parts.bags.insert(symbol, bag);
         }
     }

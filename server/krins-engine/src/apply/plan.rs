@@ -4,7 +4,8 @@
 use super::record::{Image, Kind, Record, Route, Step};
 use crate::base::Current;
 use crate::gate::Gated;
-use krins_core::patch::{self, Change, ChangeKind, Conflict, Patch, Refusal, Write};
+use krins_core::patch::{self, Change, ChangeKind, Conflict, FilePatch, Patch, Refusal, Write};
+use krins_core::syntax::new_errors;
 use krins_core::{Entry, RelPath, Tree};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ impl Plan {
     /// Merges the patch onto what the files are now.
     pub fn new(gated: &Gated<Patch>, current: &Current, task: Option<String>) -> Result<Self, NotPlanned> {
         let merge = patch::merge(gated.value(), current);
-        let blocked = NotPlanned { conflicts: merge.conflicts, refusals: merge.refusals };
+        let mut blocked = NotPlanned { conflicts: merge.conflicts, refusals: merge.refusals };
+        blocked.refusals.extend(merge.writes.iter().filter_map(|write| broken_by_merging(write, gated.value())));
         if !blocked.is_empty() {
             return Err(blocked);
         }
@@ -159,6 +161,24 @@ impl Plan {
     pub(crate) fn for_driver(writes: Vec<Write>, current: &Current) -> Result<Self, NotPlanned> {
         Self::of_writes(writes, current, Kind::Apply, None, &[])
     }
+}
+
+/// The gate judged the patched base. Where the file has moved on, the merged text is another one, and may be sound on
+/// both sides and broken together.
+fn broken_by_merging(write: &Write, patch: &Patch) -> Option<Refusal> {
+    let as_judged = |file: &FilePatch| file.path == write.path && file.after == write.after;
+    if patch.files().iter().any(as_judged) {
+        return None;
+    }
+    let text = |bytes: &Option<Arc<[u8]>>| {
+        bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned))
+    };
+    let after = text(&write.after)?;
+    let error = new_errors(&write.path, text(&write.current).as_deref(), &after).into_iter().next()?;
+    Some(refusal(
+        &write.path,
+        format!("merged with what the file is now, line {} would not parse: {}", error.lines[0], error.message),
+    ))
 }
 
 fn now_millis() -> u64 {

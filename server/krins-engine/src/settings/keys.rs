@@ -10,7 +10,6 @@ pub(super) enum Shape {
         min: u64,
         max: u64,
     },
-    Flag,
     List,
     Choice(&'static [&'static str]),
 }
@@ -21,7 +20,6 @@ impl Shape {
             Self::Text => "a text that is not empty".into(),
             Self::Url => "an http or https address".into(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Flag => "true or false".into(),
             Self::List => "a list of texts".into(),
             Self::Choice(choices) => format!("one of {}", choices.join(", ")),
         }
@@ -50,7 +48,6 @@ pub(super) struct Key {
 }
 
 const KINDS: &[&str] = &["anthropic", "openai", "openai-chat", "gemini", "ollama", "builtin", "replay"];
-const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 const SECONDS: Shape = Shape::Integer { min: 1, max: 3600 };
 
 const fn key(name: &'static str, shape: Shape, untrusted: Untrusted, doc: &'static str) -> Key {
@@ -69,6 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("providers.*.model", Shape::Text, Untrusted::Nothing, "the provider's model"),
     key("providers.*.key_env", Shape::Text, Untrusted::Nothing, "the environment variable that holds the key"),
+    key("providers.*.key", Shape::Choice(&["none"]), Untrusted::Nothing, "`none` for a server that needs no key"),
     key("providers.*.keyring", Shape::Text, Untrusted::Nothing, "the user under which the OS keyring holds the key"),
     key("providers.*.api_version", Shape::Text, Untrusted::Nothing, "the anthropic-version header"),
     key("providers.*.directory", Shape::Text, Untrusted::Nothing, "where replay finds its recordings"),
@@ -112,14 +110,12 @@ pub(super) const KEYS: &[Key] = &[
         Untrusted::Lower,
         "how long an answer is kept",
     ),
-    key("apply.confirm", Shape::Flag, Untrusted::Nothing, "ask before a change is applied"),
     key(
         "gate.protected_paths",
         Shape::List,
         Untrusted::Add,
         "paths that no change may touch, beside the built-in ones",
     ),
-    key("log.level", Shape::Choice(LEVELS), Untrusted::Nothing, "how much is logged"),
 ];
 
 impl Key {

@@ -25,7 +25,6 @@ pub enum Source {
 pub(super) enum Value {
     Text(String),
     Integer(u64),
-    Flag(bool),
     List(Vec<String>),
 }
 
@@ -221,7 +220,6 @@ fn check(key: &Key, raw: &Raw<'_>) -> Result<Value, String> {
             let number = raw.integer().filter(|number| (*min..=*max).contains(number));
             number.map(Value::Integer).ok_or_else(wanted)
         }
-        Shape::Flag => raw.flag().map(Value::Flag).ok_or_else(wanted),
         Shape::List => raw.list().map(Value::List).ok_or_else(wanted),
     }
 }
@@ -244,18 +242,6 @@ impl Raw<'_> {
             }
             Raw::Json(value) => value.as_u64(),
             Raw::Words(words) => words.trim().parse().ok(),
-        }
-    }
-
-    fn flag(&self) -> Option<bool> {
-        match self {
-            Raw::Toml(value) => value.as_bool(),
-            Raw::Json(value) => value.as_bool(),
-            Raw::Words(words) => match words.trim() {
-                "1" | "true" | "yes" | "on" => Some(true),
-                "0" | "false" | "no" | "off" => Some(false),
-                _ => None,
-            },
         }
     }
 

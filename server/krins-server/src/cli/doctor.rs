@@ -39,7 +39,7 @@ pub async fn run(global: &Global, out: &mut Output) -> Done {
     checks.extend(settings(global).await);
     checks.extend(workspace(global));
     checks.push(match std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT") {
-        Ok(endpoint) => Check::good("traces", format!("exported to {endpoint}")),
+        Ok(endpoint) => Check::good("traces", format!("exported to {}", host(&endpoint))),
         Err(_) => {
             Check::missing("traces", "not exported", "set OTEL_EXPORTER_OTLP_ENDPOINT to send them to a collector")
         }
@@ -58,6 +58,13 @@ pub async fn run(global: &Global, out: &mut Output) -> Done {
     }
     let failed = checks.iter().any(|check| !check.ok && !check.optional);
     Ok(ExitCode::from(if failed { 2 } else { 0 }))
+}
+
+/// An address without what must not be shown: user, password, path and query.
+fn host(address: &str) -> String {
+    let url = url::Url::parse(address).ok();
+    url.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)))
+        .unwrap_or_else(|| "an unreadable address".to_owned())
 }
 
 async fn settings(global: &Global) -> Vec<Check> {

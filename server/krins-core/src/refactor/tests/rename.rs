@@ -649,3 +649,44 @@ function f(this: Panel, { Card: x }: any): x is Panel { return x; }
 ",
     );
 }
+
+#[test]
+fn objects_that_hold_modules_under_keys_are_followed() {
+    check(
+        "rename a in a.ts to z",
+        "\
+//- /a.ts
+export const a = 1, b = 2;
+//- /b.ts
+export const a = 3;
+//- /c.ts
+import * as ns from './a';
+import * as other from './b';
+export const api = { ...other, first: ns, a: ns.b, second: other, list: [ns] };
+api.first.a + api.a + api.second.a;
+const { first: { a }, second: { a: kept } } = api;
+const deep = { api, 'first': ns };
+deep.api.first.a + deep.first['a'];
+//- /d.ts
+import { api } from './c';
+api.first.a;
+function shadowed(api: { first: { a: number } }) { return api.first.a; }
+",
+        "\
+//- /a.ts
+export const z = 1, b = 2;
+//- /c.ts
+import * as ns from './a';
+import * as other from './b';
+export const api = { ...other, first: ns, a: ns.b, second: other, list: [ns] };
+api.first.z + api.a + api.second.a;
+const { first: { z: a }, second: { a: kept } } = api;
+const deep = { api, 'first': ns };
+deep.api.first.z + deep.first['z'];
+//- /d.ts
+import { api } from './c';
+api.first.z;
+function shadowed(api: { first: { a: number } }) { return api.first.a; }
+",
+    );
+}
