@@ -165,7 +165,7 @@ impl<'f> Program<'f> {
             return self.chain_hop(module, chain, hops + 1, seen);
         }
         if let Some(bag) = module.bags.get(&symbol) {
-            let mut lead = |chain: &Chain| self.chain_hop(module, chain, hops + 1, &mut seen.clone());
+            let lead = |chain: &Chain| self.chain_hop(module, chain, hops + 1, &mut seen.clone());
             let spread = |entity| if let Entity::Module(path) = entity { Some(path) } else { None };
             let paths: Vec<RelPath> = bag.spreads.iter().filter_map(|chain| spread(lead(chain))).collect();
             let mut held = |chain: &Chain| Some(lead(chain)).filter(Entity::holds_modules);
