@@ -156,7 +156,7 @@ fn refuse_blind_spots(wanted: &Refactoring, unread: &[RelPath], base: &dyn Tree)
         return Ok(());
     };
     let could_hold = |path: &&RelPath| match base.entry(path) {
-        Entry::File { bytes, .. } => bytes.windows(name.len()).any(|window| window == name.as_bytes()),
+        Entry::File { bytes, .. } => memchr::memmem::find(&bytes, name.as_bytes()).is_some(),
         Entry::Missing => false,
         Entry::Refused(_) => true,
     };
