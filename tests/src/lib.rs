@@ -7,6 +7,7 @@ pub mod client;
 pub mod command;
 pub mod editor;
 pub mod fakes;
+pub mod figures;
 pub mod npm;
 pub mod personas;
 pub mod raw_http;

@@ -4,7 +4,9 @@
 //! time. Where they come from is npm's own configuration. A missing npm is installed when that is allowed; a registry that
 //! cannot be reached fails the test, since a test that quietly skips proves nothing.
 
+use crate::workspace::Workspace;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -33,6 +35,34 @@ pub fn package(name: &str, version: &str) -> PathBuf {
     }
     assert!(package.is_dir(), "npm said that {name}@{version} is installed, and {} is not there", package.display());
     package
+}
+
+/// Puts a package's sources, and what says how they are resolved, into a workspace, without what was built from them.
+///
+/// # Panics
+/// As [`package`].
+pub fn sources(name: &str, version: &str, workspace: &Workspace) {
+    let package = package(name, version);
+    copy(&package.join("src"), workspace, "src")
+        .unwrap_or_else(|error| panic!("failed to copy the sources of {name}: {error}"));
+    for file in ["package.json", "tsconfig.json"] {
+        if let Ok(text) = fs::read(package.join(file)) {
+            workspace.write(file, text);
+        }
+    }
+}
+
+fn copy(from: &Path, workspace: &Workspace, to: &str) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = format!("{to}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), workspace, &to)?;
+        } else {
+            workspace.write(&to, fs::read(entry.path())?);
+        }
+    }
+    Ok(())
 }
 
 /// The directory of the `typescript` package.

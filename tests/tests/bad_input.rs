@@ -2,6 +2,7 @@
 
 use krins_tests::client::{Client, RpcError};
 use krins_tests::command::{Ran, command, krins, krins_reading, run};
+use krins_tests::figures::say;
 use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
 use serde_json::{Value, json};
@@ -137,7 +138,7 @@ fn files_that_are_not_text_are_left_out_and_never_touched() {
             assert!(!patch.contains("latin1") && !patch.contains("huge"), "{}", &patch[..2000.min(patch.len())]);
         }
         // What uses the symbol and cannot be read may be a reason to refuse.
-        Err(error) => refuses(&error, "ProviderRefused"),
+        Err(error) => refuses(&error, "BadParams"),
     }
     for name in ["src/latin1.ts", "src/utf16.ts", "src/huge.ts", "src/folder.ts", "src/pipe.ts"] {
         if name == "src/pipe.ts" && !made.as_ref().is_ok_and(std::process::ExitStatus::success) {
@@ -167,7 +168,7 @@ fn a_file_that_may_not_be_read_is_left_out() {
     let closed = workspace.path("src/closed.ts");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&closed).is_ok() {
-        println!("skipped: this user may read everything");
+        say("skipped: this user may read everything");
         return;
     }
     let mut client = session(&workspace);
@@ -317,6 +318,8 @@ fn nobody() -> String {
 fn a_backend_that_is_not_there_is_code_3() {
     let workspace = pair();
     settings(&workspace, &format!("backend.url = \"{}\"\n", nobody()));
+    // The binary may have to be built first.
+    krins_tests::binary::krins();
     let started = Instant::now();
     let (_, hint) = fails(krins(&workspace, &["assign", RENAME, "--json"]), 3, "BackendUnavailable");
     assert!(hint.contains("krins serve"), "{hint}");
@@ -353,7 +356,7 @@ impl Tiny {
         match mount.output() {
             Ok(output) if output.status.success() => Some(Self(at.to_owned())),
             _ => {
-                println!("skipped: this user may not mount a file system, so no disk can be filled");
+                say("skipped: this user may not mount a file system, so no disk can be filled");
                 None
             }
         }

@@ -1,36 +1,26 @@
 //! `kill -9` of the real process in the middle of a change over many files of a real package: after the next start the tree
 //! is wholly what it was or wholly what it should be.
 //!
-//! 20 random points by default, 200 with `KRINS_TEST_FULL=1`. Half of them are anywhere in the life of the process, half are in
+//! 200 random points, and 50 for the sidecar. Half of them are anywhere in the life of the process, half are in
 //! the short time in which it writes.
 
 use krins_tests::client::Client;
 use krins_tests::command::{command, krins};
+use krins_tests::figures::{note, say};
 use krins_tests::npm;
 use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 type Tree = BTreeMap<PathBuf, Vec<u8>>;
 
-fn points() -> usize {
-    if std::env::var_os("KRINS_TEST_FULL").is_some_and(|value| value != "0") { 200 } else { 20 }
-}
-
-fn note(line: &str) {
-    println!("{line}");
-    if let Some(path) = std::env::var_os("KRINS_TEST_FIGURES") {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
-}
+const POINTS: usize = 200;
 
 /// xorshift64*: the points must differ, not be secret. The seed is printed with a failure.
 struct Random(u64);
@@ -40,7 +30,7 @@ impl Random {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let seed = std::env::var("KRINS_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or(u64::from(now.subsec_nanos()) | 1);
-        println!("KRINS_TEST_SEED={seed}");
+        say(&format!("KRINS_TEST_SEED={seed}"));
         Self(seed)
     }
 
@@ -78,11 +68,7 @@ struct Seen {
 impl Scene {
     fn set() -> Self {
         let workspace = Workspace::empty();
-        let package = npm::package("rxjs", "7.8.2");
-        copy(&package.join("src"), &workspace, "src");
-        for file in ["package.json", "tsconfig.json"] {
-            workspace.write(file, fs::read(package.join(file)).unwrap());
-        }
+        npm::sources("rxjs", "7.8.2", &workspace);
         let old = workspace.snapshot();
         krins(&workspace, &["assign", "rename operate in src/internal/util/lift.ts to operateKrins"]).expect(0);
         krins(&workspace, &["apply"]).expect(0);
@@ -170,6 +156,7 @@ impl Scene {
 
     fn report(&self, what: &str, points: usize) {
         let Seen { old, new, torn, late } = self.seen;
+        assert!(torn > 0, "no kill came while files were replaced: the points prove nothing");
         note(&format!(
             "kill -9 of {what} at {points} points ({:?} before and {:?} while writing): {old} times all old, {new} times all new, \
              0 mixed; {torn} were mixed before the restart, {late} kills came too late",
@@ -178,24 +165,12 @@ impl Scene {
     }
 }
 
-fn copy(from: &Path, workspace: &Workspace, to: &str) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = format!("{to}/{}", entry.file_name().to_str().unwrap());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), workspace, &to);
-        } else {
-            workspace.write(&to, fs::read(entry.path()).unwrap());
-        }
-    }
-}
-
 /// What is not there yet is applied, what is there is taken back, and either is killed.
 #[test]
 fn a_killed_command_leaves_all_or_nothing() {
     let (mut scene, mut random) = (Scene::set(), Random::seeded());
     let mut is_new = false;
-    for point in 0..points() {
+    for point in 0..POINTS {
         let what = if is_new { "undo" } else { "apply" };
         let before = scene.journal();
         let mut child = command(&scene.workspace, &[what]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -215,7 +190,7 @@ fn a_killed_command_leaves_all_or_nothing() {
         let fits = if is_new { state == "applied" } else { state == "ready" || state == "undone" };
         assert!(fits, "point {point}: the tree is {}, the task {state}", if is_new { "new" } else { "old" });
     }
-    scene.report("apply and undo", points());
+    scene.report("apply and undo", POINTS);
     if !is_new {
         krins(&scene.workspace, &["apply"]).expect(0);
     }
@@ -228,7 +203,7 @@ fn a_killed_command_leaves_all_or_nothing() {
 #[test]
 fn a_killed_sidecar_leaves_all_or_nothing() {
     let (mut scene, mut random) = (Scene::set(), Random::seeded());
-    let count = points() / 4;
+    let count = POINTS / 4;
     for point in 0..count {
         let mut client = Client::start(&scene.workspace, Persona::VSCODE);
         // The process is up: what is left is the writing and a little before.
