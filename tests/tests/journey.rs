@@ -163,6 +163,11 @@ fn one_hunk_can_be_applied_and_the_rest_rejected() {
     client.request("krins/apply", json!({"task": "t", "hunks": [hunk]})).unwrap();
     assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
     assert!(workspace.read("src/total.ts").contains("calculateTotal"));
+    let rest = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert_eq!(rest["applied"].as_array().unwrap().len(), 2, "the others follow: {rest}");
+    assert!(workspace.read("src/total.ts").contains("orderTotal"));
+    let again = client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert_eq!((again["applied"].as_array().unwrap().len(), &again["undo"]), (0, &Value::Null));
     quiet(&mut client);
 }
 

@@ -371,7 +371,8 @@ impl Engine {
         let turn = self.inner.applying.clone().lock_owned().await;
         let review = self.review(task)?;
         match review.task.state {
-            TaskState::Ready | TaskState::Undone => {}
+            // After some hunks the others may follow: what is there already merges to nothing.
+            TaskState::Ready | TaskState::Undone | TaskState::Applied => {}
             TaskState::Blocked => return Err(blocked(&review.task.id, review.task.report.as_ref())),
             _ => return Err(not_ready(&review.task)),
         }
@@ -653,7 +654,6 @@ fn agree(applier: &Applier, tasks: &Tasks) {
 fn not_ready(task: &Task) -> Error {
     let hint = match task.state {
         state if state.is_running() => "wait for it to end",
-        TaskState::Applied => "it can be undone; what was not applied has to be assigned again",
         _ => "assign it again",
     };
     Error::new(ErrorKind::BadParams, format!("use the diff of task {}: it is {}", task.id, state_name(task.state)))

@@ -99,7 +99,7 @@ impl From<ApplyError> for Error {
             }
             ApplyError::State(_) | ApplyError::Worker => (ErrorKind::Internal, String::new()),
             ApplyError::NoSuchRecord(_) | ApplyError::NothingTo(_) => {
-                (ErrorKind::BadParams, "the history is kept for 30 days".into())
+                (ErrorKind::BadParams, "the history keeps the newest 200 changes and undos of 30 days".into())
             }
             ApplyError::EarlierPending(_) => (
                 ErrorKind::Internal,
