@@ -208,6 +208,13 @@ async fn a_model_answers_the_same_far_and_near_and_the_key_stays_at_the_server()
     let again = diff(&mut session(&there), WISH);
     assert_eq!((&again["cached"], fake.attempts().len()), (&json!(true), 2), "{}", again["model"]);
     assert_eq!(again["patch"], near["patch"]);
+    // Who names no provider gets the server's own, and a refactoring needs none.
+    let plain = asker(&server.url());
+    let answered = assign(&plain, WISH, &[]).expect(0).json();
+    assert_eq!(answered["patch"], near["patch"]);
+    let renamed = assign(&plain, RENAME, &[]).expect(0).json();
+    assert_eq!(renamed["model"], "builtin/refactorings");
+    assert_eq!(fake.attempts().len(), 2, "neither asked the model again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

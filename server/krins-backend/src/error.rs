@@ -290,11 +290,12 @@ impl ProviderError {
         let wait = self
             .retry_after
             .map_or(String::new(), |wait| format!(" (the provider asks to wait {} s)", wait.as_secs_f64().ceil()));
-        BackendError {
-            kind: rule.kind,
-            message: format!("get an answer from {route}: {}{wait}", self.detail),
-            hint: Some(self.hint.unwrap_or_else(|| rule.hint.to_owned())),
-        }
+        // What the refactorings say is a whole sentence, and nobody was asked.
+        let message = match route.starts_with("builtin/") {
+            true => self.detail,
+            false => format!("get an answer from {route}: {}{wait}", self.detail),
+        };
+        BackendError { kind: rule.kind, message, hint: Some(self.hint.unwrap_or_else(|| rule.hint.to_owned())) }
     }
 }
 

@@ -109,6 +109,12 @@ pub trait Backend: Send + Sync {
         provider.map_or_else(|| self.is_builtin(), |name| name == "builtin")
     }
 
+    /// Whether somebody else decides who answers an ask that names no provider: a remote backend, unless the settings
+    /// name one.
+    fn decides_elsewhere(&self) -> bool {
+        false
+    }
+
     /// The answer to this ask was no good (the gate blocked it, the person discarded it): do not give it again.
     fn forget(&self, ask: &Ask);
 

@@ -126,6 +126,10 @@ impl Backend for Remote {
         self.inner.config.builtin
     }
 
+    fn decides_elsewhere(&self) -> bool {
+        self.inner.config.provider.is_none() && !self.inner.config.builtin
+    }
+
     fn forget(&self, ask: &Ask) {
         let content = self.inner.content(ask);
         let mut forgotten = self.inner.forgotten.lock().unwrap_or_else(PoisonError::into_inner);

@@ -85,6 +85,7 @@ pub async fn propose(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Proposed> {
     let mut clock = Clock::default();
+    let intent = &addressed(shop, intent);
 
     reporter.stage(Stage::Context);
     let pack = clock.time("context", choose(shop, intent, base.clone())).await?;
@@ -108,6 +109,19 @@ pub async fn propose(
 /// Step 6: carry out the plan, which only a gated patch or the history makes: all or nothing, crash-safe, undoable.
 pub async fn apply(applier: &Applier, plan: Plan, editor: Option<&dyn Editor>) -> Result<Applied> {
     Ok(applier.apply(plan, editor).await?)
+}
+
+/// Where somebody else decides who answers, what needs no model is asked of the keyless refactorings by name: they need
+/// whole files, so it has to be known before the context is chosen.
+fn addressed(shop: &Workshop, intent: &Intent) -> Intent {
+    let mut intent = intent.clone();
+    if intent.provider.is_none()
+        && shop.backend.decides_elsewhere()
+        && refactor::understand(&intent.words, intent.focus.as_ref()).is_ok()
+    {
+        intent.provider = Some("builtin".to_owned());
+    }
+    intent
 }
 
 /// What the answer is made from. The keyless refactorings need every affected file whole; a model gets a pruned pack.

@@ -118,7 +118,8 @@ impl Setup {
 fn backend(settings: &Settings) -> Result<Arc<dyn Backend>, BackendError> {
     let Some(url) = &settings.remote else { return Ok(embedded(settings.backend())?) };
     let provider = settings.origins.contains_key("provider").then(|| settings.provider.clone());
-    let config = RemoteConfig { url: url.clone(), builtin: settings.provider == "builtin", provider };
+    let builtin = provider.as_deref() == Some("builtin");
+    let config = RemoteConfig { url: url.clone(), builtin, provider };
     Ok(Arc::new(Remote::new(config, Http::new(settings.http.clone()), Keys::default())?))
 }
 
