@@ -82,18 +82,23 @@ impl RelPath {
 
     /// Resolves `relative` against the directory `dir` (`""` is the root); `None` when it leaves the root.
     pub fn join_dir(dir: &str, relative: &str) -> Option<Self> {
-        let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
-        for part in relative.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    parts.pop()?;
-                }
-                part => parts.push(part),
-            }
-        }
-        Self::new(&parts.join("/")).ok()
+        Self::new(&normalise(dir, relative)?).ok()
     }
+}
+
+/// `relative` from the directory `dir`, without `.` and `..`; `""` is the root, `None` is outside.
+pub(crate) fn normalise(dir: &str, relative: &str) -> Option<String> {
+    let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
+    for part in relative.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
 }
 
 impl fmt::Display for RelPath {

@@ -6,7 +6,7 @@
 
 use super::jsonc;
 use super::packages::{Package, source_candidates};
-use crate::path::RelPath;
+use crate::path::{RelPath, normalise};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -101,10 +101,10 @@ impl ResolveConfig {
             return None;
         }
         if is_relative(specifier) {
-            return self.file_or_directory(&join(dir, specifier)?, specifier.ends_with(['/', '.']), exists);
+            return self.file_or_directory(&normalise(dir, specifier)?, specifier.ends_with(['/', '.']), exists);
         }
         if let Some(rooted) = specifier.strip_prefix('/') {
-            return self.file_or_directory(&join("", rooted)?, false, exists);
+            return self.file_or_directory(&normalise("", rooted)?, false, exists);
         }
         if specifier.starts_with('#')
             && let Some(found) = self.package_import(dir, specifier, exists, hops)
@@ -132,13 +132,13 @@ impl ResolveConfig {
             });
             mapped.or_else(|| {
                 let base = aliases.base.as_deref()?;
-                self.file_or_directory(&join(base, specifier)?, false, exists)
+                self.file_or_directory(&normalise(base, specifier)?, false, exists)
             })
         })
     }
 
     fn alias_target(&self, target: &str, exists: Exists) -> Option<RelPath> {
-        let target = join("", target)?;
+        let target = normalise("", target)?;
         self.file_or_directory(&target, false, exists).or_else(|| self.built_from("", &target, exists))
     }
 
@@ -160,20 +160,20 @@ impl ResolveConfig {
         let targets = package.exports(subpath);
         targets.iter().find_map(|target| self.package_file(dir, target, exists)).or_else(|| {
             let inside = subpath.trim_start_matches('/');
-            let plain = |base: &str| self.file_or_directory(&join(base, inside)?, inside.is_empty(), exists);
-            plain(&join(dir, "src")?).or_else(|| plain(dir))
+            let plain = |base: &str| self.file_or_directory(&normalise(base, inside)?, inside.is_empty(), exists);
+            plain(&normalise(dir, "src")?).or_else(|| plain(dir))
         })
     }
 
     /// A file of a package, or the source that it is built from.
     fn package_file(&self, dir: &str, target: &str, exists: Exists) -> Option<RelPath> {
-        let path = join(dir, target)?;
+        let path = normalise(dir, target)?;
         self.file(&path, exists).or_else(|| self.built_from(dir, &path, exists))
     }
 
     fn built_from(&self, dir: &str, path: &str, exists: Exists) -> Option<RelPath> {
         let inside = path.strip_prefix(dir)?.trim_start_matches('/');
-        source_candidates(inside).iter().find_map(|candidate| self.file(&join(dir, candidate)?, exists))
+        source_candidates(inside).iter().find_map(|candidate| self.file(&normalise(dir, candidate)?, exists))
     }
 
     fn file_or_directory(&self, path: &str, directory_only: bool, exists: Exists) -> Option<RelPath> {
@@ -182,7 +182,7 @@ impl ResolveConfig {
             let package = self.packages.get(path)?;
             package.entries().iter().find_map(|target| self.package_file(path, target, exists))
         })
-        .or_else(|| self.file(&join(path, "index")?, exists))
+        .or_else(|| self.file(&normalise(path, "index")?, exists))
     }
 
     /// The path as a file, as TypeScript looks for it: by its written extension, then with one added.
@@ -240,8 +240,8 @@ fn aliases_of(path: &RelPath, projects: &BTreeMap<RelPath, Value>, config: &Reso
 fn read_aliases(path: &RelPath, leaf: &str, project: &Value, found: &mut Aliases) {
     let options = &project["compilerOptions"];
     let place = |text: &str| match text.strip_prefix("${configDir}") {
-        Some(rest) => join(leaf, rest.trim_start_matches('/')),
-        None => join(path.dir(), text),
+        Some(rest) => normalise(leaf, rest.trim_start_matches('/')),
+        None => normalise(path.dir(), text),
     };
     let base = options["baseUrl"].as_str().and_then(place);
     if found.paths.is_empty()
@@ -251,7 +251,7 @@ fn read_aliases(path: &RelPath, leaf: &str, project: &Value, found: &mut Aliases
         for (pattern, targets) in paths {
             let targets = targets.as_array().into_iter().flatten().filter_map(Value::as_str);
             let targets = targets.filter_map(|target| match &from {
-                Some(base) if !target.starts_with("${") => join(base, target),
+                Some(base) if !target.starts_with("${") => normalise(base, target),
                 _ => place(target),
             });
             found.paths.push((pattern.clone(), targets.collect()));
@@ -275,10 +275,10 @@ fn parents(
     let known = |path: String| RelPath::new(&path).ok().filter(|path| projects.contains_key(path));
     let extended = written.into_iter().filter_map(|extends| {
         let base = if is_relative(extends) {
-            join(path.dir(), extends)?
+            normalise(path.dir(), extends)?
         } else {
             let (name, subpath) = split_package(extends)?;
-            join(config.names.get(name)?, subpath.trim_start_matches('/'))?
+            normalise(config.names.get(name)?, subpath.trim_start_matches('/'))?
         };
         [base.clone(), format!("{base}.json"), format!("{base}/tsconfig.json")].into_iter().find_map(known)
     });
@@ -302,21 +302,6 @@ pub(super) fn star_match<'s>(pattern: &str, text: &'s str) -> Option<&'s str> {
         Some((before, after)) => text.strip_prefix(before)?.strip_suffix(after),
         None => (pattern == text).then_some(""),
     }
-}
-
-/// `relative` from the directory; `""` is the root, `None` is outside.
-fn join(dir: &str, relative: &str) -> Option<String> {
-    let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
-    for part in relative.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The directory and those above it, the root (`""`) last.

@@ -1,6 +1,7 @@
 //! The command line's words: one definition gives parsing, `--help` and completions.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use krins_core::context::Reach;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -161,6 +162,16 @@ pub enum Scope {
     Narrow,
     Normal,
     Broad,
+}
+
+impl From<Scope> for Reach {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Narrow => Self::Narrow,
+            Scope::Normal => Self::Normal,
+            Scope::Broad => Self::Broad,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

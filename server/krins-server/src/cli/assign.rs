@@ -1,11 +1,10 @@
 //! `krins assign`.
 
-use super::args::{Assign, Global, Scope};
+use super::args::{Assign, Global};
 use super::output::{BAD, CARE, DIM, GOOD, Output, PLACE, STRONG, paint, paint_diff};
 use super::{Done, changes, engine, focus};
 use crate::to_proto;
 use krins_backend::propagation;
-use krins_core::context::Reach;
 use krins_core::gate::{Report, Verdict};
 use krins_engine::engine::Review;
 use krins_engine::pipeline::Intent;
@@ -18,7 +17,7 @@ pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
     let intent = Intent {
         words: args.intent,
         focus: args.file.as_deref().map(|place| focus(&engine, place)).transpose()?,
-        reach: reach(args.scope),
+        reach: args.scope.into(),
         budget: args.budget,
         fresh: args.fresh,
         ..Intent::default()
@@ -36,14 +35,6 @@ pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
     out.document(&to_proto::diff(&engine, &review)?);
     out.line(format!("\nApply it with {}", paint(STRONG, format!("krins apply {}", task.id))));
     Ok(ExitCode::SUCCESS)
-}
-
-pub fn reach(scope: Scope) -> Reach {
-    match scope {
-        Scope::Narrow => Reach::Narrow,
-        Scope::Normal => Reach::Normal,
-        Scope::Broad => Reach::Broad,
-    }
 }
 
 /// Assigns and waits, with progress; Ctrl-C cancels. A task that failed is an error.

@@ -2,7 +2,7 @@
 
 use super::args::{Context, Global};
 use super::output::{DIM, Output, PLACE, STRONG, paint};
-use super::{Done, assign, engine, focus};
+use super::{Done, engine, focus};
 use crate::to_proto;
 use krins_core::prompt::ContextPack;
 use krins_engine::pipeline::Intent;
@@ -20,7 +20,7 @@ pub async fn run(global: &Global, args: Context, out: &mut Output) -> Done {
     let intent = Intent {
         words: args.intent.unwrap_or_default(),
         focus: args.file.as_deref().map(|place| focus(&engine, place)).transpose()?,
-        reach: assign::reach(args.scope),
+        reach: args.scope.into(),
         budget: args.budget,
         ..Intent::default()
     };
@@ -83,7 +83,7 @@ async fn answer(engine: &Engine, line: &str, args: &Context) -> Result<ContextPa
     let intent = Intent {
         words: query.intent,
         focus: query.file.as_deref().map(|place| focus(engine, place)).transpose()?,
-        reach: assign::reach(args.scope),
+        reach: args.scope.into(),
         budget: query.budget.or(args.budget),
         ..Intent::default()
     };

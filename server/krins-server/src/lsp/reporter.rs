@@ -5,6 +5,7 @@
 //! in between is conflated to the last state of each task.
 
 use crate::lsp::handlers::code_action::open_review;
+use crate::lsp::handlers::short;
 use crate::lsp::session::Session;
 use crate::to_proto;
 use krins_core::RelPath;
@@ -277,8 +278,4 @@ async fn open(session: &Arc<Session>, path: &str) -> bool {
     let params = ShowDocumentParams { uri, external: Some(false), take_focus: Some(true), selection: None };
     let shown = tokio::time::timeout(Duration::from_secs(10), session.client.show_document(params)).await;
     matches!(shown, Ok(Ok(true)))
-}
-
-fn short(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(59).chain(['…']).collect() }
 }

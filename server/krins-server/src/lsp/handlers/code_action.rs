@@ -2,6 +2,7 @@
 
 use crate::lsp::comment;
 use crate::lsp::handlers::initialize::KIND;
+use crate::lsp::handlers::short;
 use crate::lsp::session::Session;
 use krins_core::syntax::Language;
 use krins_core::{RelPath, Tree as _};
@@ -139,11 +140,6 @@ fn turns(engine: &Engine) -> Vec<Action> {
 
 fn named(task: &Task) -> Value {
     json!({"task": task.id})
-}
-
-/// Fits a menu.
-fn short(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(59).chain(['…']).collect() }
 }
 
 #[cfg(test)]

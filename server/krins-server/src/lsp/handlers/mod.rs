@@ -27,3 +27,8 @@ pub fn failure(error: &Error) -> jsonrpc::Error {
         data: serde_json::to_value(&report.data).ok(),
     }
 }
+
+/// What fits a menu or a message.
+pub fn short(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(59).chain(['…']).collect() }
+}
