@@ -128,6 +128,16 @@ fn an_answer_is_applied_with_the_files_own_line_ends_and_undone() {
 }
 
 #[test]
+fn a_budget_in_money_is_refused_where_nobody_could_keep_it() {
+    let stage = stage(Dialect::Anthropic, "anthropic", Behaviour::new(Scenario::Ok));
+    let mut client = client(&stage);
+    let error =
+        client.request("krins/assign", json!({"intent": "greet politely", "budget": {"micros": 1}})).unwrap_err();
+    assert_eq!(error.kind(), Some("BadParams"), "{error:?}");
+    assert!(stage.fake.attempts().is_empty(), "nothing was spent");
+}
+
+#[test]
 fn a_stream_that_is_cut_is_an_error_and_never_a_shorter_diff() {
     for scenario in [Scenario::Cut, Scenario::CutCleanly, Scenario::NoFinish] {
         let stage =

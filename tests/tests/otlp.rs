@@ -10,7 +10,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use krins_tests::binary::krins;
+use krins_tests::client::Client;
+use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
+use serde_json::json;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const TRACE_BYTES: [u8; 16] =
@@ -66,6 +69,31 @@ fn every_step_is_a_span_of_the_callers_trace_and_is_flushed_at_exit() {
     }
     assert!(holds(&bytes, &TRACE_BYTES), "another trace");
     assert!(!holds(&bytes, b"export const total"), "source text has no place in a trace");
+}
+
+#[test]
+fn an_apply_over_lsp_is_part_of_its_own_callers_trace() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let received = Received::default();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/traces", post(collect)).with_state(received.clone());
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    let workspace = workspace();
+    let mut client =
+        Client::builder(&workspace).persona(Persona::VSCODE).env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).start();
+    client.initialize();
+    for method in ["window/showMessage", "textDocument/publishDiagnostics", "krins/task/didChange", "$/progress"] {
+        client.ignore(method);
+    }
+    client.ignore("window/workDoneProgress/create");
+    client.request("krins/assign", json!({"intent": "rename total to sum", "task": "t"})).unwrap();
+    client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    let meta = json!({"traceparent": format!("00-{TRACE}-b7ad6b7169203331-01")});
+    client.request("krins/apply", json!({"task": "t", "_meta": meta})).unwrap();
+    client.close();
+    let bytes = received.lock().unwrap().clone();
+    assert!(holds(&bytes, b"krins/apply") && holds(&bytes, &TRACE_BYTES), "{}", String::from_utf8_lossy(&bytes));
 }
 
 #[test]

@@ -78,7 +78,8 @@ pub fn problem_to_error(problem: http::Problem) -> BackendError {
     BackendError { kind: problem.kind, message: problem.detail, hint: problem.hint }
 }
 
-fn usage_to_wire(usage: Usage) -> lsp::Usage {
+/// Token counts as every door says them.
+pub fn usage_to_wire(usage: Usage) -> lsp::Usage {
     lsp::Usage {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,

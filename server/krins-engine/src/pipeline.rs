@@ -38,7 +38,6 @@ pub struct Intent {
     /// The most tokens of context; without it, the settings'.
     pub budget: Option<u32>,
     pub provider: Option<String>,
-    pub model: Option<String>,
     /// Do not answer from the cache.
     pub fresh: bool,
 }
@@ -221,7 +220,7 @@ fn ask_for(shop: &Workshop, intent: &Intent, prompt: Redacted<Prompt>) -> Ask {
         task: shop.task.clone(),
         prompt,
         provider: intent.provider.clone(),
-        model: intent.model.clone(),
+        model: None,
         max_output_tokens: shop.settings.output_tokens,
         fresh: intent.fresh,
     }

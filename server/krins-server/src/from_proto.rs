@@ -21,6 +21,11 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
             Error::new(ErrorKind::BadParams, "assign variants: this version makes one").hint("leave `variants` out")
         );
     }
+    // A limit that nobody keeps is worse than none.
+    if params.budget.is_some_and(|budget| budget.micros.is_some()) && !engine.is_free() {
+        return Err(Error::new(ErrorKind::BadParams, "assign with a budget in money: this version knows no prices")
+            .hint("leave `budget.micros` out, and limit `budget.tokens`"));
+    }
     let focus = match &params.text_document {
         Some(document) => Some(focus(engine, &document.uri, params.selection)?),
         None => None,
@@ -31,7 +36,6 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
         reach: reach(params.scope),
         budget: params.budget.and_then(|budget| budget.tokens),
         provider: params.agent.clone(),
-        model: None,
         fresh: false,
     })
 }

@@ -1,6 +1,6 @@
 //! Domain values → wire values. The only way out.
 
-use krins_backend::Usage;
+use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Report, Verdict};
 use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk};
@@ -18,16 +18,6 @@ pub fn error(error: &Error) -> ErrorReport {
     ErrorReport {
         message: format!("failed to {}", error.message),
         data: ErrorData { kind: error.kind, retryable: error.kind.retryable(), detail: None, hint: error.hint.clone() },
-    }
-}
-
-pub fn usage(usage: &Usage) -> lsp::Usage {
-    lsp::Usage {
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        cache_read_tokens: usage.cache_read_tokens,
-        cache_write_tokens: usage.cache_write_tokens,
-        estimated: usage.estimated,
     }
 }
 
@@ -71,7 +61,7 @@ pub fn status(task: &Task) -> lsp::TaskStatus {
         intent: task.intent.clone(),
         progress: task.progress.clone(),
         gate: task.report.as_ref().map(gate),
-        usage: task.answered.as_ref().map(|answered| usage(&answered.usage)),
+        usage: task.answered.as_ref().map(|answered| usage_to_wire(answered.usage)),
         error: task.error.as_ref().map(error),
     }
 }
@@ -99,7 +89,7 @@ pub fn diff(engine: &Engine, review: &Review) -> Result<lsp::DiffResult, Error> 
         files: patch.files().iter().map(|file| file_diff(root, file, task)).collect(),
         gate: gate(report),
         why: answered.why.into_iter().map(|(reason, lines)| lsp::Why { reason, lines }).collect(),
-        usage: usage(&answered.usage),
+        usage: usage_to_wire(answered.usage),
         cost: free_of_charge(&answered.route),
         model: answered.route,
         cached: answered.cached,

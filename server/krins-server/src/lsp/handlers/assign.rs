@@ -1,10 +1,10 @@
 //! `krins/assign`: answers at once; the work goes on behind it.
 
 use crate::from_proto;
-use crate::lsp::handlers::failure;
+use crate::lsp::handlers::{continue_trace, failure};
 use crate::lsp::session::Session;
 use krins_backend::propagation;
-use krins_protocol::lsp::{AssignParams, Assigned, Meta};
+use krins_protocol::lsp::{AssignParams, Assigned};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
 use tower_lsp::ls_types::ProgressToken;
@@ -21,8 +21,7 @@ pub async fn run(session: &Arc<Session>, params: AssignParams) -> Reply<Assigned
         session.remember_token(task, token.clone());
     }
     let span = tracing::info_span!("krins/assign", otel.kind = "server");
-    let (traceparent, tracestate) = incoming(params.meta.as_ref());
-    let context = propagation::continue_or_start(&span, traceparent.as_deref(), tracestate.as_deref());
+    let context = continue_trace(&span, params.meta.as_ref());
     let shown = context.traceparent();
     let assigned =
         propagation::in_trace(span, context, async { engine.assign(intent, params.task, Some(shown)) }).await;
@@ -34,12 +33,4 @@ pub async fn run(session: &Arc<Session>, params: AssignParams) -> Reply<Assigned
     }
     let assigned = assigned.map_err(|error| failure(&error))?;
     Ok(Assigned { task: assigned.task, state: assigned.state, deduplicated: assigned.deduplicated })
-}
-
-/// The caller's trace: the request's own, else the environment's.
-fn incoming(meta: Option<&Meta>) -> (Option<String>, Option<String>) {
-    match meta {
-        Some(Meta { traceparent: Some(parent), tracestate }) => (Some(parent.clone()), tracestate.clone()),
-        _ => (std::env::var("TRACEPARENT").ok(), std::env::var("TRACESTATE").ok()),
-    }
 }
