@@ -100,7 +100,7 @@ impl Setup {
     pub async fn check_provider(&self) -> Result<String, Error> {
         let settings = self.settings(None, None)?;
         if let Some(url) = &settings.remote {
-            return Ok(format!("remote backend at {}", url.host_str().unwrap_or("?")));
+            return Ok(format!("remote backend at {} (not contacted)", url.host_str().unwrap_or("?")));
         }
         let config = settings.backend();
         let name = config.default.clone();

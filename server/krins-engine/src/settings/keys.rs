@@ -172,6 +172,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_settings_page_names_every_key_and_no_other() {
+        let page = include_str!("../../../../docs/settings.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name));
+        assert_eq!(rows.collect::<Vec<_>>(), KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn every_key_is_found_and_no_name_is_a_section_and_a_key() {
         for key in KEYS {
             let path: Vec<String> = key.path().iter().map(|word| word.replace('*', "name")).collect();
