@@ -146,7 +146,8 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
     let budget = intent.budget.unwrap_or(shop.settings.budget_tokens);
     off_thread("krins.context", move || {
         let graph = index.refresh(base.snapshot());
-        let query = Query { intent: intent.words, focus: intent.focus, reach: intent.reach, budget };
+        let query =
+            Query { intent: intent.words, focus: intent.focus, reach: intent.reach, budget, ..Query::default() };
         Ok(context::select(&query, &graph, &*base))
     })
     .await

@@ -4,13 +4,18 @@
 //! the focus and with what the task names outright; then packed as whole pieces, with outlines for breadth. Only files
 //! that go into the pack are read. Knows nothing of models, prompts' wording or where texts come from.
 
+mod history;
 mod lexical;
 mod pack;
 mod rank;
 
+pub use history::{Change, History, HistoryBuilder, MOST_FILES};
+
 use crate::graph::Graph;
+use crate::path::RelPath;
 use crate::prompt::{ContextPack, Focus};
 use crate::tree::Tree;
+use std::sync::Arc;
 
 /// How far from the active file the context may reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +35,21 @@ pub struct Query {
     pub reach: Reach,
     /// The most tokens the pack may hold.
     pub budget: u32,
+    /// The repository's past; empty without one.
+    pub history: Arc<History>,
+    /// Other files that the person has open, sorted.
+    pub open: Vec<RelPath>,
+    /// What the editor marks as wrong, sorted by path and line.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What the editor marks in a file, whoever found it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Diagnostic {
+    pub path: RelPath,
+    /// 1-based inclusive.
+    pub lines: [u32; 2],
+    pub message: String,
 }
 
 /// Chooses the pack. Deterministic: same inputs, same bytes; never over the budget, which counts items as

@@ -52,6 +52,7 @@ fn query(intent: &str, focus: Option<(&str, Option<[u32; 2]>)>, budget: u32) -> 
         focus: focus.map(|(name, lines)| Focus { path: path(name), lines }),
         reach: Reach::Normal,
         budget,
+        ..Query::default()
     }
 }
 
