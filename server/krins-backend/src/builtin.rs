@@ -51,8 +51,9 @@ fn answer(prompt: &Prompt) -> Result<(String, Why), ProviderError> {
 /// Only the active file's own facts decide, so the graph holds no other.
 fn aim(refactoring: Refactoring, prompt: &Prompt, files: &BTreeMap<RelPath, Arc<str>>) -> Refactoring {
     let focus = prompt.focus.as_ref();
-    let active = focus
-        .and_then(|focus| Some((focus.path.clone(), Arc::new(graph::analyse(&focus.path, files.get(&focus.path)?)))));
+    let active = focus.and_then(|focus| {
+        Some((focus.path.clone(), Arc::new(graph::Indexed::of(&focus.path, files.get(&focus.path)?))))
+    });
     refactor::aim(refactoring, focus, &Graph::build(active.into_iter().collect(), Arc::default()))
 }
 

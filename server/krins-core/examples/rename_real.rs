@@ -6,7 +6,7 @@
 //! down.
 
 use krins_core::RelPath;
-use krins_core::graph::{Graph, ResolveConfig, analyse};
+use krins_core::graph::{Graph, Indexed, ResolveConfig};
 use krins_core::refactor::{Refactoring, affected, perform};
 use krins_core::syntax::Language;
 use serde_json::json;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         files
             .iter()
             .filter(|(path, _)| Language::of(path).is_some())
-            .map(|(path, text)| (path.clone(), Arc::new(analyse(path, text))))
+            .map(|(path, text)| (path.clone(), Arc::new(Indexed::of(path, text))))
             .collect(),
         Arc::new(ResolveConfig::from_files(&files)),
     );
@@ -67,10 +67,11 @@ type Asked = (String, RelPath, String, Refactoring);
 fn asked(graph: &Graph, mode: &str, count: usize) -> Result<Vec<Asked>, Box<dyn Error>> {
     let wants_default = mode == "default";
     let symbols: BTreeSet<(String, RelPath)> = graph
-        .files
+        .files()
         .iter()
-        .flat_map(|(path, facts)| {
-            facts
+        .flat_map(|(path, file)| {
+            let facts = file.facts();
+            let found: Vec<_> = facts
                 .exports
                 .iter()
                 .filter(|export| {
@@ -79,6 +80,8 @@ fn asked(graph: &Graph, mode: &str, count: usize) -> Result<Vec<Asked>, Box<dyn 
                         && (export.name == "default") == wants_default
                 })
                 .map(|export| (export.name.clone(), path.clone()))
+                .collect();
+            found
         })
         .collect();
     let step = (symbols.len() / count.max(1)).max(1);

@@ -3,7 +3,7 @@
 
 use crate::base::Snapshot;
 use crate::workspace::Walked;
-use krins_core::graph::{FileFacts, Graph, ResolveConfig, Stats, analyse};
+use krins_core::graph::{Graph, Indexed, ResolveConfig, Stats};
 use krins_core::syntax::Language;
 use krins_core::{Digest, RelPath, Tree as _};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ enum Content {
 #[derive(Clone)]
 struct Entry {
     content: Content,
-    facts: Arc<FileFacts>,
+    file: Arc<Indexed>,
 }
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Index {
         let fresh = in_parallel(&wanted, |path| {
             let stamp = *stamps.get(*path)?;
             let entry = entry(path, stamp, known.get(*path), snapshot)?;
-            let same = known.get(*path).is_some_and(|old| Arc::ptr_eq(&old.facts, &entry.facts));
+            let same = known.get(*path).is_some_and(|old| Arc::ptr_eq(&old.file, &entry.file));
             Some(((*path).clone(), entry, same))
         });
         let unchanged = state.ready
@@ -86,7 +86,7 @@ impl Index {
         state.unread =
             code().map(|file| &file.path).filter(|path| !state.entries.contains_key(*path)).cloned().collect();
         if !unchanged {
-            let facts = state.entries.iter().map(|(path, entry)| (path.clone(), entry.facts.clone())).collect();
+            let facts = state.entries.iter().map(|(path, entry)| (path.clone(), entry.file.clone())).collect();
             let texts: BTreeMap<RelPath, Arc<str>> =
                 config.iter().map(|(path, (_, text))| (path.clone(), text.clone())).collect();
             state.graph = Graph::build(facts, Arc::new(ResolveConfig::from_files(&texts)));
@@ -133,7 +133,7 @@ fn entry(path: &RelPath, stamp: Stamp, known: Option<&Entry>, snapshot: &Snapsho
         let digest = Digest::of(&*text);
         return match known {
             Some(entry @ Entry { content: Content::Buffer(same), .. }) if *same == digest => Some(entry.clone()),
-            _ => Some(Entry { content: Content::Buffer(digest), facts: Arc::new(analyse(path, &text)) }),
+            _ => Some(Entry { content: Content::Buffer(digest), file: Arc::new(Indexed::of(path, &text)) }),
         };
     }
     match known {
@@ -143,7 +143,7 @@ fn entry(path: &RelPath, stamp: Stamp, known: Option<&Entry>, snapshot: &Snapsho
         _ => {
             let settled = stamp.modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > GRANULARITY);
             let text = snapshot.text(path)?;
-            Some(Entry { content: Content::Disk { stamp, settled }, facts: Arc::new(analyse(path, &text)) })
+            Some(Entry { content: Content::Disk { stamp, settled }, file: Arc::new(Indexed::of(path, &text)) })
         }
     }
 }

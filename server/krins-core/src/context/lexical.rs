@@ -1,9 +1,10 @@
 //! The lexical half of the ranking: BM25 over chunks, and what the task names outright.
 
 use crate::graph::words;
-use crate::graph::{Chunk, FileFacts};
+use crate::graph::{Chunk, FileFacts, Lexicon};
 use crate::path::RelPath;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A term of the task.
 #[derive(Clone, Copy, Debug)]
@@ -106,22 +107,30 @@ fn paths_in(intent: &str) -> Vec<String> {
 /// A chunk's place: index of the file, index of the chunk in it.
 pub(super) type Place = (usize, usize);
 
+/// A file of the graph, opened for a search.
+pub(super) struct OfFile<'g> {
+    pub path: &'g RelPath,
+    pub facts: Arc<FileFacts>,
+    pub lexicon: &'g Lexicon,
+}
+
 /// BM25 of every chunk that holds a term, in the order of the files. `files` are the graph's, sorted.
-pub(super) fn score(wording: &Wording, files: &[(&RelPath, &FileFacts)]) -> Vec<(Place, f64)> {
+pub(super) fn score(wording: &Wording, files: &[OfFile<'_>]) -> Vec<(Place, f64)> {
     let terms = &wording.terms;
     let mut frequency = vec![0u32; terms.len()];
     let mut hits: Vec<(Place, u32, Vec<f64>)> = Vec::new();
     let mut chunks = 0u64;
     let mut total_length = 0u64;
     let mut counts = vec![0.0; terms.len()];
-    for (at, (path, facts)) in files.iter().enumerate() {
+    for (at, OfFile { path, facts, lexicon }) in files.iter().enumerate() {
+        let found = count_terms(lexicon, terms);
         let in_path = matches_in(path.as_str(), terms);
         let in_names: Vec<u64> = facts.symbols.iter().map(|symbol| matches_in(&symbol.name, terms)).collect();
         for (number, chunk) in facts.chunks.iter().enumerate() {
             chunks += 1;
-            total_length += u64::from(chunk.length);
-            counts.fill(0.0);
-            count_terms(chunk, terms, &mut counts);
+            let length = lexicon.length(number);
+            total_length += u64::from(length);
+            counts.copy_from_slice(&found[number * terms.len()..(number + 1) * terms.len()]);
             for (term, count) in counts.iter().enumerate() {
                 frequency[term] += u32::from(*count > 0.0);
             }
@@ -129,7 +138,7 @@ pub(super) fn score(wording: &Wording, files: &[(&RelPath, &FileFacts)]) -> Vec<
             add_matches(&mut counts, in_path, PATH_COUNT);
             add_matches(&mut counts, names, NAME_COUNT);
             if counts.iter().any(|count| *count > 0.0) {
-                hits.push(((at, number), chunk.length, counts.clone()));
+                hits.push(((at, number), length, counts.clone()));
             }
         }
     }
@@ -153,17 +162,13 @@ fn idf(frequency: f64, chunks: f64) -> f64 {
     f64::ln(1.0 + (chunks - frequency + 0.5) / (frequency + 0.5))
 }
 
-fn count_terms(chunk: &Chunk, terms: &[Term], counts: &mut [f64]) {
-    let mut rest = chunk.terms.as_slice();
-    for (term, count) in terms.iter().zip(counts) {
-        let at = rest.partition_point(|(hash, _)| *hash < term.hash);
-        rest = &rest[at..];
-        if let Some((hash, found)) = rest.first()
-            && *hash == term.hash
-        {
-            *count = f64::from(*found);
-        }
+/// Counts by chunk and term.
+fn count_terms(lexicon: &Lexicon, terms: &[Term]) -> Vec<f64> {
+    let mut counts = vec![0.0; lexicon.chunks() * terms.len()];
+    for (at, term) in terms.iter().enumerate() {
+        lexicon.postings(term.hash, |chunk, count| counts[chunk * terms.len() + at] = f64::from(count));
     }
+    counts
 }
 
 /// Which of the first 64 terms are in a name, as bits.

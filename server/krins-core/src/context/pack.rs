@@ -115,7 +115,8 @@ impl<'a, 'g> Packer<'a, 'g> {
             }
             let Ranked { path, facts, reason, .. } = &self.ranking.files[*file];
             let chunk = &facts.chunks[*chunk];
-            if self.spent + chunk.tokens <= limit {
+            // No token is longer than this on the average of a chunk: what cannot fit is not counted.
+            if self.spent + chunk.range.len() as u32 / 8 <= limit {
                 self.take(path, chunk.lines, reason, limit);
             }
         }
@@ -197,7 +198,7 @@ impl<'a, 'g> Packer<'a, 'g> {
     }
 
     fn outline(&mut self, file: &Ranked<'_>, left: u32) -> Option<Item> {
-        let digest = self.source(file.path)?.digest;
+        let (digest, source) = self.source(file.path).map(|source| (source.digest, source.text.clone()))?;
         let shown: Vec<_> = file
             .facts
             .symbols
@@ -205,7 +206,7 @@ impl<'a, 'g> Packer<'a, 'g> {
             .filter(|symbol| symbol.exported && symbol.parent.is_none())
             .take(OUTLINE_LINES)
             .collect();
-        let text: String = shown.iter().map(|symbol| format!("{}\n", symbol.signature)).collect();
+        let text: String = shown.iter().map(|symbol| format!("{}\n", symbol.signature(&source))).collect();
         let mut item = Item {
             path: file.path.clone(),
             digest,

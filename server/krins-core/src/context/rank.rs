@@ -1,16 +1,17 @@
 //! The order in which chunks and files are wanted: words, graph and mentions, fused.
 
-use super::lexical::{self, Place, Wording};
+use super::lexical::{self, OfFile, Place, Wording};
 use super::{Query, Reach};
 use crate::graph::{FileFacts, Graph, SymbolKind};
 use crate::path::RelPath;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A file that has a reason to be in the pack.
 pub(super) struct Ranked<'g> {
     pub path: &'g RelPath,
-    pub facts: &'g FileFacts,
+    pub facts: Arc<FileFacts>,
     pub score: f64,
     pub reason: &'static str,
 }
@@ -50,8 +51,12 @@ const GENERATED: f64 = 0.2;
 const TEST_FILE: f64 = 0.75;
 
 pub(super) fn rank<'g>(query: &Query, graph: &'g Graph) -> Ranking<'g> {
-    let files: Vec<(&RelPath, &FileFacts)> = graph.files.iter().map(|(path, facts)| (path, &**facts)).collect();
-    let numbers: BTreeMap<&RelPath, usize> = files.iter().enumerate().map(|(at, (path, _))| (*path, at)).collect();
+    let files: Vec<OfFile<'_>> = graph
+        .files()
+        .iter()
+        .map(|(path, file)| OfFile { path, facts: file.facts(), lexicon: file.lexicon() })
+        .collect();
+    let numbers: BTreeMap<&RelPath, usize> = files.iter().enumerate().map(|(at, file)| (file.path, at)).collect();
     let wording = Wording::of(&query.intent);
     let mut hits = lexical::score(&wording, &files);
     damp(&mut hits, &files, query);
@@ -70,11 +75,11 @@ pub(super) fn rank<'g>(query: &Query, graph: &'g Graph) -> Ranking<'g> {
 }
 
 /// Generated files, and tests unless the task is about tests, have to be better to be as good.
-fn damp(hits: &mut [(Place, f64)], files: &[(&RelPath, &FileFacts)], query: &Query) {
+fn damp(hits: &mut [(Place, f64)], files: &[OfFile<'_>], query: &Query) {
     let about_tests = query.intent.to_lowercase().contains("test");
     let factors: Vec<f64> = files
         .iter()
-        .map(|(path, facts)| {
+        .map(|OfFile { path, facts, .. }| {
             let test = if !about_tests && is_test(path) { TEST_FILE } else { 1.0 };
             let generated = if facts.generated { GENERATED } else { 1.0 };
             test * generated
@@ -113,8 +118,8 @@ impl Scores {
         }
     }
 
-    fn add_mentions(&mut self, wording: &Wording, files: &[(&RelPath, &FileFacts)]) {
-        for (at, (path, facts)) in files.iter().enumerate() {
+    fn add_mentions(&mut self, wording: &Wording, files: &[OfFile<'_>]) {
+        for (at, OfFile { path, facts, .. }) in files.iter().enumerate() {
             if wording.names_path(path) {
                 self.add(at, NAMED_PATH, "the task names it");
             }
@@ -126,13 +131,13 @@ impl Scores {
     }
 
     /// The neighbours of the best files.
-    fn spread(&mut self, files: &[(&RelPath, &FileFacts)], graph: &Graph, numbers: &BTreeMap<&RelPath, usize>) {
+    fn spread(&mut self, files: &[OfFile<'_>], graph: &Graph, numbers: &BTreeMap<&RelPath, usize>) {
         let mut order: Vec<usize> = (0..files.len()).filter(|at| self.score[*at] > 0.0).collect();
         order.sort_by(|a, b| by_score(self.score[*a], self.score[*b]).then(a.cmp(b)));
         order.truncate(SPREAD_FROM);
         let from: Vec<(usize, f64)> = order.into_iter().map(|at| (at, self.score[at])).collect();
         for (at, score) in from {
-            let path = files[at].0;
+            let path = files[at].path;
             let near = graph.imports(path).iter().chain(graph.importers(path));
             let near: Vec<usize> = near.filter_map(|path| numbers.get(path).copied()).collect();
             let share = SPREAD * score / (1.0 + near.len() as f64 / 10.0);
@@ -146,7 +151,7 @@ impl Scores {
         &mut self,
         focus: &RelPath,
         reach: Reach,
-        files: &[(&RelPath, &FileFacts)],
+        files: &[OfFile<'_>],
         graph: &Graph,
         numbers: &BTreeMap<&RelPath, usize>,
     ) {
@@ -169,7 +174,7 @@ impl Scores {
         for path in importers {
             add(path, IMPORTER * far / crowd(importers.len()), "it imports the active file");
         }
-        for (path, _) in files {
+        for OfFile { path, .. } in files {
             if *path != focus && stem(path) == stem(focus) {
                 add(path, TEST_OF * far, "it tests the active file, or is tested by it");
             } else if path.dir() == focus.dir() && *path != focus {
@@ -189,18 +194,13 @@ fn is_named(name: &str, kind: SymbolKind, wording: &Wording) -> bool {
 }
 
 /// Fuses the scores of chunks and files, and sorts both.
-fn fuse<'g>(
-    scores: Scores,
-    hits: Vec<(Place, f64)>,
-    files: &[(&'g RelPath, &'g FileFacts)],
-    wording: &Wording,
-) -> Ranking<'g> {
+fn fuse<'g>(scores: Scores, hits: Vec<(Place, f64)>, files: &[OfFile<'g>], wording: &Wording) -> Ranking<'g> {
     let mut order: Vec<usize> = (0..files.len()).filter(|at| scores.score[*at] > 0.0).collect();
     order.sort_by(|a, b| by_score(scores.score[*a], scores.score[*b]).then(a.cmp(b)));
     let lexical: BTreeMap<Place, f64> = hits.into_iter().collect();
     let mut ranking = Ranking { files: Vec::with_capacity(order.len()), chunks: Vec::new() };
     for at in order {
-        let (path, facts) = files[at];
+        let OfFile { path, facts, .. } = &files[at];
         let number = ranking.files.len();
         for (chunk_number, chunk) in facts.chunks.iter().enumerate() {
             let words = lexical.get(&(at, chunk_number)).copied().unwrap_or_default();
@@ -212,7 +212,7 @@ fn fuse<'g>(
             let score = words + mention + FILE_SHARE * scores.score[at];
             ranking.chunks.push((number, chunk_number, score));
         }
-        ranking.files.push(Ranked { path, facts, score: scores.score[at], reason: scores.reason[at] });
+        ranking.files.push(Ranked { path, facts: facts.clone(), score: scores.score[at], reason: scores.reason[at] });
     }
     ranking.chunks.sort_by(|a, b| by_score(a.2, b.2).then((a.0, a.1).cmp(&(b.0, b.1))));
     ranking

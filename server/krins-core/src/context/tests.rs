@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::RelPath;
-use crate::graph::{FileFacts, ResolveConfig, analyse};
+use crate::graph::{Indexed, ResolveConfig};
 use crate::prompt::quote;
 use crate::tokens;
 use proptest::prelude::*;
@@ -41,8 +41,8 @@ fn workspace() -> (Files, Graph) {
         ("README.md", "# Shop\n\nA basket with a ledger.\n".to_owned()),
     ];
     let files: Files = texts.iter().map(|(name, text)| (path(name), Arc::from(text.as_bytes()))).collect();
-    let facts: BTreeMap<RelPath, Arc<FileFacts>> =
-        texts.iter().map(|(name, text)| (path(name), Arc::new(analyse(&path(name), text)))).collect();
+    let facts: BTreeMap<RelPath, Arc<Indexed>> =
+        texts.iter().map(|(name, text)| (path(name), Arc::new(Indexed::of(&path(name), text)))).collect();
     (files, Graph::build(facts, Arc::new(ResolveConfig::default())))
 }
 

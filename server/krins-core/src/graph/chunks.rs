@@ -3,7 +3,7 @@
 //! A declaration or a member is a piece; one that is too long falls apart at its statements; small neighbours join.
 //! Together the pieces cover the file, so that any line can be reached.
 
-use super::{Chunk, Symbol, words};
+use super::{Chunk, Lexicon, Symbol, words};
 use crate::text::LineIndex;
 use std::collections::BTreeMap;
 
@@ -51,8 +51,7 @@ impl Piece {
 pub(super) fn chunks(text: &str, index: &LineIndex, units: &[Unit], symbols: &[Symbol]) -> Vec<Chunk> {
     let rows = row_count(text, index);
     let pieces = joined(windows(cover(text, index, units, rows)), symbols);
-    let mut hashes = Vec::new();
-    pieces.iter().map(|piece| chunk(piece, text, index, symbols, &mut hashes)).collect()
+    pieces.iter().map(|piece| chunk(piece, index, symbols)).collect()
 }
 
 /// Paragraphs of a text without a grammar.
@@ -166,23 +165,23 @@ fn own_rows(symbols: &[Symbol]) -> BTreeMap<u32, u32> {
     rows
 }
 
-fn chunk(piece: &Piece, text: &str, index: &LineIndex, symbols: &[Symbol], hashes: &mut Vec<u32>) -> Chunk {
+fn chunk(piece: &Piece, index: &LineIndex, symbols: &[Symbol]) -> Chunk {
     let start = index.line_range(piece.first as usize).start;
     let end = index.line_range(piece.last as usize).end;
-    let source = &text[start..end];
-    hashes.clear();
-    words::terms(source, |term, _| hashes.push(words::hash(term)));
-    hashes.sort_unstable();
-    let counted = hashes.chunk_by(|a, b| a == b);
-    let terms = counted.map(|same| (same[0], u16::try_from(same.len()).unwrap_or(u16::MAX))).collect();
     let lines = [piece.first + 1, piece.last + 1];
-    Chunk {
-        lines,
-        symbol: symbol_of(lines, symbols),
-        tokens: crate::tokens::count(source),
-        length: u32::try_from(hashes.len()).unwrap_or(u32::MAX),
-        terms,
-    }
+    let byte = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Chunk { lines, symbol: symbol_of(lines, symbols), range: byte(start)..byte(end) }
+}
+
+/// The terms of a text's chunks.
+pub(super) fn lexicon(text: &str, chunks: &[Chunk]) -> Lexicon {
+    let terms = |chunk: &Chunk| {
+        let mut hashes = Vec::new();
+        let source = text.get(chunk.range.start as usize..chunk.range.end as usize).unwrap_or_default();
+        words::terms(source, |term, _| hashes.push(words::hash(term)));
+        hashes
+    };
+    Lexicon::build(chunks.iter().map(terms))
 }
 
 /// The innermost symbol around the lines; failing that the first one that begins in them.

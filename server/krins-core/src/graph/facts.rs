@@ -3,22 +3,24 @@
 use super::chunks::{self, Unit};
 use super::kinds::{Kind, Kinds};
 use super::modules::{self, Modules};
-use super::{FileFacts, Symbol, SymbolKind};
+use super::{Analysis, FileFacts, Symbol, SymbolKind, words};
 use crate::path::RelPath;
 use crate::syntax::{self, Language};
 use crate::text::LineIndex;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use tree_sitter::Node;
 
 /// Larger texts are data or bundles: they are listed, not read.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The longest signature, in characters.
-const MAX_SIGNATURE: usize = 200;
-
 /// Reads a file's text. Total: a broken text gives the facts that survive, another language its lines and chunks.
-pub fn analyse(path: &RelPath, text: &str) -> FileFacts {
+pub fn analyse(path: &RelPath, text: &str) -> Analysis {
+    let facts = facts(path, text);
+    Analysis { lexicon: chunks::lexicon(text, &facts.chunks), facts }
+}
+
+fn facts(path: &RelPath, text: &str) -> FileFacts {
     let index = LineIndex::new(text);
     let mut facts = FileFacts {
         lines: u32::try_from(index.line_count()).unwrap_or(u32::MAX),
@@ -51,9 +53,8 @@ fn read(language: Language, path: &RelPath, text: &str, index: &LineIndex, facts
         facts.broken = modules::supplement(path, text, &tree, index, facts);
     }
     mark_exported(facts);
-    let mut identifiers: Vec<&str> = identifiers.into_iter().collect();
-    identifiers.sort_unstable();
-    facts.identifiers = identifiers.into_iter().map(Into::into).collect();
+    let identifiers: BTreeSet<u32> = identifiers.into_iter().map(words::hash).collect();
+    facts.identifiers = identifiers.into_iter().collect();
     units
 }
 
@@ -120,7 +121,7 @@ struct Reader<'a> {
     /// The depth of the short unit around the current node.
     short_unit: Option<u32>,
     modules: Modules<'a>,
-    identifiers: HashSet<&'a str>,
+    identifiers: BTreeSet<&'a str>,
 }
 
 impl<'a> Reader<'a> {
@@ -140,7 +141,7 @@ impl<'a> Reader<'a> {
             open_units: Vec::new(),
             short_unit: None,
             modules: Modules::new(text, kinds),
-            identifiers: HashSet::new(),
+            identifiers: BTreeSet::new(),
         }
     }
 
@@ -424,12 +425,14 @@ impl<'a> Reader<'a> {
         let first = self.index.line_of(range.start) as u32 + 1;
         let last = (self.last_row(range.end) + 1).max(first);
         let at = self.symbols.len();
+        let head = self.head(&range, node);
         self.symbols.push(Symbol {
             name: name.to_owned(),
             kind,
             lines: [first, last],
             name_range,
-            signature: self.signature(&range, node),
+            doc: self.doc(&range, &head),
+            head,
             range,
             exported: false,
             parent: self.open.last().map(|(_, parent)| *parent),
@@ -441,29 +444,20 @@ impl<'a> Reader<'a> {
     }
 
     /// From the declaration's first word to its body.
-    fn signature(&self, range: &Range<usize>, node: &Node<'_>) -> String {
+    fn head(&self, range: &Range<usize>, node: &Node<'_>) -> Range<usize> {
         let fields = &self.kinds.fields;
         let value = node.child_by_field_id(fields.value);
         let body = node.child_by_field_id(fields.body).or_else(|| value?.child_by_field_id(fields.body));
-        let end = body.map_or(range.end, |body| body.start_byte());
         let start = self.code_start(range.start, node.start_byte());
-        let source = self.text.get(start..end.max(start)).unwrap_or_default();
-        let mut line = String::new();
-        for word in source.split_whitespace() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-            if line.len() > MAX_SIGNATURE * 4 {
-                break;
-            }
-        }
-        if let Some((cut, _)) = line.char_indices().nth(MAX_SIGNATURE) {
-            line.truncate(cut);
-            line.push('…');
-        }
-        line.truncate(line.trim_end_matches([';', ',']).len());
-        line
+        let end = body.map_or(range.end, |body| body.start_byte()).max(start);
+        let source = self.text.get(start..end).unwrap_or_default();
+        start..start + source.trim_end().len()
+    }
+
+    /// The comment that the declaration begins with.
+    fn doc(&self, range: &Range<usize>, head: &Range<usize>) -> Option<Range<usize>> {
+        let lead = self.text.get(range.start..head.start)?.trim_end();
+        lead.starts_with('/').then(|| range.start..range.start + lead.len())
     }
 
     /// The first code at or after `start`: comments in front of a declaration are not part of its signature. What

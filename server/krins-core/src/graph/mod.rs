@@ -5,144 +5,36 @@
 mod chunks;
 mod facts;
 mod generated;
+mod indexed;
 mod jsonc;
 mod kinds;
+mod lexicon;
+mod model;
 mod modules;
 mod packages;
 mod resolve;
 pub(crate) mod words;
 
 pub use facts::analyse;
+pub use indexed::{ENCODING_VERSION, Indexed, Summary};
+pub use lexicon::Lexicon;
+pub use model::{
+    Analysis, Chunk, Export, FileFacts, Import, ImportKind, Reference, ReferenceKind, Symbol, SymbolKind, Target,
+};
 pub use resolve::ResolveConfig;
 
 use crate::path::RelPath;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum SymbolKind {
-    Function,
-    Class,
-    Method,
-    Property,
-    Interface,
-    TypeAlias,
-    Enum,
-    Namespace,
-    Variable,
-}
+/// The files of an index.
+pub type Files = BTreeMap<RelPath, Arc<Indexed>>;
 
-/// A named declaration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Symbol {
-    pub name: String,
-    pub kind: SymbolKind,
-    /// Bytes of the whole declaration, its doc comment and `export` included.
-    pub range: Range<usize>,
-    /// 1-based inclusive lines of `range`.
-    pub lines: [u32; 2],
-    /// Bytes of the name.
-    pub name_range: Range<usize>,
-    /// The declaration without its body, on one line.
-    pub signature: String,
-    /// Whether other modules can name it, in whatever way it is exported; a member is as visible as its parent.
-    pub exported: bool,
-    /// Index of the enclosing symbol in the file's list.
-    pub parent: Option<usize>,
-}
-
-/// Everything one file says about itself; made from its text alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileFacts {
-    /// In the order of their starts; a parent comes before its members.
-    pub symbols: Vec<Symbol>,
-    /// Every module specifier in the text, in order; re-exports are here too.
-    pub imports: Vec<Import>,
-    pub exports: Vec<Export>,
-    /// Identifiers used in the file, each once, sorted (declarations and references alike).
-    pub identifiers: Vec<Arc<str>>,
-    /// Whether the parse had errors.
-    pub broken: bool,
-    pub lines: u32,
-    /// Whether it looks generated, minified or vendored.
-    pub generated: bool,
-    /// The pieces that context selection chooses from; together they cover the file.
-    pub chunks: Vec<Chunk>,
-}
-
-/// How a specifier is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ImportKind {
-    /// `import … from "x"`, `import "x"`.
-    Static,
-    /// `export … from "x"`.
-    Reexport,
-    /// `import("x")` as an expression.
-    Dynamic,
-    /// `require("x")`.
-    Require,
-    /// `import a = require("x")`.
-    Equals,
-    /// `import("x").T` and `typeof import("x")` as types.
-    Type,
-    /// `declare module "x"` in a module: an augmentation.
-    Augment,
-}
-
-/// A module specifier and what is taken from there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Import {
-    pub specifier: String,
-    /// (name in the other module, name here); `default` and `*` are spelled so. `import * as ns` is `("*", "ns")`,
-    /// `export * from` is `("*", "*")`. Empty for a side-effect import. For `import("x")` and `require("x")` the
-    /// names that are destructured or accessed on the spot, if any.
-    pub names: Vec<(String, String)>,
-    /// The whole statement is `import type` / `export type`, or it is a type.
-    pub type_only: bool,
-    pub reexport: bool,
-    pub kind: ImportKind,
-    /// 1-based.
-    pub line: u32,
-    /// Bytes of the specifier, without its quotes.
-    pub range: Range<usize>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Export {
-    /// The name other modules see; `default`; `*` for `export * from`; `=` for `export =`.
-    pub name: String,
-    /// The name here, when it is a local binding.
-    pub local: Option<String>,
-    /// The module it comes from, when it is a re-export.
-    pub from: Option<String>,
-    /// The name in that module (`default`, `*` for the whole namespace), when it is a re-export.
-    pub imported: Option<String>,
-    pub type_only: bool,
-    /// 1-based.
-    pub line: u32,
-}
-
-/// A piece of a file that is chosen or left as one: a declaration, a method, a run of small statements.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk {
-    /// 1-based inclusive lines. Chunks of a file do not overlap.
-    pub lines: [u32; 2],
-    /// Index of the innermost symbol it is, or is part of.
-    pub symbol: Option<usize>,
-    /// What its lines cost.
-    pub tokens: u32,
-    /// How many terms it holds, repeats included.
-    pub length: u32,
-    /// Hashes of its terms with their counts, sorted by hash.
-    pub terms: Vec<(u32, u16)>,
-}
-
-/// Facts of every indexed file plus resolved module edges. Cheap to clone.
+/// Every indexed file plus resolved module edges. A value: what is changed is a copy, which shares the rest.
 #[derive(Clone, Default)]
 pub struct Graph {
-    pub files: Arc<BTreeMap<RelPath, Arc<FileFacts>>>,
+    files: Arc<Files>,
     config: Arc<ResolveConfig>,
     edges: Arc<BTreeMap<RelPath, Arc<Edges>>>,
     importers: Arc<BTreeMap<RelPath, Arc<[RelPath]>>>,
@@ -171,12 +63,25 @@ pub struct Stats {
 }
 
 impl Graph {
-    pub fn build(files: BTreeMap<RelPath, Arc<FileFacts>>, config: Arc<ResolveConfig>) -> Self {
-        let edges: BTreeMap<RelPath, Arc<Edges>> = files
-            .iter()
-            .map(|(path, facts)| {
-                (path.clone(), Arc::new(resolve_all(path, facts, &config, &|p| files.contains_key(p))))
-            })
+    /// Resolves every import.
+    pub fn build(files: Files, config: Arc<ResolveConfig>) -> Self {
+        let resolved = files.iter().map(|(path, file)| {
+            (path.clone(), resolve_all(path, &file.facts(), &config, &|path| files.contains_key(path)))
+        });
+        let resolved = resolved.collect();
+        Self::restore(files, config, resolved)
+    }
+
+    /// A graph whose imports were resolved before, by the same configuration over the same files: by file, where each
+    /// of its imports leads, in their order.
+    pub fn restore(
+        files: Files,
+        config: Arc<ResolveConfig>,
+        resolved: BTreeMap<RelPath, Vec<Option<RelPath>>>,
+    ) -> Self {
+        let edges: BTreeMap<RelPath, Arc<Edges>> = resolved
+            .into_iter()
+            .map(|(path, resolved)| (path.clone(), Arc::new(Edges::new(&path, resolved))))
             .collect();
         let mut importers: BTreeMap<RelPath, BTreeSet<RelPath>> = BTreeMap::new();
         for (path, edges) in &edges {
@@ -195,13 +100,13 @@ impl Graph {
     /// The graph with one file put in, replaced or (`None`) taken out: the same as building it anew, but only the
     /// files are resolved again whose imports could lead elsewhere now.
     #[must_use]
-    pub fn with_file(&self, path: &RelPath, facts: Option<Arc<FileFacts>>) -> Self {
+    pub fn with_file(&self, path: &RelPath, file: Option<Arc<Indexed>>) -> Self {
         let mut graph = self.clone();
         let was_there = self.files.contains_key(path);
-        let is_there = facts.is_some();
+        let is_there = file.is_some();
         let files = Arc::make_mut(&mut graph.files);
-        match facts {
-            Some(facts) => files.insert(path.clone(), facts),
+        match file {
+            Some(file) => files.insert(path.clone(), file),
             None => files.remove(path),
         };
         let mut stale = BTreeSet::from([path.clone()]);
@@ -226,13 +131,15 @@ impl Graph {
             let by_name = stem(last) == file || last == directory || matches!(last, "" | "." | "..");
             by_name || !resolve::is_relative(&import.specifier) && self.config.may_be_alias(&import.specifier)
         };
-        let files = self.files.iter().filter(move |(_, facts)| facts.imports.iter().any(&may));
+        let files = self.files.iter().filter(move |(_, file)| file.facts().imports.iter().any(&may));
         files.map(|(path, _)| path.clone())
     }
 
     fn resolve_again(&mut self, path: &RelPath) {
         let files = &self.files;
-        let new = files.get(path).map(|facts| resolve_all(path, facts, &self.config, &|path| files.contains_key(path)));
+        let new = files.get(path).map(|file| {
+            Edges::new(path, resolve_all(path, &file.facts(), &self.config, &|path| files.contains_key(path)))
+        });
         let old = self.edges.get(path).cloned().unwrap_or_default();
         let targets: &[RelPath] = new.as_ref().map_or(&[], |edges| &edges.targets);
         let importers = Arc::make_mut(&mut self.importers);
@@ -260,6 +167,20 @@ impl Graph {
             Some(new) => edges.insert(path.clone(), Arc::new(new)),
             None => edges.remove(path),
         };
+    }
+
+    /// Every file, sorted by path.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub fn contains(&self, path: &RelPath) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// What a file says; decoded if nobody holds it, so keep it for as long as it is used.
+    pub fn facts(&self, path: &RelPath) -> Option<Arc<FileFacts>> {
+        self.files.get(path).map(|file| file.facts())
     }
 
     pub fn config(&self) -> &Arc<ResolveConfig> {
@@ -296,7 +217,7 @@ impl Graph {
             if !seen.insert((path.clone(), name.clone())) {
                 continue;
             }
-            let Some(facts) = self.files.get(&path) else {
+            let Some(facts) = self.facts(&path) else {
                 continue;
             };
             let direct = facts.exports.iter().any(|export| export.name == name);
@@ -304,7 +225,7 @@ impl Graph {
                 if export.name != name && (direct || export.name != "*" || name == "default") {
                     continue;
                 }
-                self.follow(&path, facts, export, &name, &mut queue, &mut found);
+                self.follow(&path, &facts, export, &name, &mut queue, &mut found);
             }
         }
         found.into_iter().collect()
@@ -363,7 +284,8 @@ impl Graph {
     /// Every declaration that its own file exports under `name`. Sorted.
     pub fn exported(&self, name: &str) -> Vec<(RelPath, usize)> {
         let mut found = BTreeSet::new();
-        for (path, facts) in self.files.iter() {
+        for (path, file) in self.files.iter().filter(|(_, file)| name == "default" || file.uses(name)) {
+            let facts = file.facts();
             for export in facts.exports.iter().filter(|export| export.name == name && export.from.is_none()) {
                 let local = export.local.as_deref().unwrap_or(&export.name);
                 for (index, symbol) in facts.symbols.iter().enumerate() {
@@ -399,28 +321,39 @@ impl Graph {
 
     pub fn stats(&self) -> Stats {
         let mut stats = Stats { files: self.files.len(), ..Stats::default() };
-        for (path, facts) in self.files.iter() {
-            stats.symbols += facts.symbols.len();
-            stats.exports += facts.exports.len();
-            stats.broken += usize::from(facts.broken);
-            stats.lines += u64::from(facts.lines);
+        for (path, file) in self.files.iter() {
+            let summary = file.summary();
+            stats.symbols += summary.symbols as usize;
+            stats.exports += summary.exports as usize;
+            stats.broken += usize::from(summary.broken);
+            stats.lines += u64::from(summary.lines);
             stats.edges += self.imports(path).len();
-            stats.unresolved += facts
-                .imports
-                .iter()
-                .zip(self.resolved(path))
-                .filter(|(import, target)| target.is_none() && import.specifier.starts_with('.'))
-                .count();
+            // Only a file with an import that leads nowhere has to be looked into.
+            if self.resolved(path).contains(&None) {
+                let facts = file.facts();
+                let pairs = facts.imports.iter().zip(self.resolved(path));
+                stats.unresolved +=
+                    pairs.filter(|(import, target)| target.is_none() && import.specifier.starts_with('.')).count();
+            }
         }
         stats
     }
 }
 
-fn resolve_all(path: &RelPath, facts: &FileFacts, config: &ResolveConfig, exists: &dyn Fn(&RelPath) -> bool) -> Edges {
-    let resolved: Vec<Option<RelPath>> =
-        facts.imports.iter().map(|import| config.resolve(path, &import.specifier, exists)).collect();
-    let targets: BTreeSet<RelPath> = resolved.iter().flatten().filter(|target| *target != path).cloned().collect();
-    Edges { resolved, targets: targets.into_iter().collect() }
+impl Edges {
+    fn new(path: &RelPath, resolved: Vec<Option<RelPath>>) -> Self {
+        let targets: BTreeSet<RelPath> = resolved.iter().flatten().filter(|target| *target != path).cloned().collect();
+        Self { resolved, targets: targets.into_iter().collect() }
+    }
+}
+
+fn resolve_all(
+    path: &RelPath,
+    facts: &FileFacts,
+    config: &ResolveConfig,
+    exists: &dyn Fn(&RelPath) -> bool,
+) -> Vec<Option<RelPath>> {
+    facts.imports.iter().map(|import| config.resolve(path, &import.specifier, exists)).collect()
 }
 
 #[cfg(test)]

@@ -7,8 +7,12 @@ fn path(name: &str) -> RelPath {
     RelPath::new(name).unwrap()
 }
 
+fn indexed(name: &str, text: &str) -> Arc<Indexed> {
+    Arc::new(Indexed::of(&path(name), text))
+}
+
 fn graph(files: &[(&str, &str)]) -> Graph {
-    let facts = files.iter().map(|(name, text)| (path(name), Arc::new(analyse(&path(name), text)))).collect();
+    let facts = files.iter().map(|(name, text)| (path(name), indexed(name, text))).collect();
     let texts = files.iter().map(|(name, text)| (path(name), Arc::from(*text))).collect();
     Graph::build(facts, Arc::new(ResolveConfig::from_files(&texts)))
 }
@@ -16,7 +20,7 @@ fn graph(files: &[(&str, &str)]) -> Graph {
 /// `file#name` of every declaration.
 fn defined(graph: &Graph, file: &str, name: &str) -> Vec<String> {
     let found = graph.definition(&path(file), name);
-    found.iter().map(|(file, at)| format!("{file}#{}", graph.files[file].symbols[*at].name)).collect()
+    found.iter().map(|(file, at)| format!("{file}#{}", graph.files()[file].facts().symbols[*at].name)).collect()
 }
 
 const SHOP: &[(&str, &str)] = &[
@@ -85,10 +89,24 @@ fn impact_is_transitive_with_distances() {
 }
 
 #[test]
-fn facts_survive_a_cache() {
-    for (_, facts) in graph(SHOP).files.iter() {
-        let json = serde_json::to_string(&**facts).unwrap();
-        assert_eq!(serde_json::from_str::<FileFacts>(&json).unwrap(), **facts);
+fn a_file_survives_its_encoding() {
+    for (name, text) in SHOP {
+        let analysis = analyse(&path(name), text);
+        let file = Indexed::of(&path(name), text);
+        let again = Indexed::from_bytes(*file.digest(), &file.to_bytes()).unwrap();
+        let live = Indexed::live(Arc::from(*text), analysis.facts.clone());
+        for file in [&file, &again, &live] {
+            assert_eq!(*file.facts(), analysis.facts);
+            assert_eq!(*file.lexicon(), analysis.lexicon);
+            assert_eq!(file.summary(), again.summary());
+            assert!(file.uses("a") || !text.contains("a "), "{name}");
+            assert!(!file.uses("nowhereToBeFound"));
+        }
+        for cut in 0..file.to_bytes().len() {
+            if let Some(cut) = Indexed::from_bytes(*file.digest(), &file.to_bytes()[..cut]) {
+                let _ = (cut.facts(), cut.uses("a"));
+            }
+        }
     }
 }
 
@@ -126,7 +144,7 @@ proptest! {
             let name = path(NAMES[name]);
             let facts = specifiers.map(|specifiers| {
                 let text: String = specifiers.iter().map(|at| format!("import '{}';\n", SPECIFIERS[*at])).collect();
-                Arc::new(analyse(&name, &text))
+                Arc::new(Indexed::of(&name, &text))
             });
             match &facts {
                 Some(facts) => files.insert(name.clone(), facts.clone()),

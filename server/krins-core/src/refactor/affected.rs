@@ -20,9 +20,9 @@ pub(super) fn affected(
             BTreeSet::from([file.clone()])
         }
         Refactoring::RemoveUnusedImports { file: None } => graph
-            .files
+            .files()
             .iter()
-            .filter(|(_, facts)| facts.imports.iter().any(|import| !import.reexport))
+            .filter(|(_, file)| file.facts().imports.iter().any(|import| !import.reexport))
             .map(|(path, _)| path.clone())
             .collect(),
         Refactoring::DefaultToNamed { file, .. } => {
@@ -45,7 +45,7 @@ pub(super) fn aim(mut refactoring: Refactoring, focus: Option<&Focus>, graph: &G
     else {
         return refactoring;
     };
-    let here = focus.and_then(|focus| Some((&focus.path, graph.files.get(&focus.path)?)));
+    let here = focus.and_then(|focus| Some((&focus.path, graph.facts(&focus.path)?)));
     if let (None, Some((path, facts))) = (&file, here) {
         let exports = facts.exports.iter().any(|export| export.name == *name);
         let imports = facts.imports.iter().any(|import| import.names.iter().any(|(_, local)| local == name));
@@ -57,7 +57,7 @@ pub(super) fn aim(mut refactoring: Refactoring, focus: Option<&Focus>, graph: &G
 }
 
 fn known(graph: &Graph, file: &RelPath) -> Result<(), RefactorError> {
-    if graph.files.contains_key(file) {
+    if graph.contains(file) {
         return Ok(());
     }
     Err(RefactorError::Unreadable { path: file.clone(), why: "there is no such script".to_owned() })
@@ -90,13 +90,11 @@ fn around(
     let mut homes = exporters(graph, name);
     homes.extend(file.cloned());
     if homes.is_empty() {
-        let names: BTreeSet<&str> = graph
-            .files
-            .values()
-            .flat_map(|facts| facts.exports.iter().map(|export| export.name.as_str()))
-            .filter(|name| !matches!(*name, "default" | "*" | "="))
-            .collect();
-        return Err(RefactorError::NoSuchSymbol { symbol: name.to_owned(), similar: names::similar(name, names) });
+        let exports = graph.files().values().flat_map(|file| file.facts().exports.clone());
+        let names: BTreeSet<String> =
+            exports.map(|export| export.name).filter(|name| !matches!(name.as_str(), "default" | "*" | "=")).collect();
+        let similar = names::similar(name, names.iter().map(String::as_str));
+        return Err(RefactorError::NoSuchSymbol { symbol: name.to_owned(), similar });
     }
     let mut files: BTreeSet<RelPath> = importers(graph, homes.clone())
         .into_iter()
@@ -109,14 +107,9 @@ fn around(
 
 /// Tests that may mock a module which they do not import: `vi.mock("./x", …)` is no edge of the graph.
 fn mockers(graph: &Graph, tree: &dyn Tree, name: &str) -> Vec<RelPath> {
-    let knows = |path: &RelPath, word: &str| {
-        graph
-            .files
-            .get(path)
-            .is_some_and(|facts| facts.identifiers.binary_search_by(|identifier| identifier.as_ref().cmp(word)).is_ok())
-    };
+    let knows = |path: &RelPath, word: &str| graph.files().get(path).is_some_and(|file| file.uses(word));
     graph
-        .files
+        .files()
         .keys()
         .filter(|path| knows(path, "vi") || knows(path, "jest") || knows(path, "vitest"))
         .filter(|path| mentions(graph, tree, path, name))
@@ -126,17 +119,18 @@ fn mockers(graph: &Graph, tree: &dyn Tree, name: &str) -> Vec<RelPath> {
 
 fn exporters(graph: &Graph, name: &str) -> BTreeSet<RelPath> {
     graph
-        .files
+        .files()
         .iter()
-        .filter(|(_, facts)| {
-            facts.exports.iter().any(|export| export.name == name || export.local.as_deref() == Some(name))
+        .filter(|(_, file)| file.uses(name))
+        .filter(|(_, file)| {
+            file.facts().exports.iter().any(|export| export.name == name || export.local.as_deref() == Some(name))
         })
         .map(|(path, _)| path.clone())
         .collect()
 }
 
 fn passes_on(graph: &Graph, path: &RelPath) -> bool {
-    graph.files.get(path).is_some_and(|facts| {
+    graph.facts(path).is_some_and(|facts| {
         facts.exports.iter().any(|export| {
             export.from.is_some()
                 || export.local.as_ref().is_some_and(|local| {
@@ -147,10 +141,7 @@ fn passes_on(graph: &Graph, path: &RelPath) -> bool {
 }
 
 fn mentions(graph: &Graph, tree: &dyn Tree, path: &RelPath, name: &str) -> bool {
-    let listed = graph
-        .files
-        .get(path)
-        .is_some_and(|facts| facts.identifiers.binary_search_by(|identifier| identifier.as_ref().cmp(name)).is_ok());
+    let listed = graph.files().get(path).is_some_and(|file| file.uses(name));
     listed || tree.text(path).is_some_and(|text| text.contains(name))
 }
 
@@ -158,10 +149,10 @@ fn mentions(graph: &Graph, tree: &dyn Tree, path: &RelPath, name: &str) -> bool 
 /// picks. Two stars that offer one name cancel each other, so both sides must be seen.
 fn star_targets(graph: &Graph, files: &BTreeSet<RelPath>, wanted: impl Fn(&RelPath) -> bool) -> BTreeSet<RelPath> {
     let stars = |path: &RelPath| -> Vec<RelPath> {
-        let exports = graph.files.get(path).map(|facts| &facts.exports);
-        exports
-            .into_iter()
-            .flatten()
+        let facts = graph.facts(path).unwrap_or_default();
+        facts
+            .exports
+            .iter()
             .filter(|export| export.name == "*")
             .filter_map(|export| graph.resolve(path, export.from.as_deref()?))
             .collect()
@@ -220,12 +211,12 @@ fn moved(
 /// The files that a target without an extension can mean.
 fn targets(graph: &Graph, to: &RelPath) -> Vec<RelPath> {
     let mut found = Vec::new();
-    if graph.files.contains_key(to) {
+    if graph.contains(to) {
         found.push(to.clone());
     }
     for ending in super::relocate::ENDINGS {
         if let Ok(path) = RelPath::new(&format!("{to}{ending}"))
-            && graph.files.contains_key(&path)
+            && graph.contains(&path)
         {
             found.push(path);
         }
@@ -236,7 +227,7 @@ fn targets(graph: &Graph, to: &RelPath) -> Vec<RelPath> {
 /// Files of the same stem and the folder of the same name come along, so that specifiers lead where they led.
 fn with_siblings(graph: &Graph, files: BTreeSet<RelPath>) -> BTreeSet<RelPath> {
     let mut stems: BTreeMap<&str, Vec<&RelPath>> = BTreeMap::new();
-    for path in graph.files.keys() {
+    for path in graph.files().keys() {
         stems.entry(stem(path)).or_default().push(path);
     }
     let mut all = files.clone();

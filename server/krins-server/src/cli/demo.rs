@@ -149,26 +149,24 @@ fn show_graph(stats: &Stats, out: &mut Output) {
 fn whole_tokens(engine: &Engine, graph: &Graph) -> u32 {
     use krins_core::Tree as _;
     let snapshot = engine.snapshot();
-    graph.files.keys().filter_map(|path| snapshot.text(path)).map(|text| krins_core::tokens::count(&text)).sum()
+    graph.files().keys().filter_map(|path| snapshot.text(path)).map(|text| krins_core::tokens::count(&text)).sum()
 }
 
 /// The exported function or class that most files use, and a new name for it: a task that shows something.
 fn likely_rename(engine: &Engine, graph: &Graph) -> Result<String, Error> {
-    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
-    for facts in graph.files.values() {
-        for import in &facts.imports {
-            for (name, _) in &import.names {
-                *uses.entry(name).or_default() += 1;
-            }
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for file in graph.files().values() {
+        for (name, _) in file.facts().imports.iter().flat_map(|import| &import.names) {
+            *uses.entry(name.clone()).or_default() += 1;
         }
     }
-    let mut names: Vec<(usize, &str)> = uses.into_iter().map(|(name, count)| (count, name)).collect();
-    names.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    let mut names: Vec<(usize, String)> = uses.into_iter().map(|(name, count)| (count, name)).collect();
+    names.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let snapshot = engine.snapshot();
     for (_, name) in names.into_iter().filter(|(_, name)| name.len() > 3).take(40) {
-        let exported = graph.exported(name);
+        let exported = graph.exported(&name);
         let [(path, index)] = exported.as_slice() else { continue };
-        let kind = graph.files.get(path).and_then(|facts| facts.symbols.get(*index)).map(|symbol| symbol.kind);
+        let kind = graph.facts(path).and_then(|facts| facts.symbols.get(*index).map(|symbol| symbol.kind));
         if !matches!(kind, Some(SymbolKind::Function | SymbolKind::Class)) {
             continue;
         }

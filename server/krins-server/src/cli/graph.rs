@@ -3,8 +3,8 @@
 use super::args::{Global, GraphCommand};
 use super::output::{DIM, Output, PLACE, STRONG, paint};
 use super::{Done, engine, focus};
-use krins_core::RelPath;
 use krins_core::graph::Graph;
+use krins_core::{RelPath, Tree as _};
 use krins_engine::{Error, ErrorKind};
 use serde_json::json;
 use std::process::ExitCode;
@@ -17,7 +17,11 @@ pub fn run(global: &Global, command: GraphCommand, out: &mut Output) -> Done {
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     match command {
         GraphCommand::Build | GraphCommand::Stats => stats(&graph, millis, out),
-        GraphCommand::Module { file } => module(&graph, &focus(&engine, &file)?.path, out)?,
+        GraphCommand::Module { file } => {
+            let path = focus(&engine, &file)?.path;
+            let text = engine.snapshot().text(&path).unwrap_or_default();
+            module(&graph, &path, &text, out)?;
+        }
         GraphCommand::Impact { file } => impact(&graph, &focus(&engine, &file)?.path, out),
     }
     Ok(ExitCode::SUCCESS)
@@ -35,22 +39,26 @@ fn stats(graph: &Graph, millis: f64, out: &mut Output) {
     ));
 }
 
-fn module(graph: &Graph, path: &RelPath, out: &mut Output) -> Result<(), Error> {
-    let facts = graph.files.get(path).ok_or_else(|| {
+fn module(graph: &Graph, path: &RelPath, text: &str, out: &mut Output) -> Result<(), Error> {
+    let facts = graph.facts(path).ok_or_else(|| {
         Error::new(ErrorKind::BadParams, format!("find {path} in the graph"))
             .hint("the graph holds TypeScript and JavaScript files that no ignore rule leaves out")
     })?;
     let symbols: Vec<_> = facts
         .symbols
         .iter()
-        .map(|symbol| json!({"name": symbol.name, "kind": format!("{:?}", symbol.kind), "lines": symbol.lines, "signature": symbol.signature, "exported": symbol.exported}))
+        .map(|symbol| json!({"name": symbol.name, "kind": format!("{:?}", symbol.kind), "lines": symbol.lines, "signature": symbol.signature(text), "exported": symbol.exported}))
         .collect();
     out.document(
         &json!({"path": path, "symbols": symbols, "imports": graph.imports(path), "importers": graph.importers(path)}),
     );
     for symbol in &facts.symbols {
         let indent = if symbol.parent.is_some() { "    " } else { "  " };
-        out.line(format!("{indent}{} {}", paint(PLACE, format!("{}:{}", path, symbol.lines[0])), symbol.signature));
+        out.line(format!(
+            "{indent}{} {}",
+            paint(PLACE, format!("{}:{}", path, symbol.lines[0])),
+            symbol.signature(text)
+        ));
     }
     for (title, paths) in [("imports", graph.imports(path)), ("imported by", graph.importers(path))] {
         out.line(paint(STRONG, title));

@@ -7,7 +7,7 @@ mod sentences;
 mod unused;
 
 use super::*;
-use crate::graph::{Graph, ResolveConfig, analyse};
+use crate::graph::{Graph, Indexed, ResolveConfig};
 
 /// `//- /src/a.ts` opens a file.
 fn workspace(text: &str) -> BTreeMap<RelPath, Arc<str>> {
@@ -43,7 +43,7 @@ fn run(sentence: &str, files: &BTreeMap<RelPath, Arc<str>>) -> Result<Outcome, R
         files
             .iter()
             .filter(|(path, _)| crate::syntax::Language::of(path).is_some())
-            .map(|(path, text)| (path.clone(), Arc::new(analyse(path, text))))
+            .map(|(path, text)| (path.clone(), Arc::new(Indexed::of(path, text))))
             .collect(),
         Arc::new(ResolveConfig::from_files(files)),
     );

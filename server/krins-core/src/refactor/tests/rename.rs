@@ -570,7 +570,7 @@ fn the_active_file_decides_between_equal_names() {
         "//- /a.ts\nexport const x = 1;\n//- /b.ts\nexport const x = 2;\n//- /c.ts\nimport { x } from './b';\nx;\n//- /d.ts\nconst y = 1;\n",
     );
     let graph = Graph::build(
-        files.iter().map(|(path, text)| (path.clone(), Arc::new(analyse(path, text)))).collect(),
+        files.iter().map(|(path, text)| (path.clone(), Arc::new(Indexed::of(path, text)))).collect(),
         Arc::new(ResolveConfig::from_files(&files)),
     );
     for (focus, changed) in [("a.ts", Some("a.ts")), ("c.ts", Some("b.ts")), ("d.ts", None)] {

@@ -1,0 +1,204 @@
+//! The terms of one file's chunks as a sorted table of bytes: searched where it lies, kept as it is, never decoded whole.
+//!
+//! ```text
+//! chunks: u16   terms: u32   length of each chunk in terms: u32 × chunks
+//! hash of each term, sorted: u32 × terms   end of its postings: u32 × terms
+//! postings: (chunk, count) as LEB128 pairs; chunks of a term as differences
+//! ```
+//!
+//! All numbers are little-endian. A damaged table has no terms; it never panics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Terms by chunk, with their counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lexicon {
+    bytes: Arc<[u8]>,
+    chunks: usize,
+    terms: usize,
+}
+
+impl Default for Lexicon {
+    fn default() -> Self {
+        Self::build(std::iter::empty::<Vec<u32>>())
+    }
+}
+
+impl Lexicon {
+    /// From the hashes of every term of every chunk, repeats included, in any order.
+    pub fn build(chunks: impl Iterator<Item = Vec<u32>>) -> Self {
+        let mut lengths: Vec<u32> = Vec::new();
+        let mut all: Vec<(u32, u32)> = Vec::new();
+        for (chunk, hashes) in (0u32..u32::from(u16::MAX)).zip(chunks) {
+            lengths.push(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
+            all.extend(hashes.into_iter().map(|hash| (hash, chunk)));
+        }
+        all.sort_unstable();
+        let mut table: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+        let mut previous = (0, 0);
+        for same in all.chunk_by(|a, b| a == b) {
+            let (hash, chunk) = same[0];
+            let postings = table.entry(hash).or_default();
+            let before = if postings.is_empty() || previous.0 != hash { 0 } else { previous.1 };
+            put(postings, chunk - before);
+            put(postings, u32::try_from(same.len()).unwrap_or(u32::MAX));
+            previous = (hash, chunk);
+        }
+        let mut bytes = Vec::with_capacity(8 + lengths.len() * 4 + table.len() * 12);
+        bytes.extend((lengths.len() as u16).to_le_bytes());
+        bytes.extend((table.len() as u32).to_le_bytes());
+        bytes.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
+        bytes.extend(table.keys().flat_map(|hash| hash.to_le_bytes()));
+        let mut end = 0u32;
+        for postings in table.values() {
+            end += postings.len() as u32;
+            bytes.extend(end.to_le_bytes());
+        }
+        bytes.extend(table.values().flatten());
+        Self { bytes: bytes.into(), chunks: lengths.len(), terms: table.len() }
+    }
+
+    /// Takes what [`Lexicon::bytes`] gave.
+    pub fn from_bytes(bytes: Arc<[u8]>) -> Self {
+        let chunks = bytes.get(..2).map_or(0, |head| usize::from(u16::from_le_bytes([head[0], head[1]])));
+        let terms = u32_at(&bytes, 2).unwrap_or_default() as usize;
+        let fits = terms.checked_mul(8).is_some_and(|table| HEAD + chunks * 4 + table <= bytes.len());
+        if fits { Self { bytes, chunks, terms } } else { Self::default() }
+    }
+
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// How many chunks the file has.
+    pub fn chunks(&self) -> usize {
+        self.chunks
+    }
+
+    /// How many terms a chunk holds, repeats included.
+    pub fn length(&self, chunk: usize) -> u32 {
+        if chunk < self.chunks { u32_at(&self.bytes, HEAD + chunk * 4).unwrap_or_default() } else { 0 }
+    }
+
+    /// Calls `take` with (chunk, count) for every chunk that holds the term, in order.
+    pub fn postings(&self, hash: u32, take: impl FnMut(usize, u32)) {
+        if let Some(at) = self.find(hash) {
+            self.read_postings(at, take);
+        }
+    }
+
+    /// Calls `take` with (hash, chunk, count) for everything in the table, sorted by hash.
+    pub fn all(&self, mut take: impl FnMut(u32, usize, u32)) {
+        for at in 0..self.terms {
+            if let Some(hash) = u32_at(&self.bytes, self.hash_offset(at)) {
+                self.read_postings(at, |chunk, count| take(hash, chunk, count));
+            }
+        }
+    }
+
+    /// Whether any chunk holds the term.
+    pub fn holds(&self, hash: u32) -> bool {
+        self.find(hash).is_some()
+    }
+
+    fn hash_offset(&self, at: usize) -> usize {
+        HEAD + self.chunks * 4 + at * 4
+    }
+
+    fn find(&self, hash: u32) -> Option<usize> {
+        let (mut low, mut high) = (0, self.terms);
+        while low < high {
+            let middle = (low + high) / 2;
+            match u32_at(&self.bytes, self.hash_offset(middle))?.cmp(&hash) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+
+    fn read_postings(&self, at: usize, mut take: impl FnMut(usize, u32)) {
+        let ends = HEAD + self.chunks * 4 + self.terms * 4;
+        let end_of = |at: usize| u32_at(&self.bytes, ends + at * 4).unwrap_or_default() as usize;
+        let start = if at == 0 { 0 } else { end_of(at - 1) };
+        let base = ends + self.terms * 4;
+        let mut rest = self.bytes.get(base + start..base + end_of(at)).unwrap_or_default();
+        let mut chunk = 0;
+        while let (Some(step), Some(count)) = (get(&mut rest), get(&mut rest)) {
+            chunk += step as usize;
+            if chunk >= self.chunks {
+                return;
+            }
+            take(chunk, count);
+        }
+    }
+}
+
+const HEAD: usize = 6;
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes)
+}
+
+fn put(into: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        into.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    into.push(value as u8);
+}
+
+fn get(bytes: &mut &[u8]) -> Option<u32> {
+    let mut value = 0u32;
+    for shift in (0..35).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u32::from(first & 0x7f).checked_shl(shift)?;
+        if first & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_gives_back_what_was_put_in(chunks in prop::collection::vec(prop::collection::vec(0u32..40, 0..30), 0..12)) {
+            let lexicon = Lexicon::build(chunks.iter().cloned());
+            let again = Lexicon::from_bytes(lexicon.bytes().clone());
+            prop_assert_eq!(&again, &lexicon);
+            let mut expect = BTreeMap::new();
+            for (at, hashes) in chunks.iter().enumerate() {
+                prop_assert_eq!(again.length(at) as usize, hashes.len());
+                for hash in hashes {
+                    *expect.entry((*hash, at)).or_insert(0u32) += 1;
+                }
+            }
+            let mut found = BTreeMap::new();
+            again.all(|hash, chunk, count| {
+                found.insert((hash, chunk), count);
+            });
+            prop_assert_eq!(&found, &expect);
+            for hash in 0..41 {
+                let mut found = BTreeMap::new();
+                again.postings(hash, |chunk, count| { found.insert((hash, chunk), count); });
+                let part: BTreeMap<_, _> = expect.iter().filter(|((of, _), _)| *of == hash).map(|(k, v)| (*k, *v)).collect();
+                prop_assert_eq!(found, part);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_are_no_trouble(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let lexicon = Lexicon::from_bytes(bytes.into());
+            lexicon.all(|_, chunk, _| assert!(chunk < lexicon.chunks()));
+            lexicon.postings(7, |_, _| ());
+        }
+    }
+}
