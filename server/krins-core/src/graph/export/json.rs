@@ -1,0 +1,47 @@
+//! The picture as JSON, for whatever else draws graphs.
+
+use super::picture::Picture;
+use serde::Serialize;
+
+/// Of the shape; raised when a reader of the old one would be misled.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    title: &'a str,
+    /// What the nodes are: `files` or `directories`.
+    nodes_are: &'a str,
+    focus: Option<&'a str>,
+    nodes: Vec<Node<'a>>,
+    edges: Vec<Edge>,
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    path: &'a str,
+    files: usize,
+    lines: u64,
+}
+
+/// Indices into `nodes`, spelled as the common drawing libraries want them.
+#[derive(Serialize)]
+struct Edge {
+    source: usize,
+    target: usize,
+    imports: usize,
+}
+
+pub fn write(picture: &Picture) -> String {
+    let document = Document {
+        version: VERSION,
+        title: &picture.title,
+        nodes_are: if picture.directories { "directories" } else { "files" },
+        focus: picture.focus.map(|focus| picture.nodes[focus].path.as_str()),
+        nodes: picture.nodes.iter().map(|n| Node { path: &n.path, files: n.files, lines: n.lines }).collect(),
+        edges: picture.edges.iter().map(|e| Edge { source: e.from, target: e.to, imports: e.imports }).collect(),
+    };
+    let mut text = serde_json::to_string(&document).expect("strings and numbers only, which JSON can always hold");
+    text.push('\n');
+    text
+}
