@@ -157,15 +157,15 @@ impl Picture {
 }
 
 fn lines(graph: &Graph, path: &RelPath) -> u64 {
-    graph.files.get(path).map_or(0, |facts| facts.lines.into())
+    graph.files().get(path).map_or(0, |file| file.summary().lines.into())
 }
 
 /// The files that the options name, sorted.
 fn chosen(graph: &Graph, options: &Options) -> Vec<RelPath> {
     let Some(focus) = &options.focus else {
-        return graph.files.keys().cloned().collect();
+        return graph.files().keys().cloned().collect();
     };
-    let mut seen: BTreeSet<RelPath> = graph.files.contains_key(focus).then(|| focus.clone()).into_iter().collect();
+    let mut seen: BTreeSet<RelPath> = graph.contains(focus).then(|| focus.clone()).into_iter().collect();
     let mut front: Vec<RelPath> = seen.iter().cloned().collect();
     for _ in 0..options.depth {
         let near = front.iter().flat_map(|path| graph.imports(path).iter().chain(graph.importers(path)));

@@ -1,7 +1,7 @@
 //! Pictures of small graphs, and of names that mean harm.
 
 use super::*;
-use crate::graph::{ResolveConfig, analyse};
+use crate::graph::{Indexed, ResolveConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ fn path(name: &str) -> RelPath {
 }
 
 fn graph(files: &[(&str, &str)]) -> Graph {
-    let facts = files.iter().map(|(name, text)| (path(name), Arc::new(analyse(&path(name), text)))).collect();
+    let facts = files.iter().map(|(name, text)| (path(name), Arc::new(Indexed::of(&path(name), text)))).collect();
     Graph::build(facts, Arc::new(ResolveConfig::from_files(&BTreeMap::new())))
 }
 
@@ -98,7 +98,7 @@ fn large(count: usize) -> Graph {
     let facts = all.map(|(at, file)| {
         let path = path(&name(at, file));
         let text: String = text(at).replace("'/packages", "'../../../packages");
-        (path.clone(), Arc::new(analyse(&path, &text)))
+        (path.clone(), Arc::new(Indexed::of(&path, &text)))
     });
     Graph::build(facts.collect(), Arc::new(ResolveConfig::from_files(&BTreeMap::new())))
 }
