@@ -7,7 +7,7 @@ use super::picture::{Node, grouped};
 use std::ops::Range;
 
 /// Of the whole map, in its own units.
-const WIDTH: f64 = 160_000.0;
+const WIDTH: f64 = 135_000.0;
 const HEIGHT: f64 = 100_000.0;
 /// A smaller file is drawn with this many lines, or nobody could find it.
 const FEWEST_LINES: u64 = 12;
