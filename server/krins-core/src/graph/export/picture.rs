@@ -59,7 +59,7 @@ impl Picture {
         let files = Self::files(graph, options);
         let format = options.format;
         if options.dirs {
-            return files.within(format);
+            return files.directories(format);
         }
         let fits = files.nodes.len() <= format.limits().files && files.fits(format);
         let keeps = options.focus.is_some() && format == Format::Dot;
@@ -97,6 +97,18 @@ impl Picture {
         let limits = format.limits();
         self.edges.len() <= limits.edges
             && (limits.text == usize::MAX || format.write(self).chars().count() <= limits.text)
+    }
+
+    /// The same in directories, each by itself if the format can show so many.
+    fn directories(&self, format: Format) -> Self {
+        let all = self.in_directories(usize::MAX).nodes.len();
+        let drawn = self.within(format);
+        let merged = drawn.nodes.len() < all;
+        let note = format!(
+            "{all} directories are too many for one {} picture: small ones are drawn as the one they are in",
+            format.as_str()
+        );
+        Self { note: merged.then_some(note), ..drawn }
     }
 
     /// The same in directories, as fine as the format lets it be.

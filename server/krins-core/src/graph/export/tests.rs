@@ -115,6 +115,8 @@ fn too_many_files_become_directories_with_counts() {
     assert!(dot.starts_with("// 600 files"), "{dot}");
     assert!(dot.contains("label=\"packages/p0/d0\\n2 files\""), "{dot}");
     assert!(dot.contains("[label=4, penwidth=1.50]"), "{dot}");
+    let dirs = export(&graph, &Options { dirs: true, ..Options::new(Format::Dot) });
+    assert!(dirs.starts_with("// 300 directories are too many"), "{dirs}");
     let near = Options { focus: Some(path("packages/p0/d0/f0.ts")), depth: 200, ..Options::new(Format::Dot) };
     assert!(export(&graph, &near).contains("tooltip=\"packages/p0/d0/f0.ts\", fillcolor"));
     let near = export(&graph, &Options { format: Format::Mermaid, ..near });
@@ -123,6 +125,8 @@ fn too_many_files_become_directories_with_counts() {
 
 #[test]
 fn directories_are_drawn_when_asked_for() {
+    let dot = export(&graph(SHOP), &Options { dirs: true, ..Options::new(Format::Dot) });
+    assert!(dot.starts_with("digraph"), "{dot}");
     let json = export(&graph(SHOP), &Options { dirs: true, ..Options::new(Format::Json) });
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let paths: Vec<_> = json["nodes"].as_array().unwrap().iter().map(|node| node["path"].as_str().unwrap()).collect();

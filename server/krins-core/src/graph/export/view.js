@@ -203,7 +203,7 @@ const textWidth = (pen, place, size) => {
 };
 const cut = (place, room, wide) => {
   const name = nameOf(place);
-  const keep = Math.floor(name.length * room / wide) - 1;
+  const keep = Math.floor(name.length * (room - 10) / wide);
   return keep < 2 ? "" : name.slice(0, keep) + "…";
 };
 // The place whose name stands for each place on the screen: the outermost directory whose parts are too small to be
@@ -452,7 +452,7 @@ const drawBundles = () => {
   const most = Math.max(bundles.length ? bundles[0].imports : 1, 30);
   const stroke = (line, colour, alpha) => {
     const share = Math.sqrt(line.imports / most);
-    overPen.globalAlpha = alpha * (.12 + .6 * share);
+    overPen.globalAlpha = alpha * (.16 + .6 * share);
     overPen.lineWidth = .8 + 4.2 * share;
     overPen.strokeStyle = colour;
     curve(line.from, line.to);
@@ -600,7 +600,10 @@ const link = (place, text, note) => {
   return item;
 };
 // Every package has an index; the directories above it tell which one this is.
-const callName = (place) => (/^index\./.test(data.names[place]) ? visible(pathOf(place).split("/").slice(-3).join("/")) : nameOf(place));
+const callName = (place) => {
+  const common = data.directories || /^index\./.test(data.names[place]);
+  return common ? visible(pathOf(place).split("/").slice(-3).join("/")) : nameOf(place);
+};
 const fileLink = (file, note) => {
   const place = placeOf[file];
   const item = link(place, callName(place), note);
@@ -706,7 +709,7 @@ const shortestRing = (group) => {
   return best ?? [];
 };
 const describeCycle = ({ files, ring }) => [
-  el("p", `Each of these reaches each other by imports. The shortest way around has ${unit(ring.length)}.`),
+  el("p", `Every one of these reaches every other through imports. The shortest way around has ${unit(ring.length)}.`),
   ...section("A way around", "out", ring, (file) => fileLink(file)),
   ...section("All of them", "", files, (file) => fileLink(file)),
 ];
@@ -730,8 +733,9 @@ const decoded = (text) => {
   try { return decodeURIComponent(text); } catch { return ""; }
 };
 // The address says what is chosen, so that going back and links work.
+let followed = null;
 const follow = () => {
-  const hash = location.hash;
+  const hash = followed = location.hash;
   const cycle = /^#cycle=(\d+)$/.exec(hash);
   const place = hash.startsWith("#/") ? placeNamed(decoded(hash.slice(2))) : -1;
   selected = { kind: "none" };
@@ -761,13 +765,16 @@ const go = (hash) => {
   byLink = false;
   location.hash = hash;
 };
-addEventListener("hashchange", () => { if (location.hash !== "#panel") follow(); });
+addEventListener("hashchange", () => { if (location.hash !== "#panel" && location.hash !== followed) follow(); });
 const readDetails = () => {
   if (!byId("details").hidden) byId("details-title").focus({ preventScroll: true });
 };
-// Who came by a link in a list reads on in the details.
-byId("panel").addEventListener("click", (event) => {
-  if (event.target.closest?.("a")) setTimeout(readDetails, 0);
+// Who came by a link in a list reads on in the details; a link to where the address is already moves the map back.
+document.addEventListener("click", (event) => {
+  const anchor = event.target.closest?.("a");
+  if (!anchor || anchor.className === "skip") return;
+  if (anchor.hash && anchor.hash === location.hash) follow();
+  if (byId("panel").contains(anchor)) setTimeout(readDetails, 0);
 });
 
 const crumbs = byId("crumbs");
@@ -841,7 +848,7 @@ query.addEventListener("input", () => {
   options = found.slice(0, 40).map((file, at) => {
     const option = el("li");
     option.id = `result-${at}`;
-    option.role = "option";
+    option.setAttribute("role", "option");
     option.setAttribute("aria-selected", "false");
     option.file = file;
     option.append(el("bdi", callName(placeOf[file])), document.createElement("br"), el("bdi", visible(pathOf(parent[placeOf[file]])), "dir"));
@@ -883,6 +890,7 @@ addEventListener("keydown", (event) => {
 
 const used = Array.from({ length: files }, (_, file) => file).filter((file) => importers[file].length).sort(byUse);
 listInto(byId("top").querySelector("ol"), used.slice(0, 200), (file) => fileLink(file, `by ${number.format(importers[file].length)}`), 10);
+if (!used.length) byId("top").querySelector("ol").append(el("li", files ? "Nothing here imports anything else here." : "There are no files in this picture."));
 byId("rings").querySelector("summary").append(el("span", number.format(data.cycles.length), "count"));
 const ringLink = (group) => {
   const item = el("li"), anchor = el("a", unit(group.length));
@@ -892,7 +900,7 @@ const ringLink = (group) => {
   return item;
 };
 listInto(byId("rings").querySelector("ol"), data.cycles, ringLink, 20);
-if (!data.cycles.length) byId("rings").querySelector("ol").append(el("li", "No file here imports itself, however indirectly."));
+if (!data.cycles.length) byId("rings").querySelector("ol").append(el("li", "Nothing here imports itself, however indirectly."));
 // The tree is filled as it is opened.
 const grow = (holder, place) => {
   holder.addEventListener("toggle", () => {
@@ -913,6 +921,10 @@ const grow = (holder, place) => {
 grow(byId("tree"), 0);
 if (data.directories) {
   byId("legend-unit").textContent = "the files of a directory";
+  byId("legend-one").textContent = "box";
+  byId("legend-many").textContent = "directories";
+  query.placeholder = "Find a directory  ( / )";
+  query.setAttribute("aria-label", "Find a directory");
   byId("tree").querySelector("summary").textContent = "All directories";
 }
 const edges = imports.reduce((sum, targets) => sum + targets.length, 0);
@@ -938,7 +950,11 @@ readTheme();
 drawSwatches();
 resize();
 new ResizeObserver(resize).observe(byId("map"));
-if (data.focus !== null && !location.hash) location.replace(linkTo(placeOf[data.focus]));
+// A picture around one file is small enough to show all of it.
+if (data.focus !== null && !location.hash) {
+  location.replace(linkTo(placeOf[data.focus]));
+  byLink = false;
+}
 follow();
 cancelAnimationFrame(frame);
 draw();
