@@ -9,6 +9,7 @@ mod beneath;
 pub mod documents;
 pub mod error;
 pub mod gate;
+pub mod history;
 pub mod state;
 pub mod workspace;
 

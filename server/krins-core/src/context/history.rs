@@ -61,7 +61,6 @@ pub struct Change {
 /// Puts a history together, newest commit first.
 #[derive(Debug)]
 pub struct HistoryBuilder<'h> {
-    head: String,
     previous: &'h History,
     known: BTreeMap<&'h str, &'h Record>,
     commits: Vec<RecordOf<RelPath>>,
@@ -180,9 +179,9 @@ impl History {
 
 impl<'h> HistoryBuilder<'h> {
     /// `previous` is what is known already; commits that it holds need not be read again.
-    pub fn new(head: &str, previous: &'h History) -> Self {
+    pub fn new(previous: &'h History) -> Self {
         let known = previous.commits.iter().map(|commit| (&*commit.id, commit)).collect();
-        Self { head: head.to_owned(), previous, known, commits: Vec::new() }
+        Self { previous, known, commits: Vec::new() }
     }
 
     /// Takes over the commit that the previous history holds; `false` when it does not.
@@ -209,7 +208,8 @@ impl<'h> HistoryBuilder<'h> {
         self.commits.push(RecordOf { id, time, terms: terms_of(&message), files, moves });
     }
 
-    pub fn finish(self) -> History {
+    /// Names the commit that it was read at; an empty name says that it is not whole.
+    pub fn finish(self, head: String) -> History {
         let named = self
             .commits
             .iter()
@@ -224,7 +224,7 @@ impl<'h> HistoryBuilder<'h> {
             moves: commit.moves.iter().map(|(old, new)| (number(old), number(new))).collect(),
         });
         let commits = commits.collect();
-        Stored { head: self.head, commits, paths }.into()
+        Stored { head, commits, paths }.into()
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
     /// `days message: files`, newest first; `a>b` is a rename.
     fn history(commits: &[(i64, &str, &str)]) -> History {
         let none = History::default();
-        let mut builder = HistoryBuilder::new("head", &none);
+        let mut builder = HistoryBuilder::new(&none);
         for (number, (days, message, files)) in commits.iter().enumerate() {
             let mut change = Change { id: format!("{number:040x}"), time: -days * DAY, ..Change::default() };
             change.message = (*message).to_owned();
@@ -307,7 +307,7 @@ mod tests {
             }
             builder.push(change);
         }
-        builder.finish()
+        builder.finish("head".into())
     }
 
     fn names(found: &[(RelPath, f64)]) -> Vec<&str> {
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn known_commits_are_taken_over() {
         let old = history(&[(1, "x", "a.ts b.ts"), (2, "move", "c.ts>a.ts")]);
-        let mut builder = HistoryBuilder::new("next", &old);
+        let mut builder = HistoryBuilder::new(&old);
         builder.push(Change {
             id: "f".into(),
             message: "y".into(),
@@ -395,7 +395,7 @@ mod tests {
         });
         assert!(builder.push_known(&format!("{:040x}", 0)) && builder.push_known(&format!("{:040x}", 1)));
         assert!(!builder.push_known("unknown"));
-        let new = builder.finish();
+        let new = builder.finish("next".into());
         assert_eq!((new.head(), new.len()), ("next", 3));
         assert_eq!(names(&new.cochange(&rel("a.ts"))), ["0.ts", "b.ts"]);
     }
