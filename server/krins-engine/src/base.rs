@@ -1,9 +1,11 @@
 //! Open documents over the disk: the workspace as it is now ([`Current`]), and as it was when a task began ([`Base`]).
 //!
-//! Only a [`Snapshot`] makes a base. A base pins each file at its first read: the same path always gives the same
+//! Only a [`Snapshot`] makes a base. A base does not give the text of a file that the person keeps out
+//! ([`crate::exclude`]): everything that a prompt can be made of is read through it. And it pins each file at its first read: the same path always gives the same
 //! bytes, whatever happens to the file later.
 
 use crate::documents::{Document, Documents, OpenDocuments};
+use crate::exclude::Exclusions;
 use crate::workspace::{Root, Walk};
 use krins_core::{Digest, Entry, RelPath, Tree};
 use std::collections::BTreeMap;
@@ -36,17 +38,18 @@ impl Snapshot {
 
     /// The base of a task that begins now.
     pub fn base(&self) -> Base {
-        Base { snapshot: self.clone(), pins: Mutex::default() }
+        Base { snapshot: self.clone(), exclusions: Exclusions::of(&self.root), pins: Mutex::default() }
     }
 
     /// The files on disk and the open documents in the root that are not on disk yet, sorted by path.
     pub fn walk(&self) -> Walk {
         let mut walk = self.root.walk();
+        let exclusions = Exclusions::of(&self.root);
         for document in self.documents.iter() {
             let Some(path) = &document.path else { continue };
             if let Err(at) = walk.files.binary_search_by(|file| file.path.cmp(path)) {
                 // An ignored file stays ignored while it is open, so only new files are added.
-                if self.root.entry(path) == Entry::Missing {
+                if self.root.entry(path) == Entry::Missing && !exclusions.hold(path) {
                     walk.files.insert(
                         at,
                         crate::workspace::Walked {
@@ -76,6 +79,7 @@ impl Tree for Snapshot {
 #[derive(Debug)]
 pub struct Base {
     snapshot: Snapshot,
+    exclusions: Exclusions,
     pins: Mutex<BTreeMap<RelPath, Entry>>,
 }
 
@@ -109,6 +113,18 @@ impl Base {
         &self.snapshot
     }
 
+    pub fn exclusions(&self) -> &Exclusions {
+        &self.exclusions
+    }
+
+    /// A file that is not there has no text to keep in, so that a task may still make it.
+    fn read(&self, path: &RelPath) -> Entry {
+        match self.snapshot.entry(path) {
+            Entry::File { .. } if self.exclusions.hold(path) => Entry::Refused("kept out by an ignore file".into()),
+            entry => entry,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RelPath, Entry>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,7 +136,7 @@ impl Tree for Base {
             return pinned.clone();
         }
         // Read without the lock; whoever pins first wins, so that all readers see the same bytes.
-        let entry = self.snapshot.entry(path);
+        let entry = self.read(path);
         self.lock().entry(path.clone()).or_insert(entry).clone()
     }
 }
@@ -240,5 +256,21 @@ mod tests {
         documents.open(&root.uri(&rel("b.ts")), 1, "b".into());
         let walk = Snapshot::take(&root, &documents).walk();
         assert_eq!(walk.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a.ts", "aa.ts", "b.ts"]);
+    }
+
+    #[test]
+    fn what_is_kept_out_is_not_read_from_disk_nor_from_a_buffer() {
+        let (dir, root, documents) = sample();
+        std::fs::write(dir.path().join(".krinsignore"), "b.ts\nnew.ts\n").unwrap();
+        for name in ["b.ts", "new.ts"] {
+            let uri = root.uri(&rel(name));
+            let read = || Snapshot::take(&root, &documents).base().text(&rel(name));
+            assert_eq!(read(), None, "{name}");
+            documents.open(&uri, 1, "typed".into());
+            assert_eq!(read(), None, "{name} in a buffer");
+        }
+        let snapshot = Snapshot::take(&root, &documents);
+        assert!(snapshot.walk().files.iter().all(|file| !matches!(file.path.as_str(), "b.ts" | "new.ts")));
+        assert_eq!(snapshot.base().text(&rel("a.ts")).as_deref(), Some("disk a"));
     }
 }

@@ -8,6 +8,7 @@ pub mod base;
 mod beneath;
 pub mod documents;
 pub mod error;
+pub mod exclude;
 pub mod gate;
 pub mod history;
 pub mod state;

@@ -6,6 +6,7 @@ use crate::beneath::{Beneath, Found};
 use crate::error::{Error, ErrorKind};
 use ignore::{WalkBuilder, WalkState};
 use krins_core::{Digest, Entry, RelPath, Tree};
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -157,9 +158,14 @@ impl Root {
             .git_global(false)
             .add_custom_ignore_filename(".krinsignore")
             .threads(std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8)))
-            .filter_entry(|entry| !NEVER.iter().any(|name| entry.file_name() == *name));
+            .filter_entry(|entry| !is_never(entry.file_name()));
         builder
     }
+}
+
+/// Whether a directory of that name is never looked into, whatever the ignore files say.
+pub(crate) fn is_never(name: &OsStr) -> bool {
+    NEVER.iter().any(|never| name == *never)
 }
 
 impl Tree for Root {
