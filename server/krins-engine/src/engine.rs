@@ -5,7 +5,9 @@ use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned};
 use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
+use crate::findings::Findings;
 use crate::gate::{self, Gated};
+use crate::history::Past;
 use crate::index::Index;
 use crate::pipeline::{self, Intent, Proposed, Reporter, Stage, Workshop};
 use crate::settings::Settings;
@@ -47,6 +49,8 @@ struct Inner {
     backend: Arc<dyn Backend>,
     policy: Arc<Policy>,
     index: Arc<Index>,
+    past: Arc<Past>,
+    findings: Arc<Findings>,
     tasks: Tasks,
     applier: Applier,
     /// One apply, undo or redo at a time in this process; the state directory's lock holds the others off.
@@ -111,6 +115,7 @@ impl Engine {
         let tasks = Tasks::load(state.clone());
         agree(&applier, &tasks);
         let policy = Arc::new(settings.policy());
+        let past = Past::new(root.clone(), state.clone());
         let inner = Inner {
             root,
             documents,
@@ -119,6 +124,8 @@ impl Engine {
             backend,
             policy,
             index: Arc::default(),
+            past,
+            findings: Arc::default(),
             tasks,
             applier,
             applying: Arc::default(),
@@ -154,6 +161,11 @@ impl Engine {
 
     pub fn index(&self) -> &Index {
         &self.inner.index
+    }
+
+    /// What the person's other servers mark in the open documents.
+    pub fn findings(&self) -> &Findings {
+        &self.inner.findings
     }
 
     pub fn tasks(&self) -> &Tasks {
@@ -230,6 +242,8 @@ impl Engine {
             task: task.to_owned(),
             root: self.inner.root.clone(),
             index: self.inner.index.clone(),
+            past: self.inner.past.clone(),
+            findings: self.inner.findings.clone(),
             backend: self.inner.backend.clone(),
             settings: self.inner.settings.clone(),
             policy: self.inner.policy.clone(),

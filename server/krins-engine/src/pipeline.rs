@@ -10,13 +10,16 @@
 use crate::apply::{Applied, Applier, Editor, Plan};
 use crate::base::Base;
 use crate::error::{Error, ErrorKind, Result};
+use crate::findings::Findings;
 use crate::gate::{self, Gated};
+use crate::history::Past;
 use crate::index::Index;
+use crate::rules;
 use crate::settings::Settings;
 use crate::tasks::Step;
 use crate::workspace::Root;
 use krins_backend::{Ask, Backend, Progress, ProgressSink, Proposal};
-use krins_core::context::{self, Query, Reach};
+use krins_core::context::{self, Diagnostic, Query, Reach};
 use krins_core::gate::{Policy, Report};
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
@@ -47,6 +50,8 @@ pub struct Workshop {
     pub task: String,
     pub root: Arc<Root>,
     pub index: Arc<Index>,
+    pub past: Arc<Past>,
+    pub findings: Arc<Findings>,
     pub backend: Arc<dyn Backend>,
     pub settings: Arc<Settings>,
     pub policy: Arc<Policy>,
@@ -130,6 +135,7 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
     }
     let (index, intent) = (shop.index.clone(), intent.clone());
     off_thread("krins.context", move || {
+        refuse_excluded(&intent, &base)?;
         let wanted = refactor::understand(&intent.words, intent.focus.as_ref())?;
         all_in_step(&base)?;
         let graph = index.refresh(base.snapshot());
@@ -142,15 +148,47 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
 
 /// The pruned pack under the budget.
 pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<ContextPack> {
-    let (index, intent) = (shop.index.clone(), intent.clone());
+    let (index, past, findings, intent) =
+        (shop.index.clone(), shop.past.clone(), shop.findings.clone(), intent.clone());
     let budget = intent.budget.unwrap_or(shop.settings.budget_tokens);
     off_thread("krins.context", move || {
-        let graph = index.refresh(base.snapshot());
-        let query =
-            Query { intent: intent.words, focus: intent.focus, reach: intent.reach, budget, ..Query::default() };
-        Ok(context::select(&query, &graph, &*base))
+        refuse_excluded(&intent, &base)?;
+        let (graph, history) = std::thread::scope(|scope| {
+            let history = scope.spawn(|| past.refresh());
+            (index.refresh(base.snapshot()), history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let query = Query {
+            history,
+            open: open(&base),
+            diagnostics: diagnostics(&findings, &base),
+            intent: intent.words,
+            focus: intent.focus,
+            reach: intent.reach,
+            budget,
+        };
+        let root = base.snapshot().root();
+        Ok(context::select_with_rules(&query, &graph, &*base, |chosen| rules::near(root, chosen, &base)))
     })
     .await
+}
+
+/// A task from a file that the person keeps out would name it, and show what is selected in it.
+fn refuse_excluded(intent: &Intent, base: &Base) -> Result<()> {
+    intent.focus.as_ref().map_or(Ok(()), |focus| base.exclusions().refuse(&focus.path))
+}
+
+fn open(base: &Base) -> Vec<RelPath> {
+    let mut open: Vec<RelPath> =
+        base.snapshot().documents().iter().filter_map(|document| document.path.clone()).collect();
+    open.retain(|path| !base.exclusions().hold(path));
+    open.sort();
+    open
+}
+
+fn diagnostics(findings: &Findings, base: &Base) -> Vec<Diagnostic> {
+    let mut found = findings.of(base.snapshot().documents());
+    found.retain(|diagnostic| !base.exclusions().hold(&diagnostic.path));
+    found
 }
 
 /// A refactoring changes every use. A document that is out of step with the editor could hold one that nobody sees.

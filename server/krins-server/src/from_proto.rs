@@ -1,6 +1,6 @@
 //! Wire values → domain values. The only way in.
 
-use krins_core::context::Reach;
+use krins_core::context::{Diagnostic, Reach};
 use krins_core::prompt::Focus;
 use krins_core::text::{Encoding, LineIndex, Position};
 use krins_core::{RelPath, Tree as _};
@@ -46,6 +46,17 @@ pub fn reach(scope: lsp::Scope) -> Reach {
         lsp::Scope::Normal => Reach::Normal,
         lsp::Scope::Broad => Reach::Broad,
     }
+}
+
+/// What another server found in a document; our own findings come from us.
+pub fn diagnostic(path: &RelPath, found: &ls_types::Diagnostic) -> Option<Diagnostic> {
+    let foreign = found.source.as_deref() != Some("krins");
+    foreign.then(|| Diagnostic { path: path.clone(), lines: lines(&found.range), message: found.message.clone() })
+}
+
+/// 1-based, inclusive.
+pub fn lines(range: &ls_types::Range) -> [u32; 2] {
+    [range.start.line, range.end.line].map(|line| line.saturating_add(1))
 }
 
 fn focus(engine: &Engine, uri: &str, selection: Option<lsp::Range>) -> Result<Focus, Error> {

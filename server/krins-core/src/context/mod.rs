@@ -8,8 +8,11 @@ mod history;
 mod lexical;
 mod pack;
 mod rank;
+pub mod rules;
 
 pub use history::{Change, History, HistoryBuilder, MOST_FILES};
+
+pub use rules::RuleFile;
 
 use crate::graph::Graph;
 use crate::path::RelPath;
@@ -55,8 +58,29 @@ pub struct Diagnostic {
 /// Chooses the pack. Deterministic: same inputs, same bytes; never over the budget, which counts items as
 /// they stand in the prompt. The focus file's selection comes before everything else.
 pub fn select(query: &Query, graph: &Graph, tree: &dyn Tree) -> ContextPack {
+    select_with_rules(query, graph, tree, |_| Vec::new())
+}
+
+/// The same, with what `rules_for` finds for the chosen files (best first): after the code, within the budget.
+pub fn select_with_rules(
+    query: &Query,
+    graph: &Graph,
+    tree: &dyn Tree,
+    rules_for: impl FnOnce(&[RelPath]) -> Vec<RuleFile>,
+) -> ContextPack {
     let ranking = rank::rank(query, graph);
-    pack::pack(query, &ranking, tree)
+    let pack = pack::pack(query, &ranking, tree);
+    let chosen: Vec<RelPath> = pack.items.iter().map(|item| item.path.clone()).collect();
+    let rules = rules::select(&query.intent, &chosen, &rules_for(&chosen), query.budget);
+    if rules.is_empty() {
+        return pack;
+    }
+    let cost: u32 = rules.iter().map(|item| item.tokens).sum();
+    let rest = Query { budget: query.budget.saturating_sub(cost), ..query.clone() };
+    let mut pack = pack::pack(&rest, &ranking, tree);
+    pack.tokens += cost;
+    pack.items.extend(rules);
+    pack
 }
 
 #[cfg(test)]

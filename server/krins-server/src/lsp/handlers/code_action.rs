@@ -1,5 +1,6 @@
 //! `textDocument/codeAction`: the review UI that works in every client. Commands only, nothing to resolve.
 
+use crate::from_proto;
 use crate::lsp::comment;
 use crate::lsp::handlers::initialize::KIND;
 use crate::lsp::handlers::short;
@@ -16,8 +17,12 @@ use tower_lsp::ls_types::{CodeAction, CodeActionKind, CodeActionOrCommand, CodeA
 pub fn run(session: &Arc<Session>, params: &CodeActionParams) -> Vec<CodeActionOrCommand> {
     let uri = params.text_document.uri.as_str();
     let wanted = params.context.only.as_ref().is_none_or(|only| only.iter().any(|kind| covers(kind.as_str())));
-    let Some(engine) = session.engine(Some(uri)).ok().filter(|_| wanted) else { return Vec::new() };
+    let Ok(engine) = session.engine(Some(uri)) else { return Vec::new() };
     let Some(path) = engine.root().relative_uri(uri) else { return Vec::new() };
+    hear(&engine, &path, uri, params);
+    if !wanted {
+        return Vec::new();
+    }
     let lines = [params.range.start.line, params.range.end.line];
     let mut actions = asks(&engine, &path, uri, lines);
     actions.extend(running(&engine));
@@ -26,6 +31,13 @@ pub fn run(session: &Arc<Session>, params: &CodeActionParams) -> Vec<CodeActionO
     }
     actions.extend(turns(&engine));
     actions.into_iter().map(Action::into_lsp).collect()
+}
+
+/// Other servers' diagnostics come to us in no other way.
+fn hear(engine: &Engine, path: &RelPath, uri: &str, params: &CodeActionParams) {
+    let Some(document) = engine.documents().get(uri) else { return };
+    let found = params.context.diagnostics.iter().filter_map(|found| from_proto::diagnostic(path, found));
+    engine.findings().note(path, document.version, from_proto::lines(&params.range), found);
 }
 
 /// `refactor` covers `refactor.krins`.
