@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 const PAGE: &str = include_str!("view.html");
 const STYLE: &str = include_str!("view.css");
-const SCRIPT: &str = include_str!("view.js");
+const SCRIPT: &str = concat!(include_str!("view.js"), include_str!("lists.js"));
 
 /// What `view.js` reads. Places and files are numbered in their order here.
 #[derive(Serialize)]

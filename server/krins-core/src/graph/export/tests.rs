@@ -186,7 +186,7 @@ fn the_page_allows_its_own_script_and_nothing_else() {
     {
         assert!(!page.contains(remote), "{remote}");
     }
-    let (_, rest) = page.rsplit_once("<script>").unwrap();
+    let (_, rest) = page.rsplit_once("<script type=\"module\">").unwrap();
     let (script, _) = rest.split_once("</script>").unwrap();
     use base64::Engine as _;
     use sha2::Digest as _;
