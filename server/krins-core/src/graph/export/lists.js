@@ -9,6 +9,15 @@ const el = (tag, text, className) => {
   if (className) element.className = className;
   return element;
 };
+// A path that breaks after its slashes, not in its words.
+const directoryText = (place, className) => {
+  const text = el("bdi", undefined, className);
+  visible(pathOf(place)).split("/").forEach((part, at) => {
+    if (at) text.append("/", document.createElement("wbr"));
+    text.append(part);
+  });
+  return text;
+};
 const linkTo = (place) => (place <= 0 ? "" : "#/" + pathOf(place).split("/").map(encodeURIComponent).join("/") + (isDirectory(place) ? "/" : ""));
 const link = (place, text, note) => {
   const item = el("li");
@@ -27,8 +36,7 @@ const callName = (place) => {
 const fileLink = (file, note) => {
   const place = placeOf[file];
   const item = link(place, callName(place), note);
-  const directory = pathOf(parent[place]);
-  if (directory) item.append(document.createElement("br"), el("bdi", visible(directory), "dir"));
+  if (parent[place] > 0) item.append(document.createElement("br"), directoryText(parent[place], "dir"));
   return item;
 };
 // Long lists come in pieces: a list of a thousand links is slow to lay out and of use to nobody.
@@ -63,7 +71,7 @@ const describeFile = (file) => {
   if (above > 0) {
     const anchor = el("a");
     anchor.href = linkTo(above);
-    anchor.append(el("bdi", visible(pathOf(above))));
+    anchor.append(directoryText(above));
     where.append(anchor, document.createElement("br"));
   }
   where.append(several(data.lines[file], "line", "lines"));
@@ -271,7 +279,7 @@ query.addEventListener("input", () => {
     option.setAttribute("role", "option");
     option.setAttribute("aria-selected", "false");
     option.file = file;
-    option.append(el("bdi", callName(placeOf[file])), document.createElement("br"), el("bdi", visible(pathOf(parent[placeOf[file]])), "dir"));
+    option.append(el("bdi", callName(placeOf[file])), document.createElement("br"), directoryText(parent[placeOf[file]], "dir"));
     option.addEventListener("pointerdown", (event) => { event.preventDefault(); choose(option); });
     return option;
   });
