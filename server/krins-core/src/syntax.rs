@@ -117,24 +117,125 @@ const MAX_RECURSIVE_DEPTH: u32 = 256;
 
 /// Stack that is reserved, not used, for reading without a look at the depth first.
 const RESERVED_STACK: usize = 256 << 20;
-/// No text of this many tokens is nested deeply enough to use it up, at 4 KiB a level (see [`MAX_RECURSIVE_DEPTH`]).
-const MOST_TOKENS: usize = RESERVED_STACK / 4096;
+/// Stack that one level of nesting takes at most; see [`MAX_RECURSIVE_DEPTH`].
+const STACK_PER_LEVEL: usize = 4096;
+/// What reading takes besides.
+const STACK_MARGIN: usize = 1 << 20;
 
 /// Whether oxc reads the text without an objection; `false` also where it was not asked.
 fn is_surely_valid(path: &RelPath, text: &str) -> bool {
-    if tokens_at_most(text) > MOST_TOKENS {
-        return false;
-    }
     let Some(types) = source_types(path) else { return false };
-    stacker::grow(RESERVED_STACK, || types.into_iter().any(|source_type| oxc_errors(source_type, text).is_empty()))
+    if_shallow(text, || types.into_iter().any(|source_type| oxc_errors(source_type, text).is_empty())).unwrap_or(false)
 }
 
-/// An upper bound of the number of tokens: words, and every character that is neither part of one nor white space.
-fn tokens_at_most(text: &str) -> usize {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80;
+/// Calls what recurses over the text, on a stack that its nesting cannot use up; `None`: it may be too deep for that.
+pub(crate) fn if_shallow<R>(text: &str, read: impl FnOnce() -> R) -> Option<R> {
+    let room = stacker::remaining_stack().unwrap_or_default();
+    let needs = |levels: usize| levels.saturating_mul(STACK_PER_LEVEL).saturating_add(STACK_MARGIN);
+    // No text is nested more deeply than it is long.
+    if needs(text.len()) <= room {
+        return Some(read());
+    }
+    let needed = needs(levels_at_most(text));
+    if needed <= room {
+        Some(read())
+    } else if needed <= RESERVED_STACK {
+        Some(stacker::grow(RESERVED_STACK, read))
+    } else {
+        None
+    }
+}
+
+/// Calls what reads many texts on a stack that is reserved once for all of them.
+pub fn with_deep_stack<R>(read: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(RESERVED_STACK / 2, RESERVED_STACK, read)
+}
+
+/// An upper bound of how deeply a text can be nested: every level takes an opening bracket, an operator, or a keyword
+/// that takes an operand, of its own. Comments and strings count as if they were code.
+fn levels_at_most(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let starts = |at: usize| word(bytes[at]) && (at == 0 || !word(bytes[at - 1]));
-    (0..bytes.len()).filter(|at| starts(*at) || !word(bytes[*at]) && !bytes[*at].is_ascii_whitespace()).count()
+    let (mut levels, mut at) = (1, 0);
+    while at < bytes.len() {
+        match BYTES[usize::from(bytes[at])] {
+            Byte::Word => {
+                let start = at;
+                while at < bytes.len() && BYTES[usize::from(bytes[at])] == Byte::Word {
+                    at += 1;
+                }
+                levels += usize::from(takes_operand(&bytes[start..at]));
+                continue;
+            }
+            Byte::Opens => levels += 1,
+            Byte::Other => {}
+        }
+        at += 1;
+    }
+    levels
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Byte {
+    Word,
+    /// What a level can begin with.
+    Opens,
+    Other,
+}
+
+const BYTES: [Byte; 256] = {
+    let mut table = [Byte::Other; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        table[at] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'$' | 0x80.. => Byte::Word,
+            b')' | b']' | b'}' | b';' | b',' | b'"' | b'\'' | b'`' | b'\\' | b'#' => Byte::Other,
+            byte if byte.is_ascii_graphic() => Byte::Opens,
+            _ => Byte::Other,
+        };
+        at += 1;
+    }
+    table
+};
+
+fn takes_operand(word: &[u8]) -> bool {
+    match word.len() {
+        2 => matches!(word, b"as" | b"do" | b"if" | b"in" | b"is" | b"of"),
+        3 => matches!(word, b"for" | b"let" | b"new" | b"try" | b"var"),
+        4 => matches!(word, b"case" | b"else" | b"enum" | b"void" | b"with"),
+        5 => matches!(
+            word,
+            b"async"
+                | b"await"
+                | b"catch"
+                | b"class"
+                | b"const"
+                | b"infer"
+                | b"keyof"
+                | b"throw"
+                | b"using"
+                | b"while"
+                | b"yield"
+        ),
+        6 => matches!(
+            word,
+            b"delete"
+                | b"export"
+                | b"global"
+                | b"import"
+                | b"module"
+                | b"return"
+                | b"static"
+                | b"switch"
+                | b"typeof"
+                | b"unique"
+        ),
+        7 => matches!(word, b"asserts" | b"declare" | b"default" | b"extends" | b"finally"),
+        8 => matches!(word, b"abstract" | b"accessor" | b"function" | b"readonly"),
+        9 => matches!(word, b"interface" | b"namespace" | b"satisfies"),
+        10 => matches!(word, b"implements" | b"instanceof"),
+        _ => false,
+    }
 }
 
 /// What oxc objects to in the text; `None` where it was not asked: the tree is too deep for a recursive parser.

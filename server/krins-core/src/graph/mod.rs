@@ -8,15 +8,15 @@ mod facts;
 mod generated;
 mod indexed;
 mod jsonc;
-mod kinds;
+
 mod lexicon;
 mod model;
-mod modules;
+
 mod packages;
 mod resolve;
 pub(crate) mod words;
 
-pub use facts::analyse;
+pub use facts::{analyse, analyse_as_typed};
 pub use indexed::{ENCODING_VERSION, Indexed, Summary};
 pub use lexicon::Lexicon;
 pub use model::{

@@ -49,6 +49,9 @@ pub struct FileFacts {
     pub exports: Vec<Export>,
     /// Uses of module-level symbols and of imported names, by exact scopes where the text parses; in order.
     pub references: Vec<Reference>,
+    /// Names that are used here and declared nowhere in the file, nor by the language or a platform, as far as it is
+    /// known; at most 64. A global declaration of another file may be meant.
+    pub globals: Vec<String>,
     /// FNV-1a hashes of the identifiers in the file (declarations and uses alike), sorted, each once.
     #[serde(skip)]
     pub identifiers: Vec<u32>,
@@ -127,11 +130,13 @@ pub struct Chunk {
 /// One use of a name that can lead out of its own scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
-    /// Bytes of the name; of `ns.member`, those of the member.
+    /// Bytes of the name; where there is a `member`, those of the member.
     pub range: Range<u32>,
     pub kind: ReferenceKind,
     pub target: Target,
-    /// The name behind the dot, when the target is a namespace import (or a module that was loaded on the spot).
+    /// The name behind the dot of an imported name: `b` of `a.b`, `<a.b>`, `const { b } = a`. It says something only if
+    /// what is imported turns out to be a module (`* as a`, or a name that is exported as one); `a` itself has a reference
+    /// of its own, without a member.
     pub member: Option<Arc<str>>,
     /// Index of the innermost symbol that the use is in; `None` at the top level.
     pub within: Option<u32>,
@@ -144,6 +149,8 @@ pub enum Target {
     Symbol(u32),
     /// Index in [`FileFacts::imports`], and in its names.
     Import { import: u32, name: u32 },
+    /// Index in [`FileFacts::globals`].
+    Global(u32),
 }
 
 /// How a name is used.

@@ -1,7 +1,7 @@
 //! Data tests: a text and what it says about itself.
 
 use super::*;
-use crate::graph::{Export, Import};
+use crate::graph::{Export, Import, Target, words};
 
 fn facts_of(name: &str, text: &str) -> FileFacts {
     analyse(&RelPath::new(name).unwrap(), text).facts
@@ -55,7 +55,7 @@ fn every_form_of_import_is_read() {
         ("import('x');", "Dynamic x []"),
         ("const { a, b: c, ...d } = await import('x');", "Dynamic x [a>a b>c]"),
         ("const a = (await import('x')).b;", "Dynamic x [b>]"),
-        ("const f = () => import('x').then((m) => m.a);", "Dynamic x [then>]"),
+        ("const f = () => import('x').then((m) => m.a);", "Dynamic x [*>m]"),
         ("const a = require('x');", "Require x [*>a]"),
         ("const { a = 1 } = require('x');", "Require x [a>a]"),
         ("require('x').a();", "Require x [a>]"),
@@ -74,6 +74,15 @@ fn every_form_of_import_is_read() {
         let import = &facts.imports[0];
         assert_eq!(&text[import.range.clone()], "x", "{text}");
         assert!(!facts.broken, "{text}");
+        assert_typed_alike("a.ts", text);
+    }
+}
+
+/// What is read while somebody types is what is read at rest, where the grammar has no objection.
+fn assert_typed_alike(name: &str, text: &str) {
+    let typed = analyse_as_typed(&RelPath::new(name).unwrap(), text);
+    if !typed.broken {
+        assert_eq!(typed, facts_of(name, text), "{text}");
     }
 }
 
@@ -131,7 +140,111 @@ fn every_form_of_export_is_read() {
         let facts = facts_of("a.ts", text);
         let shown: Vec<String> = facts.exports.iter().map(shown_export).collect();
         assert_eq!(shown, expect, "{text}");
+        assert_typed_alike("a.ts", text);
     }
+}
+
+/// Marked names: `«name»` is a reference to the symbol, import or member that `expect` tells, in the order of the text.
+fn assert_references(name: &str, text: &str, expect: &[&str]) {
+    let path = RelPath::new(name).unwrap();
+    let facts = facts_of(name, text);
+    assert!(!facts.broken, "{text}");
+    let shown = |facts: &FileFacts| -> Vec<String> {
+        let shown = facts.references.iter().map(|reference| {
+            let name = &text[reference.range.start as usize..reference.range.end as usize];
+            let target = match reference.target {
+                Target::Symbol(at) => format!("#{}", facts.symbols[at as usize].name),
+                Target::Import { import, name } => {
+                    let import = &facts.imports[import as usize];
+                    format!("{}:{}", import.specifier, import.names[name as usize].0)
+                }
+                Target::Global(at) => format!("?{}", facts.globals[at as usize]),
+            };
+            let member = reference.member.as_deref().map_or(String::new(), |member| format!(".{member}"));
+            let within = reference.within.map_or("-", |at| facts.symbols[at as usize].name.as_str());
+            format!("{name} {:?} {target}{member} in {within}", reference.kind)
+        });
+        shown.collect()
+    };
+    assert_eq!(shown(&facts), expect, "{text}");
+    assert_eq!(shown(&analyse_as_typed(&path, text)), expect, "typed: {text}");
+}
+
+#[test]
+fn references_have_exact_scopes_and_kinds() {
+    for (text, expect) in [
+        ("const a = 1; f(a); function f(a) { return a; }", &["f Call #f in -", "a Read #a in -"][..]),
+        ("g(); function g() { g(); }", &["g Call #g in -", "g Call #g in g"]),
+        (
+            "let a = 1; a = 2; a++; [a] = [3]; ({ a } = x);",
+            &["a Write #a in -", "a Write #a in -", "a Write #a in -", "a Write #a in -", "x Read ?x in -"],
+        ),
+        ("const a = 1; { const a = 2; a; } a;", &["a Read #a in -"]),
+        ("const a = 1; { var b = a; } function f() { b; }", &["a Read #a in -"]),
+        (
+            "class A {} class B extends A implements I { a: A = new A(); } interface I {}",
+            &["A Extends #A in B", "I Implements #I in B", "A Type #A in a", "A New #A in a"],
+        ),
+        ("type T = 1; const T = 2; let x: T = T;", &["T Type #T in x", "T Read #T in x"]),
+        ("type T<A> = A extends infer B ? B : A; type A = 1; type B = 2; let x: A;", &["A Type #A in x"]),
+        ("type A = 1; type M = { [A in string]: A }; function f<A>(a: A): A { return a; }", &[]),
+        (
+            "import { a, b as c } from 'x'; a(c);",
+            &["a Import x:a in -", "b Import x:b in -", "a Call x:a in -", "c Read x:b in -"],
+        ),
+        (
+            "import d from 'x'; export { d as e }; export default d;",
+            &["d Import x:default in -", "d Export x:default in -", "d Export x:default in -"],
+        ),
+        (
+            "import * as n from 'x'; n.a(); let y: n.B; const { c, d: e } = n;",
+            &[
+                "n Import x:* in -",
+                "n Read x:* in -",
+                "a Call x:*.a in -",
+                "n Type x:* in y",
+                "B Type x:*.B in y",
+                "c Read x:*.c in c",
+                "d Read x:*.d in c",
+                "n Read x:* in c",
+            ],
+        ),
+        ("export { a, b as c } from 'x';", &["a Export x:a in -", "b Export x:b in -"]),
+        ("const { a } = await import('x');", &["a Read x:a in a"]),
+        ("async function f() { const m = await import('x'); m.a(); }", &["m Read x:* in f", "a Call x:*.a in f"]),
+        (
+            "import('x').then((m) => m.a); import('x').then(({ b }) => b);",
+            &["m Read x:* in -", "a Read x:*.a in -", "b Read x:b in -"],
+        ),
+        ("require('x').a();", &["a Read x:a in -"]),
+        ("let a: import('x').B;", &["B Type x:B in a"]),
+        ("const a = 1; let b: typeof a; b = { a };", &["a Type #a in b", "b Write #b in -", "a Read #a in -"]),
+        ("declare const a: Known; enum E { A, B = A } E.A;", &["Known Type ?Known in a", "E Read #E in -"]),
+        (
+            "const tag = 1; tag`x`; @tag class A { @tag() m() {} }",
+            &["tag Call #tag in -", "tag Call #tag in A", "tag Call #tag in A"],
+        ),
+        (
+            "const f = 1; for (const f of []) f; try {} catch (f) { f; } (f) => f; ({ f() { f; } });",
+            &["f Read #f in f"],
+        ),
+        ("namespace N { export const a = 1; a; } N.a;", &["N Read #N in -"]),
+        ("const a = 1; export { a }; export = a;", &["a Export #a in -", "a Export #a in -"]),
+        ("label: for (;;) { break label; } const label = 1;", &[]),
+        ("const a = 1; ({ a: 1, b: a }).a; class C { a = a; }", &["a Read #a in -", "a Read #a in a"]),
+    ] {
+        assert_references("a.ts", text, expect);
+    }
+    let jsx = "import * as n from 'x'; const A = () => <A b={A}><n.B /><div a='' /></A>;";
+    let expect = [
+        "n Import x:* in -",
+        "A Jsx #A in A",
+        "A Read #A in A",
+        "n Read x:* in A",
+        "B Jsx x:*.B in A",
+        "A Jsx #A in A",
+    ];
+    assert_references("a.tsx", jsx, &expect);
 }
 
 /// `name kind [lines] exported parent`, one a line.
@@ -227,6 +340,7 @@ declare global {
 -other Variable [43, 43] - | other = 3
 -seen Variable [46, 46] - | var seen: string";
     assert_eq!(outline(&facts, text), expect);
+    assert_typed_alike("src/a.ts", text);
     let add = &facts.symbols[0];
     assert!(text[add.range.clone()].starts_with("/** Adds."));
     assert_eq!(&text[add.name_range.clone()], "add");
