@@ -16,6 +16,8 @@ pub struct Summary {
     pub imports: u32,
     pub broken: bool,
     pub generated: bool,
+    /// It exports other modules' names without naming them: `export *`, or a namespace object.
+    pub passes_on: bool,
 }
 
 /// A file in the graph. Made from a text, or from the bytes that [`Indexed::to_bytes`] gave.
@@ -44,7 +46,7 @@ enum Body {
 }
 
 /// Of the encoding; a store that finds another number makes its content anew.
-pub const ENCODING_VERSION: u32 = 1;
+pub const ENCODING_VERSION: u32 = 2;
 
 impl Indexed {
     /// Reads a file's text: a file at rest.
@@ -125,8 +127,8 @@ impl Indexed {
             Body::Live { facts, .. } => facts.identifiers.iter().flat_map(|hash| hash.to_le_bytes()).collect(),
             Body::Encoded { identifiers, .. } => identifiers.clone(),
         };
-        let Summary { lines, symbols, exports, imports, broken, generated } = self.summary;
-        let flags = u32::from(broken) | u32::from(generated) << 1;
+        let Summary { lines, symbols, exports, imports, broken, generated, passes_on } = self.summary;
+        let flags = u32::from(broken) | u32::from(generated) << 1 | u32::from(passes_on) << 2;
         let head = [lines, symbols, exports, imports, flags, facts.len() as u32, identifiers.len() as u32];
         let lexicon = self.lexicon().bytes();
         let mut bytes = Vec::with_capacity(HEAD + facts.len() + identifiers.len() + lexicon.len());
@@ -146,7 +148,8 @@ impl Indexed {
         let (flags, facts, identifiers) = (next()?, next()? as usize, next()? as usize);
         let (facts, rest) = rest.split_at_checked(facts)?;
         let (identifiers, lexicon) = rest.split_at_checked(identifiers)?;
-        let summary = Summary { lines, symbols, exports, imports, broken: flags & 1 > 0, generated: flags & 2 > 0 };
+        let (broken, generated, passes_on) = (flags & 1 > 0, flags & 2 > 0, flags & 4 > 0);
+        let summary = Summary { lines, symbols, exports, imports, broken, generated, passes_on };
         let body = Body::Encoded {
             facts: facts.into(),
             identifiers: identifiers.into(),
@@ -168,7 +171,19 @@ fn summary(facts: &FileFacts) -> Summary {
         imports: count(facts.imports.len()),
         broken: facts.broken,
         generated: facts.generated,
+        passes_on: passes_on(facts),
     }
+}
+
+fn passes_on(facts: &FileFacts) -> bool {
+    let namespace = |local: &str| {
+        let names = facts.imports.iter().flat_map(|import| &import.names);
+        names.into_iter().any(|(imported, here)| imported == "*" && here == local)
+    };
+    facts.exports.iter().any(|export| match &export.imported {
+        Some(imported) => imported == "*",
+        None => export.local.as_deref().is_some_and(namespace),
+    })
 }
 
 fn encode(facts: &FileFacts) -> Vec<u8> {

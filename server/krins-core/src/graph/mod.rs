@@ -13,6 +13,7 @@ mod lexicon;
 mod model;
 
 mod packages;
+pub mod queries;
 mod resolve;
 pub(crate) mod words;
 

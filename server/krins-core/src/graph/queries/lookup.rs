@@ -1,0 +1,412 @@
+//! What a name leads to, through imports, re-exports, barrels and namespaces; for the length of one question, so that
+//! nothing is decoded or followed twice.
+
+use super::{Named, SymbolRef};
+use crate::graph::{Export, FileFacts, Graph, Import, ImportKind, ReferenceKind, Target};
+use crate::path::RelPath;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a name leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Entity {
+    /// A declaration at the top level of a file: the first of those that share the name.
+    Symbol(SymbolRef),
+    /// The namespace object of a module.
+    Module(RelPath),
+}
+
+/// A reference of a file, and what it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    pub target: Entity,
+    pub kind: ReferenceKind,
+    /// Bytes of the name.
+    pub range: Range<u32>,
+    /// The innermost symbol that the use is in.
+    pub within: Option<usize>,
+}
+
+/// A graph with what one question has looked at so far.
+pub struct Lookup<'g> {
+    graph: &'g Graph,
+    facts: RefCell<HashMap<RelPath, Option<Arc<FileFacts>>>>,
+    exports: RefCell<HashMap<(RelPath, String), Rc<[Entity]>>>,
+    uses: RefCell<HashMap<RelPath, Rc<[Use]>>>,
+    heads: RefCell<HashMap<RelPath, Rc<[usize]>>>,
+    globals: RefCell<HashMap<String, Rc<[Entity]>>>,
+}
+
+impl<'g> Lookup<'g> {
+    pub fn new(graph: &'g Graph) -> Self {
+        Self {
+            graph,
+            facts: RefCell::default(),
+            exports: RefCell::default(),
+            uses: RefCell::default(),
+            heads: RefCell::default(),
+            globals: RefCell::default(),
+        }
+    }
+
+    pub fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
+    pub fn facts(&self, path: &RelPath) -> Option<Arc<FileFacts>> {
+        if let Some(known) = self.facts.borrow().get(path) {
+            return known.clone();
+        }
+        let facts = self.graph.facts(path);
+        self.facts.borrow_mut().insert(path.clone(), facts.clone());
+        facts
+    }
+
+    /// For each symbol of a file the one that stands for it where files speak of each other: the first of its name at
+    /// the top level, for a member that of what it is in.
+    fn heads(&self, path: &RelPath) -> Rc<[usize]> {
+        if let Some(known) = self.heads.borrow().get(path) {
+            return known.clone();
+        }
+        let heads: Rc<[usize]> = self.facts(path).map(|facts| heads(&facts)).unwrap_or_default().into();
+        self.heads.borrow_mut().insert(path.clone(), heads.clone());
+        heads
+    }
+
+    /// The declaration that stands for a symbol.
+    pub fn head(&self, symbol: &SymbolRef) -> SymbolRef {
+        let index = self.heads(&symbol.path).get(symbol.index).copied().unwrap_or(symbol.index);
+        SymbolRef { path: symbol.path.clone(), index }
+    }
+
+    pub fn name(&self, symbol: &SymbolRef) -> String {
+        self.facts(&symbol.path).map_or_else(String::new, |facts| super::qualified_name(&facts, symbol.index))
+    }
+
+    /// What `path` exports as `name`: several when a type and a value come from different places. Sorted.
+    pub fn export(&self, path: &RelPath, name: &str) -> Rc<[Entity]> {
+        let key = (path.clone(), name.to_owned());
+        if let Some(known) = self.exports.borrow().get(&key) {
+            return known.clone();
+        }
+        let found: Rc<[Entity]> = self.follow_exports(path, name).into_iter().collect();
+        self.exports.borrow_mut().insert(key, found.clone());
+        found
+    }
+
+    fn follow_exports(&self, path: &RelPath, name: &str) -> BTreeSet<Entity> {
+        let mut walk = Walk { lookup: self, found: BTreeSet::new(), seen: BTreeSet::new(), queue: VecDeque::new() };
+        walk.queue.push_back((path.clone(), name.to_owned()));
+        while let Some(next) = walk.queue.pop_front() {
+            if walk.seen.insert(next.clone()) {
+                walk.step(&next.0, &next.1);
+            }
+        }
+        walk.found
+    }
+
+    /// Every use of something at the top level of a file of the graph, in the file's order.
+    pub fn uses(&self, path: &RelPath) -> Rc<[Use]> {
+        if let Some(known) = self.uses.borrow().get(path) {
+            return known.clone();
+        }
+        let mut uses = Vec::new();
+        if let Some(facts) = self.facts(path) {
+            for at in 0..facts.references.len() {
+                self.resolve(path, &facts, at, &mut uses);
+            }
+        }
+        let uses: Rc<[Use]> = uses.into();
+        self.uses.borrow_mut().insert(path.clone(), uses.clone());
+        uses
+    }
+
+    fn resolve(&self, path: &RelPath, facts: &FileFacts, at: usize, uses: &mut Vec<Use>) {
+        let Some(reference) = facts.references.get(at) else { return };
+        let found = |target: Entity| Use {
+            target,
+            kind: reference.kind,
+            range: reference.range.clone(),
+            within: reference.within.map(|within| within as usize),
+        };
+        match reference.target {
+            Target::Symbol(index) => {
+                let symbol = SymbolRef { path: path.clone(), index: index as usize };
+                uses.push(found(Entity::Symbol(self.head(&symbol))));
+            }
+            Target::Global(index) => {
+                let name = facts.globals.get(index as usize);
+                uses.extend(name.iter().flat_map(|name| self.global(name).to_vec()).map(found));
+            }
+            Target::Import { import, name } => {
+                for entity in self.binding(path, facts, import as usize, name as usize).iter() {
+                    match (entity, &reference.member) {
+                        (Entity::Module(module), Some(member)) => {
+                            uses.extend(self.export(module, member).iter().cloned().map(found));
+                        }
+                        // Of what is no module, a member is no export.
+                        (Entity::Symbol(_), Some(_)) => {}
+                        (Entity::Module(_), None) if has_member(facts, at) => {}
+                        (entity, None) => uses.push(found(entity.clone())),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a name of an import is bound to.
+    fn binding(&self, path: &RelPath, facts: &FileFacts, import_at: usize, name: usize) -> Rc<[Entity]> {
+        let target = self.graph.resolved(path).get(import_at).and_then(Option::as_ref);
+        match (facts.imports.get(import_at), target) {
+            (Some(import), Some(target)) => {
+                let imported = import.names.get(name).map_or("*", |(imported, _)| imported);
+                self.imported(target, import.kind, imported)
+            }
+            _ => Rc::default(),
+        }
+    }
+
+    /// The declarations that a name means where nothing in the file declares it. Sorted.
+    fn global(&self, name: &str) -> Rc<[Entity]> {
+        if let Some(known) = self.globals.borrow().get(name) {
+            return known.clone();
+        }
+        let mut found = Vec::new();
+        for (path, file) in self.graph.files().iter().filter(|(_, file)| file.uses(name)) {
+            let summary = file.summary();
+            // A module declares globals in `declare global` alone.
+            let is_module = summary.imports > 0 || summary.exports > 0;
+            if is_module && !path.file_name().ends_with(".d.ts") && !file.uses("global") {
+                continue;
+            }
+            let Some(facts) = self.facts(path) else { continue };
+            let declared = facts.symbols.iter().position(|symbol| symbol.parent.is_none() && symbol.name == name);
+            let symbol = declared.map(|index| SymbolRef { path: path.clone(), index });
+            found.extend(symbol.filter(|symbol| self.is_global(symbol)).map(Entity::Symbol));
+        }
+        let found: Rc<[Entity]> = found.into();
+        self.globals.borrow_mut().insert(name.to_owned(), found.clone());
+        found
+    }
+
+    /// Whether every file can name the declaration: it is at the top level of a file that is no module, or in a
+    /// `declare global`.
+    fn is_global(&self, symbol: &SymbolRef) -> bool {
+        let Some(facts) = self.facts(&symbol.path) else { return false };
+        let Some(declared) = facts.symbols.get(symbol.index) else { return false };
+        if facts.imports.is_empty() && facts.exports.is_empty() {
+            return declared.parent.is_none();
+        }
+        let leaves = |export: &Export| export.local.as_deref().unwrap_or(&export.name) == declared.name;
+        declared.parent.is_none() && declared.exported && !facts.exports.iter().any(leaves)
+    }
+
+    /// What an import of `imported` from `target` binds.
+    fn imported(&self, target: &RelPath, kind: ImportKind, imported: &str) -> Rc<[Entity]> {
+        if imported != "*" {
+            return self.export(target, imported);
+        }
+        let assigned = match kind {
+            ImportKind::Equals | ImportKind::Require => self.export(target, "="),
+            _ => Rc::default(),
+        };
+        if assigned.is_empty() { [Entity::Module(target.clone())].into() } else { assigned }
+    }
+
+    /// What is at a byte of a file: what is named there, else the innermost declaration around it, else the file.
+    pub fn at(&self, path: &RelPath, offset: usize) -> Named {
+        let named = self.uses(path).iter().find_map(|used| match &used.target {
+            Entity::Symbol(symbol) if (used.range.start as usize..=used.range.end as usize).contains(&offset) => {
+                Some(symbol.clone())
+            }
+            _ => None,
+        });
+        let facts = self.facts(path).unwrap_or_default();
+        let around = || {
+            let holds = facts.symbols.iter().enumerate().filter(|(_, symbol)| symbol.range.contains(&offset));
+            let innermost = holds.min_by_key(|(index, symbol)| (symbol.range.len(), std::cmp::Reverse(*index)));
+            innermost.map(|(index, _)| SymbolRef { path: path.clone(), index })
+        };
+        named.or_else(around).map_or_else(|| Named::File(path.clone()), Named::Symbol)
+    }
+
+    /// What the name means at the top level of its file: a declaration, or what it was imported as.
+    fn local(&self, path: &RelPath, facts: &FileFacts, name: &str) -> Local {
+        let here = facts.symbols.iter().position(|symbol| symbol.parent.is_none() && symbol.name == name);
+        if let Some(index) = here {
+            return Local::Here(SymbolRef { path: path.clone(), index });
+        }
+        for (import, target) in facts.imports.iter().zip(self.graph.resolved(path)) {
+            if import.reexport {
+                continue;
+            }
+            if let (Some((imported, _)), Some(target)) = (import.names.iter().find(|(_, here)| here == name), target) {
+                return Local::Imported { target: target.clone(), kind: import.kind, imported: imported.clone() };
+            }
+        }
+        Local::Unknown
+    }
+
+    /// The files that may use a declaration at the top level, its own included, and under which names it is exported.
+    pub fn exposures(&self, symbol: &SymbolRef) -> Exposures {
+        let mut exposures = Exposures { files: BTreeSet::from([symbol.path.clone()]), names: BTreeSet::new() };
+        let Some(facts) = self.facts(&symbol.path) else { return exposures };
+        let Some(name) = facts.symbols.get(symbol.index).map(|symbol| symbol.name.as_str()) else { return exposures };
+        if self.is_global(symbol) {
+            let users = self.graph.files().iter().filter(|(_, file)| file.uses(name));
+            exposures.files.extend(users.map(|(path, _)| path.clone()));
+        }
+        let exported = facts
+            .exports
+            .iter()
+            .filter(|export| export.from.is_none() && export.local.as_deref().unwrap_or(&export.name) == name);
+        let mut queue: VecDeque<_> = exported.map(|export| (symbol.path.clone(), export.name.clone())).collect();
+        while let Some((path, name)) = queue.pop_front() {
+            if !exposures.names.insert((path.clone(), name.clone())) {
+                continue;
+            }
+            for importer in self.graph.importers(&path) {
+                self.expose(importer, &path, &name, &mut exposures.files, &mut queue);
+            }
+        }
+        exposures
+    }
+
+    /// Looks at one importer of a file that exports something under `name`.
+    fn expose(
+        &self,
+        importer: &RelPath,
+        from: &RelPath,
+        name: &str,
+        files: &mut BTreeSet<RelPath>,
+        queue: &mut VecDeque<(RelPath, String)>,
+    ) {
+        let Some(file) = self.graph.files().get(importer) else { return };
+        // Who imports a default or the whole module calls it what they like.
+        let names_it = matches!(name, "default" | "=") || file.uses(name);
+        if names_it {
+            files.insert(importer.clone());
+        }
+        if file.summary().exports == 0 || !names_it && !file.summary().passes_on {
+            return;
+        }
+        let Some(facts) = self.facts(importer) else { return };
+        let resolved = self.graph.resolved(importer);
+        for export in &facts.exports {
+            if passes(export, &facts, resolved, from, name) {
+                let seen = if export.name == "*" { name } else { &export.name };
+                queue.push_back((importer.clone(), seen.to_owned()));
+            }
+        }
+    }
+}
+
+/// Where a declaration can be had.
+pub struct Exposures {
+    pub files: BTreeSet<RelPath>,
+    /// (file, name that it exports); the name of a namespace that holds it counts.
+    pub names: BTreeSet<(RelPath, String)>,
+}
+
+enum Local {
+    Here(SymbolRef),
+    Imported { target: RelPath, kind: ImportKind, imported: String },
+    Unknown,
+}
+
+/// Whether the reference at `at` is the `a` of `a.b` or `const { b } = a`: the member's says what is used.
+fn has_member(facts: &FileFacts, at: usize) -> bool {
+    let of = facts.references.get(at).map(|reference| reference.target);
+    let is_member =
+        |at: usize| facts.references.get(at).is_some_and(|near| near.member.is_some() && Some(near.target) == of);
+    is_member(at + 1) || at > 0 && is_member(at - 1)
+}
+
+/// Whether an export of a file leads to what `from` exports as `name`.
+fn passes(export: &Export, facts: &FileFacts, resolved: &[Option<RelPath>], from: &RelPath, name: &str) -> bool {
+    let leads_there = |import: &(usize, &Import)| resolved.get(import.0).and_then(Option::as_ref) == Some(from);
+    let mut imports = facts.imports.iter().enumerate();
+    match (&export.from, &export.local) {
+        (Some(specifier), _) => {
+            let imported = export.imported.as_deref().unwrap_or_default();
+            let fits = match imported {
+                "*" => export.name != "*" || name != "default" && name != "=",
+                imported => imported == name,
+            };
+            fits && imports.any(|import| import.1.specifier == *specifier && leads_there(&import))
+        }
+        (None, Some(local)) => imports.filter(leads_there).any(|(_, import)| {
+            !import.reexport
+                && import.names.iter().any(|(imported, here)| here == local && (imported == name || imported == "*"))
+        }),
+        (None, None) => false,
+    }
+}
+
+fn heads(facts: &FileFacts) -> Vec<usize> {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut heads: Vec<usize> = Vec::with_capacity(facts.symbols.len());
+    for (index, symbol) in facts.symbols.iter().enumerate() {
+        heads.push(match symbol.parent.and_then(|parent| heads.get(parent)) {
+            Some(of_parent) => *of_parent,
+            None => *first.entry(&symbol.name).or_insert(index),
+        });
+    }
+    heads
+}
+
+/// The way of one name through the exports of files.
+struct Walk<'l, 'g> {
+    lookup: &'l Lookup<'g>,
+    found: BTreeSet<Entity>,
+    seen: BTreeSet<(RelPath, String)>,
+    queue: VecDeque<(RelPath, String)>,
+}
+
+impl Walk<'_, '_> {
+    fn step(&mut self, path: &RelPath, name: &str) {
+        let Some(facts) = self.lookup.facts(path) else { return };
+        let direct = facts.exports.iter().any(|export| export.name == name);
+        for export in &facts.exports {
+            if export.name == name && name != "*" {
+                self.follow(path, &facts, export, name);
+            } else if !direct && export.name == "*" && name != "default" && name != "=" {
+                self.follow(path, &facts, export, name);
+            }
+        }
+        // With `esModuleInterop` a default import of such a module is what it assigns.
+        if !direct && name == "default" && facts.exports.iter().any(|export| export.name == "=") {
+            self.queue.push_back((path.clone(), "=".to_owned()));
+        }
+    }
+
+    fn follow(&mut self, path: &RelPath, facts: &FileFacts, export: &Export, name: &str) {
+        if let Some(from) = &export.from {
+            let at = facts.imports.iter().position(|import| import.specifier == *from);
+            let Some(Some(target)) = at.and_then(|at| self.lookup.graph.resolved(path).get(at)) else { return };
+            match export.imported.as_deref() {
+                Some("*") if export.name == "*" => self.queue.push_back((target.clone(), name.to_owned())),
+                Some("*") => {
+                    self.found.insert(Entity::Module(target.clone()));
+                }
+                Some(imported) => self.queue.push_back((target.clone(), imported.to_owned())),
+                None => {}
+            }
+            return;
+        }
+        // An anonymous default is a symbol of that name.
+        match self.lookup.local(path, facts, export.local.as_deref().unwrap_or(&export.name)) {
+            Local::Here(symbol) => {
+                self.found.insert(Entity::Symbol(symbol));
+            }
+            Local::Imported { target, kind, imported } if imported == "*" => {
+                self.found.extend(self.lookup.imported(&target, kind, "*").iter().cloned());
+            }
+            Local::Imported { target, imported, .. } => self.queue.push_back((target, imported)),
+            Local::Unknown => {}
+        }
+    }
+}
