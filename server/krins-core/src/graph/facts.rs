@@ -7,9 +7,12 @@ mod collect;
 mod ecma;
 mod globals;
 mod kinds;
+mod live;
 mod modules;
 mod scopes;
 mod tree;
+
+pub use live::LiveFile;
 
 use super::chunks;
 use super::{Analysis, FileFacts, SymbolKind};

@@ -19,7 +19,7 @@ pub(super) struct Collector<'a> {
     /// Names that nothing in the file declares.
     pub globals: Vec<String>,
     /// Hashes, repeats included.
-    identifiers: Vec<u32>,
+    pub identifiers: Vec<u32>,
 }
 
 /// Where the parts of a declaration are.
@@ -96,6 +96,10 @@ impl<'a> Collector<'a> {
 
     pub fn identifier(&mut self, name: &str) {
         self.identifiers.push(words::hash(name));
+    }
+
+    pub fn take_identifiers_of(&mut self, hashes: Vec<u32>) {
+        self.identifiers.extend(hashes);
     }
 
     /// Sorted, each once.

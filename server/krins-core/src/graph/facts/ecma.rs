@@ -4,7 +4,9 @@
 use super::collect::{Collector, Place, Taken, Used, inside_quotes, is_first_on_line};
 use super::globals::is_builtin;
 use super::modules::is_of_promise;
+use super::tree;
 use crate::graph::{ImportKind, ReferenceKind, SymbolKind, Target};
+use crate::syntax::Language;
 use crate::text::LineIndex;
 use oxc_allocator::{Allocator, ArenaVec};
 use oxc_ast::ast::*;
@@ -12,9 +14,10 @@ use oxc_ast_visit::{Visit, walk};
 use oxc_parser::Parser;
 use oxc_semantic::{Scoping, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType, Span};
-use oxc_syntax::scope::ScopeFlags;
+use oxc_syntax::scope::{ScopeFlags, ScopeId};
 use oxc_syntax::symbol::SymbolId;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// An arena that grew past this is given back.
@@ -27,20 +30,66 @@ thread_local! {
 /// Reads the text by the first of the source types that finds no error in it. `None`: it is in error. Recurses: the
 /// caller sees to the stack.
 pub(super) fn read<'t>(types: &[SourceType], text: &'t str, index: &'t LineIndex) -> Option<Collector<'t>> {
+    types.iter().find_map(|source_type| with_arena(|arena| read_as(arena, *source_type, text, index)))
+}
+
+/// Reads a text that is being typed: as [`read`], and notes its parts.
+pub(super) fn read_with_parts<'t>(
+    types: &[SourceType],
+    text: &'t str,
+    index: &'t LineIndex,
+) -> Option<(Collector<'t>, Vec<Part>)> {
+    types.iter().find_map(|source_type| {
+        with_arena(|arena| {
+            let (program, scoping) = parse(arena, *source_type, text)?;
+            let mut reader = Reader::new(text, index, &scoping, &program.comments);
+            reader.parts = Some(Vec::new());
+            reader.visit_program(program);
+            let parts = reader.parts.take().unwrap_or_default();
+            Some((reader.finish(), parts))
+        })
+    })
+}
+
+/// Reads a text but for one part that is in error: that part is read from a tree of its own, with the scopes of its
+/// place. `filled` is the text with the part blanked out.
+pub(super) fn read_around<'t>(
+    types: &[SourceType],
+    text: &'t str,
+    filled: &str,
+    index: &'t LineIndex,
+    hole: &Hole,
+) -> Option<Collector<'t>> {
+    types.iter().find_map(|source_type| {
+        with_arena(|arena| {
+            let (program, scoping) = parse(arena, *source_type, filled)?;
+            let mut reader = Reader::new(text, index, &scoping, &program.comments);
+            reader.hole = Some(hole);
+            reader.visit_program(program);
+            reader.was_found.then(|| reader.finish())
+        })
+    })
+}
+
+fn with_arena<R>(read: impl FnOnce(&Allocator) -> R) -> R {
     ARENA.with_borrow_mut(|arena| {
-        let mut found = None;
-        for source_type in types {
-            found = read_as(arena, *source_type, text, index);
-            arena.reset();
-            if found.is_some() {
-                break;
-            }
-        }
+        let found = read(arena);
         if arena.capacity() > KEPT_ARENA {
             *arena = Allocator::default();
+        } else {
+            arena.reset();
         }
         found
     })
+}
+
+fn parse<'a>(arena: &'a Allocator, source_type: SourceType, text: &'a str) -> Option<(&'a Program<'a>, Scoping)> {
+    let parsed = Parser::new(arena, text, source_type).parse();
+    if parsed.panicked || parsed.diagnostics.has_errors() {
+        return None;
+    }
+    let program = &*arena.alloc(parsed.program);
+    Some((program, SemanticBuilder::new().build(program).semantic.into_scoping()))
 }
 
 fn read_as<'t>(
@@ -49,20 +98,50 @@ fn read_as<'t>(
     text: &'t str,
     index: &'t LineIndex,
 ) -> Option<Collector<'t>> {
-    let parsed = Parser::new(arena, text, source_type).parse();
-    if parsed.panicked || parsed.diagnostics.has_errors() {
-        return None;
-    }
-    let program = arena.alloc(parsed.program);
-    let scoping = SemanticBuilder::new().build(program).semantic.into_scoping();
+    let (program, scoping) = parse(arena, source_type, text)?;
     let mut reader = Reader::new(text, index, &scoping, &program.comments);
     reader.visit_program(program);
     Some(reader.finish())
 }
 
+/// A part of a valid text that can be left out without making it invalid, or a list of such parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub start: u32,
+    pub end: u32,
+    pub kind: PartKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PartKind {
+    Statement,
+    Member,
+    Statements,
+    Members,
+}
+
+/// Where a part in error stands.
+pub(super) struct Hole {
+    pub range: Range<usize>,
+    /// In a class.
+    pub of_class: bool,
+    pub language: Language,
+}
+
+impl Hole {
+    /// What stands for the part in the text that is valid without it; shorter than the part, or of its length.
+    pub fn mark(&self) -> &'static str {
+        match (self.of_class, self.range.len()) {
+            (false, _) => ";",
+            (true, 0 | 1) => "_",
+            (true, _) => "_;",
+        }
+    }
+}
+
 /// The statement that a declaration is, or is directly in.
 #[derive(Clone, Copy)]
-struct Statement_ {
+struct Around {
     span: Span,
     exported: bool,
     default: bool,
@@ -98,7 +177,7 @@ struct Reader<'s, 't> {
     short: bool,
     /// Whether exports leave the file: not those of namespaces.
     leaves: bool,
-    statement: Option<Statement_>,
+    statement: Option<Around>,
     /// What the identifier at this start is used as.
     role: Option<(u32, ReferenceKind)>,
     members: Vec<Member>,
@@ -109,6 +188,26 @@ struct Reader<'s, 't> {
     aliases: Vec<(u32, Target)>,
     /// By the start of the loading call, which the walk has yet to reach.
     taken: Vec<(u32, Vec<Taken>)>,
+    /// Noted when they are asked for.
+    parts: Option<Vec<Part>>,
+    hole: Option<&'s Hole>,
+    was_found: bool,
+    /// Scopes around the current node, where there is a hole.
+    scopes: Vec<ScopeId>,
+    /// Uses in the text around a hole that nothing there declares.
+    unresolved: Vec<Unresolved<'t>>,
+    /// What the hole declares; `None` as a target: a local name.
+    declared: BTreeMap<&'t str, Option<Target>>,
+}
+
+/// A use whose name nothing declares.
+struct Unresolved<'t> {
+    name: &'t str,
+    range: Range<u32>,
+    kind: ReferenceKind,
+    usual: ReferenceKind,
+    members: Vec<Range<u32>>,
+    within: Option<u32>,
 }
 
 impl<'s, 't> Reader<'s, 't> {
@@ -128,6 +227,12 @@ impl<'s, 't> Reader<'s, 't> {
             targets: Vec::new(),
             aliases: Vec::new(),
             taken: Vec::new(),
+            parts: None,
+            hole: None,
+            was_found: false,
+            scopes: Vec::new(),
+            unresolved: Vec::new(),
+            declared: BTreeMap::new(),
         }
     }
 
@@ -146,6 +251,16 @@ impl<'s, 't> Reader<'s, 't> {
             let own = look_up(&self.targets, start).filter(|_| in_file);
             let module = look_up(&self.aliases, start).or(own.filter(|own| matches!(own, Target::Import { .. })));
             self.found.reference(Used { own, module, range, kind, usual, members: &members, within });
+        }
+        for Unresolved { name, range, kind, usual, members, within } in std::mem::take(&mut self.unresolved) {
+            match self.declared.get(name).copied() {
+                Some(own) => {
+                    let module = own.filter(|own| matches!(own, Target::Import { .. }));
+                    self.found.reference(Used { own, module, range, kind, usual, members: &members, within });
+                }
+                None if is_builtin(name) => {}
+                None => self.found.global(name, range, if members.is_empty() { kind } else { usual }, within),
+            }
         }
         self.found.sort();
         self.found
@@ -203,16 +318,65 @@ impl<'s, 't> Reader<'s, 't> {
 
     fn statements(&mut self, list: &[Statement<'_>], top: bool) {
         for statement in list {
-            self.in_unit(statement.span(), |reader| reader.one_statement(statement, top));
+            let span = statement.span();
+            if self.is_hole(span.start, false) {
+                self.read_hole(top);
+                continue;
+            }
+            self.note_part(span, PartKind::Statement);
+            self.in_unit(span, |reader| reader.one_statement(statement, top));
+        }
+    }
+
+    fn note_part(&mut self, span: Span, kind: PartKind) {
+        if let Some(parts) = &mut self.parts {
+            parts.push(Part { start: span.start, end: span.end, kind });
+        }
+    }
+
+    /// A list in braces: what is between them.
+    fn note_list(&mut self, span: Span, kind: PartKind) {
+        if span.end >= span.start + 2 {
+            self.note_part(Span::new(span.start + 1, span.end - 1), kind);
+        }
+    }
+
+    fn is_hole(&self, start: u32, of_class: bool) -> bool {
+        self.hole.is_some_and(|hole| hole.range.start == start as usize && hole.of_class == of_class)
+    }
+
+    /// Reads the part in error, as what it is in its place.
+    fn read_hole(&mut self, top: bool) {
+        let Some(hole) = self.hole else { return };
+        self.was_found = true;
+        let scope = self.scopes.last().copied().unwrap_or_else(|| self.scoping.root_scope_id());
+        let in_file = scope == self.scoping.root_scope_id();
+        let place = tree::Place { top, leaves: self.leaves && in_file, in_file };
+        let span = Span::new(hole.range.start as u32, hole.range.end as u32);
+        let text = self.found.text;
+        let symbols = self.found.symbols.len();
+        let mut free = Vec::new();
+        self.in_unit(span, |reader| {
+            let units = if reader.short { None } else { Some(reader.open_units.last().copied()) };
+            let parent = reader.open.last().copied();
+            free = tree::read_part(hole, text, &place, parent, units, &mut reader.found, &mut reader.declared);
+        });
+        debug_assert!(symbols <= self.found.symbols.len());
+        for tree::Free { name, range, kind, usual, members, within } in free {
+            let within = within.or_else(|| self.within());
+            match self.scoping.find_binding(scope, Ident::from(name)) {
+                Some(symbol) => self.uses.push(Use { symbol, range, kind, usual, members, within }),
+                None => self.unresolved.push(Unresolved { name, range, kind, usual, members, within }),
+            }
         }
     }
 
     fn one_statement(&mut self, statement: &Statement<'_>, top: bool) {
-        let place = Statement_ { span: statement.span(), exported: false, default: false, top };
+        let place = Around { span: statement.span(), exported: false, default: false, top };
         self.statement = None;
         match statement {
             Statement::ExportDeclaration(export) => {
-                self.statement = Some(Statement_ { exported: true, ..place });
+                self.statement = Some(Around { exported: true, ..place });
                 self.visit_declaration(&export.declaration);
             }
             Statement::ExportDefaultDeclaration(export) => self.export_default(export, place),
@@ -234,9 +398,9 @@ impl<'s, 't> Reader<'s, 't> {
         self.statement = None;
     }
 
-    fn export_default(&mut self, export: &ExportDefaultDeclaration<'_>, place: Statement_) {
+    fn export_default(&mut self, export: &ExportDefaultDeclaration<'_>, place: Around) {
         use ExportDefaultDeclarationKind as Kind;
-        let place = Statement_ { exported: true, default: true, ..place };
+        let place = Around { exported: true, default: true, ..place };
         let (kind, value, body) = match &export.declaration {
             Kind::FunctionDeclaration(function) if function.id.is_none() => {
                 (SymbolKind::Function, function.span, function.body.as_ref().map(|body| body.span))
@@ -310,12 +474,12 @@ impl<'s, 't> Reader<'s, 't> {
     }
 
     /// The statement of a declaration; one that is not directly in a list of statements is its own.
-    fn take_statement(&mut self, node: Span) -> Statement_ {
-        let own = Statement_ { span: node, exported: false, default: false, top: false };
+    fn take_statement(&mut self, node: Span) -> Around {
+        let own = Around { span: node, exported: false, default: false, top: false };
         self.statement.take().unwrap_or(own)
     }
 
-    fn declarator(&mut self, declarator: &VariableDeclarator<'_>, place: Statement_, single: bool) {
+    fn declarator(&mut self, declarator: &VariableDeclarator<'_>, place: Around, single: bool) {
         let (kind, body) = declarator.init.as_ref().map_or((SymbolKind::Variable, None), valued);
         if let Some(init) = &declarator.init
             && let Some(call) = loading_call(init)
@@ -518,7 +682,10 @@ impl<'s, 't> Reader<'s, 't> {
         let range = start..it.span.end;
         let Some(symbol) = reference.symbol_id() else {
             let name = self.slice(it.span);
-            if !is_builtin(name) {
+            if self.hole.is_some() {
+                let members = members.into_iter().map(|member| member.range).collect();
+                self.unresolved.push(Unresolved { name, range, kind, usual, members, within });
+            } else if !is_builtin(name) {
                 self.found.global(name, range, if members.is_empty() { kind } else { usual }, within);
             }
             return;
@@ -652,12 +819,14 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
         if let Some(hashbang) = &it.hashbang {
             self.in_unit(hashbang.span, |_| ());
         }
+        self.note_part(Span::new(0, self.found.text.len() as u32), PartKind::Statements);
         self.visit_directives(&it.directives);
         self.statements(&it.body, true);
     }
 
     fn visit_directives(&mut self, it: &ArenaVec<'a, Directive<'a>>) {
         for directive in it {
+            self.note_part(directive.span, PartKind::Statement);
             self.in_unit(directive.span, |_| ());
         }
     }
@@ -666,7 +835,30 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
         self.statements(it, false);
     }
 
+    fn enter_scope(&mut self, _: ScopeFlags, scope: &Cell<Option<ScopeId>>) {
+        if self.hole.is_some() {
+            self.scopes.extend(scope.get());
+        }
+    }
+
+    fn leave_scope(&mut self) {
+        if self.hole.is_some() {
+            self.scopes.pop();
+        }
+    }
+
+    fn visit_block_statement(&mut self, it: &BlockStatement<'a>) {
+        self.note_list(it.span, PartKind::Statements);
+        walk::walk_block_statement(self, it);
+    }
+
+    fn visit_function_body(&mut self, it: &FunctionBody<'a>) {
+        self.note_list(it.span, PartKind::Statements);
+        walk::walk_function_body(self, it);
+    }
+
     fn visit_ts_module_block(&mut self, it: &TSModuleBlock<'a>) {
+        self.note_list(it.span, PartKind::Statements);
         self.visit_directives(&it.directives);
         let leaves = std::mem::replace(&mut self.leaves, false);
         self.statements(&it.body, true);
@@ -752,7 +944,13 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
     }
 
     fn visit_class_body(&mut self, it: &ClassBody<'a>) {
+        self.note_list(it.span, PartKind::Members);
         for element in &it.body {
+            if self.is_hole(element.span().start, true) {
+                self.read_hole(false);
+                continue;
+            }
+            self.note_part(element.span(), PartKind::Member);
             let span = self.trimmed(element.span());
             self.in_unit(span, |reader| reader.visit_class_element(element));
         }

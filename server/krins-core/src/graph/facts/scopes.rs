@@ -39,15 +39,15 @@ struct Scope<'a> {
     bindings: Vec<Binding<'a>>,
 }
 
-struct Use<'a> {
-    name: &'a str,
-    range: Range<u32>,
+pub(super) struct Use<'a> {
+    pub name: &'a str,
+    pub range: Range<u32>,
     scope: usize,
     space: Space,
-    kind: ReferenceKind,
-    usual: ReferenceKind,
-    members: Vec<Range<u32>>,
-    within: Option<u32>,
+    pub kind: ReferenceKind,
+    pub usual: ReferenceKind,
+    pub members: Vec<Range<u32>>,
+    pub within: Option<u32>,
 }
 
 pub(super) struct Scopes<'a> {
@@ -460,10 +460,34 @@ impl<'a> Scopes<'a> {
 
     /// Gives every use that leads out of its scopes its target.
     pub fn finish(self, found: &mut Collector<'a>) {
+        for used in self.resolve_all(found, true).0 {
+            if !is_builtin(used.name) {
+                let kind = if used.members.is_empty() { used.kind } else { used.usual };
+                found.global(used.name, used.range, kind, used.within);
+            }
+        }
+    }
+
+    /// Gives the uses of a part that lead into it their targets; `in_file`: its names are the file's own. Gives the other
+    /// uses, and what the part declares: (name, where, as what).
+    pub fn finish_part(
+        self,
+        found: &mut Collector<'a>,
+        in_file: bool,
+    ) -> (Vec<Use<'a>>, Vec<(&'a str, u32, Option<Target>)>) {
+        self.resolve_all(found, in_file)
+    }
+
+    fn resolve_all(
+        mut self,
+        found: &mut Collector<'a>,
+        in_file: bool,
+    ) -> (Vec<Use<'a>>, Vec<(&'a str, u32, Option<Target>)>) {
         let own: HashMap<u32, Target> = (0u32..)
             .zip(&found.symbols)
             .map(|(at, symbol)| (symbol.name_range.start as u32, Target::Symbol(at)))
             .collect();
+        let target = |start: u32| self.imported.get(&start).or_else(|| own.get(&start)).copied().filter(|_| in_file);
         let mut file: HashMap<&str, u32> = HashMap::new();
         for binding in &self.scopes[0].bindings {
             let start = file.entry(binding.name).or_insert(binding.start);
@@ -471,22 +495,18 @@ impl<'a> Scopes<'a> {
         }
         let bound: HashSet<&str> =
             self.scopes.iter().flat_map(|scope| scope.bindings.iter().map(|binding| binding.name)).collect();
-        for used in &self.uses {
-            let start = if bound.contains(used.name) { self.resolve(used, &file) } else { None };
-            let Some(start) = start else {
-                if !is_builtin(used.name) {
-                    let kind = if used.members.is_empty() { used.kind } else { used.usual };
-                    found.global(used.name, used.range.clone(), kind, used.within);
-                }
+        let mut free = Vec::new();
+        for used in std::mem::take(&mut self.uses) {
+            let resolved = if bound.contains(used.name) { self.resolve(&used, &file) } else { None };
+            let Some((start, in_scope)) = resolved else {
+                free.push(used);
                 continue;
             };
-            let (start, in_file) = start;
+            let own = if in_scope { target(start) } else { None };
             let alias = self.aliases.get(&start).copied();
-            let imported = self.imported.get(&start).copied();
-            let symbol = own.get(&start).copied().filter(|_| in_file);
             found.reference(Used {
-                own: imported.or(symbol),
-                module: alias.or(imported),
+                own,
+                module: alias.or(own.filter(|own| matches!(own, Target::Import { .. }))),
                 range: used.range.clone(),
                 kind: used.kind,
                 usual: used.usual,
@@ -494,6 +514,9 @@ impl<'a> Scopes<'a> {
                 within: used.within,
             });
         }
+        let first = self.scopes[0].bindings.iter().filter(|binding| file.get(binding.name) == Some(&binding.start));
+        let declared = first.map(|binding| (binding.name, binding.start, target(binding.start))).collect();
+        (free, declared)
     }
 
     /// The start of the binding's name that a use means, and whether it is in the file's own scope.

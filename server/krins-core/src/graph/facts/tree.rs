@@ -1,13 +1,15 @@
 //! What half-typed text says, read from a tree-sitter tree in one walk: the same facts as [`super::ecma`] gives of text
 //! that parses, as far as they survive.
 
-use super::collect::{Collector, Place, is_first_on_line};
+use super::collect::{self, Collector, is_first_on_line};
+use super::ecma::Hole;
 use super::kinds::{Kind, Kinds};
 use super::modules::{self, Modules};
 use super::scopes::Scopes;
-use crate::graph::{ImportKind, SymbolKind};
+use crate::graph::{ImportKind, ReferenceKind, SymbolKind, Target};
 use crate::syntax::{self, Language};
 use crate::text::LineIndex;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use tree_sitter::{Node, Tree};
 
@@ -19,6 +21,209 @@ pub(super) fn read<'t>(language: Language, text: &'t str, index: &'t LineIndex, 
         true
     });
     reader.finish()
+}
+
+/// What a part of a text is read as.
+pub(super) struct Place {
+    /// In the file itself, a namespace or `declare global`.
+    pub top: bool,
+    /// Whether its exports leave the file.
+    pub leaves: bool,
+    /// In the file's own scope.
+    pub in_file: bool,
+}
+
+/// A use that leads out of the part it is in.
+pub(super) struct Free<'t> {
+    pub name: &'t str,
+    pub range: Range<u32>,
+    pub kind: ReferenceKind,
+    pub usual: ReferenceKind,
+    pub members: Vec<Range<u32>>,
+    pub within: Option<u32>,
+}
+
+/// Reads a part of a text by itself into what is found of the whole: `parent` is the symbol around it, `units` the unit
+/// (`None`: its own units do not matter). Gives its free uses; what it declares in the file is added to `declared`.
+pub(super) fn read_part<'t>(
+    hole: &Hole,
+    text: &'t str,
+    place: &Place,
+    parent: Option<usize>,
+    units: Option<Option<usize>>,
+    whole: &mut Collector<'t>,
+    declared: &mut BTreeMap<&'t str, Option<Target>>,
+) -> Vec<Free<'t>> {
+    // The part is read where it stands, its place being all that is left of the text around it.
+    let part = text.get(hole.range.clone()).unwrap_or_default();
+    let (before, after) = if hole.of_class { ("class _{", "}") } else { ("", "") };
+    let wrapped = format!("{before}{part}{}{after}", closing(part));
+    let tree = syntax::parse(hole.language, &wrapped);
+    let index = LineIndex::new(&wrapped);
+    let mut reader = Reader::new(&wrapped, &index, Kinds::of(hole.language));
+    reader.levels = match (place.top, place.leaves) {
+        (true, true) => vec![1],
+        (true, false) => vec![0, 1],
+        (false, _) => vec![0, 0],
+    };
+    syntax::walk(&mut tree.walk(), |node, depth| {
+        reader.enter(node, depth);
+        true
+    });
+    let skipped = usize::from(hole.of_class && !reader.found.symbols.is_empty());
+    let mut found = reader.found;
+    let (uses, bound) = reader.scopes.finish_part(&mut found, place.in_file && !hole.of_class);
+    let shift = Shift {
+        bytes: hole.range.start as i64 - before.len() as i64,
+        end: hole.range.end,
+        rows: whole.index.line_of(hole.range.start) as u32,
+        symbols: whole.symbols.len() as i64 - skipped as i64,
+        imports: whole.imports.len() as u32,
+        skipped,
+        parent,
+    };
+    for (name, start, target) in bound {
+        let place = shift.byte(start as usize);
+        if let Some(name) = text.get(place..place + name.len()) {
+            declared.insert(name, target.map(|target| shift.target(target)));
+        }
+    }
+    let free = uses.into_iter().filter_map(|used| {
+        let range = shift.range32(used.range);
+        Some(Free {
+            name: text.get(range.start as usize..range.end as usize)?,
+            range,
+            kind: used.kind,
+            usual: used.usual,
+            members: used.members.into_iter().map(|range| shift.range32(range)).collect(),
+            within: used.within.and_then(|at| shift.symbol(at as usize)).map(|at| at as u32),
+        })
+    });
+    let free = free.collect();
+    shift.append(found, units, whole);
+    free
+}
+
+/// What closes the brackets and quotes that a part leaves open. An approximation: it only has to help a parser that
+/// survives errors.
+fn closing(part: &str) -> String {
+    let mut open: Vec<char> = Vec::new();
+    let mut chars = part.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, open.last()) {
+            ('\\', _) => {
+                chars.next();
+            }
+            ('\n', Some('"' | '\'')) => {
+                open.pop();
+            }
+            (c, Some(quote @ ('"' | '\'' | '`'))) if c == *quote => {
+                open.pop();
+            }
+            ('$', Some('`')) if chars.peek() == Some(&'{') => {
+                chars.next();
+                open.push('}');
+            }
+            (_, Some('"' | '\'' | '`')) => {}
+            ('/', _) if chars.peek() == Some(&'/') => {
+                chars.by_ref().take_while(|c| *c != '\n').for_each(drop);
+            }
+            ('"' | '\'' | '`', _) => open.push(c),
+            ('(', _) => open.push(')'),
+            ('[', _) => open.push(']'),
+            ('{', _) => open.push('}'),
+            (')' | ']' | '}', _) => {
+                if let Some(at) = open.iter().rposition(|expected| *expected == c) {
+                    open.truncate(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    let closing: String = open.iter().rev().collect();
+    if closing.is_empty() { closing } else { format!("\n{closing}") }
+}
+
+/// From a part to the whole.
+struct Shift {
+    bytes: i64,
+    /// Where the part ends; what was added to it is not in the text.
+    end: usize,
+    rows: u32,
+    symbols: i64,
+    imports: u32,
+    /// Symbols of what the part was wrapped in.
+    skipped: usize,
+    parent: Option<usize>,
+}
+
+impl Shift {
+    fn byte(&self, at: usize) -> usize {
+        usize::try_from(at as i64 + self.bytes).unwrap_or_default().min(self.end)
+    }
+
+    fn range(&self, range: Range<usize>) -> Range<usize> {
+        self.byte(range.start)..self.byte(range.end)
+    }
+
+    fn range32(&self, range: Range<u32>) -> Range<u32> {
+        self.byte(range.start as usize) as u32..self.byte(range.end as usize) as u32
+    }
+
+    fn symbol(&self, at: usize) -> Option<usize> {
+        if at < self.skipped { self.parent } else { usize::try_from(at as i64 + self.symbols).ok() }
+    }
+
+    fn target(&self, target: Target) -> Target {
+        match target {
+            Target::Symbol(at) => Target::Symbol(self.symbol(at as usize).unwrap_or_default() as u32),
+            Target::Import { import, name } => Target::Import { import: import + self.imports, name },
+            Target::Global(at) => Target::Global(at),
+        }
+    }
+
+    fn append(&self, found: Collector<'_>, units: Option<Option<usize>>, whole: &mut Collector<'_>) {
+        for mut symbol in found.symbols.into_iter().skip(self.skipped) {
+            symbol.range = self.range(symbol.range);
+            let name = self.range(symbol.name_range.clone());
+            if name.len() < symbol.name_range.len() {
+                // What closes the part went into the name.
+                symbol.name = whole.slice(name.clone()).to_owned();
+            }
+            symbol.name_range = name;
+            symbol.head = self.range(symbol.head);
+            symbol.doc = symbol.doc.map(|doc| self.range(doc));
+            let last = whole.index.line_of(self.end.saturating_sub(1)) as u32 + 1;
+            symbol.lines = symbol.lines.map(|line| (line + self.rows).min(last));
+            symbol.parent = symbol.parent.map_or(self.parent, |parent| self.symbol(parent));
+            whole.symbols.push(symbol);
+        }
+        for mut import in found.imports {
+            import.range = self.range(import.range);
+            import.line += self.rows;
+            whole.imports.push(import);
+        }
+        for mut export in found.exports {
+            export.line += self.rows;
+            whole.exports.push(export);
+        }
+        for mut reference in found.references {
+            reference.range = self.range32(reference.range);
+            reference.target = self.target(reference.target);
+            let within = reference.within.and_then(|at| self.symbol(at as usize));
+            reference.within = within.or(self.parent).map(|at| at as u32);
+            whole.references.push(reference);
+        }
+        whole.take_identifiers_of(found.identifiers);
+        let Some(around) = units else { return };
+        let base = whole.units.len();
+        for mut unit in found.units {
+            unit.first += self.rows;
+            unit.last = (unit.last + self.rows).min(whole.index.line_of(self.end.saturating_sub(1)) as u32);
+            unit.parent = unit.parent.map(|parent| parent + base).or(around);
+            whole.units.push(unit);
+        }
+    }
 }
 
 /// Comments or decorators right before something.
@@ -373,7 +578,7 @@ impl<'a> Reader<'a> {
         let fields = &self.kinds.fields;
         let value = node.child_by_field_id(fields.value);
         let body = node.child_by_field_id(fields.body).or_else(|| value?.child_by_field_id(fields.body));
-        let at = self.found.symbol(Place {
+        let at = self.found.symbol(collect::Place {
             range,
             name_range,
             name,
