@@ -116,6 +116,7 @@ impl Engine {
         agree(&applier, &tasks);
         let policy = Arc::new(settings.policy());
         let past = Past::new(root.clone(), state.clone());
+        let index = Arc::new(Index::at(&state.path().join("index")));
         let inner = Inner {
             root,
             documents,
@@ -123,9 +124,9 @@ impl Engine {
             settings,
             backend,
             policy,
-            index: Arc::default(),
             past,
             findings: Arc::default(),
+            index,
             tasks,
             applier,
             applying: Arc::default(),

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::gate::{self, Gated};
 use crate::history::Past;
-use crate::index::Index;
+use crate::index::{Index, View};
 use crate::rules;
 use crate::settings::Settings;
 use crate::tasks::Step;
@@ -138,9 +138,9 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
         refuse_excluded(&intent, &base)?;
         let wanted = refactor::understand(&intent.words, intent.focus.as_ref())?;
         all_in_step(&base)?;
-        let graph = index.refresh(base.snapshot());
+        let View { graph, unread, .. } = index.view(base.snapshot());
         let wanted = refactor::aim(wanted, intent.focus.as_ref(), &graph);
-        refuse_blind_spots(&wanted, &index.unread(), &*base)?;
+        refuse_blind_spots(&wanted, &unread, &*base)?;
         whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)
     })
     .await

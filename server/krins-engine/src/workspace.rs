@@ -130,7 +130,7 @@ impl Root {
     fn walk_up_to(&self, limit: usize) -> Walk {
         let walk = Mutex::new(Walk::default());
         let unreadable = AtomicUsize::new(0);
-        self.walker().build_parallel().run(|| {
+        walker(&self.path).filter_entry(|entry| !is_never(entry.file_name())).build_parallel().run(|| {
             let mut batch = Batch { into: &walk, files: Vec::new(), unnamed: 0, limit };
             let unreadable = &unreadable;
             Box::new(move |entry| match entry {
@@ -148,19 +148,19 @@ impl Root {
         walk.files.truncate(limit);
         walk
     }
+}
 
-    fn walker(&self) -> WalkBuilder {
-        let mut builder = WalkBuilder::new(&self.path);
-        builder
-            .hidden(false)
-            .follow_links(false)
-            .require_git(false)
-            .git_global(false)
-            .add_custom_ignore_filename(".krinsignore")
-            .threads(std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8)))
-            .filter_entry(|entry| !is_never(entry.file_name()));
-        builder
-    }
+/// A walk of a directory by the ignore rules, also those above it; the caller keeps it out of what [`is_never`] names.
+pub(crate) fn walker(dir: &Path) -> WalkBuilder {
+    let mut builder = WalkBuilder::new(dir);
+    builder
+        .hidden(false)
+        .follow_links(false)
+        .require_git(false)
+        .git_global(false)
+        .add_custom_ignore_filename(".krinsignore")
+        .threads(std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8)));
+    builder
 }
 
 /// Whether a directory of that name is never looked into, whatever the ignore files say.

@@ -67,24 +67,22 @@ pub struct Stats {
 impl Graph {
     /// Resolves every import.
     pub fn build(files: Files, config: Arc<ResolveConfig>) -> Self {
-        let resolved = files.iter().map(|(path, file)| {
-            (path.clone(), resolve_all(path, &file.facts(), &config, &|path| files.contains_key(path)))
-        });
-        let resolved = resolved.collect();
-        Self::restore(files, config, resolved)
+        Self::restore(files, config, BTreeMap::new())
     }
 
     /// A graph whose imports were resolved before, by the same configuration over the same files: by file, where each
-    /// of its imports leads, in their order.
+    /// of its imports leads, in their order. A file that is not in there is resolved.
     pub fn restore(
         files: Files,
         config: Arc<ResolveConfig>,
-        resolved: BTreeMap<RelPath, Vec<Option<RelPath>>>,
+        mut resolved: BTreeMap<RelPath, Vec<Option<RelPath>>>,
     ) -> Self {
-        let edges: BTreeMap<RelPath, Arc<Edges>> = resolved
-            .into_iter()
-            .map(|(path, resolved)| (path.clone(), Arc::new(Edges::new(&path, resolved))))
-            .collect();
+        let mut of = |path: &RelPath, file: &Indexed| match resolved.remove(path) {
+            Some(known) if known.len() == file.summary().imports as usize => known,
+            _ => resolve_all(path, &file.facts(), &config, &|path| files.contains_key(path)),
+        };
+        let edges: BTreeMap<RelPath, Arc<Edges>> =
+            files.iter().map(|(path, file)| (path.clone(), Arc::new(Edges::new(path, of(path, file))))).collect();
         let mut importers: BTreeMap<RelPath, BTreeSet<RelPath>> = BTreeMap::new();
         for (path, edges) in &edges {
             for target in &edges.targets {

@@ -1,0 +1,504 @@
+//! The code graph of a root, kept fresh. What the disk holds is read once per content and kept between runs; what an
+//! open document says wins over the disk. A graph that is given is of the files as they are at that moment.
+//!
+//! It must not know what the graph is used for.
+
+mod parallel;
+mod run;
+mod stamp;
+mod store;
+mod survey;
+mod watch;
+
+pub use store::StoreInfo;
+
+use crate::base::Snapshot;
+use crate::workspace::Root;
+use krins_core::graph::{Graph, Indexed, ResolveConfig, Stats};
+use krins_core::syntax::Language;
+use krins_core::{Digest, RelPath, Tree as _};
+use run::{Job, Run, Until};
+use stamp::Stamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use store::{Row, Save, Store};
+use survey::Survey;
+use watch::{News, Watch};
+
+/// Larger files are data or generated; they are listed but not parsed.
+const LARGEST: u64 = 2 << 20;
+/// More changed files than this are cheaper to put into a new graph.
+const MOST_ONE_BY_ONE: usize = 16;
+
+/// The graph at one moment.
+#[derive(Clone, Default)]
+pub struct View {
+    pub graph: Graph,
+    /// Code that is not in the graph: too large to parse, unreadable, or not UTF-8. Sorted.
+    pub unread: Vec<RelPath>,
+    /// Some files were not looked at yet. Never of [`Index::view`].
+    pub partial: bool,
+}
+
+/// The index of one root.
+#[derive(Default)]
+pub struct Index {
+    store: Store,
+    state: Mutex<State>,
+    /// Of the graph as it was last; to be had while a refresh goes on.
+    figures: Mutex<(Stats, bool)>,
+}
+
+/// What was made of a file on disk.
+#[derive(Clone)]
+struct Held {
+    stamp: Stamp,
+    /// The stamp was old enough when the file was read: a second write would show.
+    settled: bool,
+    /// The watch under which it was read: a second write would be told.
+    watched: Option<u64>,
+    file: Arc<Indexed>,
+}
+
+/// A text that decides how specifiers resolve.
+#[derive(Clone)]
+struct Config {
+    stamp: Stamp,
+    settled: bool,
+    digest: Digest,
+    text: Arc<str>,
+}
+
+/// An open document.
+#[derive(Clone)]
+struct Buffer {
+    text: Arc<str>,
+    file: Arc<Indexed>,
+}
+
+#[derive(Default)]
+struct State {
+    loaded: bool,
+    survey: Survey,
+    watch: Option<Watch>,
+    /// Somebody stays to ask again: what changes shall be watched.
+    watching: bool,
+    /// Counts the watches; `Some` while one is on.
+    epoch: u64,
+    /// What the watch told of since the last plan.
+    touched: BTreeSet<RelPath>,
+    held: BTreeMap<RelPath, Held>,
+    /// Code that could not be read when it looked so.
+    unreadable: BTreeMap<RelPath, Option<Stamp>>,
+    config: BTreeMap<RelPath, Config>,
+    buffers: BTreeMap<RelPath, Buffer>,
+    /// Open ones among the texts that decide how specifiers resolve; `None`: out of step with the editor.
+    open_config: BTreeMap<RelPath, Option<(Digest, Arc<str>)>>,
+    /// Documents that are out of step with the editor.
+    lost: BTreeSet<RelPath>,
+    /// What is being read.
+    run: Option<Arc<Run>>,
+    shown: Shown,
+    /// Paths whose content changed since the graph was made.
+    dirty: BTreeSet<RelPath>,
+    /// Paths whose rows are not what the store holds.
+    unsaved: BTreeSet<RelPath>,
+    /// What the store's edges hold for, and those edges.
+    stored: (Option<Digest>, BTreeMap<RelPath, Vec<Option<RelPath>>>),
+}
+
+/// The graph that was given last.
+#[derive(Default)]
+struct Shown {
+    graph: Graph,
+    ready: bool,
+    config: BTreeMap<RelPath, Digest>,
+    /// Of the disk's files alone; `None` when open documents add or hide files.
+    world: Option<Digest>,
+}
+
+impl Index {
+    /// An index that remembers in a directory.
+    pub fn at(dir: &Path) -> Self {
+        Self { store: Store::at(dir), ..Self::default() }
+    }
+
+    /// Brings the graph up to date and gives it. Blocking: call it off the runtime's threads.
+    pub fn refresh(&self, snapshot: &Snapshot) -> Graph {
+        self.view(snapshot).graph
+    }
+
+    /// The same, with what could not be taken into the graph. Always complete.
+    pub fn view(&self, snapshot: &Snapshot) -> View {
+        loop {
+            let (run, own) = {
+                let mut state = self.lock();
+                match state.run.clone() {
+                    Some(run) => (run, false),
+                    None => match self.begin(&mut state, snapshot.root()) {
+                        Some(run) => (run, true),
+                        None => return self.finish(&mut state, snapshot),
+                    },
+                }
+            };
+            run.help(snapshot.root(), &self.store, parallel::workers(), Until::Empty);
+            let mut state = self.lock();
+            state.take(&run);
+            // What another began may have been planned before this call.
+            if own {
+                return self.finish(&mut state, snapshot);
+            }
+        }
+    }
+
+    /// Watches the disk from the next question on, instead of comparing stamps at each.
+    pub fn watch(&self) {
+        self.lock().watching = true;
+    }
+
+    /// Figures of the graph as it was built last, and whether it ever was. Never waits for a refresh.
+    pub fn stats(&self) -> (Stats, bool) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of the files that are being read are done; `None` when none is being read.
+    pub fn progress(&self) -> Option<(usize, usize)> {
+        let run = self.state.try_lock().ok()?.run.clone()?;
+        Some(run.progress())
+    }
+
+    /// Where the store is, if there is one.
+    pub fn store_info(&self) -> Option<StoreInfo> {
+        self.store.info()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks what changed on disk; `None` when no file has to be read.
+    fn begin(&self, state: &mut State, root: &Root) -> Option<Arc<Run>> {
+        if !state.loaded {
+            self.load(state);
+        }
+        state.look(root);
+        let jobs = state.plan(root);
+        if jobs.is_empty() {
+            return None;
+        }
+        let run = Arc::new(Run::new(jobs));
+        state.run = Some(run.clone());
+        Some(run)
+    }
+
+    fn load(&self, state: &mut State) {
+        state.loaded = true;
+        let loaded = self.store.load();
+        let mut edges = BTreeMap::new();
+        for (path, row) in loaded.rows {
+            let stamp = row.stamp.unwrap_or(Stamp::NEVER);
+            state
+                .held
+                .insert(path.clone(), Held { stamp, settled: row.stamp.is_some(), watched: None, file: row.file });
+            edges.extend(row.edges.map(|edges| (path, edges)));
+        }
+        state.stored = (loaded.world, edges);
+        state.survey = loaded.survey.as_deref().and_then(Survey::from_bytes).unwrap_or_default();
+    }
+
+    /// Puts together what is known: nothing is being read.
+    fn finish(&self, state: &mut State, snapshot: &Snapshot) -> View {
+        state.take_documents(snapshot);
+        let changed = state.show();
+        if changed {
+            *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = (state.shown.graph.stats(), true);
+        }
+        self.save(state);
+        View { graph: state.shown.graph.clone(), unread: state.unread(), partial: false }
+    }
+
+    fn save(&self, state: &mut State) {
+        if state.unsaved.is_empty() && !state.survey.is_changed() {
+            return;
+        }
+        let paths: BTreeSet<RelPath> = state.held.keys().cloned().collect();
+        let survey = state.survey.is_changed().then(|| state.survey.to_bytes());
+        let row = |path: &RelPath| {
+            let held = state.held.get(path)?;
+            let plain = state.shown.world.is_some() && !state.buffers.contains_key(path);
+            let edges = plain.then(|| state.shown.graph.resolved(path).to_vec());
+            Some(Row { stamp: held.settled.then_some(held.stamp), file: held.file.clone(), edges })
+        };
+        let save = Save {
+            paths: &paths,
+            dirty: &state.unsaved,
+            row: &row,
+            world: state.shown.world,
+            survey: survey.as_deref(),
+        };
+        if self.store.save(&save) {
+            state.unsaved.clear();
+            state.survey.saved();
+        }
+    }
+}
+
+impl State {
+    /// Finds out which files there are and how they look.
+    fn look(&mut self, root: &Root) {
+        match self.watch.as_ref().map(|watch| (watch.clone(), watch.drain())) {
+            Some((watch, News::Touched(touched))) => {
+                if self.survey.outer_rules_changed(root) {
+                    self.survey = Survey::walk(root, Some(&watch));
+                } else if !touched.is_empty() {
+                    self.survey.touch(root, &touched, Some(&watch));
+                }
+                // Read again whatever the stamp says: two writes may share one.
+                self.touched.extend(touched.files);
+            }
+            Some((_, News::Lost)) => self.look_everywhere(root),
+            None if self.watching => self.look_everywhere(root),
+            None => self.survey.compare(root, None),
+        }
+    }
+
+    /// Looks at everything and watches from then on, if it can.
+    fn look_everywhere(&mut self, root: &Root) {
+        let watch = Watch::new(root.path());
+        self.survey.compare(root, watch.as_ref());
+        self.watch = watch.filter(Watch::is_complete);
+        // What could not be watched once is not tried at every question.
+        self.watching = self.watch.is_some();
+        self.epoch += 1;
+    }
+
+    /// What has to be read. What is gone is forgotten.
+    fn plan(&mut self, root: &Root) -> BTreeMap<RelPath, Job> {
+        let files = self.survey.files();
+        let gone: Vec<RelPath> = self.held.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
+        for path in gone {
+            self.held.remove(&path);
+            self.dirty.insert(path.clone());
+            self.unsaved.insert(path);
+        }
+        self.unreadable.retain(|path, _| files.contains_key(path));
+        let epoch = self.watch.is_some().then_some(self.epoch);
+        let mut jobs = BTreeMap::new();
+        for (path, stamp) in files.iter().filter(|(path, _)| Language::of(path).is_some()) {
+            let held = self.held.get(path);
+            let same = held.is_some_and(|held| held.stamp == *stamp && (held.settled || held.watched == epoch))
+                && !self.touched.contains(path);
+            let tried = self.unreadable.get(path).is_some_and(|known| *known == Some(*stamp));
+            if stamp.size <= LARGEST && !same && !tried {
+                jobs.insert(path.clone(), Job { stamp: *stamp, known: held.map(|held| held.file.clone()) });
+            }
+        }
+        let too_large = files.iter().filter(|(_, stamp)| stamp.size > LARGEST).map(|(path, _)| path);
+        for path in too_large {
+            if self.held.remove(path).is_some() {
+                self.dirty.insert(path.clone());
+                self.unsaved.insert(path.clone());
+            }
+        }
+        self.read_config(root);
+        self.touched.clear();
+        jobs
+    }
+
+    fn read_config(&mut self, root: &Root) {
+        let wanted =
+            self.survey.files().iter().filter(|(path, stamp)| ResolveConfig::wants(path) && stamp.size <= LARGEST);
+        let wanted: Vec<(&RelPath, &Stamp)> = wanted.collect();
+        let now = SystemTime::now();
+        let known = std::mem::take(&mut self.config);
+        let touched = &self.touched;
+        let config = parallel::filter_map(&wanted, |(path, stamp)| {
+            let same = |known: &&Config| known.settled && known.stamp == **stamp && !touched.contains(*path);
+            if let Some(known) = known.get(*path).filter(same) {
+                return Some(((*path).clone(), known.clone()));
+            }
+            let text = root.text(path)?;
+            let digest = Digest::of(&*text);
+            Some(((*path).clone(), Config { stamp: **stamp, settled: stamp.is_settled(now), digest, text }))
+        });
+        self.config = config.into_iter().collect();
+    }
+
+    /// Takes what a run has done.
+    fn take(&mut self, run: &Arc<Run>) {
+        for (path, reading) in run.take_done() {
+            let before = self.held.get(&path);
+            let Some(file) = reading.file else {
+                self.unreadable.insert(path.clone(), reading.settled.then_some(reading.stamp));
+                if self.held.remove(&path).is_some() {
+                    self.dirty.insert(path.clone());
+                    self.unsaved.insert(path);
+                }
+                continue;
+            };
+            self.unreadable.remove(&path);
+            if before.is_none_or(|before| !Arc::ptr_eq(&before.file, &file)) {
+                self.dirty.insert(path.clone());
+            }
+            self.unsaved.insert(path.clone());
+            let watched = self.watch.is_some().then_some(self.epoch);
+            self.held.insert(path, Held { stamp: reading.stamp, settled: reading.settled, watched, file });
+        }
+        if run.is_over() && self.run.as_ref().is_some_and(|own| Arc::ptr_eq(own, run)) {
+            self.run = None;
+        }
+    }
+
+    /// Takes the open documents of a snapshot in place of those of the last one.
+    fn take_documents(&mut self, snapshot: &Snapshot) {
+        let mut buffers = BTreeMap::new();
+        let mut lost = BTreeSet::new();
+        self.open_config.clear();
+        for document in snapshot.documents().iter() {
+            let Some(path) = document.path.as_ref().filter(|path| survey::is_wanted(path)) else { continue };
+            // An ignored file stays ignored while it is open, so only new files are added.
+            let on_disk = || std::fs::symlink_metadata(snapshot.root().path().join(path)).is_ok();
+            if !self.survey.files().contains_key(path) && on_disk() {
+                continue;
+            }
+            let text = snapshot.documents().text(path).filter(|text| text.len() as u64 <= LARGEST);
+            if ResolveConfig::wants(path) {
+                self.open_config.insert(path.clone(), text.map(|text| (Digest::of(&*text), text)));
+                continue;
+            }
+            match text {
+                Some(text) => drop(buffers.insert(path.clone(), self.buffer(path, text))),
+                None => drop(lost.insert(path.clone())),
+            }
+        }
+        let same = |path: &RelPath| match (self.buffers.get(path), buffers.get(path)) {
+            (Some(before), Some(now)) => Arc::ptr_eq(&before.file, &now.file),
+            (None, None) => self.lost.contains(path) == lost.contains(path),
+            _ => false,
+        };
+        let touched = [self.buffers.keys(), buffers.keys()].into_iter().flatten().chain(&self.lost).chain(&lost);
+        let changed: Vec<RelPath> = touched.filter(|path| !same(path)).cloned().collect();
+        self.dirty.extend(changed);
+        (self.buffers, self.lost) = (buffers, lost);
+    }
+
+    fn buffer(&self, path: &RelPath, text: Arc<str>) -> Buffer {
+        if let Some(known) = self.buffers.get(path).filter(|known| Arc::ptr_eq(&known.text, &text)) {
+            return known.clone();
+        }
+        let digest = Digest::of(&*text);
+        if let Some(known) = self.buffers.get(path).filter(|known| *known.file.digest() == digest) {
+            return Buffer { text, file: known.file.clone() };
+        }
+        let on_disk = self.held.get(path).filter(|held| *held.file.digest() == digest);
+        let file = on_disk.map_or_else(
+            || Arc::new(Indexed::live(text.clone(), krins_core::graph::analyse(path, &text).facts)),
+            |held| held.file.clone(),
+        );
+        Buffer { text, file }
+    }
+
+    /// The file as the graph shall show it.
+    fn file(&self, path: &RelPath) -> Option<&Arc<Indexed>> {
+        if self.lost.contains(path) {
+            return None;
+        }
+        self.buffers.get(path).map(|buffer| &buffer.file).or_else(|| self.held.get(path).map(|held| &held.file))
+    }
+
+    fn unread(&self) -> Vec<RelPath> {
+        let code = self.survey.files().keys().chain(&self.lost).filter(|path| Language::of(path).is_some());
+        let unread: BTreeSet<&RelPath> = code.filter(|path| self.file(path).is_none()).collect();
+        unread.into_iter().cloned().collect()
+    }
+
+    /// Brings the shown graph up to what is known; whether it changed.
+    fn show(&mut self) -> bool {
+        let config = self.config_in_force();
+        let digests: BTreeMap<RelPath, Digest> =
+            config.iter().map(|(path, (digest, _))| (path.clone(), *digest)).collect();
+        let same_config = self.shown.ready && digests == self.shown.config;
+        let dirty = std::mem::take(&mut self.dirty);
+        if same_config && dirty.is_empty() {
+            return false;
+        }
+        let before = self.shown.graph.clone();
+        if same_config && dirty.len() <= MOST_ONE_BY_ONE {
+            for path in &dirty {
+                self.shown.graph = self.shown.graph.with_file(path, self.file(path).cloned());
+            }
+            if dirty.iter().any(|path| before.contains(path) != self.shown.graph.contains(path)) {
+                self.shown.world = self.world(&digests);
+            }
+        } else {
+            self.shown.world = self.world(&digests);
+            self.build(&config);
+        }
+        self.note_moved_edges(&before, &dirty);
+        (self.shown.config, self.shown.ready) = (digests, true);
+        true
+    }
+
+    fn build(&mut self, config: &BTreeMap<RelPath, (Digest, Arc<str>)>) {
+        let paths = self.held.keys().chain(self.buffers.keys());
+        let files = paths.filter_map(|path| Some((path.clone(), self.file(path)?.clone()))).collect();
+        let texts: BTreeMap<RelPath, Arc<str>> =
+            config.iter().map(|(path, (_, text))| (path.clone(), text.clone())).collect();
+        let config = Arc::new(ResolveConfig::from_files(&texts));
+        // They are of the first graph only: what comes later has its own.
+        let (world, mut edges) = std::mem::take(&mut self.stored);
+        if self.shown.world.is_none() || world != self.shown.world {
+            edges.clear();
+        }
+        edges.retain(|path, _| !self.unsaved.contains(path) && !self.buffers.contains_key(path));
+        self.shown.graph = Graph::restore(files, config, edges);
+    }
+
+    /// Rows whose edges lead elsewhere now have to be stored again.
+    fn note_moved_edges(&mut self, before: &Graph, dirty: &BTreeSet<RelPath>) {
+        self.unsaved.extend(dirty.iter().filter(|path| self.held.contains_key(*path)).cloned());
+        if !self.shown.ready && self.unsaved.is_empty() && self.shown.graph.files().len() == self.held.len() {
+            return;
+        }
+        let now = &self.shown.graph;
+        let moved = self.held.keys().filter(|path| before.resolved(path) != now.resolved(path));
+        self.unsaved.extend(moved.cloned());
+    }
+
+    /// The texts that decide how specifiers resolve, open documents included.
+    fn config_in_force(&self) -> BTreeMap<RelPath, (Digest, Arc<str>)> {
+        let on_disk = self.config.iter().map(|(path, config)| (path.clone(), (config.digest, config.text.clone())));
+        let mut config: BTreeMap<RelPath, (Digest, Arc<str>)> = on_disk.collect();
+        for (path, open) in &self.open_config {
+            match open {
+                Some(open) => drop(config.insert(path.clone(), open.clone())),
+                None => drop(config.remove(path)),
+            }
+        }
+        config
+    }
+
+    /// What the edges of the disk's files hold for; `None` when open documents add or hide files.
+    fn world(&self, config: &BTreeMap<RelPath, Digest>) -> Option<Digest> {
+        let added = self.buffers.keys().any(|path| !self.held.contains_key(path));
+        if added || !self.lost.is_empty() {
+            return None;
+        }
+        let mut text = Vec::new();
+        for path in self.held.keys() {
+            text.extend(path.as_str().as_bytes());
+            text.push(0);
+        }
+        for (path, digest) in config {
+            text.push(1);
+            text.extend(path.as_str().as_bytes());
+            text.extend(digest.as_bytes());
+        }
+        Some(Digest::of(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests;
