@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --release -p krins-engine --example history_recall -- GIT_DIR TASKS.jsonl
 //! ```
+//!
+//! With a commit in place of the tasks: what reading and loading its history costs.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring program")]
 
@@ -18,6 +20,9 @@ fn main() {
         println!("usage: history_recall GIT_DIR TASKS.jsonl");
         return;
     };
+    if !tasks.ends_with(".jsonl") {
+        return cost(Path::new(git_dir), tasks);
+    }
     let (mut rows, mut words, mut together, mut both, mut often) = (0.0, 0.0, 0.0, 0.0, 0.0);
     let mut millis = Vec::new();
     let mut queries = Vec::new();
@@ -69,6 +74,31 @@ fn main() {
         often / rows,
         millis[millis.len() / 2],
         queries[queries.len() / 2],
+    );
+}
+
+/// Medians of five.
+fn cost(git_dir: &Path, commit: &str) {
+    let median = |run: &dyn Fn()| {
+        let mut millis: Vec<f64> = (0..5)
+            .map(|_| {
+                let started = Instant::now();
+                run();
+                started.elapsed().as_secs_f64() * 1000.0
+            })
+            .collect();
+        millis.sort_by(f64::total_cmp);
+        millis[2]
+    };
+    let history = history::read_at(git_dir, commit).unwrap();
+    let stored = serde_json::to_vec(&history).unwrap();
+    let cold = median(&|| drop(history::read_at(git_dir, commit)));
+    let warm = median(&|| drop(serde_json::from_slice::<krins_core::context::History>(&stored)));
+    let words = median(&|| drop(history.by_message("fix the hydration of a teleport in the renderer")));
+    println!(
+        "{} commits, {} bytes stored; cold {cold:.1} ms, load {warm:.1} ms, by_message {words:.2} ms",
+        history.len(),
+        stored.len()
     );
 }
 
