@@ -3,10 +3,11 @@
 //! Only what the patch adds counts: an error or a secret that was there before is not this change's fault.
 
 use crate::digest::Digest;
-use crate::patch::{ChangeKind, FilePatch, Patch};
+use crate::patch::{ChangeKind, FilePatch, Patch, text_of};
 use crate::path::RelPath;
 use crate::{secrets, syntax};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,8 +188,8 @@ pub fn check_secrets(patch: &Patch) -> Vec<Finding> {
 }
 
 fn new_secrets(file: &FilePatch) -> Vec<Finding> {
-    let before = text(file.before.as_deref());
-    let after = text(file.after.as_deref());
+    let (before, after) = (text(file.before.as_deref()), text(file.after.as_deref()));
+    let (before, after) = (&*before, &*after);
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for hit in secrets::scan(before) {
         *known.entry(&before[hit.range]).or_default() += 1;
@@ -217,7 +218,7 @@ pub fn check_syntax(patch: &Patch) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in patch.files().iter().filter(|file| file.kind != ChangeKind::Delete) {
         let before = file.before.as_deref().map(|bytes| text(Some(bytes)));
-        for error in syntax::new_errors(&file.path, before, text(file.after.as_deref())) {
+        for error in syntax::new_errors(&file.path, before.as_deref(), &text(file.after.as_deref())) {
             findings.push(Finding {
                 rule: "syntax/new-error".into(),
                 verdict: Verdict::Block,
@@ -238,7 +239,7 @@ pub fn check_hidden_unicode(patch: &Patch) -> Vec<Finding> {
     for file in patch.files() {
         let count = |text: &str| text.chars().filter(|c| hidden(*c)).count();
         let after = text(file.after.as_deref());
-        if count(after) <= count(text(file.before.as_deref())) {
+        if count(&after) <= count(&text(file.before.as_deref())) {
             continue;
         }
         let line = after.lines().position(|line| line.chars().any(hidden)).map_or(1, |at| at as u32 + 1);
@@ -254,8 +255,8 @@ pub fn check_hidden_unicode(patch: &Patch) -> Vec<Finding> {
     findings
 }
 
-fn text(bytes: Option<&[u8]>) -> &str {
-    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
+fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
+    bytes.and_then(text_of).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -273,6 +274,23 @@ mod tests {
             after: after.map(bytes),
             executable: false,
         }])
+    }
+
+    #[test]
+    fn what_is_utf_16_is_read_too() {
+        let wide = |text: &str| -> std::sync::Arc<[u8]> {
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        };
+        let change = |after: &str| {
+            let path = RelPath::new("src/a.ts").unwrap();
+            let (before, after) = (Some(wide("export const a = 1\n")), Some(wide(after)));
+            Patch::between(vec![Change { path, from: None, before, after, executable: false }])
+        };
+        let key = format!("export const a = 'ghp_{}'\n", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B");
+        assert_eq!(check_secrets(&change(&key)).len(), 1);
+        assert_eq!(check_syntax(&change("export const = 1\n")).len(), 1);
+        assert_eq!(check_hidden_unicode(&change("export const a = 1 // \u{202e}\n")).len(), 1);
+        assert!(check_secrets(&change("export const a = 2\n")).is_empty());
     }
 
     #[test]

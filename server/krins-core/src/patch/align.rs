@@ -5,6 +5,8 @@ use super::ir::{HunkLine, Mark};
 use super::ladder::Base;
 use super::norm::Level;
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 /// Context lines that may differ in one hunk.
 const MAX_COST: usize = 3;
@@ -40,6 +42,62 @@ pub(super) fn align(lines: &[HunkLine], base: &Base<'_>) -> Vec<(Vec<Option<usiz
         }
     }
     out
+}
+
+/// As [`align`], for a text that the model may not have seen: one context line altered in its place or left out, every
+/// other line there, and nothing else in the file that the hunk could mean as well.
+pub(super) fn surely(lines: &[HunkLine], base: &Base<'_>) -> Option<(Vec<Option<usize>>, Vec<String>)> {
+    let mut found = align(lines, base);
+    let (map, repairs) = found.pop().filter(|_| found.is_empty())?;
+    let keys = base.keys(Level::WhiteSpace);
+    let old: Vec<(Cow<'_, str>, Option<usize>)> = lines
+        .iter()
+        .zip(&map)
+        .filter(|(line, _)| line.mark != Mark::Add)
+        .map(|(line, at)| (Level::WhiteSpace.key(&line.text), *at))
+        .collect();
+    let at: Vec<usize> = old.iter().filter_map(|(_, at)| *at).collect();
+    let altered = old.iter().filter(|(text, at)| at.is_none_or(|at| keys[at] != *text)).count();
+    let skipped = at.last()? + 1 - at.first()? - at.len();
+    let certain = at.len() == old.len() && altered + skipped <= 1;
+    let wanted: Vec<&str> = old.iter().map(|(text, _)| text.as_ref()).collect();
+    (certain && stands_out(&wanted, keys, *at.first()?..*at.last()? + 1)).then_some((map, repairs))
+}
+
+/// How many lines of a place may have been changed since the model saw it.
+const MAX_CHANGED: usize = 4;
+
+/// Whether no other place of the file could be the one that is meant, changed since: it would still have most of the
+/// lines that say something, be they those of the hunk or those of the place that was found.
+fn stands_out(wanted: &[&str], keys: &[Cow<'_, str>], home: Range<usize>) -> bool {
+    let there: Vec<&str> = keys[home.clone()].iter().map(Cow::as_ref).collect();
+    [wanted, &there].into_iter().all(|lines| {
+        let solid = lines.iter().filter(|line| is_solid(line)).count();
+        let twin = best_twin(lines, keys, &home);
+        twin == 0 && solid > 1 || solid > 2 && (twin * 2 <= solid || solid - twin > MAX_CHANGED)
+    })
+}
+
+/// A line that says something about its place.
+fn is_solid(line: &str) -> bool {
+    line.len() > 3
+}
+
+/// How many of the lines some other place has, in their order and with no more than a few others between them.
+fn best_twin(lines: &[&str], keys: &[Cow<'_, str>], home: &Range<usize>) -> usize {
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_solid(line)) {
+        places.entry(line).or_default().push(at);
+    }
+    let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
+    for (line, key) in keys.iter().enumerate().filter(|(line, _)| !home.contains(line)) {
+        for at in places.get(key.as_ref()).into_iter().flatten() {
+            // Shifted, so that a place before the first line has a number too.
+            *votes.entry(line + lines.len() - at).or_default() += 1;
+        }
+    }
+    let near = |start: usize| -> usize { votes.range(start..=start + MAX_COST).map(|(_, count)| count).sum() };
+    votes.keys().map(|start| near(*start)).max().unwrap_or(0)
 }
 
 struct Search<'a> {
@@ -98,10 +156,13 @@ impl Search<'_> {
             if line < self.keys.len() && self.alike(at, line) {
                 options.push((Some(Some(line)), self.forward(at + 1, line + 1, left - 1)));
             }
-            options.push((Some(None), self.forward(at + 1, line, left - 1)));
         }
         if line < self.keys.len() && !(self.cuts[at] && at > 0 && self.cuts[at - 1]) {
             options.push((None, self.forward(at, line + 1, left - 1)));
+        }
+        // Last, because of equal costs the first wins: a line that is there after all says more than one that is not.
+        if !self.cuts[at] {
+            options.push((Some(None), self.forward(at + 1, line, left - 1)));
         }
         let (head, (cost, tail)) = cheapest(options)?;
         map.extend(head);
@@ -130,10 +191,12 @@ impl Search<'_> {
             if line > 0 && self.alike(at - 1, line - 1) {
                 options.push((Some(Some(line - 1)), self.backward(at - 1, line - 1, left - 1)));
             }
-            options.push((Some(None), self.backward(at - 1, line, left - 1)));
         }
         if line > 0 && !(self.cuts[at - 1] && self.cuts.get(at) == Some(&true)) {
             options.push((None, self.backward(at, line - 1, left - 1)));
+        }
+        if !self.cuts[at - 1] {
+            options.push((Some(None), self.backward(at - 1, line, left - 1)));
         }
         let (tail, (cost, mut map)) = cheapest(options)?;
         map.extend(tail);

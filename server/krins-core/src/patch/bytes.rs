@@ -1,4 +1,4 @@
-//! A file's bytes as lines that can be put together again byte for byte: line ends, byte order mark, final line end.
+//! A file's text as lines that can be put together again byte for byte: line ends, byte order mark, final line end.
 //! Knows nothing of hunks.
 
 use std::borrow::Cow;
@@ -7,23 +7,6 @@ use std::borrow::Cow;
 pub const MAX_FILE_BYTES: usize = 20 * 1024 * 1024;
 
 pub(super) const BOM: &str = "\u{feff}";
-
-/// Why bytes are not a text that a patch can be made of; reads after "failed to patch …:".
-pub fn why_not_text(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.len() > MAX_FILE_BYTES {
-        return Some("it is larger than 20 MB");
-    }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Some("it is UTF-16 text, which a unified diff cannot hold");
-    }
-    if bytes.contains(&0) {
-        return Some("it is a binary file");
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(_) => None,
-        Err(_) => Some("its encoding is not UTF-8"),
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -179,13 +162,5 @@ mod tests {
         check("a\nb", &[edit(1, 2, &[])], "a");
         check("\u{feff}a\nb\n", &[edit(0, 0, &["x"])], "\u{feff}x\na\nb\n");
         check("", &[edit(0, 0, &["x"])], "x\n");
-    }
-
-    #[test]
-    fn encodings_are_refused_by_name() {
-        assert_eq!(why_not_text("é".as_bytes()), None);
-        assert!(why_not_text(b"\xff\xfea\0").is_some_and(|why| why.contains("UTF-16")));
-        assert!(why_not_text(b"caf\xe9").is_some_and(|why| why.contains("UTF-8")));
-        assert!(why_not_text(b"\x89PNG\0").is_some_and(|why| why.contains("binary")));
     }
 }

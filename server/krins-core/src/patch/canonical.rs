@@ -1,10 +1,12 @@
 //! The normal form: hunks between two exact texts, and the unified diff that `git apply` takes byte for byte.
 
-use super::bytes::why_not_text;
+use super::encoding::{Encoding, decode, encode};
 use super::names::quote;
 use super::{ChangeKind, FilePatch, Hunk, Patch, Placement};
 use crate::path::RelPath;
+use sha1::{Digest as _, Sha1};
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -73,10 +75,10 @@ pub(super) fn finished(files: Vec<FilePatch>) -> Patch {
 }
 
 /// The text of one side; `None` when a diff cannot hold it.
-fn text(side: &Option<Arc<[u8]>>) -> Option<&str> {
+fn text(side: &Option<Arc<[u8]>>) -> Option<(Encoding, Cow<'_, str>)> {
     match side {
-        None => Some(""),
-        Some(bytes) => std::str::from_utf8(bytes).ok().filter(|_| why_not_text(bytes).is_none()),
+        None => Some((Encoding::Utf8, Cow::Borrowed(""))),
+        Some(bytes) => decode(bytes).ok(),
     }
 }
 
@@ -88,13 +90,13 @@ pub(super) fn lines(text: &str) -> Vec<&str> {
 fn hunks(file: &FilePatch) -> Vec<Hunk> {
     let whole =
         || Hunk { id: String::new(), header: file_header(file), lines: Vec::new(), before: [0, 0], after: [0, 0] };
-    let (Some(before), Some(after)) = (text(&file.before), text(&file.after)) else {
+    let (Some((_, before)), Some((_, after))) = (text(&file.before), text(&file.after)) else {
         return vec![whole()];
     };
     if before == after {
         return vec![whole()];
     }
-    let (old, new) = (lines(before), lines(after));
+    let (old, new) = (lines(&before), lines(&after));
     let ops = capture_diff_slices(Algorithm::Histogram, &old, &new);
     group_diff_ops(ops, CONTEXT).iter().map(|group| hunk(group, &old, &new)).collect()
 }
@@ -174,9 +176,31 @@ fn git_headers(file: &FilePatch, out: &mut String) {
     }
 }
 
+/// git's name of a file's bytes: without it `git apply -3` cannot find the base.
+fn blob_id(side: &Option<Arc<[u8]>>) -> String {
+    let Some(bytes) = side else { return "0".repeat(40) };
+    let id = Sha1::new().chain_update(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize();
+    id.iter().fold(String::with_capacity(40), |mut hex, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The `index` line, which git writes where the content differs.
+fn index_line(file: &FilePatch, out: &mut String) {
+    if file.before == file.after {
+        return;
+    }
+    let stays = file.before.is_some() && file.after.is_some() && file.executable == file.was_executable;
+    let mode = if stays { format!(" {}", mode(file.executable)) } else { String::new() };
+    let _ = writeln!(out, "index {}..{}{mode}", blob_id(&file.before), blob_id(&file.after));
+}
+
 fn render(file: &FilePatch, out: &mut String) {
     git_headers(file, out);
-    let (Some(before), Some(after)) = (text(&file.before), text(&file.after)) else {
+    index_line(file, out);
+    let (Some((_, before)), Some((_, after))) = (text(&file.before), text(&file.after)) else {
         let from = file.from.as_ref().unwrap_or(&file.path);
         let _ = writeln!(
             out,
@@ -200,7 +224,7 @@ fn render(file: &FilePatch, out: &mut String) {
     let from = file.from.as_ref().unwrap_or(&file.path);
     let _ = writeln!(out, "--- {}", name('a', from, file.kind != ChangeKind::Create));
     let _ = writeln!(out, "+++ {}", name('b', &file.path, file.kind != ChangeKind::Delete));
-    let (old, new) = (lines(before), lines(after));
+    let (old, new) = (lines(&before), lines(&after));
     for hunk in &file.hunks {
         render_hunk(hunk, &old, &new, out);
     }
@@ -234,8 +258,8 @@ pub(super) fn keep_hunks(file: &FilePatch, keep: &dyn Fn(&Hunk) -> bool) -> Opti
     if kept.len() == file.hunks.len() {
         return Some(file.clone());
     }
-    let (before, after) = (text(&file.before)?, text(&file.after)?);
-    let (old, new) = (lines(before), lines(after));
+    let ((encoding, before), (_, after)) = (text(&file.before)?, text(&file.after)?);
+    let (old, new) = (lines(&before), lines(&after));
     let mut out = String::with_capacity(after.len());
     let (mut at, mut count, mut hunks) = (0, 0_u32, Vec::new());
     for hunk in kept {
@@ -252,7 +276,7 @@ pub(super) fn keep_hunks(file: &FilePatch, keep: &dyn Fn(&Hunk) -> bool) -> Opti
         at = end;
     }
     out.extend(old[at..].iter().copied());
-    Some(FilePatch { after: Some(out.into_bytes().into()), hunks, ..file.clone() })
+    Some(FilePatch { after: Some(encode(&out, encoding).into()), hunks, ..file.clone() })
 }
 
 /// The file's change taken back; hunk ids stay.

@@ -2,6 +2,7 @@
 //! A map is used only when it explains every pair it was learnt from.
 
 use super::norm::indent;
+use std::collections::BTreeSet;
 
 /// One way to turn the model's indentation into the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,13 @@ fn maps(pairs: &[(&str, &str)]) -> Vec<Map> {
 
 /// The new lines in the file's indentation. `pairs` are (model, file) old lines that were matched, `cut` those of them
 /// that are removed; `None` when no map can be learnt or several would give different lines.
-pub(super) fn adjust(pairs: &[(&str, &str)], cut: &[(&str, &str)], added: &[&str], unit: Unit) -> Option<Vec<String>> {
+pub(super) fn adjust(
+    pairs: &[(&str, &str)],
+    cut: &[(&str, &str)],
+    added: &[&str],
+    unit: Unit,
+    habit: &Habit,
+) -> Option<Vec<String>> {
     let indents = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs
             .iter()
@@ -104,7 +111,10 @@ pub(super) fn adjust(pairs: &[(&str, &str)], cut: &[(&str, &str)], added: &[&str
     match results.as_slice() {
         [one] => return Some(one.clone()),
         [] => {}
-        several => return unit.choose(&borrowed, added).filter(|lines| several.contains(lines)),
+        several => {
+            let by_unit = unit.choose(&borrowed, added).filter(|lines| several.contains(lines));
+            return by_unit.or_else(|| habit.choose(added).filter(|lines| several.contains(lines)));
+        }
     }
     // No map explains all: single lines were copied badly. What most lines say holds, if it is "as it is".
     if same(&pairs) * 2 >= pairs.len() { keep() } else { table(&borrowed, added) }
@@ -210,12 +220,53 @@ impl Unit {
     }
 }
 
+/// How an answer indents against its files, learnt from all its hunks: tabs for spaces or spaces for tabs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Habit {
+    pairs: BTreeSet<(String, String)>,
+}
+
+impl Habit {
+    /// An old line as the model wrote it and as its file has it.
+    pub fn learn(&mut self, model: &str, file: &str) {
+        self.pairs.insert((indent(model).to_owned(), indent(file).to_owned()));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The new lines by the one map that explains every pair; `None` when there is none, or several that differ.
+    fn choose(&self, added: &[&str]) -> Option<Vec<String>> {
+        let pairs: Vec<(&str, &str)> = self.pairs.iter().map(|(model, file)| (model.as_str(), file.as_str())).collect();
+        let mut maps = maps(&pairs);
+        maps.retain(|map| matches!(map, Map::TabIs(_) | Map::SpacesAre(_)));
+        match distinct(&maps, added).as_slice() {
+            [one] => Some(one.clone()),
+            _ => None,
+        }
+    }
+
+    /// The new lines of a hunk that shows no indented old line. `evident`: the file's own old lines show that it is
+    /// indented in another way than the answer. `Ok(None)`: nothing to do; `Err`: the unit is open.
+    pub fn foreign(&self, added: &[&str], unit: Unit, evident: bool) -> Result<Option<Vec<String>>, ()> {
+        let bare = added.iter().all(|line| indent(line).is_empty());
+        match (unit.foreign(added), self.choose(added)) {
+            (Ok(None), _) if evident || bare || unit != Unit::Unknown => Ok(None),
+            (Ok(Some(lines)), None) if evident => Ok(Some(lines)),
+            (Ok(Some(lines)), Some(other)) if lines == other => Ok(Some(lines)),
+            (Ok(Some(_)), _) => Err(()),
+            (Ok(None) | Err(()), learnt) => learnt.map(Some).ok_or(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(pairs: &[(&str, &str)], added: &[&str], unit: Unit, expect: Option<&[&str]>) {
-        let got = adjust(pairs, &[], added, unit);
+        let got = adjust(pairs, &[], added, unit, &Habit::default());
         assert_eq!(
             got.as_deref(),
             expect.map(|lines| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()).as_deref()
@@ -237,6 +288,25 @@ mod tests {
     #[test]
     fn one_badly_copied_line_does_not_move_the_new_ones() {
         check(&[("a", "a"), ("   b", " b"), ("  c", "  c")], &["  d"], Unit::Unknown, Some(&["  d"]));
+    }
+
+    #[test]
+    fn what_other_hunks_show_decides_where_a_hunk_shows_nothing() {
+        let habit = |pairs: &[(&str, &str)]| {
+            let mut habit = Habit::default();
+            pairs.iter().for_each(|(model, file)| habit.learn(model, file));
+            habit
+        };
+        let lines = |text: &str| Ok(Some(vec![text.to_owned()]));
+        let tabs = habit(&[("\tx", "  x")]);
+        assert_eq!(tabs.foreign(&["\t\ta"], Unit::Unknown, false), lines("    a"));
+        assert_eq!(tabs.foreign(&["\t\ta"], Unit::Spaces(2), false), lines("    a"));
+        assert_eq!(tabs.foreign(&["\t\ta"], Unit::Spaces(4), false), Err(()), "the file and the answer disagree");
+        assert_eq!(tabs.foreign(&["\t\ta"], Unit::Tabs, false), Ok(None));
+        let spaces = habit(&[("    x", "\tx")]);
+        assert_eq!(spaces.foreign(&["    a"], Unit::Tabs, false), lines("\ta"));
+        assert_eq!(spaces.foreign(&["    a"], Unit::Tabs, true), lines("\ta"));
+        assert_eq!(habit(&[("    x", "\tx"), ("  x", "\tx")]).foreign(&["    a"], Unit::Tabs, true), Err(()));
     }
 
     #[test]

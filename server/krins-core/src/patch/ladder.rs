@@ -1,11 +1,11 @@
 //! The ladder: where in the base a hunk belongs. Candidates are collected level by level, the first level that has any
 //! decides, and more than one candidate is decided by a base-anchored line number or not at all.
 
-use super::align::align;
+use super::align::{align, surely};
 use super::bytes::{End, Line, base_bom, split, without_bom};
 use super::indent::Unit;
 use super::ir::{Body, HunkLine, Mark, RawHunk};
-use super::norm::{Level, is_elision};
+use super::norm::{Level, indent, is_elision};
 use super::reading::{self, Defect, Reading};
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -82,6 +82,15 @@ pub(super) enum Located {
     },
 }
 
+impl Located {
+    pub fn sites(&self) -> &[Site] {
+        match self {
+            Located::At(sites) => sites,
+            Located::Inside { .. } | Located::Already { .. } => &[],
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
     pub why: &'static str,
@@ -89,7 +98,7 @@ pub(super) struct Lost {
     pub candidates: Vec<u32>,
 }
 
-const NOT_FOUND: &str = "its old text is nowhere in the file";
+pub(super) const NOT_FOUND: &str = "its old text is nowhere in the file";
 
 fn lost(why: &'static str) -> Lost {
     Lost { why, candidates: Vec::new() }
@@ -111,7 +120,7 @@ pub(super) fn locate(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Result<Loc
     if let Some(found) = finder.one_to_one(&plain)? {
         return Ok(found);
     }
-    if let Some(line) = already(&plain, base) {
+    if let Some(line) = already(&plain, base).or_else(|| already_cut(&plain, base, based)) {
         return Ok(Located::Already { line, repairs: Vec::new() });
     }
     if let Some(found) = finder.inside()? {
@@ -120,15 +129,55 @@ pub(super) fn locate(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Result<Loc
     if let Some(sites) = finder.divided(&plain)? {
         return Ok(Located::At(sites));
     }
-    if based {
-        if let Some(site) = finder.trimmed(&plain)? {
-            return Ok(Located::At(vec![site]));
+    let loose = if based {
+        match finder.trimmed(&plain)? {
+            None => finder.aligned(&plain)?,
+            found => found,
         }
-        if let Some(site) = finder.aligned(&plain)? {
-            return Ok(Located::At(vec![site]));
-        }
+    } else {
+        surely_aligned(&plain, base)
+    };
+    loose.map(|site| Located::At(vec![site])).ok_or_else(|| lost(NOT_FOUND))
+}
+
+/// A block that stands in a text only since earlier blocks of the same answer were applied to it: line by line as it
+/// is, in one place.
+pub(super) fn locate_late(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Option<Located> {
+    let plain = with_bom_off(reading::plain(hunk), base);
+    let solid = plain.old().any(|line| line.text.trim().len() > 3);
+    let finder = Finder { base, hunk: &RawHunk { hint: None, ..hunk.clone() }, based };
+    finder.levels(&plain, &Level::STRICT).ok().flatten().filter(|_| solid && plain.changes())
+}
+
+/// Without the base, one context line may be altered or left out, where no other place of the file is like this one.
+fn surely_aligned(plain: &Reading, base: &Base<'_>) -> Option<Site> {
+    let (map, repairs) = surely(&plain.lines, base)?;
+    let site = Site {
+        level: Level::Alignment,
+        lines: plain.lines.clone(),
+        start: map.iter().flatten().next().copied().unwrap_or(0),
+        base: map,
+        repairs,
+        defect: Defect::None,
+        bom: plain.bom,
+    };
+    (!hangs_on_a_bracket(&site, base)).then_some(site)
+}
+
+/// Whether new lines at an end of the hunk hang on one line without a word in it, which the file indents in another way
+/// than the rest of the hunk says: of such a line the indentation is all that tells it from the next of its kind.
+fn hangs_on_a_bracket(site: &Site, base: &Base<'_>) -> bool {
+    if site.level < Level::Indentation {
+        return false;
     }
-    Err(lost(NOT_FOUND))
+    let pairs = || site.lines.iter().zip(&site.base).filter_map(|(line, at)| Some((line, base.lines[(*at)?].text)));
+    let shifted = |line: &HunkLine, file: &str| indent(&line.text) != indent(file);
+    let mixed = pairs().any(|(line, file)| !line.text.trim().is_empty() && !shifted(line, file));
+    let hangs = |edge: Option<&HunkLine>, next: Option<(&HunkLine, &str)>| {
+        edge.is_some_and(|line| line.mark == Mark::Add)
+            && next.is_some_and(|(line, file)| !file.contains(char::is_alphanumeric) && shifted(line, file))
+    };
+    mixed && (hangs(site.lines.first(), pairs().next()) || hangs(site.lines.last(), pairs().last()))
 }
 
 /// A byte order mark is shown by few answers; where the file has one it is no part of its first line.
@@ -216,7 +265,10 @@ impl Finder<'_, '_> {
             if !self.based && covered(reading, keys, *level, start, old.len()) {
                 return at_an_edge(reading, start).map(Some);
             }
-            return Ok(Some(Located::At(vec![site(reading, *level, start)])));
+            let found = site(reading, *level, start);
+            if !hangs_on_a_bracket(&found, self.base) {
+                return Ok(Some(Located::At(vec![found])));
+            }
         }
         Ok(None)
     }
@@ -352,6 +404,7 @@ impl Finder<'_, '_> {
                 defect: Defect::None,
                 bom: plain.bom,
             })
+            .filter(|site| !hangs_on_a_bracket(site, self.base))
             .collect();
         if sites.is_empty() {
             return Ok(None);
@@ -455,16 +508,34 @@ fn at_an_edge(reading: &Reading, start: usize) -> Result<Located, Lost> {
 /// Where the new text stands already, if the hunk has enough of it to tell.
 fn already(reading: &Reading, base: &Base<'_>) -> Option<usize> {
     let adds = reading.lines.iter().any(|line| line.mark == Mark::Add && line.text.trim().len() > 1);
+    if adds { standing(reading, base).first().copied() } else { None }
+}
+
+/// Where lines were cut already: what was around them stands together in one place, and none of them is left. With the
+/// text at hand that the model saw there is nothing of the kind: what it cuts was there.
+fn already_cut(reading: &Reading, base: &Base<'_>, based: bool) -> Option<usize> {
     let edge =
         |line: Option<&HunkLine>| line.is_some_and(|line| line.mark == Mark::Keep && !line.text.trim().is_empty());
-    let framed = edge(reading.lines.first()) && edge(reading.lines.last());
-    if !adds && !framed {
+    if based || !edge(reading.lines.first()) || !edge(reading.lines.last()) {
         return None;
     }
-    Level::STRICT.into_iter().find_map(|level| {
+    let keys = base.keys(Level::WhiteSpace);
+    let gone = |line: &HunkLine| line.text.trim().len() > 3 && !keys.contains(&Level::WhiteSpace.key(&line.text));
+    let mut solid = reading.lines.iter().filter(|line| line.mark == Mark::Cut && line.text.trim().len() > 3).peekable();
+    solid.peek()?;
+    match standing(reading, base).as_slice() {
+        [one] if solid.all(gone) => Some(*one),
+        _ => None,
+    }
+}
+
+/// Every place where the new text stands, at the strictest level that has any.
+fn standing(reading: &Reading, base: &Base<'_>) -> Vec<usize> {
+    let found = Level::STRICT.into_iter().map(|level| {
         let new: Vec<Cow<'_, str>> = reading.added_and_kept().map(|line| key_of(level, line)).collect();
-        occurrences(base.keys(level), &new).first().copied()
-    })
+        occurrences(base.keys(level), &new)
+    });
+    found.into_iter().find(|places| !places.is_empty()).unwrap_or_default()
 }
 
 /// Every place where `needle` stands in `hay`, overlapping ones too (Knuth-Morris-Pratt: linear on any input).

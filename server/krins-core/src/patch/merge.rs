@@ -1,6 +1,7 @@
 //! The 3-way merge of base, current and patched text. Conflicts are data; markers are drawn only on demand.
 
-use super::bytes::why_not_text;
+use super::bytes::BOM;
+use super::encoding::{Encoding, decode, encode, why_not_text};
 use super::{ChangeKind, Conflict, FilePatch, Merge, Patch, Refusal, Write};
 use crate::path::RelPath;
 use crate::tree::{Entry, Tree};
@@ -29,8 +30,35 @@ pub(super) fn merge(patch: &Patch, current: &dyn Tree) -> Merge {
     merge
 }
 
-/// Merges two descendants of a base. `path` only names the conflicts. Lines end at `\n`, `\r\n` or `\r`.
+/// Merges two descendants of a base. `path` only names the conflicts. Lines end at `\n`, `\r\n` or `\r`. Where a side
+/// is UTF-16 the texts are merged, and the result is spelt as ours is.
 pub fn merge_texts(path: &RelPath, base: &[u8], ours: &[u8], theirs: &[u8]) -> Result<Vec<u8>, Vec<Conflict>> {
+    match wide_texts([base, ours, theirs]) {
+        Some(([base, ours, theirs], encoding)) => {
+            let text = merge_bytes(path, base.as_bytes(), ours.as_bytes(), theirs.as_bytes())?;
+            Ok(encode(&String::from_utf8_lossy(&text), encoding))
+        }
+        None => merge_bytes(path, base, ours, theirs),
+    }
+}
+
+/// The texts and the encoding of ours, when at least one side is UTF-16 and all are texts.
+fn wide_texts(sides: [&[u8]; 3]) -> Option<([String; 3], Encoding)> {
+    if !sides.iter().any(|bytes| bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])) {
+        return None;
+    }
+    let encoding = decode(sides[1]).ok()?.0;
+    // In UTF-8 the byte order mark is a part of the text, in UTF-16 it is not: it would be a difference of the first line.
+    let marked = encoding == Encoding::Utf8 && sides[1].starts_with(BOM.as_bytes());
+    let text = |bytes: &[u8]| -> Option<String> {
+        let text = decode(bytes).ok()?.1;
+        let bare = text.strip_prefix(BOM).unwrap_or(&text);
+        Some(if marked { format!("{BOM}{bare}") } else { bare.to_owned() })
+    };
+    Some(([text(sides[0])?, text(sides[1])?, text(sides[2])?], encoding))
+}
+
+fn merge_bytes(path: &RelPath, base: &[u8], ours: &[u8], theirs: &[u8]) -> Result<Vec<u8>, Vec<Conflict>> {
     let merged = merged(base, ours, theirs);
     if !merged.is_conflicted() {
         return Ok(written(&merged));
@@ -47,6 +75,16 @@ pub fn merge_texts(path: &RelPath, base: &[u8], ours: &[u8], theirs: &[u8]) -> R
 
 /// The merged text with conflict markers where there are conflicts; labels are those of base, ours and theirs.
 pub fn render_conflicts(base: &[u8], ours: &[u8], theirs: &[u8], labels: [&str; 3], style: MarkerStyle) -> Vec<u8> {
+    match wide_texts([base, ours, theirs]) {
+        Some(([base, ours, theirs], encoding)) => {
+            let text = render_bytes(base.as_bytes(), ours.as_bytes(), theirs.as_bytes(), labels, style);
+            encode(&String::from_utf8_lossy(&text), encoding)
+        }
+        None => render_bytes(base, ours, theirs, labels, style),
+    }
+}
+
+fn render_bytes(base: &[u8], ours: &[u8], theirs: &[u8], labels: [&str; 3], style: MarkerStyle) -> Vec<u8> {
     let mut merged = merged(base, ours, theirs);
     merged.labels(labels[0], labels[1], labels[2]).conflict_style(match style {
         MarkerStyle::Merge => ConflictStyle::Merge,

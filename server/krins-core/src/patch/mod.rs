@@ -4,6 +4,7 @@
 mod align;
 mod bytes;
 mod canonical;
+mod encoding;
 mod indent;
 mod ir;
 mod ladder;
@@ -12,11 +13,13 @@ mod names;
 mod norm;
 mod parse;
 mod place;
+mod plan;
 mod reading;
 #[cfg(test)]
 mod tests;
 
-pub use bytes::{MAX_FILE_BYTES, why_not_text};
+pub use bytes::MAX_FILE_BYTES;
+pub use encoding::{text_of, why_not_text};
 pub use ir::Form;
 pub use merge::{MarkerStyle, merge_texts, render_conflicts};
 pub use names::writable_name;

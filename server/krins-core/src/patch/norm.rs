@@ -35,6 +35,18 @@ impl Level {
         }
     }
 
+    /// What was overlooked to find the place, as a repair.
+    pub fn repair(self) -> Option<&'static str> {
+        match self {
+            Level::Exact | Level::OuterContext | Level::Alignment => None,
+            Level::LineEnds => Some("line ends taken from the file"),
+            Level::TrailingSpace => Some("white space at the ends of old lines overlooked"),
+            Level::Punctuation => Some("typographic punctuation in old lines overlooked"),
+            Level::Indentation => Some("indentation of old lines overlooked"),
+            Level::WhiteSpace => Some("white space in old lines overlooked"),
+        }
+    }
+
     /// What is compared at this level; `\r` is part of `line` only when the line owns it.
     pub fn key(self, line: &str) -> Cow<'_, str> {
         let body = || line.strip_suffix('\r').unwrap_or(line);

@@ -1,16 +1,18 @@
 //! Places a parsed answer on the base: paths judged, hunks located, edits checked against each other, bytes rebuilt.
 //! All refusals are collected; a patch comes out only when there is none.
 
-use super::bytes::{Edit, End, Ends, NewLine, rebuild, why_not_text};
+use super::bytes::{Edit, Ends, NewLine, rebuild};
 use super::canonical::{Draft, assemble};
-use super::indent::adjust;
+use super::encoding::{Encoding, decode, encode, why_not_text};
+use super::indent::Habit;
 use super::ir::{Action, Body, FileOp, Mark, RawHunk};
-use super::ladder::{Base, Located, Site, locate};
+use super::ladder::{Base, Located, NOT_FOUND, locate, locate_late};
 use super::names::writable_name;
-use super::norm::{Level, indent, is_elision};
+use super::norm::{Level, is_elision};
 use super::parse::refuse;
+use super::plan::{Plan, Style, is_foreign, pairs, placement};
 use super::reading::{self, Defect};
-use super::{ChangeKind, Parsed, Patch, Placement, Refusal};
+use super::{ChangeKind, Parsed, Patch, Refusal};
 use crate::path::RelPath;
 use crate::tree::{Entry, Tree};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -21,14 +23,33 @@ use unicode_normalization::UnicodeNormalization;
 pub(super) fn place(parsed: &Parsed, base: &dyn Tree, based: bool) -> Result<Patch, Vec<Refusal>> {
     let placer = Placer { base, based };
     let files = gathered(&parsed.files);
-    let (drafts, decoded) = placer.all(&files)?;
-    if !decoded {
+    let staged = placer.all(&files)?;
+    if !staged.iter().any(Staged::is_escaped) {
         let unclear = entities_unclear(&files, base);
-        return if unclear.is_empty() { Ok(assemble(drafts)) } else { Err(unclear) };
+        return if unclear.is_empty() { finished(staged, &parsed.repairs) } else { Err(unclear) };
     }
     // One hunk fits only with its entities decoded, so the whole answer was escaped.
     let files: Vec<FileOp> = files.into_iter().map(decoded_file).collect();
-    placer.all(&files).map(|(drafts, _)| assemble(drafts))
+    finished(placer.all(&files)?, &parsed.repairs)
+}
+
+/// The patch of files whose hunks have their places. What was mended in the answer as a whole is told with each file.
+fn finished(staged: Vec<Staged>, repairs: &[String]) -> Result<Patch, Vec<Refusal>> {
+    let habits = Habits::of(&staged);
+    let (mut drafts, mut refusals) = (Vec::new(), Vec::new());
+    for file in staged {
+        match file.finish(&habits) {
+            Ok(mut draft) => {
+                if let Some(first) = draft.placements.first_mut() {
+                    first.repairs.splice(0..0, repairs.iter().cloned());
+                }
+                drafts.push(draft);
+            }
+            Err(more) => refusals.extend(more),
+        }
+    }
+    refusals.extend(collisions(&drafts));
+    if refusals.is_empty() { Ok(assemble(drafts)) } else { Err(refusals) }
 }
 
 /// Sections of the same file as one, in the order of the answer.
@@ -94,28 +115,70 @@ struct Placer<'a> {
 
 /// A file of the base that can be patched.
 struct Known {
+    text: String,
+    encoding: Encoding,
     bytes: Arc<[u8]>,
     executable: bool,
 }
 
+/// A file whose hunks have their places, and whose new text is not made yet.
+struct Staged {
+    draft: Draft,
+    edits: Option<Edits>,
+}
+
+/// The hunks of a file that is edited.
+struct Edits {
+    /// As the answer spells it.
+    path: String,
+    known: Known,
+    hunks: Vec<RawHunk>,
+    located: Vec<(usize, Located)>,
+    /// Blocks that the base does not have, in the order of the answer: earlier blocks may make what they replace.
+    late: Vec<usize>,
+    based: bool,
+    repairs: Vec<String>,
+}
+
+/// How the answer indents the files of each language.
+struct Habits(BTreeMap<String, Habit>);
+
+impl Habits {
+    fn of(staged: &[Staged]) -> Self {
+        let mut habits: BTreeMap<String, Habit> = BTreeMap::new();
+        for file in staged {
+            let Some(edits) = &file.edits else { continue };
+            let base = Base::new(&edits.known.text);
+            let sites = edits.located.iter().flat_map(|(_, found)| found.sites());
+            for (model, file_line) in sites.flat_map(|site| pairs(site, &base)).filter(|(a, b)| is_foreign(a, b)) {
+                habits.entry(family(&file.draft.path)).or_default().learn(model, file_line);
+            }
+        }
+        Self(habits)
+    }
+}
+
+/// Files that a model writes in one style.
+fn family(path: &RelPath) -> String {
+    match path.as_str().rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "ts" | "tsx" | "js" | "jsx" | "mts" | "cts" | "mjs" | "cjs" => "script".to_owned(),
+        other => other.to_lowercase(),
+    }
+}
+
 impl Placer<'_> {
-    /// Every file's draft, and whether a hunk asked for its entities to be decoded.
-    fn all(&self, files: &[FileOp]) -> Result<(Vec<Draft>, bool), Vec<Refusal>> {
-        let (mut drafts, mut refusals, mut decoded) = (Vec::new(), Vec::new(), false);
+    fn all(&self, files: &[FileOp]) -> Result<Vec<Staged>, Vec<Refusal>> {
+        let (mut staged, mut refusals) = (Vec::new(), Vec::new());
         for file in files {
             match self.file(file) {
-                Ok((draft, escaped)) => {
-                    decoded |= escaped;
-                    drafts.push(draft);
-                }
+                Ok(file) => staged.push(file),
                 Err(more) => refusals.extend(more),
             }
         }
-        refusals.extend(collisions(&drafts));
-        if refusals.is_empty() { Ok((drafts, decoded)) } else { Err(refusals) }
+        if refusals.is_empty() { Ok(staged) } else { Err(refusals) }
     }
 
-    fn file(&self, file: &FileOp) -> Result<(Draft, bool), Vec<Refusal>> {
+    fn file(&self, file: &FileOp) -> Result<Staged, Vec<Refusal>> {
         let one = |refusal: Refusal| vec![refusal];
         let (path, mut repairs) = self.resolve(file).map_err(one)?;
         repairs.splice(0..0, file.repairs.iter().cloned());
@@ -138,33 +201,27 @@ impl Placer<'_> {
             path,
             from,
         };
-        let escaped = match (&file.action, &known) {
-            (Action::Create(lines), known) => {
-                create(file, lines, known.as_ref(), &mut draft, repairs).map_err(one)?;
-                false
-            }
-            (Action::Whole(lines), None) => {
-                create(file, lines, None, &mut draft, repairs).map_err(one)?;
-                false
-            }
+        match (&file.action, known) {
+            (Action::Create(lines), known) => create(file, lines, known.as_ref(), &mut draft, repairs).map_err(one)?,
+            (Action::Whole(lines), None) => create(file, lines, None, &mut draft, repairs).map_err(one)?,
             (Action::Whole(lines), Some(known)) => {
-                whole(file, lines, known, &mut draft, repairs).map_err(one)?;
-                false
+                whole(file, lines, &known, self.based, &mut draft, repairs).map_err(one)?;
             }
             (Action::Delete(hunks), known) => {
                 self.delete(file, hunks, known.as_ref(), &mut draft, repairs).map_err(one)?;
-                false
             }
-            (Action::Edit(hunks), Some(known)) => self.edit(file, hunks, known, &mut draft, &repairs)?,
+            (Action::Edit(hunks), Some(known)) => {
+                let edits = self.edit(file, hunks, known, repairs)?;
+                return Ok(Staged { draft, edits: Some(edits) });
+            }
             (Action::Edit(hunks), None) => {
                 let lines = created_by(hunks).filter(|_| file.from.is_none());
                 let lines = lines.ok_or_else(|| one(refuse(&file.path, "there is no such file")))?;
                 repairs.push("taken as a new file".into());
                 create(file, &lines, None, &mut draft, repairs).map_err(one)?;
-                false
             }
-        };
-        Ok((draft, escaped))
+        }
+        Ok(Staged { draft, edits: None })
     }
 
     /// The path that is meant, and what was mended in its spelling.
@@ -216,10 +273,10 @@ impl Placer<'_> {
         match self.base.entry(path) {
             Entry::Missing => Ok(None),
             Entry::Refused(why) => Err(refuse(shown, format!("it is {why}"))),
-            Entry::File { bytes, executable } => match why_not_text(&bytes) {
-                Some(why) => Err(refuse(shown, why)),
-                None => Ok(Some(Known { bytes, executable })),
-            },
+            Entry::File { bytes, executable } => {
+                let (encoding, text) = decode(&bytes).map_err(|why| refuse(shown, why))?;
+                Ok(Some(Known { text: text.into_owned(), encoding, bytes, executable }))
+            }
         }
     }
 
@@ -249,7 +306,7 @@ impl Placer<'_> {
                 Ok(())
             };
         };
-        let text = text_of(known);
+        let text = &known.text;
         let base = Base::new(text);
         let shown: Vec<_> = hunks.iter().flat_map(|hunk| reading::plain(hunk).lines).collect();
         let matches = |level: Level| {
@@ -270,69 +327,88 @@ impl Placer<'_> {
         &self,
         file: &FileOp,
         hunks: &[RawHunk],
-        known: &Known,
-        draft: &mut Draft,
-        repairs: &[String],
-    ) -> Result<bool, Vec<Refusal>> {
-        let base = Base::new(text_of(known));
-        let mut plan = Plan::default();
-        let mut located: Vec<(usize, Located)> = Vec::new();
-        let mut refusals = Vec::new();
+        known: Known,
+        repairs: Vec<String>,
+    ) -> Result<Edits, Vec<Refusal>> {
+        let base = Base::new(&known.text);
+        let (mut located, mut late, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         for (number, hunk) in hunks.iter().enumerate() {
-            let refuse = |why: &str, candidates: Vec<u32>| Refusal {
-                path: file.path.clone(),
-                hunk: Some(number as u32 + 1),
-                why: why.to_owned(),
-                candidates,
-            };
-            let added = reading::plain(hunk);
-            if let Some(why) = left_out(&added) {
-                refusals.push(refuse(why, Vec::new()));
+            if let Some(why) = left_out(&reading::plain(hunk)) {
+                refusals.push(refuse_hunk(&file.path, number, why, Vec::new()));
                 continue;
             }
             match locate(hunk, &base, self.based) {
                 Ok(found) => located.push((number, found)),
                 Err(lost) if lost.why == "it changes nothing" && hunks.len() > 1 => {}
-                Err(lost) => refusals.push(refuse(lost.why, lost.candidates)),
+                Err(lost) if lost.why == NOT_FOUND && number > 0 && matches!(hunk.body, Body::Blocks { .. }) => {
+                    late.push(number);
+                }
+                Err(lost) => refusals.push(refuse_hunk(&file.path, number, lost.why, lost.candidates)),
             }
         }
-        plan.foreign = located
-            .iter()
-            .any(|(_, found)| matches!(found, Located::At(sites) if sites.iter().any(|site| is_foreign(site, &base))));
-        for (number, found) in located {
-            if let Err(why) = plan.take(found, &base, number, repairs) {
-                refusals.push(Refusal {
-                    path: file.path.clone(),
-                    hunk: Some(number as u32 + 1),
-                    why: why.to_owned(),
-                    candidates: Vec::new(),
-                });
-            }
-        }
-        if refusals.is_empty() {
-            refusals.extend(plan.settle().err().map(|number| Refusal {
-                path: file.path.clone(),
-                hunk: Some(number as u32 + 1),
-                why: "it overlaps with another hunk".into(),
-                candidates: Vec::new(),
-            }));
+        if located.is_empty() {
+            refusals.extend(late.drain(..).map(|number| refuse_hunk(&file.path, number, NOT_FOUND, Vec::new())));
         }
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        let edits: Vec<Edit> = plan.edits.into_iter().map(|(edit, _)| edit).collect();
-        draft.after = Some(rebuild(text_of(known), &edits, plan.ends).into_bytes().into());
-        draft.placements = plan.placements;
-        Ok(plan.decoded)
+        Ok(Edits { path: file.path.clone(), known, hunks: hunks.to_vec(), located, late, based: self.based, repairs })
     }
 }
 
-fn text_of(known: &Known) -> &str {
-    std::str::from_utf8(&known.bytes).unwrap_or_default()
+fn refuse_hunk(path: &str, number: usize, why: &str, candidates: Vec<u32>) -> Refusal {
+    Refusal { path: path.to_owned(), hunk: Some(number as u32 + 1), why: why.to_owned(), candidates }
 }
 
-fn placement(level: &str, repairs: Vec<String>, line: usize) -> Placement {
-    Placement { level: level.to_owned(), repairs, line: u32::try_from(line).unwrap_or(u32::MAX) }
+impl Staged {
+    /// Whether a hunk fits only with its HTML entities decoded.
+    fn is_escaped(&self) -> bool {
+        let sites = self.edits.iter().flat_map(|edits| &edits.located).flat_map(|(_, found)| found.sites());
+        sites.into_iter().any(|site| site.defect == Defect::Entities)
+    }
+
+    fn finish(self, habits: &Habits) -> Result<Draft, Vec<Refusal>> {
+        let Self { mut draft, edits } = self;
+        let Some(edits) = edits else { return Ok(draft) };
+        let habit = habits.0.get(&family(&draft.path)).cloned().unwrap_or_default();
+        let mut text = edits.apply(&edits.known.text, &edits.located, &edits.repairs, &habit, &mut draft)?;
+        for number in &edits.late {
+            let lost = || vec![refuse_hunk(&edits.path, *number, NOT_FOUND, Vec::new())];
+            let found = locate_late(&edits.hunks[*number], &Base::new(&text), edits.based).ok_or_else(lost)?;
+            let repairs = [edits.repairs.clone(), vec!["placed on the result of the blocks before it".to_owned()]];
+            text = edits.apply(&text, &[(*number, found)], &repairs.concat(), &habit, &mut draft)?;
+        }
+        draft.after = Some(encode(&text, edits.known.encoding).into());
+        Ok(draft)
+    }
+}
+
+impl Edits {
+    /// The text with the located hunks applied; their placements go to the draft.
+    fn apply(
+        &self,
+        text: &str,
+        located: &[(usize, Located)],
+        repairs: &[String],
+        habit: &Habit,
+        draft: &mut Draft,
+    ) -> Result<String, Vec<Refusal>> {
+        let base = Base::new(text);
+        let mut plan = Plan::new(Style::of(located, &base, habit));
+        let mut refusals = Vec::new();
+        for (number, found) in located {
+            if let Err(why) = plan.take(found.clone(), &base, *number, repairs) {
+                refusals.push(refuse_hunk(&self.path, *number, why, Vec::new()));
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let overlap = |number| vec![refuse_hunk(&self.path, number, "it overlaps with another hunk", Vec::new())];
+        let edits = plan.edits().map_err(overlap)?;
+        draft.placements.append(&mut plan.placements);
+        Ok(rebuild(text, &edits, plan.ends))
+    }
 }
 
 /// New text that stands for code instead of being code.
@@ -371,7 +447,8 @@ fn create(
     draft: &mut Draft,
     repairs: Vec<String>,
 ) -> Result<(), Refusal> {
-    if lines.iter().any(|line| is_elision(line) && line.trim() != "...") {
+    // Dots alone are also how people write "and so on" in an example; in a new file they take no code away.
+    if lines.iter().any(|line| is_elision(line) && line.chars().any(char::is_alphabetic)) {
         return Err(refuse(&file.path, "its new text leaves code out"));
     }
     let mut text = lines.join("\n");
@@ -382,7 +459,7 @@ fn create(
         return Err(refuse(&file.path, why));
     }
     if let Some(known) = known {
-        let same = |level: Level| Base::new(text_of(known)).keys(level) == Base::new(&text).keys(level);
+        let same = |level: Level| Base::new(&known.text).keys(level) == Base::new(&text).keys(level);
         if !same(Level::TrailingSpace) {
             return Err(refuse(&file.path, "a file of that name is there already, with another text"));
         }
@@ -397,14 +474,18 @@ fn create(
 }
 
 /// A whole new text is a diff against the base: lines that stay keep their ends.
+///
+/// Without the text that the model saw, a line that it leaves out may be one that it never saw: then only a file that
+/// has the text already, or none at all, is safe.
 fn whole(
     file: &FileOp,
     lines: &[String],
     known: &Known,
+    based: bool,
     draft: &mut Draft,
     repairs: Vec<String>,
 ) -> Result<(), Refusal> {
-    let base = Base::new(text_of(known));
+    let base = Base::new(&known.text);
     let old = base.keys(Level::TrailingSpace);
     let leaves_out = |line: &String| is_elision(line) && !old.iter().any(|known| known.trim() == line.trim());
     if lines.iter().any(leaves_out) {
@@ -427,7 +508,11 @@ fn whole(
             lines: texts[op.new_range()].iter().map(|text| NewLine { text: (*text).to_owned(), end: None }).collect(),
         })
         .collect();
-    draft.after = Some(rebuild(text_of(known), &edits, Ends::default()).into_bytes().into());
+    if !based && !edits.is_empty() && !known.text.trim().is_empty() {
+        const BLIND: &str = "it is a whole new text, and without the text it was made from it could undo other changes";
+        return Err(refuse(&file.path, BLIND));
+    }
+    draft.after = Some(encode(&rebuild(&known.text, &edits, Ends::default()), known.encoding).into());
     let level = if edits.is_empty() { "already-applied" } else { "whole-file" };
     draft.placements.push(placement(level, repairs, 1));
     Ok(())
@@ -454,196 +539,4 @@ fn collisions(drafts: &[Draft]) -> Vec<Refusal> {
         }
     }
     refusals
-}
-
-/// The edits of one file, with the hunk that asked for each.
-#[derive(Default)]
-struct Plan {
-    edits: Vec<(Edit, usize)>,
-    ends: Ends,
-    placements: Vec<Placement>,
-    decoded: bool,
-    /// Old lines show that the answer uses tabs where the file has spaces, or the reverse.
-    foreign: bool,
-}
-
-impl Plan {
-    fn take(
-        &mut self,
-        located: Located,
-        base: &Base<'_>,
-        number: usize,
-        repairs: &[String],
-    ) -> Result<(), &'static str> {
-        match located {
-            Located::Already { line, repairs: more } => {
-                let repairs = repairs.iter().cloned().chain(more).collect();
-                self.placements.push(placement("already-applied", repairs, line + 1));
-            }
-            Located::Inside { start, end, lines } => {
-                let lines = lines.into_iter().map(|text| NewLine { text, end: None }).collect();
-                self.edits.push((Edit { start, end, lines }, number));
-                self.placements.push(placement("exact", repairs.to_vec(), start + 1));
-            }
-            Located::At(sites) => {
-                for site in sites {
-                    self.site(site, base, number, repairs)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn site(&mut self, mut site: Site, base: &Base<'_>, number: usize, repairs: &[String]) -> Result<(), &'static str> {
-        self.decoded |= site.defect == Defect::Entities;
-        restore_moved(&mut site, base);
-        if let Some(repair) = reindent(&mut site, base, self.foreign)? {
-            site.repairs.push(repair.to_owned());
-        }
-        self.ends.bom = site.bom.or(self.ends.bom);
-        self.final_newline(&site, base);
-        self.edits.extend(edits_of(&site, base).into_iter().map(|edit| (edit, number)));
-        let mut all: Vec<String> = repairs.to_vec();
-        if site.level == Level::LineEnds {
-            all.push("line ends taken from the file".into());
-        }
-        all.extend(site.repairs);
-        self.placements.push(placement(site.level.name(), all, site.start + 1));
-        Ok(())
-    }
-
-    /// `\ No newline at end of file` counts where the hunk reaches the end of the base.
-    fn final_newline(&mut self, site: &Site, base: &Base<'_>) {
-        let reaches = base.lines.is_empty() || site.base.iter().flatten().any(|line| line + 1 == base.lines.len());
-        let marked = |mark: Mark| site.lines.iter().any(|line| line.mark == mark && line.no_newline);
-        let had = base.lines.last().is_none_or(|line| line.end != End::None);
-        if !reaches {
-            return;
-        }
-        if marked(Mark::Add) || marked(Mark::Keep) {
-            self.ends.final_newline = Some(false);
-        } else if marked(Mark::Cut) && !had {
-            self.ends.final_newline = Some(true);
-        }
-    }
-
-    /// Sorts the edits and drops repeated ones; `Err` names the hunk that overlaps.
-    fn settle(&mut self) -> Result<(), usize> {
-        self.edits.sort_by_key(|(edit, number)| (edit.start, edit.end, *number));
-        let before = self.edits.len();
-        self.edits.dedup_by(|(a, _), (b, _)| a == b);
-        if self.edits.len() < before
-            && let Some(placement) = self.placements.last_mut()
-        {
-            placement.repairs.push("a repeated hunk dropped".into());
-        }
-        for pair in self.edits.windows(2) {
-            let ((first, _), (second, number)) = (&pair[0], &pair[1]);
-            if second.start < first.end || second.start == first.start {
-                return Err(*number);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A line that the hunk takes away and puts back elsewhere comes back as the file has it, not as the model copied it.
-fn restore_moved(site: &mut Site, base: &Base<'_>) {
-    if site.level < Level::Punctuation || site.level == Level::Indentation {
-        return;
-    }
-    for at in 0..site.lines.len() {
-        if site.lines[at].mark != Mark::Add || site.lines[at].text.trim().is_empty() {
-            continue;
-        }
-        let copied = |n: &usize| site.lines[*n].mark == Mark::Cut && site.lines[*n].text == site.lines[at].text;
-        let mut origins =
-            (0..site.lines.len()).filter(copied).filter_map(|n| site.base[n]).map(|line| base.lines[line].text);
-        if let Some(text) = origins.next().filter(|first| origins.all(|other| other == *first)) {
-            site.lines[at].text = text.to_owned();
-        }
-    }
-}
-
-/// Whether a hunk's old lines have tabs for the file's spaces, or the reverse.
-fn is_foreign(site: &Site, base: &Base<'_>) -> bool {
-    let tabs = |text: &str| indent(text).contains('\t');
-    let spaces = |text: &str| indent(text).starts_with("  ");
-    site.lines.iter().zip(&site.base).filter_map(|(line, at)| Some((line.text.as_str(), base.lines[(*at)?].text))).any(
-        |(model, file)| {
-            !model.trim().is_empty()
-                && (tabs(model) && spaces(file) && !tabs(file) || spaces(model) && tabs(file) && !tabs(model))
-        },
-    )
-}
-
-/// New lines in the file's indentation; the repair when they changed.
-fn reindent(site: &mut Site, base: &Base<'_>, foreign: bool) -> Result<Option<&'static str>, &'static str> {
-    const UNKNOWN: &str = "its new lines are indented in another way than the file, and the unit cannot be learnt";
-    let added: Vec<usize> = (0..site.lines.len()).filter(|at| site.lines[*at].mark == Mark::Add).collect();
-    let texts: Vec<&str> = added.iter().map(|at| site.lines[*at].text.as_str()).collect();
-    let pairs = |marks: &[Mark]| -> Vec<(&str, &str)> {
-        site.lines
-            .iter()
-            .zip(&site.base)
-            .filter(|(line, _)| marks.contains(&line.mark))
-            .filter_map(|(line, at)| Some((line.text.as_str(), base.lines[(*at)?].text)))
-            .collect()
-    };
-    let all = pairs(&[Mark::Keep, Mark::Cut]);
-    let new = if site.level >= Level::Indentation {
-        Some(adjust(&all, &pairs(&[Mark::Cut]), &texts, base.unit()).ok_or(UNKNOWN)?)
-    } else {
-        let indented = all.iter().any(|(_, file)| !file.trim().is_empty() && !matches!(indent(file), "" | " "));
-        if foreign && !indented { base.unit().foreign(&texts).map_err(|()| UNKNOWN)? } else { None }
-    };
-    let Some(new) = new.filter(|new| *new != texts) else { return Ok(None) };
-    for (at, text) in added.into_iter().zip(new) {
-        site.lines[at].text = text;
-    }
-    Ok(Some("new lines put into the file's indentation"))
-}
-
-/// What a placed hunk does to the base lines.
-fn edits_of(site: &Site, base: &Base<'_>) -> Vec<Edit> {
-    let exact = site.level == Level::Exact;
-    let mut edits: Vec<Edit> = Vec::new();
-    let mut open = false;
-    let mut at: Option<usize> = None;
-    for (n, line) in site.lines.iter().enumerate() {
-        match line.mark {
-            Mark::Keep => {
-                at = site.base[n].map(|line| line + 1);
-                open = false;
-            }
-            Mark::Cut => {
-                let Some(cut) = site.base[n] else { continue };
-                match edits.last_mut().filter(|edit| open && edit.end == cut) {
-                    Some(edit) => edit.end = cut + 1,
-                    None => edits.push(Edit { start: cut, end: cut + 1, lines: Vec::new() }),
-                }
-                open = true;
-                at = Some(cut + 1);
-            }
-            Mark::Add => {
-                if !open {
-                    let next = site.base[n..].iter().flatten().next().copied();
-                    let start = at.or(next).unwrap_or(site.start).min(base.lines.len());
-                    edits.push(Edit { start, end: start, lines: Vec::new() });
-                    open = true;
-                }
-                let end = if !exact {
-                    None
-                } else if line.cr {
-                    Some(End::CrLf)
-                } else {
-                    Some(End::Lf)
-                };
-                if let Some(edit) = edits.last_mut() {
-                    edit.lines.push(NewLine { text: line.text.clone(), end });
-                }
-            }
-        }
-    }
-    edits
 }

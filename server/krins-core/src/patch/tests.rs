@@ -262,7 +262,12 @@ fn what_is_no_plain_text_file_is_refused_in_base_and_workspace() {
     assert!(place(&below, &Odd(base.clone()), true).unwrap_err()[0].why.contains("symbolic link"));
     let patch = place(&parsed, &base, true).unwrap();
     assert!(merge(&patch, &Odd(base.clone())).refusals[0].why.contains("symbolic link"));
-    for (bytes, name) in [(&b"\xff\xfea\0"[..], "UTF-16"), (b"caf\xe9\n", "UTF-8"), (b"a\0b", "binary")] {
+    for (bytes, name) in [
+        (&b"\xff\xfea\0b"[..], "UTF-16"),
+        (b"\xff\xfe\0\0a\0\0\0", "UTF-32"),
+        (b"caf\xe9\n", "UTF-8"),
+        (b"a\0b", "binary"),
+    ] {
         let odd: Files = BTreeMap::from([(RelPath::new("src/one.ts").unwrap(), Arc::from(bytes))]);
         assert!(place(&parsed, &odd, true).unwrap_err()[0].why.contains(name), "{name}");
     }
@@ -316,4 +321,166 @@ fn an_answer_in_two_forms_is_refused_and_a_form_inside_another_is_text() {
     ] {
         assert!(parse(&mixed).unwrap_err().why.contains("two forms"), "{mixed}");
     }
+}
+
+#[test]
+fn a_whole_text_without_the_base_overwrites_nothing() {
+    let whole = format!("src/one.ts\n```ts\n{}```\n", expected());
+    assert_eq!(after(&whole, FILE, true), expected());
+    assert!(why(&whole, FILE, false).contains("could undo other changes"));
+    assert!(placed(&whole, &[("src/one.ts", &expected())], false).unwrap().is_empty(), "the file holds it already");
+    assert_eq!(placed(&whole, &[], false).unwrap().files()[0].kind, ChangeKind::Create);
+    assert_eq!(after(&whole, "\n", false), expected(), "nothing to overwrite");
+}
+
+#[test]
+fn a_file_header_is_no_removed_line_whatever_the_counts_say() {
+    let second = "--- a/src/two.ts\n+++ b/src/two.ts\n@@ -1 +1 @@\n-old\n+new\n";
+    let answer = format!("{}{second}", DIFF.replace("-4,3 +4,3", "-4,4 +4,4"));
+    let patch = placed(&answer, &[("src/one.ts", FILE), ("src/two.ts", "old\n")], true).unwrap();
+    assert_eq!(patch.files().len(), 2);
+    let sql = "--- a/q.sql\n+++ b/q.sql\n@@ -1,2 +1,2 @@\n a\n--- an old remark\n+++ a new one\n";
+    let patch = placed(sql, &[("q.sql", "a\n-- an old remark\n")], true).unwrap();
+    assert_eq!(&**patch.files()[0].after.as_ref().unwrap(), b"a\n++ a new one\n");
+}
+
+#[test]
+fn lines_that_are_cut_are_not_gone_because_their_surroundings_stand_elsewhere() {
+    let block = |name: &str| {
+        format!(
+            "    </div>\n  )}}\n\n  {{kind === \"{name}\" && (\n    <{name} />\n  )}}\n\n  {{other && (\n    <div>\n"
+        )
+    };
+    let file = format!("{}    </div>\n  )}}\n\n  {{other && (\n    <div>\n", block("Alpha"));
+    let answer = |indented: &str| {
+        format!(
+            "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n     </div>\n   )}}\n \n-  {{kind === \"Alpha\" && (\n-{indented}<Alpha />\n-  )}}\n-\n   {{other && (\n     <div>\n"
+        )
+    };
+    let cut = file.replacen("  {kind === \"Alpha\" && (\n    <Alpha />\n  )}\n\n", "", 1);
+    assert_eq!(after(&answer("    "), &file, true), cut);
+    assert_eq!(after(&answer("      "), &file, true), cut, "a badly copied blank is no proof that the lines are gone");
+    assert_eq!(after(&answer("      "), &file, false), cut);
+    let gone = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n   if (x > 1) {\n-    trace(x, 'here')\n     return a(x)\n";
+    assert_eq!(after(gone, FILE, false), FILE, "applied already");
+    assert!(why(gone, FILE, true).contains("nowhere"), "the text that the model saw never had it");
+}
+
+#[test]
+fn one_hunk_learns_the_indentation_from_another_file() {
+    let base = [("a.ts", "if (x) {\n  one()\n}\n"), ("b.ts", "export { b } from './b'\n")];
+    let first = "--- a/a.ts\n+++ b/a.ts\n@@\n if (x) {\n-\tone()\n+\ttwo()\n }\n";
+    let second = "--- a/b.ts\n+++ b/b.ts\n@@\n-export { b } from './b'\n+export {\n+\tb,\n+} from './b'\n";
+    let text = |answer: &str, at: usize| {
+        let patch = placed(answer, &base, true).unwrap();
+        String::from_utf8(patch.files()[at].after.clone().unwrap().to_vec()).unwrap()
+    };
+    assert_eq!(text(&format!("{first}{second}"), 1), "export {\n  b,\n} from './b'\n");
+    assert_eq!(text(second, 0), "export {\n\tb,\n} from './b'\n", "alone it shows nothing to learn from");
+    let other = "--- a/b.md\n+++ b/b.md\n@@\n-one\n+\tone\n";
+    let patch = placed(&format!("{first}{other}"), &[base[0], ("b.md", "one\n")], true).unwrap();
+    assert_eq!(&**patch.files()[1].after.as_ref().unwrap(), b"\tone\n", "another language has its own rules");
+}
+
+#[test]
+fn without_the_base_one_context_line_may_differ_where_nothing_else_is_alike() {
+    let altered = DIFF.replace("   if (x > 1) {", "   if (x >= 1) {").replace("   }\n", "   }\n   return x\n");
+    assert_eq!(after(&altered, FILE, false), expected());
+    assert_eq!(placement(&altered, FILE, false).level, "alignment");
+    let left_out = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n export function one(x: number) {\n-    return a(x)\n+    return a(x + 1)\n   }\n   return x\n";
+    assert_eq!(after(left_out, FILE, false), expected());
+    let twin = FILE.replace("function one", "function uno").replace("return a(x)", "return b(x)");
+    assert!(
+        why(&altered, &format!("{FILE}{twin}"), false).contains("nowhere"),
+        "the twin may be the one that is meant"
+    );
+    assert_eq!(
+        after(&altered, &format!("{FILE}{twin}"), true),
+        format!("{}{twin}", expected()),
+        "with the base it is not"
+    );
+    let two = altered.replace("   return x\n", "   return y\n");
+    assert!(why(&two, FILE, false).contains("nowhere"), "two lines are too many");
+}
+
+#[test]
+fn a_block_may_build_on_the_blocks_before_it() {
+    let block = |old: &str, new: &str| format!("<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n");
+    let first = block("    return a(x)", "    const y = a(x)\n    return y");
+    let second = block("    const y = a(x)", "    const y = a(x + 1)");
+    let answer = format!("src/one.ts\n{first}{second}");
+    for based in [true, false] {
+        assert_eq!(after(&answer, FILE, based), FILE.replace("return a(x)", "const y = a(x + 1)\n    return y"));
+    }
+    let patch = placed(&answer, &[("src/one.ts", FILE)], true).unwrap();
+    assert!(patch.files()[0].placements[1].repairs.iter().any(|repair| repair.contains("blocks before it")));
+    assert!(why(&format!("src/one.ts\n{second}{first}"), FILE, true).contains("nowhere"), "nothing made it before");
+    let vague = format!("src/one.ts\n{first}{}", block("    }", "    };"));
+    assert!(!why(&vague, FILE, true).is_empty());
+    let calls = r#"[{"path":"src/one.ts","old_str":"a(x)","new_str":"a(z)"},{"path":"src/one.ts","old_str":"    return a(z)","new_str":"    return b(z)"}]"#;
+    assert_eq!(after(calls, FILE, true), FILE.replace("a(x)", "b(z)"));
+}
+
+#[test]
+fn utf_16_keeps_its_encoding_and_its_line_ends() {
+    let wide = |text: &str, unit: fn(u16) -> [u8; 2]| -> Arc<[u8]> {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(unit).collect()
+    };
+    let crlf = |text: &str| text.replace('\n', "\r\n");
+    let path = RelPath::new("src/one.ts").unwrap();
+    for unit in [u16::to_le_bytes as fn(u16) -> [u8; 2], u16::to_be_bytes] {
+        let base = Files::from([(path.clone(), wide(&crlf(FILE), unit))]);
+        let patch = place(&parse(DIFF).unwrap(), &base, true).unwrap();
+        assert_eq!(patch.files()[0].after, Some(wide(&crlf(&expected()), unit)));
+        assert!(patch.unified().contains("+    return a(x + 1)"), "a diff shows the text");
+        let back = patch.inverse();
+        assert_eq!(back.files()[0].after.as_ref(), base.get(&path));
+        let user = crlf(&FILE.replace("two = 2", "two = 22𝄞"));
+        let now = Files::from([(path.clone(), wide(&user, unit))]);
+        let merged = merge(&patch, &now);
+        assert_eq!(merged.writes[0].after, Some(wide(&user.replace("a(x)", "a(x + 1)"), unit)));
+        let converted = merge(&patch, &tree(&[("src/one.ts", &user)]));
+        assert_eq!(
+            converted.writes[0].after.as_deref(),
+            Some(user.replace("a(x)", "a(x + 1)").as_bytes()),
+            "saved as UTF-8 since"
+        );
+        let clash = merge(&patch, &Files::from([(path.clone(), wide(&crlf(&FILE.replace("a(x)", "b(x)")), unit))]));
+        assert_eq!(clash.conflicts[0].ours, "    return b(x)\r\n");
+        let subset = patch.subset(&|_| true);
+        assert_eq!(subset, patch);
+    }
+}
+
+#[test]
+fn every_file_names_its_blobs_for_git() {
+    let patch = placed(DIFF, &[("src/one.ts", FILE)], true).unwrap();
+    let line = patch.unified().lines().nth(1).unwrap();
+    // `git hash-object` of the two texts.
+    assert_eq!(line, "index 17b6af310e132eca002f85643faa4f26b5466d68..703d1d3780513086fbbfd5eeba34ecfe72c4dc6a 100644");
+    let empty = placed("diff --git a/e b/e\nnew file mode 100644\n", &[], true).unwrap();
+    assert!(
+        empty
+            .unified()
+            .contains("index 0000000000000000000000000000000000000000..e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\n")
+    );
+    let mode = placed(
+        "diff --git a/src/one.ts b/src/one.ts\nold mode 100644\nnew mode 100755\n",
+        &[("src/one.ts", FILE)],
+        true,
+    )
+    .unwrap();
+    assert!(!mode.unified().contains("index "), "the content stays");
+}
+
+#[test]
+fn new_lines_do_not_hang_on_a_bracket_of_another_depth() {
+    let file = "describe('one', () => {\n  test('a', () => {\n    expect(a).toBe(1)\n  })\n})\n";
+    let answer = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n     expect(a).toBe(1)\n })\n+\n+describe('two', () => {})\n";
+    for based in [true, false] {
+        assert!(why(answer, file, based).contains("nowhere"), "the inner bracket is not the outer one");
+    }
+    let outdented = "--- a/src/one.ts\n+++ b/src/one.ts\n@@\n   expect(a).toBe(1)\n })\n+\n+test('b', () => {})\n";
+    let both = file.replace("  })\n", "  })\n\n  test('b', () => {})\n");
+    assert_eq!(after(outdented, file, true), both, "all lines moved by the same amount");
 }

@@ -50,7 +50,7 @@ fn standard_input() -> Result<String, Error> {
 }
 
 fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patch, Vec<Refusal>>, Error> {
-    let parsed = match patch::parse(text) {
+    let parsed = match patch::parse_in(text, &engine.root().path().to_string_lossy()) {
         Ok(parsed) => parsed,
         Err(refusal) => return Ok(Err(vec![refusal])),
     };

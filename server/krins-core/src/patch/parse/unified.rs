@@ -21,6 +21,17 @@ fn is_names(first: &str, second: &str) -> bool {
     first.starts_with("--- ") && second.starts_with("+++ ")
 }
 
+/// Whether a `---` and a `+++` line name one file, or one of them `/dev/null`.
+fn names_agree(old: &str, new: &str) -> bool {
+    match (name(&old[4..]), name(&new[4..])) {
+        (Ok(old), Ok(new)) => {
+            let (old_bare, new_bare) = strip(&old, &new);
+            old == NULL || new == NULL || old_bare == new_bare && old.contains(['/', '.'])
+        }
+        _ => false,
+    }
+}
+
 pub(super) fn parse(lines: &[&str]) -> Result<Parts, Refusal> {
     let mut parser =
         Parser { lines, at: 0, files: Vec::new(), repairs: Vec::new(), fence: None, last: None, closed: false };
@@ -211,8 +222,10 @@ impl Parser<'_> {
             return true;
         }
         let names = is_names(line, self.line(1)) && self.line(2).starts_with("@@");
-        // `--- x` is also how a removed line `-- x` looks: it is one when the counts come out with it.
-        let inside = numbers.is_some_and(|n| seen.old + 1 == n.old_len && seen.new + 1 == n.new_len);
+        // `--- x` is also how a removed line `-- x` looks: it is one when the counts come out with it, and the next
+        // line does not name the same file.
+        let agree = names && names_agree(line, self.line(1));
+        let inside = !agree && numbers.is_some_and(|n| seen.old + 1 == n.old_len && seen.new + 1 == n.new_len);
         let only_new =
             line.starts_with("+++ ") && self.line(1).starts_with("@@") && numbers.is_none_or(|n| seen.new >= n.new_len);
         names && !inside || only_new
