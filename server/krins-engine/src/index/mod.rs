@@ -13,6 +13,7 @@ mod watch;
 pub use store::StoreInfo;
 
 use crate::base::Snapshot;
+use crate::exclude::Exclusions;
 use crate::workspace::Root;
 use krins_core::graph::{Graph, Indexed, ResolveConfig, Stats};
 use krins_core::syntax::Language;
@@ -356,11 +357,13 @@ impl State {
         let mut buffers = BTreeMap::new();
         let mut lost = BTreeSet::new();
         self.open_config.clear();
+        let exclusions = Exclusions::of(snapshot.root());
         for document in snapshot.documents().iter() {
             let Some(path) = document.path.as_ref().filter(|path| survey::is_wanted(path)) else { continue };
-            // An ignored file stays ignored while it is open, so only new files are added.
+            // An ignored file stays ignored while it is open, so only new files are added, and of those none that a
+            // rule would leave out.
             let on_disk = || std::fs::symlink_metadata(snapshot.root().path().join(path)).is_ok();
-            if !self.survey.files().contains_key(path) && on_disk() {
+            if !self.survey.files().contains_key(path) && (on_disk() || exclusions.hold(path)) {
                 continue;
             }
             let text = snapshot.documents().text(path).filter(|text| text.len() as u64 <= LARGEST);

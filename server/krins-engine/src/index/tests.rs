@@ -122,6 +122,8 @@ impl Place {
 
     fn check(&self) {
         let expect = said(&Index::default().view(&self.snapshot()));
+        let exclusions = crate::exclude::Exclusions::of(&self.root);
+        assert_eq!(expect.0.keys().find(|path| exclusions.hold(path)), None, "kept out, on disk or in a buffer");
         assert_eq!(said(&self.comparing.view(&self.snapshot())), expect, "by comparing stamps");
         assert_eq!(said(&self.watching.view(&self.snapshot())), expect, "by watching");
         let later = Index::at(self.state.path());
