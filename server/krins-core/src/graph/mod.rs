@@ -8,11 +8,8 @@ mod facts;
 mod generated;
 mod indexed;
 mod jsonc;
-
 mod lexicon;
 mod model;
-
-mod packages;
 pub mod queries;
 mod resolve;
 pub(crate) mod words;
@@ -23,7 +20,7 @@ pub use lexicon::Lexicon;
 pub use model::{
     Analysis, Chunk, Export, FileFacts, Import, ImportKind, Reference, ReferenceKind, Symbol, SymbolKind, Target,
 };
-pub use resolve::ResolveConfig;
+pub use resolve::{Resolution, ResolveConfig, Resolver};
 
 use crate::path::RelPath;
 use serde::{Deserialize, Serialize};
@@ -37,10 +34,14 @@ pub type Files = BTreeMap<RelPath, Arc<Indexed>>;
 #[derive(Clone, Default)]
 pub struct Graph {
     files: Arc<Files>,
-    config: Arc<ResolveConfig>,
+    resolver: Arc<Resolver>,
     edges: Arc<BTreeMap<RelPath, Arc<Edges>>>,
     importers: Arc<BTreeMap<RelPath, Arc<[RelPath]>>>,
+    ambient: Arc<Ambient>,
 }
+
+/// The declaration files that tell what a module offers, by the module's name (`declare module "x"`).
+type Ambient = BTreeMap<String, BTreeSet<RelPath>>;
 
 /// Where each import of a file leads, in the order of [`FileFacts::imports`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,9 +78,11 @@ impl Graph {
         config: Arc<ResolveConfig>,
         mut resolved: BTreeMap<RelPath, Vec<Option<RelPath>>>,
     ) -> Self {
+        let resolver = Resolver::new(config, files.keys());
+        let ambient = ambient(&files);
         let mut of = |path: &RelPath, file: &Indexed| match resolved.remove(path) {
             Some(known) if known.len() == file.summary().imports as usize => known,
-            _ => resolve_all(path, &file.facts(), &config, &|path| files.contains_key(path)),
+            _ => resolve_all(path, &file.facts(), &resolver, &ambient),
         };
         let edges: BTreeMap<RelPath, Arc<Edges>> =
             files.iter().map(|(path, file)| (path.clone(), Arc::new(Edges::new(path, of(path, file))))).collect();
@@ -91,9 +94,11 @@ impl Graph {
         }
         Self {
             files: Arc::new(files),
-            config,
+            // What was searched for all files at once is not worth its memory later.
+            resolver: Arc::new(resolver.fresh()),
             edges: Arc::new(edges),
             importers: Arc::new(importers.into_iter().map(|(path, from)| (path, from.into_iter().collect())).collect()),
+            ambient: Arc::new(ambient),
         }
     }
 
@@ -111,13 +116,38 @@ impl Graph {
         };
         let mut stale = BTreeSet::from([path.clone()]);
         if was_there != is_there {
+            graph.resolver = Arc::new(self.resolver.with(path, is_there));
             stale.extend(self.importers(path).iter().cloned());
             stale.extend(self.could_mean(path));
         }
+        stale.extend(graph.declare(path));
         for file in stale {
             graph.resolve_again(&file);
         }
         graph
+    }
+
+    /// Takes in what a file declares of modules now, and gives the files that this may matter to.
+    fn declare(&mut self, path: &RelPath) -> Vec<RelPath> {
+        let before: BTreeSet<String> =
+            self.ambient.iter().filter(|(_, by)| by.contains(path)).map(|(name, _)| name.clone()).collect();
+        let now = self.files.get(path).map(|file| declared(path, file)).unwrap_or_default();
+        let changed: BTreeSet<&String> = before.symmetric_difference(&now).collect();
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let ambient = Arc::make_mut(&mut self.ambient);
+        for &name in &changed {
+            let by = ambient.entry(name.clone()).or_default();
+            if now.contains(name) {
+                by.insert(path.clone())
+            } else {
+                by.remove(path)
+            };
+        }
+        ambient.retain(|_, by| !by.is_empty());
+        let names = |file: &Indexed| file.facts().imports.iter().any(|import| changed.contains(&import.specifier));
+        self.files.iter().filter(|(_, file)| names(file)).map(|(path, _)| path.clone()).collect()
     }
 
     /// The files with an import that could mean `path` if it is there, or something else if it is not.
@@ -129,17 +159,16 @@ impl Graph {
             let last = import.specifier.split('?').next().unwrap_or_default();
             let last = last.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
             let by_name = stem(last) == file || last == directory || matches!(last, "" | "." | "..");
-            by_name || !resolve::is_relative(&import.specifier) && self.config.may_be_alias(&import.specifier)
+            by_name || !resolve::is_relative(&import.specifier) && self.config().may_be_alias(&import.specifier)
         };
         let files = self.files.iter().filter(move |(_, file)| file.facts().imports.iter().any(&may));
         files.map(|(path, _)| path.clone())
     }
 
     fn resolve_again(&mut self, path: &RelPath) {
-        let files = &self.files;
-        let new = files.get(path).map(|file| {
-            Edges::new(path, resolve_all(path, &file.facts(), &self.config, &|path| files.contains_key(path)))
-        });
+        let resolve =
+            |file: &Arc<Indexed>| Edges::new(path, resolve_all(path, &file.facts(), &self.resolver, &self.ambient));
+        let new = self.files.get(path).map(resolve);
         let old = self.edges.get(path).cloned().unwrap_or_default();
         let targets: &[RelPath] = new.as_ref().map_or(&[], |edges| &edges.targets);
         let importers = Arc::make_mut(&mut self.importers);
@@ -184,12 +213,17 @@ impl Graph {
     }
 
     pub fn config(&self) -> &Arc<ResolveConfig> {
-        &self.config
+        self.resolver.config()
+    }
+
+    /// Resolves over the files of the graph.
+    pub fn resolver(&self) -> &Arc<Resolver> {
+        &self.resolver
     }
 
     /// The indexed file that `specifier` in `from` means; `None` when it is outside the index.
     pub fn resolve(&self, from: &RelPath, specifier: &str) -> Option<RelPath> {
-        self.config.resolve(from, specifier, &|path| self.files.contains_key(path))
+        self.resolver.resolve(from, specifier).or_else(|| declaring(from, specifier, &self.ambient))
     }
 
     /// The files that `path` imports, sorted, each once.
@@ -347,13 +381,44 @@ impl Edges {
     }
 }
 
-fn resolve_all(
-    path: &RelPath,
-    facts: &FileFacts,
-    config: &ResolveConfig,
-    exists: &dyn Fn(&RelPath) -> bool,
-) -> Vec<Option<RelPath>> {
-    facts.imports.iter().map(|import| config.resolve(path, &import.specifier, exists)).collect()
+fn resolve_all(path: &RelPath, facts: &FileFacts, resolver: &Resolver, ambient: &Ambient) -> Vec<Option<RelPath>> {
+    let module = facts.is_module();
+    let resolve = |import: &Import| {
+        // In a script `declare module` does not mean a module, it is one.
+        if import.kind == ImportKind::Augment && !module {
+            return None;
+        }
+        resolver.resolve(path, &import.specifier).or_else(|| declaring(path, &import.specifier, ambient))
+    };
+    facts.imports.iter().map(resolve).collect()
+}
+
+/// The first of the files that declare the module.
+fn declaring(from: &RelPath, specifier: &str, ambient: &Ambient) -> Option<RelPath> {
+    ambient.get(specifier)?.iter().find(|path| *path != from).cloned()
+}
+
+fn ambient(files: &Files) -> Ambient {
+    let mut ambient = Ambient::new();
+    for (path, file) in files {
+        for name in declared(path, file) {
+            ambient.entry(name).or_default().insert(path.clone());
+        }
+    }
+    ambient
+}
+
+/// The modules that a declaration file declares.
+fn declared(path: &RelPath, file: &Indexed) -> BTreeSet<String> {
+    if ![".d.ts", ".d.mts", ".d.cts"].iter().any(|end| path.as_str().ends_with(end)) {
+        return BTreeSet::new();
+    }
+    let facts = file.facts();
+    if facts.is_module() {
+        return BTreeSet::new();
+    }
+    let names = facts.imports.iter().filter(|import| import.kind == ImportKind::Augment);
+    names.map(|import| import.specifier.clone()).collect()
 }
 
 #[cfg(test)]

@@ -64,6 +64,16 @@ pub struct FileFacts {
     pub chunks: Vec<Chunk>,
 }
 
+impl FileFacts {
+    /// Whether it imports or exports anything by a statement of its own; else it is a script, and what it declares is
+    /// there everywhere.
+    pub fn is_module(&self) -> bool {
+        let makes_module =
+            |import: &Import| matches!(import.kind, ImportKind::Static | ImportKind::Reexport | ImportKind::Equals);
+        !self.exports.is_empty() || self.imports.iter().any(makes_module)
+    }
+}
+
 /// How a specifier is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ImportKind {

@@ -157,3 +157,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_module_that_is_only_declared_leads_to_its_declaration() {
+    let declaration = "declare module 'virtual:store' { export const x: 1; }\ndeclare module './b' {}\n";
+    let files = [
+        ("env.d.ts", declaration),
+        ("more.d.ts", "import './a';\ndeclare module 'virtual:other' {}\n"),
+        ("a.ts", "import 'virtual:store';\nimport 'virtual:other';\nimport './b';\n"),
+        ("b.ts", ""),
+    ];
+    let graph = graph(&files);
+    assert_eq!(graph.imports(&path("a.ts")), [path("b.ts"), path("env.d.ts")]);
+    // What a script declares is no import; what a module declares adds to another module, if there is one.
+    assert_eq!(graph.imports(&path("env.d.ts")), []);
+    assert_eq!(graph.imports(&path("more.d.ts")), [path("a.ts")]);
+    assert_eq!(graph.resolve(&path("b.ts"), "virtual:store"), Some(path("env.d.ts")));
+    let without = graph.with_file(&path("env.d.ts"), Some(indexed("env.d.ts", "declare const x: 1;")));
+    assert_eq!(without.imports(&path("a.ts")), [path("b.ts")]);
+    assert_eq!(without.importers(&path("env.d.ts")), []);
+    let again = without.with_file(&path("env.d.ts"), Some(indexed("env.d.ts", declaration)));
+    assert_eq!(again.importers(&path("env.d.ts")), [path("a.ts")]);
+    assert_eq!(again.with_file(&path("env.d.ts"), None).imports(&path("a.ts")), [path("b.ts")]);
+}

@@ -2,7 +2,7 @@
 
 use super::RefactorError;
 use super::module::{Chain, Module, Origin, Root, Segment};
-use crate::graph::ResolveConfig;
+use crate::graph::{ResolveConfig, Resolver};
 use crate::path::RelPath;
 use oxc_syntax::symbol::SymbolId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ pub(super) struct Program<'f> {
     pub modules: BTreeMap<RelPath, Module>,
     /// Files that the parser refuses, with its words.
     pub broken: BTreeMap<RelPath, String>,
-    config: ResolveConfig,
+    resolver: Resolver,
 }
 
 /// What a name leads to.
@@ -59,7 +59,8 @@ impl<'f> Program<'f> {
                 }
             }
         }
-        Self { files, modules, broken, config: ResolveConfig::from_files(files) }
+        let resolver = Resolver::new(Arc::new(ResolveConfig::from_files(files)), files.keys());
+        Self { files, modules, broken, resolver }
     }
 
     /// Refuses when a file that mentions one of `words` cannot be read: it could need a change.
@@ -82,11 +83,15 @@ impl<'f> Program<'f> {
     }
 
     pub fn resolve(&self, from: &RelPath, specifier: &str) -> Option<RelPath> {
-        self.resolve_with(from, specifier, &|path| self.files.contains_key(path))
+        self.resolver.resolve(from, specifier)
     }
 
-    pub fn resolve_with(&self, from: &RelPath, specifier: &str, exists: &dyn Fn(&RelPath) -> bool) -> Option<RelPath> {
-        self.config.resolve(from, specifier, exists)
+    /// The same as if `also` were there.
+    pub fn resolve_with(&self, from: &RelPath, specifier: &str, also: &RelPath) -> Option<RelPath> {
+        if self.files.contains_key(also) {
+            return self.resolve(from, specifier);
+        }
+        self.resolver.with(also, true).resolve(from, specifier)
     }
 
     pub fn resolves_to(&self, from: &Module, specifier: &str, to: &RelPath) -> bool {

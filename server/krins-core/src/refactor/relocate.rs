@@ -710,7 +710,7 @@ impl<'p> Plan<'p> {
         };
         module.stars().any(|specifier| {
             self.program
-                .resolve_with(path, specifier, &|path| *path == self.target || self.program.files.contains_key(path))
+                .resolve_with(path, specifier, &self.target)
                 .is_some_and(|next| self.star_reaches(&next, seen))
         })
     }

@@ -112,6 +112,5 @@ fn by_alias(program: &Program<'_>, from: &RelPath, to: &RelPath, sample: &str, n
     let folder = spelled_near.get(..(spelled_near.len() + 1).saturating_sub(common))?;
     let spelled = spelled(to, ending);
     let candidate = format!("{alias}{}", spelled.strip_prefix(folder)?);
-    let exists = |path: &RelPath| path == to || program.files.contains_key(path);
-    (program.resolve_with(from, &candidate, &exists).as_ref() == Some(to)).then_some(candidate)
+    (program.resolve_with(from, &candidate, to).as_ref() == Some(to)).then_some(candidate)
 }

@@ -432,7 +432,8 @@ impl State {
             for path in &dirty {
                 self.shown.graph = self.shown.graph.with_file(path, self.file(path).cloned());
             }
-            if dirty.iter().any(|path| before.contains(path) != self.shown.graph.contains(path)) {
+            let moved = |path: &RelPath| before.contains(path) != self.shown.graph.contains(path) || declares(path);
+            if dirty.iter().any(moved) {
                 self.shown.world = self.world(&digests);
             }
         } else {
@@ -493,6 +494,9 @@ impl State {
         for path in self.held.keys() {
             text.extend(path.as_str().as_bytes());
             text.push(0);
+            if let Some(file) = self.file(path).filter(|_| declares(path)) {
+                text.extend(file.digest().as_bytes());
+            }
         }
         for (path, digest) in config {
             text.push(1);
@@ -501,6 +505,11 @@ impl State {
         }
         Some(Digest::of(&text))
     }
+}
+
+/// Whether what the file says may decide where imports of other files lead: `declare module "x"`.
+fn declares(path: &RelPath) -> bool {
+    path.file_name().contains(".d.")
 }
 
 #[cfg(test)]

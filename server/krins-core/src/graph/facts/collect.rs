@@ -258,7 +258,7 @@ const MAX_GLOBALS: usize = 64;
 
 /// The range without the quotes at its ends, if it has some.
 pub(super) fn inside_quotes(range: Range<usize>, text: &str) -> Range<usize> {
-    let quoted = text.get(range.clone()).is_some_and(|text| text.starts_with(['"', '\'']));
+    let quoted = text.get(range.clone()).is_some_and(|text| text.starts_with(['"', '\'', '`']));
     if quoted && range.len() >= 2 { range.start + 1..range.end - 1 } else { range }
 }
 

@@ -760,7 +760,7 @@ fn loading_call(expression: &Expression<'_>) -> Option<u32> {
         inner = bare(&it.argument);
     }
     match inner {
-        Expression::ImportExpression(it) => it.source.is_string_literal().then_some(it.span.start),
+        Expression::ImportExpression(it) => is_text(&it.source).then_some(it.span.start),
         Expression::CallExpression(it) => required(it).map(|_| it.span.start),
         _ => None,
     }
@@ -768,10 +768,13 @@ fn loading_call(expression: &Expression<'_>) -> Option<u32> {
 
 /// The specifier of `require("x")`.
 fn required(call: &CallExpression<'_>) -> Option<Span> {
-    match call.arguments.first() {
-        Some(Argument::StringLiteral(source)) if call.callee.is_specific_id("require") => Some(source.span),
-        _ => None,
-    }
+    let source = call.arguments.first()?.as_expression()?;
+    (call.callee.is_specific_id("require") && is_text(source)).then(|| source.span())
+}
+
+/// Whether it is a string, or a template without a part to fill in.
+fn is_text(source: &Expression<'_>) -> bool {
+    matches!(source, Expression::StringLiteral(_)) || source.is_no_substitution_template()
 }
 
 /// What a value makes of the name it is bound to, and its body.
@@ -1200,8 +1203,8 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
     }
 
     fn visit_import_expression(&mut self, it: &ImportExpression<'a>) {
-        if let Expression::StringLiteral(source) = &it.source {
-            self.load(it.span.start, source.span, ImportKind::Dynamic);
+        if is_text(&it.source) {
+            self.load(it.span.start, it.source.span(), ImportKind::Dynamic);
         }
         self.in_unit(it.source.span(), |reader| reader.visit_expression(&it.source));
         if let Some(options) = &it.options {

@@ -197,8 +197,15 @@ impl<'a> Modules<'a> {
             "identifier" if self.of(&function) == "require" => true,
             _ => return None,
         };
-        let source = node.child_by_field_id(fields.arguments)?.named_child(0)?;
-        (source.kind() == "string").then_some((source, required))
+        // A comment before it names the chunk for a bundler.
+        let arguments = named_children(&node.child_by_field_id(fields.arguments)?);
+        let source = arguments.into_iter().find(|argument| !argument.is_extra())?;
+        let is_text = match source.kind() {
+            "string" => true,
+            "template_string" => !named_children(&source).iter().any(|part| part.kind() == "template_substitution"),
+            _ => false,
+        };
+        is_text.then_some((source, required))
     }
 
     /// `a` of `import("x").a` and `(await import("x")).a`.

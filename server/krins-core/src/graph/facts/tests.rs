@@ -58,6 +58,8 @@ fn every_form_of_import_is_read() {
         ("const f = () => import('x').then((m) => m.a);", "Dynamic x [*>m]"),
         ("const a = require('x');", "Require x [*>a]"),
         ("const { a = 1 } = require('x');", "Require x [a>a]"),
+        ("const a = require(`x`);", "Require x [*>a]"),
+        ("import(/* webpackChunkName: 'y' */ `x`);", "Dynamic x []"),
         ("require('x').a();", "Require x [a>]"),
         ("type A = import('x').B;", "Type type x [B>]"),
         ("let a: import('x').B.C;", "Type type x [B>]"),
@@ -90,7 +92,7 @@ fn assert_typed_alike(name: &str, text: &str) {
 fn what_only_looks_like_an_import_is_none() {
     for text in [
         "require(name);",
-        "import(`x`);",
+        "import(`x${y}`);",
         "obj.require('x');",
         "const a = \"import 'x'\";",
         "import a = B.C;",

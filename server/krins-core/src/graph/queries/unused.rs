@@ -3,7 +3,6 @@
 //! What a package offers, what a tool runs and what a framework finds by its place is used, whoever imports it.
 
 use super::{Entity, Lookup, SymbolRef, is_test};
-use crate::graph::packages::source_candidates;
 use crate::graph::{FileFacts, Graph, ImportKind, ReferenceKind};
 use crate::path::RelPath;
 use serde_json::Value;
@@ -106,19 +105,19 @@ fn strings(value: &Value, found: &mut Vec<String>) {
 /// The files of the graph that a target in a package.json means; `*` stands for any part of a path.
 fn files_of(graph: &Graph, dir: &str, target: &str) -> Vec<RelPath> {
     let target = target.trim_start_matches("./");
-    let mut candidates = vec![target.to_owned()];
-    candidates.extend(source_candidates(target));
+    let below = |name: &str| if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+    let mut candidates = vec![below(target)];
+    candidates.extend(graph.config().sources_of(&below(target)));
     // A script may be written without its extension, or with that of what it is built to.
     let stem = target.strip_suffix(".js").unwrap_or(target);
-    candidates.extend([".ts", ".tsx", ".mts", ".js", ".jsx"].map(|end| format!("{stem}{end}")));
+    candidates.extend([".ts", ".tsx", ".mts", ".js", ".jsx"].map(|end| below(&format!("{stem}{end}"))));
     let mut found = Vec::new();
     for candidate in candidates {
         if let Some((before, after)) = candidate.split_once('*') {
-            let prefix = if dir.is_empty() { before.to_owned() } else { format!("{dir}/{before}") };
             let after = after.rsplit('*').next().unwrap_or_default();
-            let fits = |path: &&RelPath| path.as_str().starts_with(&prefix) && path.as_str().ends_with(after);
+            let fits = |path: &&RelPath| path.as_str().starts_with(before) && path.as_str().ends_with(after);
             found.extend(graph.files().keys().filter(fits).cloned());
-        } else if let Some(path) = RelPath::join_dir(dir, &candidate).filter(|path| graph.contains(path)) {
+        } else if let Some(path) = RelPath::join_dir("", &candidate).filter(|path| graph.contains(path)) {
             found.push(path);
             break;
         }

@@ -1,0 +1,327 @@
+//! Which file a module specifier means, from the paths that there are and the texts of tsconfig, package.json and
+//! workspace files. Never looks at a disk.
+//!
+//! Resolution itself is oxc_resolver's, over a file system that is a view of these values. The view shows the
+//! repository in two ways, below two roots:
+//!
+//! - as it is (`Plain`): packages linked as an install links them, every tsconfig with its `extends` followed and what
+//!   cannot be found left out, a file that no tsconfig includes in the care of the root's. What is found here is what
+//!   the TypeScript compiler finds.
+//! - as it is meant (`Inferred`), asked second: what a build would have made leads to its source, the nearest tsconfig
+//!   counts whatever it includes, a package may be named by who depends on it although no workspace links it, bundlers'
+//!   extensions and conditions hold.
+
+mod built;
+mod manifest;
+mod project;
+mod view;
+mod workspace;
+
+use super::jsonc;
+use crate::path::{RelPath, normalise};
+use built::Outputs;
+use manifest::Manifest;
+use oxc_resolver::{ResolveOptions, ResolverGeneric, TsconfigDiscovery};
+use project::{Projects, Variant};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use view::{Mode, Paths, View};
+use workspace::Links;
+
+/// Everything that decides how specifiers resolve, but for which files there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResolveConfig {
+    /// By directory (`""` is the root).
+    manifests: BTreeMap<String, Manifest>,
+    projects: Projects,
+    links: Links,
+    outputs: Outputs,
+    /// What specifiers that are not relative, and may mean a file all the same, begin with.
+    local: BTreeSet<String>,
+}
+
+/// Where a specifier leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    pub path: RelPath,
+    /// Whether the compiler would not say so, as the files are now.
+    pub inferred: bool,
+}
+
+/// Resolves over one set of files. Remembers what it looked up; a value of another set begins anew.
+pub struct Resolver {
+    view: View,
+    plain: Vec<Passes>,
+    inferred: Passes,
+    /// Numbers of the directories in which a package's name may get another meaning.
+    scopes: BTreeMap<String, u32>,
+    known: Mutex<HashMap<Asker, HashMap<Box<str>, Option<Resolution>>>>,
+}
+
+/// What decides, besides the specifier itself, where one that is not relative leads: the scope, and the addresses of
+/// the two projects (which live as long as the resolver).
+type Asker = (u32, usize, usize);
+
+/// The TypeScript compiler looks for TypeScript everywhere before it looks for JavaScript anywhere.
+struct Passes {
+    variant: Variant,
+    typescript: ResolverGeneric<View>,
+    javascript: ResolverGeneric<View>,
+}
+
+impl ResolveConfig {
+    /// Whether a file's text belongs into [`ResolveConfig::from_files`].
+    pub fn wants(path: &RelPath) -> bool {
+        let name = path.file_name();
+        matches!(name, "package.json" | "pnpm-workspace.yaml" | "lerna.json" | "rush.json") || is_project(path.as_str())
+    }
+
+    /// Takes the texts of every file that is [wanted](ResolveConfig::wants) (others are ignored). Unreadable ones count
+    /// as absent.
+    pub fn from_files(files: &BTreeMap<RelPath, Arc<str>>) -> Self {
+        let mut manifests = BTreeMap::new();
+        let mut written = BTreeMap::new();
+        for (path, text) in files.iter().filter(|(path, _)| Self::wants(path)) {
+            let Some(value) = jsonc::parse(text) else { continue };
+            if path.file_name() == "package.json" {
+                manifests.insert(path.dir().to_owned(), Manifest::read(&value));
+            } else if is_project(path.as_str()) {
+                written.insert(path.clone(), value);
+            }
+        }
+        let links = Links::find(&manifests, files);
+        let projects = Projects::read(&written, &links);
+        let outputs = Outputs::of(&projects, &manifests);
+        let local = links.names().chain(projects.aliases()).map(str::to_owned).collect();
+        Self { manifests, projects, links, outputs, local }
+    }
+
+    /// The sources that a built file may come from, the likeliest first, whether they are there or not. Paths from the
+    /// root, which may hold a `*` for any part of them.
+    pub(super) fn sources_of(&self, built: &str) -> Vec<String> {
+        self.outputs.candidates(built)
+    }
+
+    /// Whether the specifier may mean a file of the workspace by a package's name or an alias.
+    pub(super) fn may_be_alias(&self, specifier: &str) -> bool {
+        specifier.starts_with(['#', '/'])
+            || specifier
+                .char_indices()
+                .map(|(at, _)| at)
+                .chain([specifier.len()])
+                .any(|end| self.local.contains(&specifier[..end]))
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::new(Arc::default(), [])
+    }
+}
+
+impl Resolver {
+    pub fn new<'f>(config: Arc<ResolveConfig>, files: impl IntoIterator<Item = &'f RelPath>) -> Self {
+        Self::over(View::new(config, Paths::new(files)))
+    }
+
+    fn over(view: View) -> Self {
+        let variants = view.config().projects.variants();
+        let typescript = ResolverGeneric::new_with_file_system(view.clone(), options(Mode::Plain, &variants[0], true));
+        let passes = |mode, variant: &Variant| Passes {
+            variant: variant.clone(),
+            typescript: typescript.clone_with_options(options(mode, variant, true)),
+            javascript: typescript.clone_with_options(options(mode, variant, false)),
+        };
+        let plain = variants.iter().map(|variant| passes(Mode::Plain, variant)).collect();
+        let inferred = passes(Mode::Inferred, &Variant::everything(&variants));
+        let config = view.config();
+        let linked = config.links.folders.iter().filter_map(|folder| folder.strip_suffix("node_modules"));
+        let dirs = config.manifests.keys().map(String::as_str).chain(linked.map(|dir| dir.trim_end_matches('/')));
+        let scopes = dirs.zip(0..).map(|(dir, at)| (dir.to_owned(), at)).collect();
+        Self { view, plain, inferred, scopes, known: Mutex::default() }
+    }
+
+    /// The same without what it remembers.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::over(self.view.clone())
+    }
+
+    /// The same with one file more or less.
+    #[must_use]
+    pub fn with(&self, path: &RelPath, there: bool) -> Self {
+        Self::over(self.view.with(path, there))
+    }
+
+    pub fn config(&self) -> &Arc<ResolveConfig> {
+        self.view.config()
+    }
+
+    /// The file that `specifier` in `from` means.
+    pub fn resolve(&self, from: &RelPath, specifier: &str) -> Option<RelPath> {
+        self.resolution(from, specifier).map(|found| found.path)
+    }
+
+    /// The file that `specifier` in `from` means, and whether that is inferred.
+    pub fn resolution(&self, from: &RelPath, specifier: &str) -> Option<Resolution> {
+        if is_relative(specifier) {
+            return self.search(from, specifier);
+        }
+        if specifier.is_empty() || !self.config().projects.has_base() && !self.config().may_be_alias(specifier) {
+            return None;
+        }
+        let asker = self.asker(from);
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&asker).and_then(|known| known.get(specifier)) {
+            return known.clone();
+        }
+        let found = self.search(from, specifier);
+        lock().entry(asker).or_default().insert(specifier.into(), found.clone());
+        found
+    }
+
+    fn asker(&self, from: &RelPath) -> Asker {
+        let scope = ancestors(from.dir()).find_map(|dir| self.scopes.get(dir)).copied().unwrap_or(u32::MAX);
+        let project = |mode: Mode| {
+            let found = self.inferred.typescript.find_tsconfig(mode.place(from.as_str())).ok().flatten();
+            found.map_or(0, |project| Arc::as_ptr(&project).addr())
+        };
+        (scope, project(Mode::Plain), project(Mode::Inferred))
+    }
+
+    fn search(&self, from: &RelPath, specifier: &str) -> Option<Resolution> {
+        let plain = || {
+            let place = Mode::Plain.place(from.as_str());
+            self.passes(&place).find(&self.view, &place, specifier)
+        };
+        // What follows a `?` is a bundler's word.
+        let found = if specifier.contains('?') { None } else { plain() };
+        found.map(|path| Resolution { path, inferred: false }).or_else(|| {
+            let path = self.inferred.find(&self.view, &Mode::Inferred.place(from.as_str()), specifier)?;
+            Some(Resolution { path, inferred: true })
+        })
+    }
+
+    /// Those of the project that the file belongs to.
+    fn passes(&self, place: &str) -> &Passes {
+        let usual = &self.plain[0];
+        if self.plain.len() == 1 {
+            return usual;
+        }
+        let project = usual.typescript.find_tsconfig(place).ok().flatten();
+        let variant = project.and_then(|project| self.config().projects.variant(&self.view.inside(project.path())?));
+        variant.and_then(|variant| self.plain.iter().find(|passes| passes.variant == variant)).unwrap_or(usual)
+    }
+}
+
+impl Passes {
+    fn find(&self, view: &View, place: &str, specifier: &str) -> Option<RelPath> {
+        let found = |pass: &ResolverGeneric<View>| {
+            let found = pass.resolve_file(place, specifier).ok()?;
+            view.file(&view.inside(found.path())?)
+        };
+        found(&self.typescript).or_else(|| found(&self.javascript))
+    }
+}
+
+/// What is tried when an extension is left out, in TypeScript's order.
+const TYPESCRIPT: &[&str] = &[".ts", ".tsx", ".d.ts"];
+const JAVASCRIPT: &[&str] = &[".js", ".jsx"];
+/// What bundlers try besides.
+const BUNDLED: &[&str] = &[".mjs", ".mts", ".cjs", ".cts", ".json", ".vue", ".svelte"];
+
+/// What a written extension may stand for.
+const WRITTEN: &[(&str, &[&str], &[&str])] = &[
+    (".js", &[".ts", ".tsx", ".d.ts"], &[".js", ".jsx"]),
+    (".jsx", &[".tsx", ".ts", ".d.ts"], &[".jsx"]),
+    (".mjs", &[".mts", ".d.mts"], &[".mjs"]),
+    (".cjs", &[".cts", ".d.cts"], &[".cjs"]),
+];
+
+const CONDITIONS: &[&str] = &["types", "import", "require", "node"];
+/// Under which packages offer their sources to those who build them together.
+const SOURCE_CONDITIONS: &[&str] = &["source", "src", "development", "module", "browser"];
+
+fn options(mode: Mode, variant: &Variant, typescript: bool) -> ResolveOptions {
+    let inferred = mode == Mode::Inferred;
+    let mut extensions = if typescript { TYPESCRIPT.to_vec() } else { JAVASCRIPT.to_vec() };
+    if inferred && !typescript {
+        extensions.extend(BUNDLED);
+    }
+    let aliases = WRITTEN.iter().map(|(written, types, scripts)| {
+        ((*written).to_owned(), variant.suffixed(if typescript { types } else { scripts }))
+    });
+    let mut conditions = variant.conditions.clone();
+    conditions.extend(CONDITIONS.iter().map(|&name| name.to_owned()));
+    if inferred {
+        conditions.extend(SOURCE_CONDITIONS.iter().map(|&name| name.to_owned()));
+    }
+    let mains: &[&str] = match (typescript, inferred) {
+        (true, true) => &["source", "typings", "types", "module", "main"],
+        (true, false) => &["typings", "types", "main"],
+        (false, true) => &["source", "module", "main"],
+        (false, false) => &["main"],
+    };
+    ResolveOptions {
+        cwd: Some(mode.place("").into()),
+        tsconfig: Some(TsconfigDiscovery::Auto),
+        extension_alias: aliases.collect(),
+        extensions: variant.suffixed(&extensions),
+        condition_names: conditions,
+        main_fields: mains.iter().map(|&name| name.to_owned()).collect(),
+        roots: if inferred { vec![mode.place("").into()] } else { Vec::new() },
+        allow_package_exports_in_directory_resolve: inferred,
+        node_path: false,
+        ..ResolveOptions::default()
+    }
+}
+
+/// `tsconfig.app.json`, and the bases that packages of configuration offer: `tsconfig/base.json`,
+/// `typescript-config/react.json`.
+fn is_project(path: &str) -> bool {
+    path.ends_with(".json")
+        && !path.ends_with("package.json")
+        && ["tsconfig", "jsconfig", "typescript", "ts-config"].iter().any(|word| path.contains(word))
+}
+
+pub(super) fn is_relative(specifier: &str) -> bool {
+    matches!(specifier, "." | "..") || specifier.starts_with("./") || specifier.starts_with("../")
+}
+
+/// Name and rest (`""` or `/…`) of a package specifier.
+fn split_package(specifier: &str) -> Option<(&str, &str)> {
+    let skip = if specifier.starts_with('@') { specifier.find('/')? + 1 } else { 0 };
+    let end = specifier[skip..].find('/').map_or(specifier.len(), |at| skip + at);
+    (end > 0).then(|| specifier.split_at(end))
+}
+
+/// The directory and those above it, the root (`""`) last.
+fn ancestors(dir: &str) -> impl Iterator<Item = &str> {
+    let mut next = Some(dir);
+    std::iter::from_fn(move || {
+        let dir = next?;
+        next = (!dir.is_empty()).then(|| dir.rsplit_once('/').map_or("", |(above, _)| above));
+        Some(dir)
+    })
+}
+
+fn join(dir: &str, name: &str) -> String {
+    if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
+}
+
+/// `path` from `dir`, without a `/` before it; `None` when it is not below.
+fn below<'p>(path: &'p str, dir: &str) -> Option<&'p str> {
+    if dir.is_empty() {
+        return Some(path);
+    }
+    let rest = path.strip_prefix(dir)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+}
+
+/// As [`normalise`], for what was written in a file of the directory.
+fn placed(dir: &str, written: &str) -> Option<String> {
+    if written.starts_with('/') { None } else { normalise(dir, written) }
+}
+
+#[cfg(test)]
+mod tests;
