@@ -1,6 +1,6 @@
 //! The JSON Schema document that `krins schema` prints.
 
-use crate::{cli, error, http, lsp};
+use crate::{cli, error, graph, http, lsp};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -25,6 +25,15 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/discard", params: "TaskParams", result: "StateResult" },
     Method { name: "krins/review", params: "ReviewParams", result: "DiffResult" },
     Method { name: "krins/context", params: "AssignParams", result: "ContextResult" },
+    Method { name: "krins/graph/stats", params: "GraphParams", result: "GraphStats" },
+    Method { name: "krins/graph/module", params: "GraphParams", result: "ModuleResult" },
+    Method { name: "krins/graph/impact", params: "GraphParams", result: "ImpactResult" },
+    Method { name: "krins/graph/references", params: "GraphParams", result: "ReferencesResult" },
+    Method { name: "krins/graph/owners", params: "GraphParams", result: "OwnersResult" },
+    Method { name: "krins/graph/tests", params: "GraphParams", result: "TestsResult" },
+    Method { name: "krins/graph/path", params: "GraphParams", result: "PathResult" },
+    Method { name: "krins/graph/unused", params: "GraphParams", result: "UnusedResult" },
+    Method { name: "krins/graph/cycles", params: "GraphParams", result: "CyclesResult" },
     Method { name: "krins/status", params: "Null", result: "StatusResult" },
 ];
 
@@ -47,6 +56,16 @@ pub fn document() -> Value {
     add::<lsp::ReviewParams>(&mut generator);
     add::<lsp::ContextResult>(&mut generator);
     add::<lsp::StatusResult>(&mut generator);
+    add::<graph::GraphParams>(&mut generator);
+    add::<graph::GraphStats>(&mut generator);
+    add::<graph::ModuleResult>(&mut generator);
+    add::<graph::ImpactResult>(&mut generator);
+    add::<graph::ReferencesResult>(&mut generator);
+    add::<graph::OwnersResult>(&mut generator);
+    add::<graph::TestsResult>(&mut generator);
+    add::<graph::PathResult>(&mut generator);
+    add::<graph::UnusedResult>(&mut generator);
+    add::<graph::CyclesResult>(&mut generator);
     add::<error::ErrorReport>(&mut generator);
     add::<http::NewTask>(&mut generator);
     add::<http::RemoteTask>(&mut generator);

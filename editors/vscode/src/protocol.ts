@@ -2,7 +2,7 @@
 
 /** Major versions are compatible with themselves only; the minor rises when something is added. */
 export const PROTOCOL = 1;
-export const PROTOCOL_MINOR = 0;
+export const PROTOCOL_MINOR = 1;
 
 /** Every custom request: what it takes and what it answers. */
 export interface Methods {
@@ -16,6 +16,15 @@ export interface Methods {
   "krins/discard": { params: TaskParams; result: StateResult };
   "krins/review": { params: ReviewParams; result: DiffResult };
   "krins/context": { params: AssignParams; result: ContextResult };
+  "krins/graph/stats": { params: GraphParams; result: GraphStats };
+  "krins/graph/module": { params: GraphParams; result: ModuleResult };
+  "krins/graph/impact": { params: GraphParams; result: ImpactResult };
+  "krins/graph/references": { params: GraphParams; result: ReferencesResult };
+  "krins/graph/owners": { params: GraphParams; result: OwnersResult };
+  "krins/graph/tests": { params: GraphParams; result: TestsResult };
+  "krins/graph/path": { params: GraphParams; result: PathResult };
+  "krins/graph/unused": { params: GraphParams; result: UnusedResult };
+  "krins/graph/cycles": { params: GraphParams; result: CyclesResult };
   "krins/status": { params: null; result: StatusResult };
 }
 
@@ -73,6 +82,64 @@ export type TaskState =
   | "undone";
 
 export type Verdict = "pass" | "warn" | "block";
+
+export interface AffectedFile {
+  path: string;
+  uri?: string | null;
+  distance: number;
+  weight: number;
+  uses: number;
+  /**
+   * Names of the declarations that are reached, at most 8.
+   */
+  symbols: string[];
+}
+
+/**
+ * A declaration.
+ */
+export interface AffectedSymbol {
+  /**
+   * `path#Class.method`: what `targets` take.
+   */
+  symbol: string;
+  /**
+   * `Class.method`.
+   */
+  name: string;
+  /**
+   * `Function`, `Class`, `Method`, `Property`, `Interface`, `TypeAlias`, `Enum`, `Namespace`, `Variable`.
+   */
+  kind: string;
+  path: string;
+  uri?: string | null;
+  /**
+   * Inclusive.
+   *
+   * @minItems 2
+   * @maxItems 2
+   */
+  lines: [number, number];
+  range?: Range | null;
+  /**
+   * The declaration without its body, on one line.
+   */
+  signature?: string | null;
+  exported: boolean;
+  /**
+   * Steps along uses.
+   */
+  distance: number;
+  /**
+   * How much the change is felt, 0 to 1.
+   */
+  weight: number;
+  uses: number;
+  /**
+   * What it uses that is nearer to the change, and how.
+   */
+  because?: Because | null;
+}
 
 export interface AppliedFile {
   uri: string;
@@ -174,6 +241,18 @@ export interface BaseFile {
   sha256?: string | null;
 }
 
+export interface Because {
+  symbol: string;
+  /**
+   * As in a reference.
+   */
+  kind: string;
+  /**
+   * Where it is used.
+   */
+  line: number;
+}
+
 export interface Budget {
   /**
    * The most tokens of context that may be sent.
@@ -223,6 +302,34 @@ export interface ContextResult {
   pruned: string[];
   tokens: number;
   estimate: Estimate;
+}
+
+export interface CoveredFile {
+  path: string;
+  uri?: string | null;
+  uses: number;
+}
+
+export interface CycleLink {
+  from: string;
+  to: string;
+  /**
+   * Of the import, in `from`.
+   */
+  line: number;
+  kind: string;
+}
+
+/**
+ * `cycles`.
+ */
+export interface CyclesResult {
+  /**
+   * Those that run first, then those that only an `import()`, then those that only types close.
+   */
+  cycles: GraphCycle[];
+  total: number;
+  truncated: boolean;
 }
 
 /**
@@ -349,6 +456,161 @@ export interface GateReport {
   findings: Finding[];
 }
 
+export interface GraphCycle {
+  /**
+   * `static`, `lazy`, `types`.
+   */
+  kind: string;
+  /**
+   * How many files reach each other.
+   */
+  size: number;
+  files: string[];
+  /**
+   * The shortest circle among them that its kind closes.
+   */
+  shortest: CycleLink[];
+}
+
+/**
+ * How one file imports another.
+ */
+export interface GraphImport {
+  path: string;
+  uri?: string | null;
+  /**
+   * Of the first import, in the importing file.
+   */
+  line: number;
+  /**
+   * What is taken, as the imported file calls it; `*` is all of it.
+   */
+  names: string[];
+  typeOnly: boolean;
+}
+
+/**
+ * Params of every question; each reads what it needs.
+ */
+export interface GraphParams {
+  /**
+   * A file.
+   */
+  uri?: string | null;
+  /**
+   * With `uri`: the declaration that is named or that is around here, instead of the whole file.
+   */
+  position?: Position | null;
+  /**
+   * Files.
+   */
+  uris?: string[];
+  /**
+   * Files and symbols as people write them: `src/a.ts`, `src/a.ts#name`, `src/a.ts#Class.method`, `src/a.ts:12`, `name`.
+   */
+  targets?: string[];
+  /**
+   * `path`: where it begins and ends, written as `targets` are.
+   */
+  from?: string | null;
+  to?: string | null;
+  /**
+   * `impact`: a unified diff, of the files as they are before it or after it.
+   */
+  patch?: string | null;
+  /**
+   * `impact`: the most steps along uses; without it 3.
+   */
+  depth?: number | null;
+  /**
+   * The most entries of each list; without it 200, at most 10,000.
+   */
+  limit?: number | null;
+  _meta?: Meta | null;
+}
+
+export interface GraphReference {
+  path: string;
+  uri?: string | null;
+  line: number;
+  /**
+   * 1-based, in characters.
+   */
+  column: number;
+  range?: Range | null;
+  /**
+   * `declaration`, `read`, `write`, `call`, `new`, `jsx`, `type`, `extends`, `implements`, `import`, `export`.
+   */
+  kind: string;
+  /**
+   * The declaration that the use is in.
+   */
+  within?: string | null;
+  /**
+   * The line, without the blanks around it.
+   */
+  text: string;
+}
+
+/**
+ * `stats`.
+ */
+export interface GraphStats {
+  files: number;
+  symbols: number;
+  exports: number;
+  /**
+   * File to file, each pair once.
+   */
+  edges: number;
+  /**
+   * Relative specifiers that lead nowhere.
+   */
+  unresolved: number;
+  /**
+   * Files with parse errors.
+   */
+  broken: number;
+  lines: number;
+  /**
+   * How long it took to have the graph as the files are now.
+   */
+  millis: number;
+}
+
+/**
+ * A declaration.
+ */
+export interface GraphSymbol {
+  /**
+   * `path#Class.method`: what `targets` take.
+   */
+  symbol: string;
+  /**
+   * `Class.method`.
+   */
+  name: string;
+  /**
+   * `Function`, `Class`, `Method`, `Property`, `Interface`, `TypeAlias`, `Enum`, `Namespace`, `Variable`.
+   */
+  kind: string;
+  path: string;
+  uri?: string | null;
+  /**
+   * Inclusive.
+   *
+   * @minItems 2
+   * @maxItems 2
+   */
+  lines: [number, number];
+  range?: Range | null;
+  /**
+   * The declaration without its body, on one line.
+   */
+  signature?: string | null;
+  exported: boolean;
+}
+
 export interface Hunk {
   /**
    * Stable within the task: `h1`, `h2`, … in patch order.
@@ -367,6 +629,54 @@ export interface Hunk {
    */
   lines: string[];
   verdict: HunkVerdict;
+}
+
+export interface IgnoredLine {
+  line: number;
+  why: string;
+}
+
+/**
+ * `impact`.
+ */
+export interface ImpactResult {
+  /**
+   * What changes: declarations, or files where code outside of them changes.
+   */
+  changed: GraphSymbol[];
+  /**
+   * Declarations that it reaches, the nearest and heaviest first.
+   */
+  symbols: AffectedSymbol[];
+  /**
+   * Files that it reaches, without tests and without those that change.
+   */
+  files: AffectedFile[];
+  tests: AffectedFile[];
+  /**
+   * Who owns what changes and what it reaches; most files first.
+   */
+  owners: OwnerCount[];
+  /**
+   * Files of the patch that the graph does not hold.
+   */
+  others: string[];
+  /**
+   * Files of the patch whose text is neither its old one nor its new one: said by line numbers alone.
+   */
+  stale: string[];
+  /**
+   * More would be reached with a larger `depth`.
+   */
+  more: boolean;
+  /**
+   * How many symbols, files and tests there are before the cut.
+   *
+   * @minItems 3
+   * @maxItems 3
+   */
+  total: [number, number, number];
+  truncated: boolean;
 }
 
 export interface IndexStatus {
@@ -395,6 +705,113 @@ export interface Meta {
 }
 
 /**
+ * `module`: one file and its neighbours.
+ */
+export interface ModuleResult {
+  path: string;
+  uri?: string | null;
+  lines: number;
+  generated: boolean;
+  broken: boolean;
+  symbols: GraphSymbol[];
+  /**
+   * Files of the graph that it imports, by path.
+   */
+  imports: GraphImport[];
+  /**
+   * Files that import it, by path.
+   */
+  importers: GraphImport[];
+  /**
+   * Specifiers that lead out of the graph, sorted.
+   */
+  external: string[];
+  owners: string[];
+  truncated: boolean;
+}
+
+export interface OwnedFile {
+  path: string;
+  uri?: string | null;
+  owners: string[];
+  rules: OwnerRule[];
+}
+
+export interface OwnerCount {
+  owner: string;
+  files: number;
+}
+
+export interface OwnerRule {
+  line: number;
+  pattern: string;
+  section?: string | null;
+  optional: boolean;
+}
+
+/**
+ * `owners`.
+ */
+export interface OwnersResult {
+  /**
+   * The CODEOWNERS file that counts.
+   */
+  source?: string | null;
+  /**
+   * `github` or `gitlab`.
+   */
+  flavour?: string | null;
+  /**
+   * Of the files that were asked for.
+   */
+  files: OwnedFile[];
+  /**
+   * How many files each owns: of those that were asked for, else of the graph; most first.
+   */
+  owners: OwnerCount[];
+  /**
+   * Files that nobody owns.
+   */
+  unowned: number;
+  /**
+   * Lines of the file that were passed over.
+   */
+  ignored: IgnoredLine[];
+  truncated: boolean;
+}
+
+/**
+ * `path`.
+ */
+export interface PathResult {
+  found: boolean;
+  /**
+   * There is a way from `to` to `from` alone; the steps are that way's.
+   */
+  reversed: boolean;
+  steps: PathStep[];
+}
+
+export interface PathStep {
+  /**
+   * A file, or `path#name`.
+   */
+  from: string;
+  to: string;
+  /**
+   * As in a reference, or `import`.
+   */
+  kind: string;
+  path: string;
+  uri?: string | null;
+  line: number;
+  /**
+   * That line, without the blanks around it.
+   */
+  text: string;
+}
+
+/**
  * A zero-based position; `character` counts units of the negotiated position encoding.
  */
 export interface Position {
@@ -408,6 +825,24 @@ export interface Position {
 export interface Range {
   start: Position;
   end: Position;
+}
+
+/**
+ * `references`.
+ */
+export interface ReferencesResult {
+  symbol: GraphSymbol;
+  /**
+   * A member was asked for: these are the references of what it is a member of, since only types could tell them apart.
+   */
+  approximate: boolean;
+  /**
+   * By path and place.
+   */
+  references: GraphReference[];
+  files: number;
+  total: number;
+  truncated: boolean;
 }
 
 /**
@@ -467,6 +902,49 @@ export interface TaskStatus {
   error?: ErrorReport | null;
 }
 
+export interface TestFile {
+  path: string;
+  uri?: string | null;
+  /**
+   * 0 to 1.
+   */
+  weight: number;
+  /**
+   * Steps along uses; null when only modules lead there.
+   */
+  distance?: number | null;
+  uses: number;
+  sameStem: boolean;
+  /**
+   * It imports the file itself.
+   */
+  imports: boolean;
+  /**
+   * It puts something else in the file's place.
+   */
+  mocks: boolean;
+}
+
+/**
+ * `tests`.
+ */
+export interface TestsResult {
+  /**
+   * What was asked for.
+   */
+  of: string;
+  /**
+   * The test that says most first.
+   */
+  tests: TestFile[];
+  /**
+   * When a test was asked for: the files that it is about.
+   */
+  covers: CoveredFile[];
+  total: number;
+  truncated: boolean;
+}
+
 export interface TextDocument {
   uri: string;
 }
@@ -480,6 +958,63 @@ export interface UndoParams {
    */
   undo?: string | null;
   dryRun?: boolean;
+}
+
+/**
+ * A declaration.
+ */
+export interface UnusedExport {
+  /**
+   * `path#Class.method`: what `targets` take.
+   */
+  symbol: string;
+  /**
+   * `Class.method`.
+   */
+  name: string;
+  /**
+   * `Function`, `Class`, `Method`, `Property`, `Interface`, `TypeAlias`, `Enum`, `Namespace`, `Variable`.
+   */
+  kind: string;
+  path: string;
+  uri?: string | null;
+  /**
+   * Inclusive.
+   *
+   * @minItems 2
+   * @maxItems 2
+   */
+  lines: [number, number];
+  range?: Range | null;
+  /**
+   * The declaration without its body, on one line.
+   */
+  signature?: string | null;
+  exported: boolean;
+  /**
+   * The name that it is exported under.
+   */
+  exportedAs: string;
+  /**
+   * `nobody`, `onlyItsFile`, `onlyTests`, `fileNotImported`.
+   */
+  why: string;
+  /**
+   * 0 to 1.
+   */
+  confidence: number;
+}
+
+/**
+ * `unused`.
+ */
+export interface UnusedResult {
+  /**
+   * The surest first.
+   */
+  unused: UnusedExport[];
+  total: number;
+  truncated: boolean;
 }
 
 /**

@@ -80,6 +80,12 @@ fn focus(engine: &Engine, uri: &str, selection: Option<lsp::Range>) -> Result<Fo
     Ok(Focus { path, lines })
 }
 
+/// The byte offset of a position in a text.
+pub fn offset(engine: &Engine, text: &str, position: lsp::Position) -> usize {
+    let position = Position { line: position.line, column: position.character };
+    LineIndex::new(text).offset(text, position, engine.documents().encoding())
+}
+
 /// The place of a document in the engine's root.
 pub fn path(engine: &Engine, uri: &str) -> Result<RelPath, Error> {
     engine.root().relative_uri(uri).ok_or_else(|| {

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod from_proto;
 pub mod lsp;
+pub mod questions;
 pub mod setup;
 pub mod telemetry;
 pub mod to_proto;

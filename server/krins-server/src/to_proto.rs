@@ -1,5 +1,7 @@
 //! Domain values → wire values. The only way out.
 
+pub mod graph;
+
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Report, Verdict};

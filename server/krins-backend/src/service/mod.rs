@@ -6,6 +6,7 @@
 //! ask, which closes the provider's connection.
 
 mod auth;
+mod graph;
 mod problem;
 mod routes;
 mod tasks;
@@ -15,6 +16,8 @@ pub use auth::{TokenError, Tokens};
 use crate::Backend;
 use crate::store::{Store, StoreError};
 use axum::Router;
+use krins_protocol::error::ErrorReport;
+use krins_protocol::graph::{GraphParams, Question};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,6 +49,17 @@ pub struct ServiceConfig {
     pub retention: Duration,
     /// Who may use the service. Without tokens only this machine can.
     pub tokens: Tokens,
+    /// Who answers questions to a code graph; without one nobody does.
+    pub graph: Option<Arc<dyn GraphQueries>>,
+}
+
+/// Answers questions to a code graph. What it is the graph of is not known here.
+pub trait GraphQueries: std::fmt::Debug + Send + Sync {
+    /// The document that belongs to the question. Blocking.
+    ///
+    /// # Errors
+    /// The message is a lowercase fragment that reads after "failed to".
+    fn answer(&self, question: Question, params: &GraphParams) -> Result<serde_json::Value, ErrorReport>;
 }
 
 impl Default for ServiceConfig {
@@ -60,6 +74,7 @@ impl Default for ServiceConfig {
             grace: Duration::from_secs(25),
             retention: 7 * 24 * HOUR,
             tokens: Tokens::default(),
+            graph: None,
         }
     }
 }

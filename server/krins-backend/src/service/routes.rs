@@ -1,6 +1,7 @@
 //! The service's routes, and what every request passes through: trace, time, headers, access.
 
 use super::auth::Tokens;
+use super::graph;
 use super::problem::{Problem, chain};
 use super::tasks::{Tasks, View};
 use crate::metrics;
@@ -18,6 +19,7 @@ use futures::stream::Stream;
 use futures::{FutureExt, stream};
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{Health, HealthCheck, NewTask, RemoteEvent};
+use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -43,6 +45,7 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/tasks", post(submit))
         .route("/tasks/{id}", get(show).delete(cancel))
         .route("/tasks/{id}/events", get(events))
+        .route("/graph/{question}", get(graph::ask).post(graph::ask_at_length))
         .route("/metrics", get(exposition))
         .layer(from_fn_with_state(Arc::clone(&tasks), admit));
     Router::new()
@@ -66,7 +69,7 @@ async fn submit(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let task = read_json(&headers, body)?;
+    let task: NewTask = read_json(&headers, body, "task")?;
     let submitted = tasks.submit(tenant, key, task).await?;
     let status = if submitted.task.state.is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/tasks/{}", submitted.task.id);
@@ -254,7 +257,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn read_json(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<NewTask, Problem> {
+/// A JSON body that is to be a `what`.
+pub(super) fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    what: &str,
+) -> Result<T, Problem> {
     // Anything but JSON could be sent by a form on a web page, without the browser asking first.
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -271,7 +279,7 @@ fn read_json(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result
     serde_json::from_slice(&body).map_err(|error| {
         Problem::new(
             ErrorKind::BadParams,
-            format!("read the task: line {}, column {}: {}", error.line(), error.column(), reason(&error)),
+            format!("read the {what}: line {}, column {}: {}", error.line(), error.column(), reason(&error)),
         )
     })
 }

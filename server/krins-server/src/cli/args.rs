@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use krins_core::context::Reach;
+use krins_core::graph::export::Format;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -97,11 +98,8 @@ pub enum Command {
     },
     /// Show what would be sent for an intent, without sending it
     Context(Context),
-    /// Ask the code graph
-    Graph {
-        #[command(subcommand)]
-        command: GraphCommand,
-    },
+    /// Ask the code graph: neighbours, impact, references, owners, tests, paths, unused exports, cycles
+    Graph(GraphArgs),
     /// Apply a patch from standard input, made by any tool or model
     Patch {
         #[command(subcommand)]
@@ -215,6 +213,29 @@ pub struct Context {
     pub batch: Option<PathBuf>,
 }
 
+const GRAPH_EXAMPLES: &str = "\
+A file or symbol is written src/a.ts, src/a.ts#name, src/a.ts#Class.method, src/a.ts:12 (the declaration at the line),
+or as a name that one file declares.
+
+Examples:
+  krins graph refs calculateTotal                     every use, through aliases and barrels
+  krins graph impact src/cart.ts#total --depth 2      what a change of it reaches, nearest first
+  git diff | krins graph impact --patch -             what your changes reach, with tests and owners
+  krins graph tests src/cart.ts                       the tests that say something about it
+  krins graph path src/main.ts calculateTotal         how two places hang together
+  krins graph unused --json | jq '.unused[].symbol'   exports that nothing takes
+  krins graph export --format html -o graph.html      a map of the files";
+
+#[derive(Debug, Args)]
+#[command(after_help = GRAPH_EXAMPLES)]
+pub struct GraphArgs {
+    #[command(subcommand)]
+    pub command: GraphCommand,
+    /// The most entries of each list (default: 200)
+    #[arg(long, global = true, value_name = "N")]
+    pub limit: Option<u32>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum GraphCommand {
     /// Index the workspace and say how long it took
@@ -223,8 +244,81 @@ pub enum GraphCommand {
     Stats,
     /// A module's symbols, imports and importers
     Module { file: String },
-    /// What depends on a file, nearest first
-    Impact { file: String },
+    /// What a change of files or symbols, or a patch, reaches: nearest first, with tests and owners
+    #[command(
+        after_help = "Examples:\n  krins graph impact src/cart.ts#total\n  git diff | krins graph impact --patch -"
+    )]
+    Impact {
+        /// Files or symbols that change
+        #[arg(required_unless_present = "patch")]
+        targets: Vec<String>,
+        /// A unified diff, applied or not yet; - is standard input
+        #[arg(long, value_name = "FILE")]
+        patch: Option<PathBuf>,
+        /// The most steps along uses (default: 3)
+        #[arg(long, value_name = "N")]
+        depth: Option<u32>,
+    },
+    /// Every declaration and use of a symbol, through re-exports, aliases and namespaces
+    #[command(
+        visible_alias = "references",
+        after_help = "Examples:\n  krins graph refs calculateTotal\n  krins graph refs src/a.ts:12"
+    )]
+    Refs { symbol: String },
+    /// Who owns files by CODEOWNERS (default: how many each owner has)
+    Owners { files: Vec<String> },
+    /// The tests of a file or symbol, the one that says most first
+    Tests { target: String },
+    /// The shortest way from one file or symbol to another
+    #[command(after_help = "Example:\n  krins graph path src/main.ts calculateTotal")]
+    Path { from: String, to: String },
+    /// Exports that nothing takes, with how sure that is
+    Unused {
+        /// Only in these files
+        files: Vec<String>,
+    },
+    /// Files that import each other in circles
+    Cycles,
+    /// A picture of the graph
+    #[command(
+        after_help = "Examples:\n  krins graph export --format html -o graph.html\n  krins graph export --format dot --focus src/cart.ts --depth 2 | dot -Tsvg > cart.svg"
+    )]
+    Export {
+        /// dot, mermaid, html or json
+        #[arg(long, default_value = "html", value_name = "FORMAT")]
+        format: Picture,
+        /// Only this file and what is near it
+        #[arg(long, value_name = "FILE")]
+        focus: Option<String>,
+        /// How many imports away from the focus a file may be
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        depth: u32,
+        /// Directories in place of files
+        #[arg(long)]
+        dirs: bool,
+        /// Write to this file instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Picture {
+    Dot,
+    Mermaid,
+    Html,
+    Json,
+}
+
+impl From<Picture> for Format {
+    fn from(picture: Picture) -> Self {
+        match picture {
+            Picture::Dot => Self::Dot,
+            Picture::Mermaid => Self::Mermaid,
+            Picture::Html => Self::Html,
+            Picture::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,79 +1,336 @@
-//! `krins graph`.
+//! `krins graph`: questions to the code graph, for people as lines, for programs as the documents of the protocol.
 
-use super::args::{Global, GraphCommand};
-use super::output::{DIM, Output, PLACE, STRONG, paint};
-use super::{Done, engine, focus};
-use krins_core::graph::Graph;
-use krins_core::{RelPath, Tree as _};
-use krins_engine::{Error, ErrorKind};
-use serde_json::json;
+use super::args::{Global, GraphArgs, GraphCommand};
+use super::output::{CARE, DIM, Output, PLACE, STRONG, paint};
+use super::{Done, engine};
+use crate::questions::{self, Door};
+use krins_core::graph::export::{self, Format, Options};
+use krins_engine::{Engine, Error, ErrorKind};
+use krins_protocol::graph as wire;
+use krins_protocol::graph::{GraphParams, Question};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
-pub fn run(global: &Global, command: GraphCommand, out: &mut Output) -> Done {
+/// Larger than any patch a person looks at.
+const LARGEST: u64 = 64 << 20;
+
+pub fn run(global: &Global, args: GraphArgs, out: &mut Output) -> Done {
     let engine = engine(global)?;
-    let started = Instant::now();
-    let graph = engine.graph();
-    let millis = started.elapsed().as_secs_f64() * 1000.0;
-    match command {
-        GraphCommand::Build | GraphCommand::Stats => stats(&graph, millis, out),
-        GraphCommand::Module { file } => {
-            let path = focus(&engine, &file)?.path;
-            let text = engine.snapshot().text(&path).unwrap_or_default();
-            module(&graph, &path, &text, out)?;
+    let (question, params) = match args.command {
+        GraphCommand::Export { format, focus, depth, dirs, output } => {
+            let format = if global.json { Format::Json } else { format.into() };
+            return export(&engine, Picture { format, focus, depth, dirs, output }, out);
         }
-        GraphCommand::Impact { file } => impact(&graph, &focus(&engine, &file)?.path, out),
+        GraphCommand::Build | GraphCommand::Stats => (Question::Stats, GraphParams::default()),
+        GraphCommand::Module { file } => (Question::Module, of(vec![file])),
+        GraphCommand::Impact { targets, patch, depth } => {
+            let patch = patch.map(|path| read_patch(&path)).transpose()?;
+            (Question::Impact, GraphParams { patch, depth, ..of(targets) })
+        }
+        GraphCommand::Refs { symbol } => (Question::References, of(vec![symbol])),
+        GraphCommand::Owners { files } => (Question::Owners, of(files)),
+        GraphCommand::Tests { target } => (Question::Tests, of(vec![target])),
+        GraphCommand::Path { from, to } => {
+            (Question::Path, GraphParams { from: Some(from), to: Some(to), ..GraphParams::default() })
+        }
+        GraphCommand::Unused { files } => (Question::Unused, of(files)),
+        GraphCommand::Cycles => (Question::Cycles, GraphParams::default()),
+    };
+    let params = GraphParams { limit: args.limit, ..params };
+    let answer = questions::answer(&engine, question, &params, Door::CommandLine)?;
+    out.document(&answer);
+    for line in lines(question, answer)? {
+        out.line(line);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn stats(graph: &Graph, millis: f64, out: &mut Output) {
-    let stats = graph.stats();
-    out.document(&json!({
-        "files": stats.files, "symbols": stats.symbols, "exports": stats.exports, "edges": stats.edges,
-        "unresolved": stats.unresolved, "broken": stats.broken, "lines": stats.lines, "millis": millis,
-    }));
-    out.line(format!(
-        "{} files, {} lines, {} symbols, {} exports, {} edges, {} unresolved, {} with parse errors, in {millis:.0} ms",
-        stats.files, stats.lines, stats.symbols, stats.exports, stats.edges, stats.unresolved, stats.broken
-    ));
+fn of(targets: Vec<String>) -> GraphParams {
+    GraphParams { targets, ..GraphParams::default() }
 }
 
-fn module(graph: &Graph, path: &RelPath, text: &str, out: &mut Output) -> Result<(), Error> {
-    let facts = graph.facts(path).ok_or_else(|| {
-        Error::new(ErrorKind::BadParams, format!("find {path} in the graph"))
-            .hint("the graph holds TypeScript and JavaScript files that no ignore rule leaves out")
-    })?;
-    let symbols: Vec<_> = facts
-        .symbols
-        .iter()
-        .map(|symbol| json!({"name": symbol.name, "kind": format!("{:?}", symbol.kind), "lines": symbol.lines, "signature": symbol.signature(text), "exported": symbol.exported}))
-        .collect();
-    out.document(
-        &json!({"path": path, "symbols": symbols, "imports": graph.imports(path), "importers": graph.importers(path)}),
-    );
-    for symbol in &facts.symbols {
-        let indent = if symbol.parent.is_some() { "    " } else { "  " };
-        out.line(format!(
-            "{indent}{} {}",
-            paint(PLACE, format!("{}:{}", path, symbol.lines[0])),
-            symbol.signature(text)
-        ));
+/// A patch from a file, or from standard input for `-`.
+fn read_patch(path: &Path) -> Result<String, Error> {
+    let failed = |why: String| Error::new(ErrorKind::BadParams, format!("read the patch {}: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(LARGEST + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(failed("it is larger than 64 MiB".to_owned()));
     }
-    for (title, paths) in [("imports", graph.imports(path)), ("imported by", graph.importers(path))] {
-        out.line(paint(STRONG, title));
-        for path in paths {
-            out.line(format!("  {path}"));
+    // A diff may show a file that is not UTF-8; its lines are compared, not kept.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+struct Picture {
+    format: Format,
+    focus: Option<String>,
+    depth: u32,
+    dirs: bool,
+    output: Option<PathBuf>,
+}
+
+fn export(engine: &Engine, picture: Picture, out: &mut Output) -> Done {
+    let graph = engine.graph();
+    let focus = match &picture.focus {
+        Some(file) => Some(super::focus(engine, file)?.path),
+        None => None,
+    };
+    // A picture around a file that the graph does not hold would be empty.
+    if let Some(path) = focus.as_ref().filter(|path| !graph.contains(path)) {
+        return Err(Error::new(ErrorKind::BadParams, format!("find {path} in the graph"))
+            .hint("the graph holds TypeScript and JavaScript files that no ignore rule leaves out"));
+    }
+    let title = engine.root().path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let options = Options { format: picture.format, focus, depth: picture.depth, dirs: picture.dirs, title };
+    let text = export::export(&graph, &options);
+    match &picture.output {
+        Some(path) => {
+            std::fs::write(path, text)
+                .map_err(|error| Error::new(ErrorKind::BadParams, format!("write {}: {error}", path.display())))?;
+            out.document(&json!({"path": path, "format": picture.format.as_str()}));
+            out.line(format!("{} {}", paint(STRONG, "written"), paint(PLACE, path.display())));
+        }
+        None => out.raw(text.as_bytes()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The answer as a person reads it, with colours.
+pub fn lines(question: Question, answer: Value) -> Result<Vec<String>, Error> {
+    Ok(match question {
+        Question::Stats => stats(&read(answer)?),
+        Question::Module => module(&read(answer)?),
+        Question::Impact => impact(&read(answer)?),
+        Question::References => references(&read(answer)?),
+        Question::Owners => owners(&read(answer)?),
+        Question::Tests => tests(&read(answer)?),
+        Question::Path => path(&read(answer)?),
+        Question::Unused => unused(&read(answer)?),
+        Question::Cycles => cycles(&read(answer)?),
+    })
+}
+
+fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Error> {
+    serde_json::from_value(answer).map_err(|error| Error::new(ErrorKind::Internal, format!("tell the answer: {error}")))
+}
+
+fn counted(count: impl Into<u64>, what: &str) -> String {
+    match count.into() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+fn cut(truncated: bool) -> Option<String> {
+    truncated.then(|| paint(DIM, "… there is more: raise --limit"))
+}
+
+fn place(path: &str, line: u32) -> String {
+    paint(PLACE, format!("{path}:{line}"))
+}
+
+fn stats(stats: &wire::GraphStats) -> Vec<String> {
+    vec![format!(
+        "{} files, {} lines, {} symbols, {} exports, {} edges, {} unresolved, {} with parse errors, in {:.0} ms",
+        stats.files,
+        stats.lines,
+        stats.symbols,
+        stats.exports,
+        stats.edges,
+        stats.unresolved,
+        stats.broken,
+        stats.millis
+    )]
+}
+
+fn module(module: &wire::ModuleResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    for symbol in &module.symbols {
+        let depth = 1 + symbol.name.matches('.').count();
+        let signature = symbol.signature.as_deref().unwrap_or(&symbol.name);
+        lines.push(format!("{}{} {signature}", "  ".repeat(depth), place(&module.file.path, symbol.lines[0])));
+    }
+    for (title, imports) in [("imports", &module.imports), ("imported by", &module.importers)] {
+        lines.push(paint(STRONG, title));
+        for import in imports {
+            let types = if import.type_only { "type " } else { "" };
+            lines.push(format!("  {} {}", import.file.path, paint(DIM, format!("{types}{}", import.names.join(", ")))));
         }
     }
-    Ok(())
+    if !module.external.is_empty() {
+        lines.push(format!("{} {}", paint(STRONG, "from outside"), module.external.join(", ")));
+    }
+    if !module.owners.is_empty() {
+        lines.push(format!("{} {}", paint(STRONG, "owners"), module.owners.join(" ")));
+    }
+    lines.extend(cut(module.truncated));
+    lines
 }
 
-fn impact(graph: &Graph, path: &RelPath, out: &mut Output) {
-    let impact = graph.impact(path);
-    out.document(&json!({"path": path, "impact": impact.iter().map(|(path, distance)| json!({"path": path, "distance": distance})).collect::<Vec<_>>()}));
-    for (path, distance) in &impact {
-        out.line(format!("{} {path}", paint(DIM, distance)));
+fn impact(impact: &wire::ImpactResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    let changed: Vec<&str> = impact.changed.iter().map(|symbol| symbol.symbol.as_str()).collect();
+    lines.push(format!("{} {}", paint(STRONG, "changes"), changed.join(", ")));
+    for (title, files) in [("files", &impact.files), ("tests", &impact.tests)] {
+        for file in files.iter() {
+            let names = paint(DIM, file.symbols.join(", "));
+            lines.push(format!("{} {:.2} {} {names}", file.distance, file.weight, paint(PLACE, &file.file.path)));
+        }
+        if files.is_empty() {
+            lines.push(paint(DIM, format!("no {title}")));
+        } else if title == "files" {
+            lines.push(paint(STRONG, "tests"));
+        }
     }
-    out.line(format!("{} files depend on {path}", impact.len()));
+    if !impact.stale.is_empty() {
+        lines.push(format!("{} {} went on since the patch was made", paint(CARE, "note"), impact.stale.join(", ")));
+    }
+    if !impact.owners.is_empty() {
+        let owners: Vec<String> =
+            impact.owners.iter().map(|owner| format!("{} ({})", owner.owner, owner.files)).collect();
+        lines.push(format!("{} {}", paint(STRONG, "owners"), owners.join(", ")));
+    }
+    let [symbols, files, tests] = impact.total;
+    let more = if impact.more { ", and more past --depth" } else { "" };
+    lines.push(format!(
+        "reaches {}, {} and {}{more}",
+        counted(symbols, "declaration"),
+        counted(files, "file"),
+        counted(tests, "test")
+    ));
+    lines.extend(cut(impact.truncated));
+    lines
+}
+
+fn references(references: &wire::ReferencesResult) -> Vec<String> {
+    let mut lines: Vec<String> = references
+        .references
+        .iter()
+        .map(|found| {
+            let at = paint(PLACE, format!("{}:{}:{}", found.file.path, found.line, found.column));
+            format!("{at} {} {}", paint(DIM, &found.kind), found.text)
+        })
+        .collect();
+    lines.push(format!(
+        "{} of {} in {}",
+        counted(references.total, "reference"),
+        references.symbol.symbol,
+        counted(references.files, "file")
+    ));
+    if references.approximate {
+        lines.push(format!("{} of what it is a member of: only types could tell its own", paint(CARE, "note")));
+    }
+    lines.extend(cut(references.truncated));
+    lines
+}
+
+fn owners(owners: &wire::OwnersResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    for file in &owners.files {
+        let rules: Vec<String> =
+            file.rules.iter().map(|rule| format!("line {}: {}", rule.line, rule.pattern)).collect();
+        let names = if file.owners.is_empty() { "nobody".to_owned() } else { file.owners.join(" ") };
+        lines.push(format!("{} {names} {}", paint(PLACE, &file.file.path), paint(DIM, rules.join("; "))));
+    }
+    if owners.files.is_empty() {
+        lines.extend(owners.owners.iter().map(|owner| format!("{:>6} {}", owner.files, paint(PLACE, &owner.owner))));
+        lines.push(format!("{:>6} {}", owners.unowned, paint(DIM, "owned by nobody")));
+    }
+    match &owners.source {
+        Some(source) => lines.push(format!("by {source}")),
+        None => lines.push(paint(DIM, "there is no CODEOWNERS file")),
+    }
+    for line in &owners.ignored {
+        lines.push(format!("{} line {}: {}", paint(CARE, "passed over"), line.line, line.why));
+    }
+    lines.extend(cut(owners.truncated));
+    lines
+}
+
+fn tests(tests: &wire::TestsResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    for test in &tests.tests {
+        let mut why = Vec::new();
+        why.extend(test.same_stem.then(|| "same name".to_owned()));
+        why.extend(test.imports.then(|| "imports it".to_owned()));
+        why.extend(test.distance.map(|distance| format!("{} at distance {distance}", counted(test.uses, "use"))));
+        why.extend(test.mocks.then(|| "mocks it".to_owned()));
+        lines.push(format!("{:.2} {} {}", test.weight, paint(PLACE, &test.file.path), paint(DIM, why.join(", "))));
+    }
+    for file in &tests.covers {
+        lines.push(format!(
+            "{} {} {}",
+            paint(STRONG, "is about"),
+            file.file.path,
+            paint(DIM, counted(file.uses, "use"))
+        ));
+    }
+    lines.push(format!("{} of {}", counted(tests.total, "test"), tests.of));
+    lines.extend(cut(tests.truncated));
+    lines
+}
+
+fn path(path: &wire::PathResult) -> Vec<String> {
+    if !path.found {
+        return vec!["nothing leads from one to the other".to_owned()];
+    }
+    let mut lines: Vec<String> = path
+        .steps
+        .iter()
+        .map(|step| {
+            format!(
+                "{} {} {} {}",
+                step.from,
+                paint(STRONG, &step.kind),
+                step.to,
+                paint(DIM, format!("{}:{} {}", step.file.path, step.line, step.text))
+            )
+        })
+        .collect();
+    let steps = counted(path.steps.len() as u64, "step");
+    let there = if path.reversed { " from the second to the first; none the other way" } else { "" };
+    lines.push(format!("{steps}{there}"));
+    lines
+}
+
+fn unused(unused: &wire::UnusedResult) -> Vec<String> {
+    let mut lines: Vec<String> = unused
+        .unused
+        .iter()
+        .map(|unused| {
+            let why = match unused.why.as_str() {
+                "onlyItsFile" => "only its file uses it",
+                "onlyTests" => "only tests use it",
+                "fileNotImported" => "nothing imports the file",
+                _ => "nobody uses it",
+            };
+            let at = place(&unused.symbol.path, unused.symbol.lines[0]);
+            format!("{:.2} {at} {} {}", unused.confidence, unused.exported_as, paint(DIM, why))
+        })
+        .collect();
+    lines.push(counted(unused.total, "unused export"));
+    lines.extend(cut(unused.truncated));
+    lines
+}
+
+fn cycles(cycles: &wire::CyclesResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cycle in &cycles.cycles {
+        lines.push(format!("{} of {}", paint(STRONG, &cycle.kind), counted(cycle.size, "file")));
+        for link in &cycle.shortest {
+            let how = if link.kind == "static" { String::new() } else { format!(" ({})", link.kind) };
+            lines.push(format!("  {} → {}{}", place(&link.from, link.line), link.to, paint(DIM, how)));
+        }
+    }
+    lines.push(counted(cycles.total, "cycle"));
+    lines.extend(cut(cycles.truncated));
+    lines
 }

@@ -7,7 +7,7 @@ mod completions;
 mod context;
 mod demo;
 mod doctor;
-mod graph;
+pub mod graph;
 mod lsp;
 pub mod output;
 mod patch;
@@ -57,7 +57,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Discard { task } => on_runtime(async { task::discard(global, task.as_deref(), out) }),
         Command::Task { command } => on_runtime(async { task::run(global, command, out) }),
         Command::Context(args) => on_runtime(async { context::run(global, args, out).await }),
-        Command::Graph { command } => on_runtime(async { graph::run(global, command, out) }),
+        Command::Graph(args) => on_runtime(async { graph::run(global, args, out) }),
         Command::Patch { command } => on_runtime(async { patch::run(global, command, out).await }),
         Command::Gate => on_runtime(async { patch::gate(global, out) }),
         Command::Serve { addr, database } => {

@@ -2,15 +2,20 @@
 
 use super::args::Global;
 use super::output::{CARE, Output, PLACE, STRONG, paint};
-use super::{Done, setup};
-use krins_backend::service::{Server, ServiceConfig, stop_signal};
+use super::{Done, engine_with, setup};
+use crate::questions::{self, Door};
+use crate::to_proto;
+use krins_backend::service::{GraphQueries, Server, ServiceConfig, stop_signal};
 use krins_backend::store::Store;
-use krins_engine::{Error, ErrorKind};
-use serde_json::json;
+use krins_engine::{Engine, Error, ErrorKind};
+use krins_protocol::error::ErrorReport;
+use krins_protocol::graph::{GraphParams, Question};
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &mut Output) -> Done {
     let address: SocketAddr = addr.parse().map_err(|_| {
@@ -23,7 +28,7 @@ pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &m
         None => default_database()?,
     };
     let store = Store::open(&database).map_err(|error| failed(&format!("open {}", database.display()), &error))?;
-    let mut config = ServiceConfig::default();
+    let mut config = ServiceConfig { graph: graph(global)?, ..ServiceConfig::default() };
     if let Ok(token) = std::env::var("KRINS_SERVE_TOKEN") {
         config.tokens.add_clear(&token).map_err(|error| failed("take KRINS_SERVE_TOKEN", &error))?;
     }
@@ -45,6 +50,36 @@ pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &m
     }
     server.run(stop_signal()).await.map_err(|error| failed("serve", &error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The engine of `--root`, when one is named: `krins serve` is about no workspace by itself.
+fn graph(global: &Global) -> Result<Option<Arc<dyn GraphQueries>>, Error> {
+    let Some(root) = &global.root else { return Ok(None) };
+    let engine = engine_with(&setup(global)?, root)?;
+    // The first question should not have to wait for the index.
+    let warm = engine.clone();
+    tokio::task::spawn_blocking(move || drop(warm.graph()));
+    Ok(Some(Arc::new(Graph { engine })))
+}
+
+/// The code graph of one root, as the service asks it.
+struct Graph {
+    engine: Engine,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Graph").field("root", &self.engine.root().path()).finish()
+    }
+}
+
+impl GraphQueries for Graph {
+    fn answer(&self, question: Question, params: &GraphParams) -> Result<Value, ErrorReport> {
+        questions::answer(&self.engine, question, params, Door::Http).map_err(|error| {
+            // A problem's detail is the bare fragment.
+            ErrorReport { message: error.message.clone(), ..to_proto::error(&error) }
+        })
+    }
 }
 
 fn default_database() -> Result<PathBuf, Error> {

@@ -272,6 +272,16 @@ fn write_diff(session: &Arc<Session>, task: Option<&str>) -> Result<String, Erro
     Ok(path.display().to_string())
 }
 
+/// Opens a text that was written for the person, and says what it comes down to.
+pub async fn show_view(session: &Arc<Session>, path: &std::path::Path, said: &str) {
+    let path = path.display().to_string();
+    let text = match open(session, &path).await {
+        true => format!("Krins: {said}"),
+        false => format!("Krins: {said}; all of it is in {path}"),
+    };
+    session.client.show_message(MessageType::INFO, text).await;
+}
+
 async fn open(session: &Arc<Session>, path: &str) -> bool {
     let uri = url::Url::from_file_path(path).ok().and_then(|url| Uri::from_str(url.as_str()).ok());
     let Some(uri) = uri.filter(|_| session.agreed().show_document) else { return false };

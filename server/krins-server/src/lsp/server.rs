@@ -4,6 +4,7 @@
 
 use crate::lsp::handlers;
 use crate::lsp::session::Session;
+use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
     ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, ReviewParams, StateResult,
     StatusResult, TaskParams, TaskStatus, UndoParams,
@@ -62,6 +63,42 @@ impl Server {
 
     pub async fn context(&self, params: AssignParams) -> Result<ContextResult> {
         handlers::context::run(&self.session, params).await
+    }
+
+    pub async fn graph_stats(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Stats, params).await
+    }
+
+    pub async fn graph_module(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Module, params).await
+    }
+
+    pub async fn graph_impact(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Impact, params).await
+    }
+
+    pub async fn graph_references(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::References, params).await
+    }
+
+    pub async fn graph_owners(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Owners, params).await
+    }
+
+    pub async fn graph_tests(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Tests, params).await
+    }
+
+    pub async fn graph_path(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Path, params).await
+    }
+
+    pub async fn graph_unused(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Unused, params).await
+    }
+
+    pub async fn graph_cycles(&self, params: GraphParams) -> Result<Value> {
+        handlers::graph::run(&self.session, Question::Cycles, params).await
     }
 
     /// `window/workDoneProgress/cancel`, which the trait does not have.

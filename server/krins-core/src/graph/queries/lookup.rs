@@ -5,7 +5,7 @@ use super::{Named, SymbolRef};
 use crate::graph::{Export, FileFacts, Graph, Import, ImportKind, ReferenceKind, Target};
 use crate::path::RelPath;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ pub struct Use {
 /// A graph with what one question has looked at so far.
 pub struct Lookup<'g> {
     graph: &'g Graph,
-    facts: RefCell<HashMap<RelPath, Option<Arc<FileFacts>>>>,
-    exports: RefCell<HashMap<(RelPath, String), Rc<[Entity]>>>,
-    uses: RefCell<HashMap<RelPath, Rc<[Use]>>>,
-    heads: RefCell<HashMap<RelPath, Rc<[usize]>>>,
-    globals: RefCell<HashMap<String, Rc<[Entity]>>>,
+    facts: RefCell<BTreeMap<RelPath, Option<Arc<FileFacts>>>>,
+    exports: RefCell<BTreeMap<(RelPath, String), Rc<[Entity]>>>,
+    uses: RefCell<BTreeMap<RelPath, Rc<[Use]>>>,
+    heads: RefCell<BTreeMap<RelPath, Rc<[usize]>>>,
+    globals: RefCell<BTreeMap<String, Rc<[Entity]>>>,
 }
 
 impl<'g> Lookup<'g> {
@@ -192,12 +192,31 @@ impl<'g> Lookup<'g> {
         found
     }
 
+    /// The declarations that are one with this one: of a global one, all of its name.
+    pub fn merged(&self, symbol: &SymbolRef) -> Vec<SymbolRef> {
+        let name = self.name(symbol);
+        let globals = if self.is_global(symbol) { self.global(&name) } else { Rc::default() };
+        let mut same: Vec<SymbolRef> = globals
+            .iter()
+            .filter_map(|entity| match entity {
+                Entity::Symbol(symbol) => Some(symbol.clone()),
+                Entity::Module(_) => None,
+            })
+            .collect();
+        if !same.contains(symbol) {
+            same.push(symbol.clone());
+        }
+        same
+    }
+
     /// Whether every file can name the declaration: it is at the top level of a file that is no module, or in a
     /// `declare global`.
     fn is_global(&self, symbol: &SymbolRef) -> bool {
         let Some(facts) = self.facts(&symbol.path) else { return false };
         let Some(declared) = facts.symbols.get(symbol.index) else { return false };
-        if facts.imports.is_empty() && facts.exports.is_empty() {
+        let is_script = facts.exports.is_empty()
+            && facts.imports.iter().all(|import| matches!(import.kind, ImportKind::Augment | ImportKind::Type));
+        if is_script {
             return declared.parent.is_none();
         }
         let leaves = |export: &Export| export.local.as_deref().unwrap_or(&export.name) == declared.name;
@@ -347,7 +366,7 @@ fn passes(export: &Export, facts: &FileFacts, resolved: &[Option<RelPath>], from
 }
 
 fn heads(facts: &FileFacts) -> Vec<usize> {
-    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     let mut heads: Vec<usize> = Vec::with_capacity(facts.symbols.len());
     for (index, symbol) in facts.symbols.iter().enumerate() {
         heads.push(match symbol.parent.and_then(|parent| heads.get(parent)) {

@@ -1,6 +1,6 @@
 //! Where a symbol is declared and used, in every file: through re-exports, barrels, aliases, namespaces and defaults.
 
-use super::{Entity, Lookup, SymbolRef};
+use super::{Entity, Lookup, SymbolRef, Use};
 use crate::graph::{Graph, ImportKind, ReferenceKind, SymbolKind};
 use crate::path::RelPath;
 use std::ops::Range;
@@ -48,10 +48,11 @@ impl From<Range<u32>> for Range32 {
 pub fn references(graph: &Graph, symbol: &SymbolRef) -> References {
     let lookup = Lookup::new(graph);
     let of = lookup.head(symbol);
-    let mut found = declarations(&lookup, &of);
-    let target = Entity::Symbol(of.clone());
+    let same = lookup.merged(&of);
+    let mut found: Vec<Found> = same.iter().flat_map(|of| declarations(&lookup, of)).collect();
+    let is_meant = |used: &&Use| matches!(&used.target, Entity::Symbol(symbol) if same.contains(symbol));
     for path in lookup.exposures(&of).files {
-        for used in lookup.uses(&path).iter().filter(|used| used.target == target) {
+        for used in lookup.uses(&path).iter().filter(is_meant) {
             let (kind, range) = (FoundKind::Use(used.kind), used.range.clone().into());
             found.push(Found { path: path.clone(), range, kind, within: used.within });
         }

@@ -6,7 +6,7 @@ use super::{Entity, Lookup, SymbolRef, is_test};
 use crate::graph::{FileFacts, Graph, ImportKind, ReferenceKind};
 use crate::path::RelPath;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Why an export counts as unused.
@@ -171,7 +171,7 @@ struct Taken {
 
 struct Taking<'l, 'g> {
     lookup: &'l Lookup<'g>,
-    taken: HashMap<SymbolRef, Taken>,
+    taken: BTreeMap<SymbolRef, Taken>,
     /// Modules that were taken whole, by whom.
     whole: BTreeSet<(RelPath, bool)>,
 }
@@ -247,7 +247,7 @@ impl Taking<'_, '_> {
 /// Every export of the graph that nothing takes, by path and place.
 pub fn unused(graph: &Graph, entries: &Entries) -> Vec<Unused> {
     let lookup = Lookup::new(graph);
-    let mut taking = Taking { lookup: &lookup, taken: HashMap::new(), whole: BTreeSet::new() };
+    let mut taking = Taking { lookup: &lookup, taken: BTreeMap::new(), whole: BTreeSet::new() };
     for path in graph.files().keys() {
         let Some(facts) = lookup.facts(path) else { continue };
         taking.read(path, &facts);
@@ -268,7 +268,7 @@ fn unused_in(
     lookup: &Lookup<'_>,
     path: &RelPath,
     facts: &FileFacts,
-    taken: &HashMap<SymbolRef, Taken>,
+    taken: &BTreeMap<SymbolRef, Taken>,
     entries: &Entries,
 ) -> Vec<Unused> {
     let mut found: Vec<Unused> = Vec::new();

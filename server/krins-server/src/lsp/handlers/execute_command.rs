@@ -4,6 +4,7 @@
 
 use crate::lsp::handlers;
 use crate::lsp::session::Session;
+use krins_protocol::graph::Question;
 use krins_protocol::lsp::ApplyResult;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,6 +24,15 @@ pub const COMMANDS: &[&str] = &[
     "krins.showDiff",
     "krins.review",
     "krins.context",
+    "krins.graph.impact",
+    "krins.graph.references",
+    "krins.graph.tests",
+    "krins.graph.owners",
+    "krins.graph.module",
+    "krins.graph.path",
+    "krins.graph.unused",
+    "krins.graph.cycles",
+    "krins.graph.stats",
     "krins.task",
     "krins.status",
 ];
@@ -57,6 +67,9 @@ pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<
             tokio::spawn(async move { crate::lsp::reporter::show_diff(&session, params).await });
             Ok(Some(json!({"started": true})))
         }
+        _ if let Some(question) = name.strip_prefix("krins.graph.").and_then(Question::of) => {
+            answer(handlers::graph::command(session, question, read(name, argument)?).await)
+        }
         _ => Err(Error { code: (-32601).into(), message: format!("unknown command {name:?}").into(), data: None }),
     }
 }
@@ -67,6 +80,9 @@ fn read<P: DeserializeOwned>(command: &str, argument: Option<Value>) -> Reply<P>
     serde_json::from_value(argument).map_err(|error| {
         let hint = match command {
             "krins.assign" => "pass one JSON object, such as {\"intent\": \"rename calculateTotal to orderTotal\"}",
+            _ if command.starts_with("krins.graph.") => {
+                "pass one JSON object, such as {\"targets\": [\"src/a.ts#name\"]}, or nothing"
+            }
             _ => "pass one JSON object, such as {\"task\": \"…\"}, or nothing",
         };
         let error = krins_engine::Error::new(
