@@ -233,6 +233,7 @@ fn pictures_are_written() {
 fn client(workspace: &Workspace, persona: Persona) -> Client {
     let mut client = Client::start(workspace, persona);
     client.ignore("window/showMessage");
+    client.ignore("window/showDocument");
     client
 }
 

@@ -422,7 +422,13 @@ impl Walk<'_, '_> {
                 self.found.insert(Entity::Symbol(symbol));
             }
             Local::Imported { target, kind, imported } if imported == "*" => {
-                self.found.extend(self.lookup.imported(&target, kind, "*").iter().cloned());
+                let loads = matches!(kind, ImportKind::Equals | ImportKind::Require);
+                let assigns = |facts: Arc<FileFacts>| facts.exports.iter().any(|export| export.name == "=");
+                if loads && self.lookup.facts(&target).is_some_and(assigns) {
+                    self.queue.push_back((target, "=".to_owned()));
+                } else {
+                    self.found.insert(Entity::Module(target));
+                }
             }
             Local::Imported { target, imported, .. } => self.queue.push_back((target, imported)),
             Local::Unknown => {}

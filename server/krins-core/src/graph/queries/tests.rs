@@ -359,3 +359,35 @@ tested;
     }
     assert!(found.iter().all(|unused| unused.confidence > 0.0 && unused.confidence < 1.0));
 }
+
+#[test]
+fn circles_of_names_come_to_an_end() {
+    let project = project(
+        "\
+//- /a.ts
+import b = require('./b');
+export = b;
+//- /b.ts
+import a = require('./a');
+export = a;
+//- /c.ts
+export * from './d';
+export { x } from './d';
+//- /d.ts
+export * from './c';
+export { x } from './c';
+//- /e.ts
+import { x } from './c';
+import a = require('./a');
+import * as self from './e';
+export { self };
+x(a, self.self.self);
+",
+    );
+    let lookup = Lookup::new(&project.graph);
+    assert_eq!(*lookup.export(&path("a.ts"), "="), []);
+    assert_eq!(*lookup.export(&path("c.ts"), "x"), []);
+    assert_eq!(*lookup.export(&path("e.ts"), "self"), [Entity::Module(path("e.ts"))]);
+    assert!(lookup.uses(&path("e.ts")).len() < 8);
+    assert!(unused(&project.graph, &Entries::default()).is_empty());
+}
