@@ -143,6 +143,44 @@ proptest! {
     }
 
     #[test]
+    fn an_edited_hunk_leaves_the_other_hunks_as_they_are((before, after) in pair(), text in prop::collection::vec(line(), 0..6), at in any::<prop::sample::Index>()) {
+        let patch = between(&before, &after);
+        let hunks: Vec<_> = patch.files().iter().flat_map(|file| &file.hunks).cloned().collect();
+        if hunks.is_empty() { return Ok(()); }
+        let hunk = &hunks[at.index(hunks.len())];
+        let Ok(edited) = patch.with_hunk(&hunk.id, &text.iter().map(|line| format!("{line}\n")).collect::<String>()) else { return Ok(()) };
+        let others = |patch: &Patch| -> Vec<_> {
+            patch.files().iter().flat_map(|file| &file.hunks).filter(|other| other.id != hunk.id).map(|other| (other.id.clone(), other.lines.clone(), other.before)).collect()
+        };
+        prop_assert_eq!(others(&edited), others(&patch));
+        if !edited.is_empty() {
+            let placed = place(&parse(edited.unified()).unwrap(), &tree(&[("src/a b.ts", &before)]), true);
+            prop_assert!(placed.is_ok(), "{:?}\n{}", placed, edited.unified());
+            prop_assert_eq!(result(&placed.unwrap(), &before), result(&edited, &before), "{}", edited.unified());
+        }
+    }
+
+    #[test]
+    fn utf_16_and_utf_8_are_edited_alike((before, after) in pair(), big in any::<bool>()) {
+        let bare = |text: &str| text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        let (before, after) = (bare(&before), bare(&after));
+        let wide = |text: &str| -> Arc<[u8]> {
+            let unit = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(unit).collect()
+        };
+        let patch = between(&before, &after);
+        if before != after {
+            let base: Files = [(path("src/a b.ts"), wide(&before))].into();
+            let placed = place(&parse(patch.unified()).unwrap(), &base, true);
+            prop_assert!(placed.is_ok(), "{:?}", placed);
+            let placed = placed.unwrap();
+            prop_assert_eq!(placed.files().first().and_then(|file| file.after.clone()), Some(wide(&after)));
+            let back = merge(&placed.inverse(), &Files::from([(path("src/a b.ts"), wide(&after))]));
+            prop_assert_eq!(back.writes[0].after.clone(), Some(wide(&before)));
+        }
+    }
+
+    #[test]
     fn merging_is_the_same_from_both_sides((base, ours) in pair(), (_, theirs) in pair(), cut in any::<prop::sample::Index>()) {
         let theirs = if cut.index(4) == 0 { theirs } else { base.replacen("a", "z", 1) };
         let one = merge_texts(&path("x"), base.as_bytes(), ours.as_bytes(), theirs.as_bytes());
@@ -290,4 +328,34 @@ proptest! {
         }
         prop_assert!(after.iter().all(|(name, bytes)| before.text(name).is_some_and(|text| text.as_bytes() == &**bytes)));
     }
+}
+
+/// A three-way `git apply` finds the base by the blob ids of the `index` lines.
+#[test]
+fn git_applies_three_ways_by_the_blob_ids() {
+    let base = (1..=30).map(|n| format!("line {n}\n")).collect::<String>();
+    let patch = between(&base, &base.replace("line 15\n", "line fifteen\n"));
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let run = |args: &[&str]| {
+        let run = Command::new("git")
+            .current_dir(&root)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("HOME", "/nonexistent")
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{args:?} {}", String::from_utf8_lossy(&run.stderr));
+    };
+    let now = base.replace("line 13\n", "line thirteen\n");
+    run(&["init", "-q", "."]);
+    write_all(&root, &tree(&[("src/a b.ts", &base)]));
+    run(&["add", "."]);
+    write_all(&root, &tree(&[("src/a b.ts", &now)]));
+    run(&["add", "."]);
+    std::fs::write(dir.path().join("patch.diff"), patch.unified()).unwrap();
+    run(&["apply", "-3", "../patch.diff"]);
+    let merged = std::fs::read_to_string(root.join("src/a b.ts")).unwrap();
+    assert_eq!(merged, now.replace("line 15\n", "line fifteen\n"));
 }

@@ -112,7 +112,7 @@ impl Search<'_> {
     /// The rarest old line, a removed one before context, and where the base has it.
     fn pivot(&self) -> Option<(usize, Vec<usize>)> {
         let mut best: Option<(usize, Vec<usize>)> = None;
-        let any_cut = self.cuts.contains(&true);
+        let any_cut = self.cuts.iter().zip(self.wanted).any(|(cut, line)| *cut && line.len() > 1);
         for (at, wanted) in self.wanted.iter().enumerate() {
             if wanted.len() < 2 || any_cut && !self.cuts[at] {
                 continue;
@@ -206,7 +206,9 @@ impl Search<'_> {
 
     fn alike(&self, at: usize, line: usize) -> bool {
         let (a, b) = (&self.wanted[at], &self.keys[line]);
-        a.len().max(b.len()) <= MAX_COMPARED && strsim::normalized_levenshtein(a, b) >= MIN_LIKENESS
+        // A remark behind the line, or one that was left out, may be longer than the line.
+        let begins = a.len().min(b.len()) > 3 && (a.starts_with(b.as_ref()) || b.starts_with(a.as_ref()));
+        begins || a.len().max(b.len()) <= MAX_COMPARED && strsim::normalized_levenshtein(a, b) >= MIN_LIKENESS
     }
 
     /// More old lines must match than differ, and two of them must say something.

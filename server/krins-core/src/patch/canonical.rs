@@ -75,7 +75,7 @@ pub(super) fn finished(files: Vec<FilePatch>) -> Patch {
 }
 
 /// The text of one side; `None` when a diff cannot hold it.
-fn text(side: &Option<Arc<[u8]>>) -> Option<(Encoding, Cow<'_, str>)> {
+pub(super) fn text(side: &Option<Arc<[u8]>>) -> Option<(Encoding, Cow<'_, str>)> {
     match side {
         None => Some((Encoding::Utf8, Cow::Borrowed(""))),
         Some(bytes) => decode(bytes).ok(),
@@ -102,7 +102,7 @@ fn hunks(file: &FilePatch) -> Vec<Hunk> {
 }
 
 /// What a file without changed lines changes: its name, its mode, its existence.
-fn file_header(file: &FilePatch) -> String {
+pub(super) fn file_header(file: &FilePatch) -> String {
     let mut header = String::new();
     git_headers(file, &mut header);
     header.lines().nth(1).unwrap_or("binary files differ").to_owned()

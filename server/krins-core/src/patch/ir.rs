@@ -76,6 +76,14 @@ pub(super) struct RawHunk {
     pub hint: Option<u32>,
     /// The old text ends at the end of the file.
     pub at_end: bool,
+    /// What its header says beside the numbers: the declaration that it is in, or the last before it.
+    pub section: Vec<String>,
+}
+
+impl RawHunk {
+    pub fn new(body: Body) -> Self {
+        Self { body, hint: None, at_end: false, section: Vec::new() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use super::indent::Unit;
 use super::ir::{Body, HunkLine, Mark, RawHunk};
 use super::norm::{Level, indent, is_elision};
 use super::reading::{self, Defect, Reading};
+use super::symbols::{self, Declared, Verdict, declared};
+use crate::path::RelPath;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
@@ -23,14 +25,22 @@ pub(super) struct Base<'a> {
     pub has_bom: bool,
     pub text: &'a str,
     pub lines: Vec<Line<'a>>,
+    path: Option<&'a RelPath>,
     keys: [OnceCell<Vec<Cow<'a, str>>>; Level::ONE_TO_ONE],
     unit: OnceCell<Unit>,
+    declared: OnceCell<Option<Vec<Declared>>>,
 }
 
 impl<'a> Base<'a> {
     pub fn new(text: &'a str) -> Self {
         let (has_bom, text) = base_bom(text);
-        Self { has_bom, text, lines: split(text), keys: Default::default(), unit: OnceCell::new() }
+        let (keys, unit, declared) = (Default::default(), OnceCell::new(), OnceCell::new());
+        Self { has_bom, text, lines: split(text), path: None, keys, unit, declared }
+    }
+
+    /// As [`Base::new`], for the text of a file whose language its name tells.
+    pub fn of(path: &'a RelPath, text: &'a str) -> Self {
+        Self { path: Some(path), ..Self::new(text) }
     }
 
     pub fn keys(&self, level: Level) -> &[Cow<'a, str>] {
@@ -44,6 +54,19 @@ impl<'a> Base<'a> {
                 })
                 .collect()
         })
+    }
+
+    /// What a hunk's header says of old text at a place. git's own header, the last line before the hunk that begins a
+    /// declaration, is known without a look at the syntax.
+    fn verdict(&self, hunk: &RawHunk, start: usize, changed: usize) -> Verdict {
+        let Some(section) = hunk.section.last() else { return Verdict::Open };
+        let begins = |text: &str| text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '$'));
+        let above = self.lines[..start.min(self.lines.len())].iter().rev().find(|line| begins(line.text));
+        if above.is_some_and(|line| line.text.starts_with(section.as_str())) {
+            return Verdict::Inside;
+        }
+        let declared = self.declared.get_or_init(|| self.path.and_then(|path| declared(path, self.text)));
+        declared.as_ref().map_or(Verdict::Open, |all| symbols::verdict(hunk, all, start, changed))
     }
 
     pub fn unit(&self) -> Unit {
@@ -105,6 +128,25 @@ fn lost(why: &'static str) -> Lost {
 }
 
 pub(super) fn locate(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Result<Located, Lost> {
+    let found = placed(hunk, base, based)?;
+    let elsewhere = |site: &Site| base.verdict(hunk, site.start, first_change(site)) == Verdict::Elsewhere;
+    if found.sites().first().is_some_and(elsewhere) {
+        return Err(Lost {
+            why: "its header names another declaration than the one its old text stands in",
+            candidates: found.sites().iter().map(|site| site.start as u32 + 1).collect(),
+        });
+    }
+    Ok(found)
+}
+
+/// The base line that a site changes first, or inserts behind.
+fn first_change(site: &Site) -> usize {
+    let change = site.lines.iter().position(|line| line.mark != Mark::Keep).unwrap_or(0);
+    let here = site.base.get(change).copied().flatten();
+    here.or_else(|| site.base[..change].iter().rev().flatten().next().copied()).unwrap_or(site.start)
+}
+
+fn placed(hunk: &RawHunk, base: &Base<'_>, based: bool) -> Result<Located, Lost> {
     let plain = with_bom_off(reading::plain(hunk), base);
     if !plain.changes() {
         return Err(lost("it changes nothing"));
@@ -261,16 +303,37 @@ impl Finder<'_, '_> {
             if found.is_empty() {
                 continue;
             }
-            let start = self.choose(&found, old.len(), reading.hint)?;
+            let offset = change_offset(reading);
+            let (start, told_apart) = match self.named(&found, offset) {
+                Some(one) => (one, true),
+                None => (self.choose(&found, old.len(), reading.hint)?, false),
+            };
             if !self.based && covered(reading, keys, *level, start, old.len()) {
                 return at_an_edge(reading, start).map(Some);
             }
-            let found = site(reading, *level, start);
+            let mut found = site(reading, *level, start);
+            if told_apart {
+                found.repairs.push("told apart by the declaration that its header names".to_owned());
+            }
             if !hangs_on_a_bracket(&found, self.base) {
                 return Ok(Some(Located::At(vec![found])));
             }
         }
         Ok(None)
+    }
+
+    /// The only one of several places that stands in the declaration that the hunk's header names.
+    fn named(&self, found: &[usize], offset: usize) -> Option<usize> {
+        if found.len() < 2 || self.hunk.section.is_empty() {
+            return None;
+        }
+        let inside = |start: &&usize| self.base.verdict(self.hunk, **start, **start + offset) == Verdict::Inside;
+        let mut inside = found.iter().filter(inside);
+        let one = inside.next().filter(|_| inside.next().is_none())?;
+        // A line number that says something else is one witness against another.
+        let by_number =
+            self.hunk.hint.map(|hint| (hint as usize).saturating_sub(1)).filter(|line| found.contains(line));
+        (by_number.is_none_or(|line| line == *one)).then_some(*one)
     }
 
     /// The one place among the candidates, or a refusal with all of them.
@@ -503,6 +566,11 @@ fn at_an_edge(reading: &Reading, start: usize) -> Result<Located, Lost> {
         return Err(lost("its lines repeat, so without the base it cannot be told whether it is applied already"));
     }
     Ok(Located::Already { line: start, repairs: reading.repairs() })
+}
+
+/// How many old lines stand before the first change.
+fn change_offset(reading: &Reading) -> usize {
+    reading.lines.iter().take_while(|line| line.mark == Mark::Keep).count().min(reading.old().count().saturating_sub(1))
 }
 
 /// Where the new text stands already, if the hunk has enough of it to tell.

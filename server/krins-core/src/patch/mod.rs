@@ -4,6 +4,7 @@
 mod align;
 mod bytes;
 mod canonical;
+mod edited;
 mod encoding;
 mod indent;
 mod ir;
@@ -15,6 +16,7 @@ mod parse;
 mod place;
 mod plan;
 mod reading;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -172,6 +174,23 @@ impl Patch {
     /// stand or fall with their hunks.
     pub fn subset(&self, keep: &dyn Fn(&Hunk) -> bool) -> Self {
         canonical::finished(self.files.iter().filter_map(|file| canonical::keep_hunks(file, keep)).collect())
+    }
+
+    /// The same patch with what a person made of one hunk: `text` stands where the hunk's new lines stood, context
+    /// included. It is another patch, which has to pass the gate again. A hunk that changes nothing any more is gone.
+    pub fn with_hunk(&self, id: &str, text: &str) -> Result<Self, Refusal> {
+        let holds = |file: &FilePatch| file.hunks.iter().any(|hunk| hunk.id == id);
+        if !self.files.iter().any(holds) {
+            return Err(parse::refuse("", format!("there is no hunk {id}")));
+        }
+        let mut files = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            match holds(file) {
+                true => files.extend(edited::edit_hunk(file, id, text)?),
+                false => files.push(file.clone()),
+            }
+        }
+        Ok(canonical::finished(files))
     }
 
     /// The patch that takes it back.

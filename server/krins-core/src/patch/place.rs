@@ -330,7 +330,8 @@ impl Placer<'_> {
         known: Known,
         repairs: Vec<String>,
     ) -> Result<Edits, Vec<Refusal>> {
-        let base = Base::new(&known.text);
+        let path = RelPath::new(&file.path).ok();
+        let base = path.as_ref().map_or_else(|| Base::new(&known.text), |path| Base::of(path, &known.text));
         let (mut located, mut late, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         for (number, hunk) in hunks.iter().enumerate() {
             if let Some(why) = left_out(&reading::plain(hunk)) {

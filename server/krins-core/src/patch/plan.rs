@@ -221,8 +221,11 @@ fn edits_of(site: &Site, base: &Base<'_>) -> Vec<Edit> {
                 } else {
                     Some(End::Lf)
                 };
+                // At the end of a text without a final line end a carriage return is a part of the line.
+                let last = exact && line.cr && line.no_newline;
+                let text = if last { format!("{}\r", line.text) } else { line.text.clone() };
                 if let Some(edit) = edits.last_mut() {
-                    edit.lines.push(NewLine { text: line.text.clone(), end });
+                    edit.lines.push(NewLine { text, end });
                 }
             }
         }

@@ -484,3 +484,89 @@ fn new_lines_do_not_hang_on_a_bracket_of_another_depth() {
     let both = file.replace("  })\n", "  })\n\n  test('b', () => {})\n");
     assert_eq!(after(outdented, file, true), both, "all lines moved by the same amount");
 }
+
+const TWINS: &str = "export function one() {\n  prepare()\n  return read()\n}\n\nexport function two() {\n  prepare()\n  return read()\n}\n";
+
+#[test]
+fn the_declaration_in_a_header_tells_places_apart_or_refuses() {
+    let diff = |header: &str| {
+        format!(
+            "--- a/src/one.ts\n+++ b/src/one.ts\n{header}\n   prepare()\n-  return read()\n+  return write()\n }}\n"
+        )
+    };
+    let second = TWINS.replacen("return read()", "return write()", 2).replacen("return write()", "return read()", 1);
+    for header in ["@@ ... @@ export function two() {", "@@ @@ function two", "@@ -7,3 +7,3 @@ two()"] {
+        for based in [true, false] {
+            assert_eq!(after(&diff(header), TWINS, based), second, "{header}");
+        }
+    }
+    assert!(placement(&diff("@@ @@ two"), TWINS, false).repairs.iter().any(|repair| repair.contains("told apart")));
+    let v4a = |header: &str| {
+        format!(
+            "*** Begin Patch\n*** Update File: src/one.ts\n{header}\n-  return read()\n+  return write()\n*** End Patch\n"
+        )
+    };
+    assert_eq!(after(&v4a("@@ export function two() {"), TWINS, true), second);
+    assert!(why(&v4a("@@"), TWINS, true).contains("more than once"));
+    assert!(
+        why(&diff("@@ @@ three()"), TWINS, true).contains("more than once"),
+        "a name that is not there decides nothing"
+    );
+    assert!(why(&diff("@@ -2,3 +2,3 @@ two()"), TWINS, false).contains("more than once"), "number and name disagree");
+    let single = TWINS.replace("return read()\n}\n\n", "return other()\n}\n\n");
+    assert!(why(&v4a("@@ function one"), &single, true).contains("another declaration"));
+    assert_eq!(after(&v4a("@@ function two"), &single, true), single.replace("read()", "write()"));
+    let class = "class A {\n  get() {\n    return 1\n  }\n}\nclass B {\n  get() {\n    return 1\n  }\n}\n";
+    let nested = "*** Begin Patch\n*** Update File: src/one.ts\n@@ class B\n@@ get()\n-    return 1\n+    return 2\n*** End Patch\n";
+    assert!(why(nested, class, true).contains("more than once"), "both have a `get`");
+    let outer = nested.replace("@@ get()\n", "");
+    assert_eq!(
+        after(&outer, class, true),
+        class.replacen("return 1", "return 2", 2).replacen("return 2", "return 1", 1)
+    );
+}
+
+#[test]
+fn a_hunk_that_a_person_edits_is_another_patch() {
+    let answer = "src/one.ts\n<<<<<<< SEARCH\nimport { a } from './a'\n=======\nimport { a, b } from './a'\n>>>>>>> REPLACE\n<<<<<<< SEARCH\nexport const two = 2\n=======\nexport const two = 3\n>>>>>>> REPLACE\n";
+    let patch = placed(answer, &[("src/one.ts", FILE)], true).unwrap();
+    let text = |patch: &Patch| String::from_utf8(patch.files()[0].after.clone().unwrap().to_vec()).unwrap();
+    let new = "import { a } from './a'\nimport { b } from './b'\n\nexport function one(x: number) {\n  if (x > 1) {\n";
+    let edited = patch.with_hunk("h1", new).unwrap();
+    assert_eq!(
+        text(&edited),
+        FILE.replace("'./a'\n", "'./a'\nimport { b } from './b'\n").replace("two = 2", "two = 3")
+    );
+    let ids: Vec<_> = edited.files()[0].hunks.iter().map(|hunk| (hunk.id.as_str(), hunk.after)).collect();
+    assert_eq!(ids, [("h1", [0, 5]), ("h2", [7, 11])]);
+    assert_ne!(edited.digest(), patch.digest());
+    let again = place(&parse(edited.unified()).unwrap(), &tree(&[("src/one.ts", FILE)]), true).unwrap();
+    assert_eq!(again.files()[0].after, edited.files()[0].after, "its diff says the same");
+    assert_eq!(text(&edited.subset(&|hunk| hunk.id == "h2")), FILE.replace("two = 2", "two = 3"));
+    let taken_back =
+        patch.with_hunk("h1", "import { a } from './a'\n\nexport function one(x: number) {\n  if (x > 1) {\n").unwrap();
+    assert_eq!(taken_back, patch.subset(&|hunk| hunk.id == "h2"));
+    assert!(patch.with_hunk("h9", "x").is_err());
+    let created = placed("--- /dev/null\n+++ b/new.ts\n@@ -0,0 +1 @@\n+x\n", &[], true).unwrap();
+    let mine = created.with_hunk("h1", "y\nz\n").unwrap();
+    assert_eq!(mine.files()[0].after.as_deref(), Some(&b"y\nz\n"[..]));
+    assert!(created.with_hunk("h1", "").unwrap().files()[0].hunks[0].is_whole_file());
+    let crlf = placed(DIFF, &[("src/one.ts", &FILE.replace('\n', "\r\n"))], true).unwrap();
+    let edited = crlf
+        .with_hunk("h1", "export function one(x: number) {\n  if (x > 1) {\n    return b(x)\n  }\n  return x\n}\n")
+        .unwrap();
+    assert!(!text(&edited).replace("\r\n", "").contains('\n'), "{:?}", text(&edited));
+}
+
+#[test]
+fn a_changed_line_that_looks_like_a_marker_says_nothing_of_the_line_ends() {
+    let answer =
+        "--- a/src/one.ts\n+++ b/src/one.ts\n@@ -1,3 +1,3 @@\n-++ b\n-++ c\n-++ d\n+++ b\r\n+++ c\r\n+++ d\r\n";
+    assert_eq!(after(answer, "++ b\n++ c\n++ d\n", true), "++ b\r\n++ c\r\n++ d\r\n");
+}
+
+#[test]
+fn a_carriage_return_at_the_very_end_is_kept() {
+    let answer = "--- a/src/one.ts\n+++ b/src/one.ts\n@@ -1 +1,2 @@\n-a\n+b\n+c\r\n\\ No newline at end of file\n";
+    assert_eq!(after(answer, "a\n", true), "b\nc\r");
+}

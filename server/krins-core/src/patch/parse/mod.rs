@@ -153,7 +153,9 @@ impl<'a> Lines<'a> {
         };
         let markers = lines.iter().filter(is_marker).count();
         let with_cr = lines.iter().filter(is_marker).filter(|line| line.ends_with('\r')).count();
-        if with_cr > 0 && with_cr * 2 >= markers {
+        // A changed line can look like a marker, the first marker cannot be one.
+        let first = lines.iter().find(is_marker).is_some_and(|line| line.ends_with('\r'));
+        if first && with_cr * 2 >= markers {
             for line in &mut lines {
                 *line = line.strip_suffix('\r').unwrap_or(line);
             }

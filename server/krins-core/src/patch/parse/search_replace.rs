@@ -114,11 +114,8 @@ fn add(files: &mut Vec<FileOp>, path: String, block: Block) {
         files.push(FileOp::new(path, Action::Create(block.new)));
         return;
     }
-    let hunk = RawHunk {
-        body: Body::Blocks { old: block.old, new: block.new, inside_lines: false },
-        hint: block.hint,
-        at_end: false,
-    };
+    let body = Body::Blocks { old: block.old, new: block.new, inside_lines: false };
+    let hunk = RawHunk { hint: block.hint, ..RawHunk::new(body) };
     match files.last_mut() {
         Some(FileOp { path: last, action: Action::Edit(hunks), .. }) if *last == path => hunks.push(hunk),
         _ => files.push(FileOp::new(path, Action::Edit(vec![hunk]))),

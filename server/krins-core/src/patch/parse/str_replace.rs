@@ -110,15 +110,11 @@ fn hunk(old: &str, new: &str) -> RawHunk {
     let split = |text: &str| -> Vec<String> {
         text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect()
     };
-    RawHunk {
-        body: Body::Blocks {
-            old: split(old),
-            new: if new.is_empty() { Vec::new() } else { split(new) },
-            inside_lines: true,
-        },
-        hint: None,
-        at_end: false,
-    }
+    RawHunk::new(Body::Blocks {
+        old: split(old),
+        new: if new.is_empty() { Vec::new() } else { split(new) },
+        inside_lines: true,
+    })
 }
 
 fn lines(text: &str) -> Vec<String> {

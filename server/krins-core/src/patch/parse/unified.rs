@@ -202,6 +202,7 @@ impl Parser<'_> {
                 body: Body::Marked(body),
                 hint: numbers.filter(|n| n.old_start > 0).map(|n| n.old_start),
                 at_end: false,
+                section: section(header),
             });
         }
         Ok(())
@@ -267,6 +268,12 @@ fn trim_tail(body: &mut Vec<HunkLine>, seen: &mut Seen, numbers: Option<Numbers>
         seen.old -= 1;
         seen.new -= 1;
     }
+}
+
+/// What a `@@` line says behind its second `@@`.
+fn section(header: &str) -> Vec<String> {
+    let text = header.trim_start_matches('@').split_once("@@").map_or("", |(_, text)| text.trim());
+    Some(text.to_owned()).filter(|text| !text.is_empty()).into_iter().collect()
 }
 
 #[derive(Clone, Copy)]

@@ -96,8 +96,14 @@ impl Parser {
 }
 
 fn hunk_line(hunks: &mut Vec<RawHunk>, line: &str) {
-    if line.starts_with("@@") {
-        hunks.push(empty_hunk());
+    if let Some(section) = line.strip_prefix("@@") {
+        let section = section.trim().trim_end_matches("@@").trim();
+        if !matches!(hunks.last(), Some(RawHunk { body: Body::Marked(lines), .. }) if lines.is_empty()) {
+            hunks.push(empty_hunk());
+        }
+        if let Some(hunk) = hunks.last_mut().filter(|_| !section.is_empty()) {
+            hunk.section.push(section.to_owned());
+        }
         return;
     }
     if hunks.is_empty() {
@@ -127,5 +133,5 @@ pub(super) fn marked(line: &str) -> HunkLine {
 }
 
 fn empty_hunk() -> RawHunk {
-    RawHunk { body: Body::Marked(Vec::new()), hint: None, at_end: false }
+    RawHunk::new(Body::Marked(Vec::new()))
 }
