@@ -51,23 +51,24 @@ pub struct Resolution {
 /// Resolves over one set of files. Remembers what it looked up; a value of another set begins anew.
 pub struct Resolver {
     view: View,
-    plain: Vec<Passes>,
-    inferred: Passes,
+    /// For each way of resolution that projects ask for, the usual one first.
+    plain: Vec<(Variant, ResolverGeneric<View>)>,
+    inferred: ResolverGeneric<View>,
     /// Numbers of the directories in which a package's name may get another meaning.
     scopes: BTreeMap<String, u32>,
-    known: Mutex<HashMap<Asker, HashMap<Box<str>, Option<Resolution>>>>,
+    known: Mutex<Known>,
+}
+
+/// What was found for specifiers that are not relative.
+#[derive(Default)]
+struct Known {
+    askers: HashMap<RelPath, Asker>,
+    found: HashMap<Asker, HashMap<Box<str>, Option<Resolution>>>,
 }
 
 /// What decides, besides the specifier itself, where one that is not relative leads: the scope, and the addresses of
 /// the two projects (which live as long as the resolver).
 type Asker = (u32, usize, usize);
-
-/// The TypeScript compiler looks for TypeScript everywhere before it looks for JavaScript anywhere.
-struct Passes {
-    variant: Variant,
-    typescript: ResolverGeneric<View>,
-    javascript: ResolverGeneric<View>,
-}
 
 impl ResolveConfig {
     /// Whether a file's text belongs into [`ResolveConfig::from_files`].
@@ -126,14 +127,13 @@ impl Resolver {
 
     fn over(view: View) -> Self {
         let variants = view.config().projects.variants();
-        let typescript = ResolverGeneric::new_with_file_system(view.clone(), options(Mode::Plain, &variants[0], true));
-        let passes = |mode, variant: &Variant| Passes {
-            variant: variant.clone(),
-            typescript: typescript.clone_with_options(options(mode, variant, true)),
-            javascript: typescript.clone_with_options(options(mode, variant, false)),
+        let everything = options(Mode::Inferred, &Variant::everything(&variants));
+        let inferred = ResolverGeneric::new_with_file_system(view.clone(), everything);
+        let plain = |variant: Variant| {
+            let resolver = inferred.clone_with_options(options(Mode::Plain, &variant));
+            (variant, resolver)
         };
-        let plain = variants.iter().map(|variant| passes(Mode::Plain, variant)).collect();
-        let inferred = passes(Mode::Inferred, &Variant::everything(&variants));
+        let plain = variants.into_iter().map(plain).collect();
         let config = view.config();
         let linked = config.links.folders.iter().filter_map(|folder| folder.strip_suffix("node_modules"));
         let dirs = config.manifests.keys().map(String::as_str).chain(linked.map(|dir| dir.trim_end_matches('/')));
@@ -170,20 +170,25 @@ impl Resolver {
         if specifier.is_empty() || !self.config().projects.has_base() && !self.config().may_be_alias(specifier) {
             return None;
         }
-        let asker = self.asker(from);
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&asker).and_then(|known| known.get(specifier)) {
+        let asker = lock().askers.get(from).copied();
+        let asker = asker.unwrap_or_else(|| {
+            let asker = self.asker(from);
+            lock().askers.insert(from.clone(), asker);
+            asker
+        });
+        if let Some(known) = lock().found.get(&asker).and_then(|found| found.get(specifier)) {
             return known.clone();
         }
         let found = self.search(from, specifier);
-        lock().entry(asker).or_default().insert(specifier.into(), found.clone());
+        lock().found.entry(asker).or_default().insert(specifier.into(), found.clone());
         found
     }
 
     fn asker(&self, from: &RelPath) -> Asker {
         let scope = ancestors(from.dir()).find_map(|dir| self.scopes.get(dir)).copied().unwrap_or(u32::MAX);
         let project = |mode: Mode| {
-            let found = self.inferred.typescript.find_tsconfig(mode.place(from.as_str())).ok().flatten();
+            let found = self.inferred.find_tsconfig(mode.place(from.as_str())).ok().flatten();
             found.map_or(0, |project| Arc::as_ptr(&project).addr())
         };
         (scope, project(Mode::Plain), project(Mode::Inferred))
@@ -192,76 +197,63 @@ impl Resolver {
     fn search(&self, from: &RelPath, specifier: &str) -> Option<Resolution> {
         let plain = || {
             let place = Mode::Plain.place(from.as_str());
-            self.passes(&place).find(&self.view, &place, specifier)
+            self.found(self.usual(&place), &place, specifier)
         };
         // What follows a `?` is a bundler's word.
         let found = if specifier.contains('?') { None } else { plain() };
         found.map(|path| Resolution { path, inferred: false }).or_else(|| {
-            let path = self.inferred.find(&self.view, &Mode::Inferred.place(from.as_str()), specifier)?;
+            let path = self.found(&self.inferred, &Mode::Inferred.place(from.as_str()), specifier)?;
             Some(Resolution { path, inferred: true })
         })
     }
 
-    /// Those of the project that the file belongs to.
-    fn passes(&self, place: &str) -> &Passes {
-        let usual = &self.plain[0];
+    fn found(&self, resolver: &ResolverGeneric<View>, place: &str, specifier: &str) -> Option<RelPath> {
+        let found = resolver.resolve_file(place, specifier).ok()?;
+        self.view.file(&self.view.inside(found.path())?)
+    }
+
+    /// The one that resolves as the project asks for that the file belongs to.
+    fn usual(&self, place: &str) -> &ResolverGeneric<View> {
+        let (_, usual) = &self.plain[0];
         if self.plain.len() == 1 {
             return usual;
         }
-        let project = usual.typescript.find_tsconfig(place).ok().flatten();
+        let project = usual.find_tsconfig(place).ok().flatten();
         let variant = project.and_then(|project| self.config().projects.variant(&self.view.inside(project.path())?));
-        variant.and_then(|variant| self.plain.iter().find(|passes| passes.variant == variant)).unwrap_or(usual)
-    }
-}
-
-impl Passes {
-    fn find(&self, view: &View, place: &str, specifier: &str) -> Option<RelPath> {
-        let found = |pass: &ResolverGeneric<View>| {
-            let found = pass.resolve_file(place, specifier).ok()?;
-            view.file(&view.inside(found.path())?)
-        };
-        found(&self.typescript).or_else(|| found(&self.javascript))
+        let asked = variant.and_then(|variant| self.plain.iter().find(|(of, _)| *of == variant));
+        asked.map_or(usual, |(_, resolver)| resolver)
     }
 }
 
 /// What is tried when an extension is left out, in TypeScript's order.
-const TYPESCRIPT: &[&str] = &[".ts", ".tsx", ".d.ts"];
-const JAVASCRIPT: &[&str] = &[".js", ".jsx"];
+const LEFT_OUT: &[&str] = &[".ts", ".tsx", ".d.ts", ".js", ".jsx"];
 /// What bundlers try besides.
 const BUNDLED: &[&str] = &[".mjs", ".mts", ".cjs", ".cts", ".json", ".vue", ".svelte"];
 
-/// What a written extension may stand for.
-const WRITTEN: &[(&str, &[&str], &[&str])] = &[
-    (".js", &[".ts", ".tsx", ".d.ts"], &[".js", ".jsx"]),
-    (".jsx", &[".tsx", ".ts", ".d.ts"], &[".jsx"]),
-    (".mjs", &[".mts", ".d.mts"], &[".mjs"]),
-    (".cjs", &[".cts", ".d.cts"], &[".cjs"]),
+/// What a written extension may stand for, in TypeScript's order.
+const WRITTEN: &[(&str, &[&str])] = &[
+    (".js", &[".ts", ".tsx", ".d.ts", ".js", ".jsx"]),
+    (".jsx", &[".tsx", ".ts", ".d.ts", ".jsx"]),
+    (".mjs", &[".mts", ".d.mts", ".mjs"]),
+    (".cjs", &[".cts", ".d.cts", ".cjs"]),
 ];
 
 const CONDITIONS: &[&str] = &["types", "import", "require", "node"];
 /// Under which packages offer their sources to those who build them together.
 const SOURCE_CONDITIONS: &[&str] = &["source", "src", "development", "module", "browser"];
 
-fn options(mode: Mode, variant: &Variant, typescript: bool) -> ResolveOptions {
+fn options(mode: Mode, variant: &Variant) -> ResolveOptions {
     let inferred = mode == Mode::Inferred;
-    let mut extensions = if typescript { TYPESCRIPT.to_vec() } else { JAVASCRIPT.to_vec() };
-    if inferred && !typescript {
-        extensions.extend(BUNDLED);
-    }
-    let aliases = WRITTEN.iter().map(|(written, types, scripts)| {
-        ((*written).to_owned(), variant.suffixed(if typescript { types } else { scripts }))
-    });
+    let mut extensions = LEFT_OUT.to_vec();
     let mut conditions = variant.conditions.clone();
     conditions.extend(CONDITIONS.iter().map(|&name| name.to_owned()));
+    let mut mains = vec!["typings", "types", "main"];
     if inferred {
+        extensions.extend(BUNDLED);
         conditions.extend(SOURCE_CONDITIONS.iter().map(|&name| name.to_owned()));
+        mains = vec!["source", "typings", "types", "module", "main"];
     }
-    let mains: &[&str] = match (typescript, inferred) {
-        (true, true) => &["source", "typings", "types", "module", "main"],
-        (true, false) => &["typings", "types", "main"],
-        (false, true) => &["source", "module", "main"],
-        (false, false) => &["main"],
-    };
+    let aliases = WRITTEN.iter().map(|(written, meant)| ((*written).to_owned(), variant.suffixed(meant)));
     ResolveOptions {
         cwd: Some(mode.place("").into()),
         tsconfig: Some(TsconfigDiscovery::Auto),

@@ -303,7 +303,7 @@ fn options_that_change_how_names_are_read() {
 }
 
 #[test]
-fn typescript_is_looked_for_everywhere_before_javascript() {
+fn files_come_before_directories_and_typescript_before_javascript() {
     check(
         &[
             ("a.js", ""),
@@ -315,7 +315,8 @@ fn typescript_is_looked_for_everywhere_before_javascript() {
             ("e.json", ""),
         ],
         &[
-            ("z.ts", "./a", "a/index.ts"),
+            ("z.ts", "./a", "a.js"),
+            ("z.ts", "./a/", "a/index.ts"),
             ("z.ts", "./a.js", "a.js"),
             ("z.ts", "./b.js", "b.d.ts"),
             ("z.ts", "./c", "~c.mjs"),
