@@ -130,20 +130,27 @@ fn is_surely_valid(path: &RelPath, text: &str) -> bool {
 
 /// Calls what recurses over the text, on a stack that its nesting cannot use up; `None`: it may be too deep for that.
 pub(crate) fn if_shallow<R>(text: &str, read: impl FnOnce() -> R) -> Option<R> {
-    let room = stacker::remaining_stack().unwrap_or_default();
-    let needs = |levels: usize| levels.saturating_mul(STACK_PER_LEVEL).saturating_add(STACK_MARGIN);
     // No text is nested more deeply than it is long.
-    if needs(text.len()) <= room {
+    if stack_for(text.len()) <= stacker::remaining_stack().unwrap_or_default() {
         return Some(read());
     }
-    let needed = needs(levels_at_most(text));
-    if needed <= room {
+    if_at_most(levels_at_most(text), read)
+}
+
+/// As [`if_shallow`], for a text whose levels are counted.
+pub(crate) fn if_at_most<R>(levels: usize, read: impl FnOnce() -> R) -> Option<R> {
+    let needed = stack_for(levels);
+    if needed <= stacker::remaining_stack().unwrap_or_default() {
         Some(read())
     } else if needed <= RESERVED_STACK {
         Some(stacker::grow(RESERVED_STACK, read))
     } else {
         None
     }
+}
+
+fn stack_for(levels: usize) -> usize {
+    levels.saturating_mul(STACK_PER_LEVEL).saturating_add(STACK_MARGIN)
 }
 
 /// Calls what reads many texts on a stack that is reserved once for all of them.
@@ -153,7 +160,7 @@ pub fn with_deep_stack<R>(read: impl FnOnce() -> R) -> R {
 
 /// An upper bound of how deeply a text can be nested: every level takes an opening bracket, an operator, or a keyword
 /// that takes an operand, of its own. Comments and strings count as if they were code.
-fn levels_at_most(text: &str) -> usize {
+pub(crate) fn levels_at_most(text: &str) -> usize {
     let bytes = text.as_bytes();
     let (mut levels, mut at) = (1, 0);
     while at < bytes.len() {

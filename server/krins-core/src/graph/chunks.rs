@@ -3,7 +3,7 @@
 //! A declaration or a member is a piece; one that is too long falls apart at its statements; small neighbours join.
 //! Together the pieces cover the file, so that any line can be reached.
 
-use super::{Chunk, Lexicon, Symbol, words};
+use super::{Chunk, Lexicon, Symbol, hashes};
 use crate::text::LineIndex;
 use std::collections::BTreeMap;
 
@@ -176,10 +176,10 @@ fn chunk(piece: &Piece, index: &LineIndex, symbols: &[Symbol]) -> Chunk {
 /// The terms of a text's chunks.
 pub(super) fn lexicon(text: &str, chunks: &[Chunk]) -> Lexicon {
     let terms = |chunk: &Chunk| {
-        let mut hashes = Vec::new();
+        let mut found = Vec::new();
         let source = text.get(chunk.range.start as usize..chunk.range.end as usize).unwrap_or_default();
-        words::terms(source, |term, _| hashes.push(words::hash(term)));
-        hashes
+        hashes::of_terms(source, |hash| found.push(hash));
+        found
     };
     Lexicon::build(chunks.iter().map(terms))
 }

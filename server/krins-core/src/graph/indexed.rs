@@ -23,7 +23,8 @@ pub struct Summary {
 /// A file in the graph. Made from a text, or from the bytes that [`Indexed::to_bytes`] gave.
 #[derive(Debug)]
 pub struct Indexed {
-    digest: Digest,
+    /// Of a file that is being edited: when it is asked for.
+    digest: OnceLock<Digest>,
     summary: Summary,
     body: Body,
 }
@@ -56,7 +57,7 @@ impl Indexed {
 
     /// A file that is being edited: nothing is encoded, and its terms are counted when they are asked for.
     pub fn live(text: Arc<str>, facts: FileFacts) -> Self {
-        let (digest, summary) = (Digest::of(&*text), summary(&facts));
+        let (digest, summary) = (OnceLock::new(), summary(&facts));
         Self { digest, summary, body: Body::Live { facts: Arc::new(facts), text, lexicon: OnceLock::new() } }
     }
 
@@ -70,12 +71,16 @@ impl Indexed {
             lexicon: analysis.lexicon.clone(),
             decoded: Mutex::default(),
         };
-        Self { digest, summary: summary(facts), body }
+        Self { digest: digest.into(), summary: summary(facts), body }
     }
 
     /// sha256 of the text.
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        self.digest.get_or_init(|| match &self.body {
+            Body::Live { text, .. } => Digest::of(&**text),
+            // Unreachable: a file at rest is made with its digest.
+            Body::Encoded { .. } => Digest::of(""),
+        })
     }
 
     pub fn summary(&self) -> &Summary {
@@ -156,7 +161,7 @@ impl Indexed {
             lexicon: Lexicon::from_bytes(lexicon.into()),
             decoded: Mutex::default(),
         };
-        Some(Self { digest, summary, body })
+        Some(Self { digest: digest.into(), summary, body })
     }
 }
 

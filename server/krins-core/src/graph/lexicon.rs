@@ -8,7 +8,6 @@
 //!
 //! All numbers are little-endian. A damaged table has no terms; it never panics.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Terms by chunk, with their counts.
@@ -29,34 +28,33 @@ impl Lexicon {
     /// From the hashes of every term of every chunk, repeats included, in any order.
     pub fn build(chunks: impl Iterator<Item = Vec<u32>>) -> Self {
         let mut lengths: Vec<u32> = Vec::new();
-        let mut all: Vec<(u32, u32)> = Vec::new();
-        for (chunk, hashes) in (0u32..u32::from(u16::MAX)).zip(chunks) {
+        // A term's hash and the chunk that holds it, in one number: sorted by term, then by chunk.
+        let mut all: Vec<u64> = Vec::new();
+        for (chunk, hashes) in (0u64..u64::from(u16::MAX)).zip(chunks) {
             lengths.push(u32::try_from(hashes.len()).unwrap_or(u32::MAX));
-            all.extend(hashes.into_iter().map(|hash| (hash, chunk)));
+            all.extend(hashes.into_iter().map(|hash| u64::from(hash) << 32 | chunk));
         }
         all.sort_unstable();
-        let mut table: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
-        let mut previous = (0, 0);
-        for same in all.chunk_by(|a, b| a == b) {
-            let (hash, chunk) = same[0];
-            let postings = table.entry(hash).or_default();
-            let before = if postings.is_empty() || previous.0 != hash { 0 } else { previous.1 };
-            put(postings, chunk - before);
-            put(postings, u32::try_from(same.len()).unwrap_or(u32::MAX));
-            previous = (hash, chunk);
+        let (mut hashes, mut ends, mut postings) = (Vec::new(), Vec::new(), Vec::new());
+        for of_term in all.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let mut previous = 0;
+            for same in of_term.chunk_by(|a, b| a == b) {
+                let chunk = same[0] as u32;
+                put(&mut postings, chunk - previous);
+                put(&mut postings, u32::try_from(same.len()).unwrap_or(u32::MAX));
+                previous = chunk;
+            }
+            hashes.push((of_term[0] >> 32) as u32);
+            ends.push(postings.len() as u32);
         }
-        let mut bytes = Vec::with_capacity(8 + lengths.len() * 4 + table.len() * 12);
+        let mut bytes = Vec::with_capacity(HEAD + (lengths.len() + hashes.len() * 2) * 4 + postings.len());
         bytes.extend((lengths.len() as u16).to_le_bytes());
-        bytes.extend((table.len() as u32).to_le_bytes());
-        bytes.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
-        bytes.extend(table.keys().flat_map(|hash| hash.to_le_bytes()));
-        let mut end = 0u32;
-        for postings in table.values() {
-            end += postings.len() as u32;
-            bytes.extend(end.to_le_bytes());
+        bytes.extend((hashes.len() as u32).to_le_bytes());
+        for number in lengths.iter().chain(&hashes).chain(&ends) {
+            bytes.extend_from_slice(&number.to_le_bytes());
         }
-        bytes.extend(table.values().flatten());
-        Self { bytes: bytes.into(), chunks: lengths.len(), terms: table.len() }
+        bytes.extend_from_slice(&postings);
+        Self { bytes: bytes.into(), chunks: lengths.len(), terms: hashes.len() }
     }
 
     /// Takes what [`Lexicon::bytes`] gave.
@@ -167,6 +165,7 @@ fn get(bytes: &mut &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     proptest! {
         #[test]

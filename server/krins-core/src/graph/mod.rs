@@ -6,6 +6,7 @@ mod chunks;
 pub mod export;
 mod facts;
 mod generated;
+mod hashes;
 mod indexed;
 mod jsonc;
 mod lexicon;

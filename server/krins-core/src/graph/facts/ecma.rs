@@ -12,7 +12,7 @@ use oxc_allocator::{Allocator, ArenaVec};
 use oxc_ast::ast::*;
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::Parser;
-use oxc_semantic::{Scoping, SemanticBuilder};
+use oxc_semantic::{Scoping, SemanticBuilder, Stats};
 use oxc_span::{GetSpan, SourceType, Span};
 use oxc_syntax::scope::{ScopeFlags, ScopeId};
 use oxc_syntax::symbol::SymbolId;
@@ -89,7 +89,10 @@ fn parse<'a>(arena: &'a Allocator, source_type: SourceType, text: &'a str) -> Op
         return None;
     }
     let program = &*arena.alloc(parsed.program);
-    Some((program, SemanticBuilder::new().build(program).semantic.into_scoping()))
+    // Only what is set aside for them: counting them takes a walk of its own.
+    let per = |bytes: usize| u32::try_from(text.len() / bytes).unwrap_or(u32::MAX);
+    let stats = Stats::new(0, per(120), per(120), per(50));
+    Some((program, SemanticBuilder::new().with_stats(stats).build(program).semantic.into_scoping()))
 }
 
 fn read_as<'t>(
@@ -669,7 +672,8 @@ impl<'s, 't> Reader<'s, 't> {
         let role = self.role.take_if(|(at, _)| *at == start).map(|(_, kind)| kind);
         let within = self.within();
         let from = self.members.iter().rposition(|member| member.of != start).map_or(0, |at| at + 1);
-        let members: Vec<Member> = self.members.drain(from..).collect();
+        let members: Vec<Member> =
+            if from == self.members.len() { Vec::new() } else { self.members.drain(from..).collect() };
         let Some(reference) = it.reference_id.get().map(|id| self.scoping.get_reference(id)) else { return };
         let usual = if reference.is_write() {
             ReferenceKind::Write

@@ -22,6 +22,9 @@ pub struct LiveFile {
     path: RelPath,
     text: Arc<str>,
     indexed: Arc<Indexed>,
+    index: LineIndex,
+    /// How deeply the text can be nested at most.
+    levels: usize,
     /// Of the last valid text.
     valid: Option<Valid>,
 }
@@ -41,8 +44,9 @@ impl LiveFile {
     /// Opens a document.
     pub fn new(path: RelPath, text: Arc<str>) -> Self {
         let nothing = Indexed::live(Arc::from(""), FileFacts::default());
-        let mut file = Self { path, text: Arc::from(""), indexed: Arc::new(nothing), valid: None };
-        file.read(text, None);
+        let (index, levels) = (LineIndex::new(&text), syntax::levels_at_most(&text));
+        let mut file = Self { path, text, indexed: Arc::new(nothing), index, levels, valid: None };
+        file.read();
         file
     }
 
@@ -64,26 +68,38 @@ impl LiveFile {
         let start = floor(&self.text, range.start);
         let end = floor(&self.text, range.end.max(range.start)).max(start);
         let text = format!("{}{new_text}{}", &self.text[..start], &self.text[end..]);
-        self.read(Arc::from(text), Some((start..end, new_text.len())));
-        &self.indexed
+        self.follow(Arc::from(text), start..end, new_text.len())
     }
 
     /// Takes the whole text after any number of edits.
     pub fn update(&mut self, text: Arc<str>) -> &Arc<Indexed> {
-        if text != self.text {
-            let (replaced, inserted) = difference(&self.text, &text);
-            self.read(text, Some((replaced, inserted)));
+        let (replaced, inserted) = difference(&self.text, &text);
+        self.follow(text, replaced, inserted)
+    }
+
+    fn follow(&mut self, text: Arc<str>, replaced: Range<usize>, inserted: usize) -> &Arc<Indexed> {
+        if let Some(valid) = &mut self.valid {
+            valid.note(&replaced, inserted);
         }
+        // No word goes over the end of a line, so that only the lines of the edit have to be counted again.
+        let end = replaced.start + inserted;
+        let line = |text: &str, range: Range<usize>| {
+            let start = text.as_bytes()[..range.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let rest = text.as_bytes()[range.end..].iter().position(|byte| *byte == b'\n');
+            syntax::levels_at_most(&text[start..rest.map_or(text.len(), |at| range.end + at)])
+        };
+        let (gone, come) = (line(&self.text, replaced.clone()), line(&text, replaced.start..end));
+        self.levels = self.levels + come - gone;
+        self.index.splice(&text, replaced, inserted);
+        self.text = text;
+        self.read();
         &self.indexed
     }
 
-    fn read(&mut self, text: Arc<str>, edit: Option<(Range<usize>, usize)>) {
-        if let (Some(valid), Some((replaced, inserted))) = (&mut self.valid, edit) {
-            valid.note(&replaced, inserted);
-        }
+    fn read(&mut self) {
+        let text = self.text.clone();
         let facts = self.facts(&text);
-        self.indexed = Arc::new(Indexed::live(text.clone(), facts));
-        self.text = text;
+        self.indexed = Arc::new(Indexed::live(text, facts));
     }
 
     fn facts(&mut self, text: &str) -> FileFacts {
@@ -93,8 +109,8 @@ impl LiveFile {
             return super::facts(&self.path, text);
         };
         let generated = crate::graph::generated::is_generated(&self.path, text);
-        let index = LineIndex::new(text);
-        let read = syntax::if_shallow(text, || ecma::read_with_parts(&types, text, &index));
+        let index = &self.index;
+        let read = syntax::if_at_most(self.levels, || ecma::read_with_parts(&types, text, index));
         match read {
             Some(Some((found, parts))) => {
                 self.valid = Some(Valid { parts, replaced: 0..0, inserted: usize::MAX });
@@ -106,10 +122,13 @@ impl LiveFile {
                 return super::facts(&self.path, text);
             }
         }
-        let around = self.valid.as_ref().and_then(|valid| valid.read_around(&types, language, text, &index, generated));
+        let around = self.valid.as_ref().and_then(|valid| {
+            let read = || valid.read_around(&types, language, text, index, generated);
+            syntax::if_at_most(self.levels, read).flatten()
+        });
         around.unwrap_or_else(|| {
             self.valid = None;
-            FileFacts { broken: true, lines: lines(&index), ..analyse_as_typed(&self.path, text) }
+            FileFacts { broken: true, lines: lines(&self.index), ..analyse_as_typed(&self.path, text) }
         })
     }
 }
