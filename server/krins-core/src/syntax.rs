@@ -245,25 +245,31 @@ fn takes_operand(word: &[u8]) -> bool {
     }
 }
 
-/// What oxc objects to in the text; `None` where it was not asked: the tree is too deep for a recursive parser.
+/// What oxc objects to in the text; `None` where it was not asked: the text may be too deep for a recursive parser.
 /// A `.js` file is in error only if it is neither a valid module nor a valid script, JSX allowed in both.
 pub(crate) fn second_opinion(path: &RelPath, text: &str, tree: &Tree) -> Option<Vec<SyntaxError>> {
-    if is_too_deep(tree) {
-        return None;
-    }
-    let mut objections = Vec::new();
-    for source_type in source_types(path)? {
-        objections = oxc_errors(source_type, text);
-        if objections.is_empty() {
-            break;
+    let types = source_types(path)?;
+    let ask = || {
+        let mut objections = Vec::new();
+        for source_type in &types {
+            objections = oxc_errors(*source_type, text);
+            if objections.is_empty() {
+                break;
+            }
         }
+        objections
+    };
+    match if_shallow(text, ask) {
+        Some(objections) => Some(objections),
+        None if is_too_deep(tree) => None,
+        None => Some(ask()),
     }
-    Some(objections)
 }
 
-/// Whether the tree is too deep for parsers and visitors that recurse.
+/// Whether what the tree was made of may be too deep for parsers and visitors that recurse. A tree with errors can be
+/// flat where they see levels.
 pub(crate) fn is_too_deep(tree: &Tree) -> bool {
-    depth_exceeds(tree, MAX_RECURSIVE_DEPTH)
+    tree.root_node().has_error() || depth_exceeds(tree, MAX_RECURSIVE_DEPTH)
 }
 
 /// How oxc may read the path, the likeliest first; `None` for an extension it does not know.

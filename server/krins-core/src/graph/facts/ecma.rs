@@ -33,6 +33,14 @@ pub(super) fn read<'t>(types: &[SourceType], text: &'t str, index: &'t LineIndex
     types.iter().find_map(|source_type| with_arena(|arena| read_as(arena, *source_type, text, index)))
 }
 
+/// Whether the text has no error.
+pub(super) fn is_valid(source_type: SourceType, text: &str) -> bool {
+    with_arena(|arena| {
+        let parsed = Parser::new(arena, text, source_type).parse();
+        !parsed.panicked && !parsed.diagnostics.has_errors()
+    })
+}
+
 /// Reads a text that is being typed: as [`read`], and notes its parts.
 pub(super) fn read_with_parts<'t>(
     types: &[SourceType],

@@ -110,7 +110,10 @@ impl LiveFile {
         };
         let generated = crate::graph::generated::is_generated(&self.path, text);
         let index = &self.index;
-        let read = syntax::if_at_most(self.levels, || ecma::read_with_parts(&types, text, index));
+        let read = syntax::if_at_most(self.levels, || {
+            let broken = self.valid.as_ref().is_some_and(|valid| valid.is_surely_broken(&types, text));
+            if broken { None } else { ecma::read_with_parts(&types, text, index) }
+        });
         match read {
             Some(Some((found, parts))) => {
                 self.valid = Some(Valid { parts, replaced: 0..0, inserted: usize::MAX });
@@ -145,6 +148,34 @@ impl Valid {
         let after = replaced.end.saturating_sub(new_end);
         self.replaced = self.replaced.start - before..self.replaced.end + after;
         self.inserted = self.inserted + before + after + inserted - replaced.len();
+    }
+
+    /// Whether what was typed is in error where it stands, whatever the statements beside it say: they are left out, so
+    /// that little has to be read.
+    fn is_surely_broken(&self, types: &[SourceType], text: &str) -> bool {
+        if self.inserted == usize::MAX {
+            return false;
+        }
+        let (old_end, new_end) = (self.replaced.end, self.replaced.start + self.inserted);
+        let now = |at: u32| match at as usize {
+            at if at <= self.replaced.start => at,
+            at => (at + new_end).saturating_sub(old_end),
+        };
+        let mut bare = String::new();
+        let mut from = 0;
+        for part in &self.parts {
+            let is_list = matches!(part.kind, PartKind::Statements | PartKind::Members);
+            let apart = part.end as usize + 1 < self.replaced.start || part.start as usize > old_end + 1;
+            let (start, end) = (now(part.start), now(part.end));
+            if is_list || !apart || start < from {
+                continue;
+            }
+            bare.push_str(text.get(from..start).unwrap_or_default());
+            bare.push('\n');
+            from = end;
+        }
+        bare.push_str(text.get(from..).unwrap_or_default());
+        !types.iter().any(|source_type| ecma::is_valid(*source_type, &bare))
     }
 
     fn read_around(

@@ -439,6 +439,72 @@ fn empty_and_odd_texts_are_read() {
     assert!(facts_of("a.ts", &deep).lines == 1);
 }
 
+/// Every shape of nesting, as deep as a text may be that is read without a look at its tree, and deeper.
+#[test]
+fn nesting_never_uses_the_stack_up() {
+    // What stands before, what opens a level, what is innermost, what closes a level.
+    let shapes: &[(&str, &str, &str, &str)] = &[
+        ("x = ", "(", "1", ")"),
+        ("x = ", "[", "1", "]"),
+        ("x = ", "{a:", "1", "}"),
+        ("", "f(", "1", ")"),
+        ("x = ", "() => {", "", "}"),
+        ("x = ", "(() => ", "1", ")"),
+        ("", "(function(){ if (a) ", "x()", "})"),
+        ("x = ", "a ? b : ", "c", ""),
+        ("x = ", "!", "a", ""),
+        ("x = ", "`${", "a", "}`"),
+        ("x = ", "class { m() { return ", "1", "} }"),
+        ("x = ", "<a>", "", "</a>"),
+        ("x = ", "<A b={", "1", "}/>"),
+        ("", "{", "", "}"),
+        ("x = ", "1 + ", "1", ""),
+        ("x = a", ".b", "", ""),
+        ("x = a", "()", "", ""),
+        ("x = a", "!", "", ""),
+        ("x = a", " as A", "", ""),
+        ("x = ", "await ", "1", ""),
+        ("x = ", "new ", "A", ""),
+        ("", "a = ", "1", ""),
+        ("x = ", "a => ", "1", ""),
+        ("x = ", "a ** ", "1", ""),
+        ("", "if (a) {} else ", "{}", ""),
+        ("", "do ", ";", " while (a)"),
+        ("", "for (;;) ", ";", ""),
+        ("", "namespace A {", "", "}"),
+        ("", "function f() {", "", "}"),
+        ("x = ", "class { b = ", "1", "}"),
+        ("x = ", "class extends ", "B", " {}"),
+        ("let x: ", "Array<", "A", ">"),
+        ("let x: ", "{a: ", "A", "}"),
+        ("let x: A", "[]", "", ""),
+        ("type A = ", "() => ", "A", ""),
+        ("type A = ", "keyof ", "A", ""),
+        ("type A = ", "A extends B ? C : ", "A", ""),
+        ("type A = ", "(", "A", ")[]"),
+        ("type A = ", "`${", "A", "}`"),
+        ("", "try {", "", "} catch {}"),
+        ("", "switch (a) { case 1: ", "", "}"),
+        ("const ", "{a = ", "1", "} = b"),
+        ("const ", "{a: ", "b", "}"),
+        ("const ", "[", "b", "]"),
+        ("", "@a(", "1", ") class A {}"),
+    ];
+    let read = move || {
+        for (before, open, middle, close) in shapes {
+            let levels = syntax::levels_at_most(open) - 1;
+            // One also deeper than that: its tree is flat, being in error. The others take minutes to parse.
+            let too_deep = (*open == "new ").then_some(70_000);
+            for deep in [64_000 / levels.max(1)].into_iter().chain(too_deep) {
+                let text = format!("{before}{}{middle}{}", open.repeat(deep), close.repeat(deep));
+                let facts = facts_of("a.tsx", &text);
+                assert!(facts.lines == 1, "{open}");
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(read).unwrap().join().unwrap();
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_read_and_covered(text in "(import|export|type|\\*|from|'x'|\\{|\\}|\\(|\\)|class|const|a|=>|=|;|\n| |`|//|/\\*|<|>){0,60}") {

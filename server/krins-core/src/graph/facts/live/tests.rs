@@ -29,10 +29,12 @@ export class Store extends Base {
   size(): number {
     return this.items.length;
   }
-  other() {}
+  #own = 1;
+  other() { return this.#own; }
 }
 
 const last = add(1);
+await last;
 export { last };
 ";
 
