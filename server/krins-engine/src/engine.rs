@@ -23,11 +23,14 @@ use krins_core::text::Encoding;
 use krins_core::{Entry, Tree as _};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+/// How long a look at the context, and a task, wait for an index that is not complete.
+const LOOK: Duration = Duration::from_millis(80);
+const ASK: Duration = Duration::from_millis(1500);
 /// Running tasks beyond this are refused, not queued: a person waits for one.
 const MOST_RUNNING: usize = 8;
 /// Bytes of words beyond this are no task that a person says: they are kept with the task and shown with it.
@@ -116,7 +119,7 @@ impl Engine {
         agree(&applier, &tasks);
         let policy = Arc::new(settings.policy());
         let past = Past::new(root.clone(), state.clone());
-        let index = Arc::new(Index::at(&state.path().join("index")));
+        let index = Arc::new(Index::in_state(&state));
         let inner = Inner {
             root,
             documents,
@@ -175,6 +178,11 @@ impl Engine {
 
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.inner.root, &self.inner.documents)
+    }
+
+    /// Reads the files in the background and watches them, for as long as the engine is there.
+    pub fn keep_index_fresh(&self) {
+        self.inner.index.keep_fresh(&self.inner.root, &self.inner.documents);
     }
 
     /// The graph of the files as they are now. Blocking.
@@ -241,6 +249,8 @@ impl Engine {
     fn workshop(&self, task: &str) -> Workshop {
         Workshop {
             task: task.to_owned(),
+            // A person looks at a pack while they type; a model takes its time anyway.
+            patience: if task.is_empty() { LOOK } else { ASK },
             root: self.inner.root.clone(),
             index: self.inner.index.clone(),
             past: self.inner.past.clone(),

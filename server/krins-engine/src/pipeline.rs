@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::gate::{self, Gated};
 use crate::history::Past;
-use crate::index::{Index, View};
+use crate::index::{Index, View, Wish};
 use crate::rules;
 use crate::settings::Settings;
 use crate::tasks::Step;
@@ -48,6 +48,8 @@ pub struct Intent {
 /// What the steps work with. One per task.
 pub struct Workshop {
     pub task: String,
+    /// How long to wait for an index that is not complete.
+    pub patience: std::time::Duration,
     pub root: Arc<Root>,
     pub index: Arc<Index>,
     pub past: Arc<Past>,
@@ -151,11 +153,13 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
     let (index, past, findings, intent) =
         (shop.index.clone(), shop.past.clone(), shop.findings.clone(), intent.clone());
     let budget = intent.budget.unwrap_or(shop.settings.budget_tokens);
+    let patience = shop.patience;
     off_thread("krins.context", move || {
         refuse_excluded(&intent, &base)?;
         let (graph, history) = std::thread::scope(|scope| {
             let history = scope.spawn(|| past.refresh());
-            (index.refresh(base.snapshot()), history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            let wish = Wish { focus: intent.focus.as_ref().map(|focus| &focus.path), words: &intent.words };
+            (index.answer(base.snapshot(), &wish, patience).graph, history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let query = Query {
             history,

@@ -44,9 +44,19 @@ pub struct Graph {
 /// The declaration files that tell what a module offers, by the module's name (`declare module "x"`).
 type Ambient = BTreeMap<String, BTreeSet<RelPath>>;
 
+/// Where the imports of a file lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// In the order of [`FileFacts::imports`].
+    pub targets: Vec<Option<RelPath>>,
+    /// How many relative ones among them lead nowhere.
+    pub unresolved: u32,
+}
+
 /// Where each import of a file leads, in the order of [`FileFacts::imports`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Edges {
+    unresolved: u32,
     resolved: Vec<Option<RelPath>>,
     targets: Vec<RelPath>,
 }
@@ -72,17 +82,13 @@ impl Graph {
         Self::restore(files, config, BTreeMap::new())
     }
 
-    /// A graph whose imports were resolved before, by the same configuration over the same files: by file, where each
-    /// of its imports leads, in their order. A file that is not in there is resolved.
-    pub fn restore(
-        files: Files,
-        config: Arc<ResolveConfig>,
-        mut resolved: BTreeMap<RelPath, Vec<Option<RelPath>>>,
-    ) -> Self {
+    /// A graph whose imports were resolved before, by the same configuration over the same files. A file that is not in
+    /// there is resolved.
+    pub fn restore(files: Files, config: Arc<ResolveConfig>, mut resolved: BTreeMap<RelPath, Resolved>) -> Self {
         let resolver = Resolver::new(config, files.keys());
         let ambient = ambient(&files);
         let mut of = |path: &RelPath, file: &Indexed| match resolved.remove(path) {
-            Some(known) if known.len() == file.summary().imports as usize => known,
+            Some(known) if known.targets.len() == file.summary().imports as usize => known,
             _ => resolve_all(path, &file.facts(), &resolver, &ambient),
         };
         let edges: BTreeMap<RelPath, Arc<Edges>> =
@@ -316,6 +322,11 @@ impl Graph {
         self.resolved(path).get(at)?.clone()
     }
 
+    /// How many relative imports of the file lead nowhere.
+    pub fn unresolved(&self, path: &RelPath) -> usize {
+        self.edges.get(path).map_or(0, |edges| edges.unresolved as usize)
+    }
+
     /// Every declaration that its own file exports under `name`. Sorted.
     pub fn exported(&self, name: &str) -> Vec<(RelPath, usize)> {
         let mut found = BTreeSet::new();
@@ -363,26 +374,21 @@ impl Graph {
             stats.broken += usize::from(summary.broken);
             stats.lines += u64::from(summary.lines);
             stats.edges += self.imports(path).len();
-            // Only a file with an import that leads nowhere has to be looked into.
-            if self.resolved(path).contains(&None) {
-                let facts = file.facts();
-                let pairs = facts.imports.iter().zip(self.resolved(path));
-                stats.unresolved +=
-                    pairs.filter(|(import, target)| target.is_none() && import.specifier.starts_with('.')).count();
-            }
+            stats.unresolved += self.unresolved(path);
         }
         stats
     }
 }
 
 impl Edges {
-    fn new(path: &RelPath, resolved: Vec<Option<RelPath>>) -> Self {
+    fn new(path: &RelPath, resolved: Resolved) -> Self {
+        let Resolved { targets: resolved, unresolved } = resolved;
         let targets: BTreeSet<RelPath> = resolved.iter().flatten().filter(|target| *target != path).cloned().collect();
-        Self { resolved, targets: targets.into_iter().collect() }
+        Self { unresolved, resolved, targets: targets.into_iter().collect() }
     }
 }
 
-fn resolve_all(path: &RelPath, facts: &FileFacts, resolver: &Resolver, ambient: &Ambient) -> Vec<Option<RelPath>> {
+fn resolve_all(path: &RelPath, facts: &FileFacts, resolver: &Resolver, ambient: &Ambient) -> Resolved {
     let module = facts.is_module();
     let resolve = |import: &Import| {
         // In a script `declare module` does not mean a module, it is one.
@@ -391,7 +397,10 @@ fn resolve_all(path: &RelPath, facts: &FileFacts, resolver: &Resolver, ambient: 
         }
         resolver.resolve(path, &import.specifier).or_else(|| declaring(path, &import.specifier, ambient))
     };
-    facts.imports.iter().map(resolve).collect()
+    let targets: Vec<_> = facts.imports.iter().map(resolve).collect();
+    let lost = facts.imports.iter().zip(&targets);
+    let lost = lost.filter(|(import, target)| target.is_none() && import.specifier.starts_with('.')).count();
+    Resolved { targets, unresolved: u32::try_from(lost).unwrap_or(u32::MAX) }
 }
 
 /// The first of the files that declare the module.

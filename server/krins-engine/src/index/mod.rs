@@ -3,6 +3,8 @@
 //!
 //! It must not know what the graph is used for.
 
+mod background;
+mod early;
 mod parallel;
 mod run;
 mod stamp;
@@ -10,19 +12,22 @@ mod store;
 mod survey;
 mod watch;
 
+pub use early::Wish;
 pub use store::StoreInfo;
 
 use crate::base::Snapshot;
 use crate::exclude::Exclusions;
+use crate::state::StateDir;
 use crate::workspace::Root;
-use krins_core::graph::{Graph, Indexed, ResolveConfig, Stats};
+use krins_core::graph::{Graph, Indexed, LiveFile, ResolveConfig, Resolved, Stats};
 use krins_core::syntax::Language;
 use krins_core::{Digest, RelPath, Tree as _};
 use run::{Job, Run, Until};
 use stamp::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use store::{Row, Save, Store};
 use survey::Survey;
@@ -30,6 +35,8 @@ use watch::{News, Watch};
 
 /// Larger files are data or generated; they are listed but not parsed.
 const LARGEST: u64 = 2 << 20;
+/// So many saved files leave enough behind to look for what is too old.
+const MANY: usize = 500;
 /// More changed files than this are cheaper to put into a new graph.
 const MOST_ONE_BY_ONE: usize = 16;
 
@@ -50,6 +57,11 @@ pub struct Index {
     state: Mutex<State>,
     /// Of the graph as it was last; to be had while a refresh goes on.
     figures: Mutex<(Stats, bool)>,
+    /// Some thread keeps the index up to date, and saves.
+    kept: AtomicBool,
+    paused: AtomicBool,
+    /// Told when it is resumed, or ends.
+    resumed: Condvar,
 }
 
 /// What was made of a file on disk.
@@ -73,10 +85,11 @@ struct Config {
 }
 
 /// An open document.
-#[derive(Clone)]
 struct Buffer {
     text: Arc<str>,
     file: Arc<Indexed>,
+    /// Since it was first edited.
+    live: Option<LiveFile>,
 }
 
 #[derive(Default)]
@@ -102,12 +115,14 @@ struct State {
     /// What is being read.
     run: Option<Arc<Run>>,
     shown: Shown,
+    /// Made of texts with these digests.
+    resolver: Option<(BTreeMap<RelPath, Digest>, Arc<ResolveConfig>)>,
     /// Paths whose content changed since the graph was made.
     dirty: BTreeSet<RelPath>,
     /// Paths whose rows are not what the store holds.
     unsaved: BTreeSet<RelPath>,
     /// What the store's edges hold for, and those edges.
-    stored: (Option<Digest>, BTreeMap<RelPath, Vec<Option<RelPath>>>),
+    stored: (Option<Digest>, BTreeMap<RelPath, Resolved>),
 }
 
 /// The graph that was given last.
@@ -121,9 +136,16 @@ struct Shown {
 }
 
 impl Index {
+    /// The index that a root's state directory keeps.
+    pub fn in_state(state: &StateDir) -> Self {
+        Self::at(&state.path().join("index"))
+    }
+
     /// An index that remembers in a directory.
-    pub fn at(dir: &Path) -> Self {
-        Self { store: Store::at(dir), ..Self::default() }
+    fn at(dir: &Path) -> Self {
+        let mut index = Self::default();
+        index.store = Store::at(dir);
+        index
     }
 
     /// Brings the graph up to date and gives it. Blocking: call it off the runtime's threads.
@@ -134,14 +156,13 @@ impl Index {
     /// The same, with what could not be taken into the graph. Always complete.
     pub fn view(&self, snapshot: &Snapshot) -> View {
         loop {
-            let (run, own) = {
-                let mut state = self.lock();
-                match state.run.clone() {
-                    Some(run) => (run, false),
-                    None => match self.begin(&mut state, snapshot.root()) {
-                        Some(run) => (run, true),
-                        None => return self.finish(&mut state, snapshot),
-                    },
+            let (run, own) = match self.join(snapshot.root()) {
+                Ok(joined) => joined,
+                Err(mut state) => {
+                    let view = self.finish(&mut state, snapshot);
+                    drop(state);
+                    self.save_or_tell();
+                    return view;
                 }
             };
             run.help(snapshot.root(), &self.store, parallel::workers(), Until::Empty);
@@ -149,8 +170,23 @@ impl Index {
             state.take(&run);
             // What another began may have been planned before this call.
             if own {
-                return self.finish(&mut state, snapshot);
+                let view = self.finish(&mut state, snapshot);
+                drop(state);
+                self.save_or_tell();
+                return view;
             }
+        }
+    }
+
+    /// What is being read, and whether it was begun here, after a look at the disk; or that there is nothing to read.
+    fn join(&self, root: &Root) -> std::result::Result<(Arc<Run>, bool), MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        if let Some(run) = state.run.clone() {
+            return Ok((run, false));
+        }
+        match self.begin(&mut state, root) {
+            Some(run) => Ok((run, true)),
+            None => Err(state),
         }
     }
 
@@ -159,9 +195,14 @@ impl Index {
         self.lock().watching = true;
     }
 
-    /// Figures of the graph as it was built last, and whether it ever was. Never waits for a refresh.
+    /// Figures of the graph as it was built last, and whether it ever was: before, only how many files were read.
+    /// Never waits for a refresh.
     pub fn stats(&self) -> (Stats, bool) {
-        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+        let (mut stats, ready) = *self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ready {
+            stats.files = self.progress().map_or(0, |(done, _)| done);
+        }
+        (stats, ready)
     }
 
     /// How many of the files that are being read are done; `None` when none is being read.
@@ -173,6 +214,11 @@ impl Index {
     /// Where the store is, if there is one.
     pub fn store_info(&self) -> Option<StoreInfo> {
         self.store.info()
+    }
+
+    /// The watch that keeps it fresh, if one does.
+    fn watch_now(&self) -> Option<Watch> {
+        self.lock().watch.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -216,37 +262,68 @@ impl Index {
         if changed {
             *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = (state.shown.graph.stats(), true);
         }
-        self.save(state);
         View { graph: state.shown.graph.clone(), unread: state.unread(), partial: false }
     }
 
-    fn save(&self, state: &mut State) {
-        if state.unsaved.is_empty() && !state.survey.is_changed() {
+    /// Saves here, or has it saved by whoever keeps the index.
+    fn save_or_tell(&self) {
+        if !self.kept.load(Ordering::Relaxed) {
+            self.save();
             return;
         }
-        let paths: BTreeSet<RelPath> = state.held.keys().cloned().collect();
-        let survey = state.survey.is_changed().then(|| state.survey.to_bytes());
-        let row = |path: &RelPath| {
-            let held = state.held.get(path)?;
-            let plain = state.shown.world.is_some() && !state.buffers.contains_key(path);
-            let edges = plain.then(|| state.shown.graph.resolved(path).to_vec());
-            Some(Row { stamp: held.settled.then_some(held.stamp), file: held.file.clone(), edges })
-        };
-        let save = Save {
-            paths: &paths,
-            dirty: &state.unsaved,
-            row: &row,
-            world: state.shown.world,
-            survey: survey.as_deref(),
-        };
-        if self.store.save(&save) {
-            state.unsaved.clear();
+        let state = self.lock();
+        if let Some(watch) = state.watch.as_ref().filter(|_| state.is_unsaved()) {
+            watch.wake();
+        }
+    }
+
+    /// Saves what the store does not hold yet. Nobody waits for it but the caller.
+    fn save(&self) {
+        let (rows, unsaved, world, survey) = {
+            let mut state = self.lock();
+            // Half of what was read is not worth the writing.
+            if !state.is_unsaved() || state.run.is_some() || !state.shown.ready {
+                return;
+            }
+            let survey = state.survey.is_changed().then(|| state.survey.to_bytes());
             state.survey.saved();
+            (state.rows(), std::mem::take(&mut state.unsaved), state.shown.world, survey)
+        };
+        let paths: BTreeSet<RelPath> = rows.keys().cloned().collect();
+        let row = |path: &RelPath| rows.get(path).cloned();
+        let save = Save { paths: &paths, dirty: &unsaved, row: &row, world, survey: survey.as_deref() };
+        if self.store.save(&save) {
+            if unsaved.len() >= MANY {
+                self.store.sweep();
+            }
+        } else {
+            let mut state = self.lock();
+            state.unsaved.extend(unsaved);
+            if survey.is_some() {
+                state.survey.keep();
+            }
         }
     }
 }
 
 impl State {
+    fn is_unsaved(&self) -> bool {
+        !self.unsaved.is_empty() || self.survey.is_changed()
+    }
+
+    /// What the store shall hold.
+    fn rows(&self) -> BTreeMap<RelPath, Row> {
+        let row = |(path, held): (&RelPath, &Held)| {
+            let plain = self.shown.world.is_some() && !self.buffers.contains_key(path);
+            let edges = plain.then(|| Resolved {
+                targets: self.shown.graph.resolved(path).to_vec(),
+                unresolved: u32::try_from(self.shown.graph.unresolved(path)).unwrap_or(u32::MAX),
+            });
+            (path.clone(), Row { stamp: held.settled.then_some(held.stamp), file: held.file.clone(), edges })
+        };
+        self.held.iter().map(row).collect()
+    }
+
     /// Finds out which files there are and how they look.
     fn look(&mut self, root: &Root) {
         match self.watch.as_ref().map(|watch| (watch.clone(), watch.drain())) {
@@ -259,7 +336,11 @@ impl State {
                 // Read again whatever the stamp says: two writes may share one.
                 self.touched.extend(touched.files);
             }
-            Some((_, News::Lost)) => self.look_everywhere(root),
+            Some((watch, News::Lost)) => {
+                self.look_everywhere(root);
+                // Whoever waits for it takes the new one.
+                watch.wake();
+            }
             None if self.watching => self.look_everywhere(root),
             None => self.survey.compare(root, None),
         }
@@ -354,7 +435,10 @@ impl State {
 
     /// Takes the open documents of a snapshot in place of those of the last one.
     fn take_documents(&mut self, snapshot: &Snapshot) {
-        let mut buffers = BTreeMap::new();
+        let mut known = std::mem::take(&mut self.buffers);
+        let files: BTreeMap<RelPath, Arc<Indexed>> =
+            known.iter().map(|(path, buffer)| (path.clone(), buffer.file.clone())).collect();
+        let mut buffers: BTreeMap<RelPath, Buffer> = BTreeMap::new();
         let mut lost = BTreeSet::new();
         self.open_config.clear();
         let exclusions = Exclusions::of(snapshot.root());
@@ -372,35 +456,37 @@ impl State {
                 continue;
             }
             match text {
-                Some(text) => drop(buffers.insert(path.clone(), self.buffer(path, text))),
+                Some(text) => drop(buffers.insert(path.clone(), self.buffer(path, text, known.remove(path)))),
                 None => drop(lost.insert(path.clone())),
             }
         }
-        let same = |path: &RelPath| match (self.buffers.get(path), buffers.get(path)) {
-            (Some(before), Some(now)) => Arc::ptr_eq(&before.file, &now.file),
+        let same = |path: &RelPath| match (files.get(path), buffers.get(path)) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, &now.file),
             (None, None) => self.lost.contains(path) == lost.contains(path),
             _ => false,
         };
-        let touched = [self.buffers.keys(), buffers.keys()].into_iter().flatten().chain(&self.lost).chain(&lost);
+        let touched = files.keys().chain(buffers.keys()).chain(&self.lost).chain(&lost);
         let changed: Vec<RelPath> = touched.filter(|path| !same(path)).cloned().collect();
         self.dirty.extend(changed);
         (self.buffers, self.lost) = (buffers, lost);
     }
 
-    fn buffer(&self, path: &RelPath, text: Arc<str>) -> Buffer {
-        if let Some(known) = self.buffers.get(path).filter(|known| Arc::ptr_eq(&known.text, &text)) {
-            return known.clone();
+    fn buffer(&self, path: &RelPath, text: Arc<str>, known: Option<Buffer>) -> Buffer {
+        if let Some(known) = known {
+            if Arc::ptr_eq(&known.text, &text) || known.text == text {
+                return Buffer { text, ..known };
+            }
+            // What it was before the first edit is what an unfinished edit is understood by.
+            let mut live = known.live.unwrap_or_else(|| LiveFile::new(path.clone(), known.text));
+            let file = live.update(text.clone()).clone();
+            return Buffer { text, file, live: Some(live) };
         }
         let digest = Digest::of(&*text);
-        if let Some(known) = self.buffers.get(path).filter(|known| *known.file.digest() == digest) {
-            return Buffer { text, file: known.file.clone() };
+        if let Some(held) = self.held.get(path).filter(|held| *held.file.digest() == digest) {
+            return Buffer { text, file: held.file.clone(), live: None };
         }
-        let on_disk = self.held.get(path).filter(|held| *held.file.digest() == digest);
-        let file = on_disk.map_or_else(
-            || Arc::new(Indexed::live(text.clone(), krins_core::graph::analyse(path, &text).facts)),
-            |held| held.file.clone(),
-        );
-        Buffer { text, file }
+        let live = LiveFile::new(path.clone(), text.clone());
+        Buffer { text, file: live.indexed().clone(), live: Some(live) }
     }
 
     /// The file as the graph shall show it.
@@ -448,9 +534,7 @@ impl State {
     fn build(&mut self, config: &BTreeMap<RelPath, (Digest, Arc<str>)>) {
         let paths = self.held.keys().chain(self.buffers.keys());
         let files = paths.filter_map(|path| Some((path.clone(), self.file(path)?.clone()))).collect();
-        let texts: BTreeMap<RelPath, Arc<str>> =
-            config.iter().map(|(path, (_, text))| (path.clone(), text.clone())).collect();
-        let config = Arc::new(ResolveConfig::from_files(&texts));
+        let config = self.resolver(config);
         // They are of the first graph only: what comes later has its own.
         let (world, mut edges) = std::mem::take(&mut self.stored);
         if self.shown.world.is_none() || world != self.shown.world {
@@ -458,6 +542,15 @@ impl State {
         }
         edges.retain(|path, _| !self.unsaved.contains(path) && !self.buffers.contains_key(path));
         self.shown.graph = Graph::restore(files, config, edges);
+    }
+
+    fn resolver(&mut self, config: &BTreeMap<RelPath, (Digest, Arc<str>)>) -> Arc<ResolveConfig> {
+        let digests = config.iter().map(|(path, (digest, _))| (path.clone(), *digest)).collect();
+        if self.resolver.as_ref().is_none_or(|(of, _)| *of != digests) {
+            let texts = config.iter().map(|(path, (_, text))| (path.clone(), text.clone())).collect();
+            self.resolver = Some((digests, Arc::new(ResolveConfig::from_files(&texts))));
+        }
+        self.resolver.as_ref().map(|(_, resolver)| resolver.clone()).unwrap_or_default()
     }
 
     /// Rows whose edges lead elsewhere now have to be stored again.

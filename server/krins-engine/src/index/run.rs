@@ -6,6 +6,7 @@ use crate::workspace::Root;
 use krins_core::graph::Indexed;
 use krins_core::{Digest, Entry, RelPath, Tree as _};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -35,7 +36,6 @@ struct Queue {
     first: VecDeque<RelPath>,
     working: usize,
     done: Vec<(RelPath, Reading)>,
-    stopped: bool,
 }
 
 /// One pass over files that are new or changed.
@@ -48,9 +48,21 @@ pub(super) struct Run {
 
 /// When a thread leaves a run that is not empty.
 #[derive(Clone, Copy)]
-pub(super) enum Until {
+pub(super) enum Until<'a> {
     Empty,
     Deadline(Instant),
+    /// Somebody says so.
+    Paused(&'a AtomicBool),
+}
+
+impl Until<'_> {
+    fn is_reached(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Deadline(at) => Instant::now() >= *at,
+            Self::Paused(paused) => paused.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Run {
@@ -83,19 +95,9 @@ impl Run {
         self.lock().jobs.keys().cloned().collect()
     }
 
-    pub fn is_waiting(&self, path: &RelPath) -> bool {
-        self.lock().jobs.contains_key(path)
-    }
-
     pub fn is_over(&self) -> bool {
         let queue = self.lock();
-        queue.working == 0 && (queue.stopped || queue.jobs.is_empty())
-    }
-
-    /// Nobody takes another job.
-    pub fn stop(&self) {
-        self.lock().stopped = true;
-        self.ticked.notify_all();
+        queue.working == 0 && queue.jobs.is_empty()
     }
 
     /// What was done since the last call.
@@ -104,7 +106,7 @@ impl Run {
     }
 
     /// Works with `threads` threads, this one among them, and returns when nothing is left, also with nobody else.
-    pub fn help(&self, root: &Root, store: &Store, threads: usize, until: Until) {
+    pub fn help(&self, root: &Root, store: &Store, threads: usize, until: Until<'_>) {
         let few = self.lock().jobs.len() / 4;
         std::thread::scope(|scope| {
             for _ in 1..threads.min(few.max(1)) {
@@ -115,7 +117,7 @@ impl Run {
         let mut queue = self.lock();
         while queue.working > 0 {
             queue = match until {
-                Until::Empty => self.ticked.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Until::Empty | Until::Paused(_) => self.ticked.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Until::Deadline(at) => {
                     let left = at.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -127,8 +129,24 @@ impl Run {
         }
     }
 
-    fn work(&self, root: &Root, store: &Store, until: Until) {
-        while !matches!(until, Until::Deadline(at) if Instant::now() >= at)
+    /// Works until what was wanted is taken; what others took of it may be at work still.
+    pub fn help_first(&self, root: &Root, store: &Store, threads: usize, until: Until<'_>) {
+        let few = self.lock().first.len() / 4;
+        let work = || self.work_while(root, store, || !until.is_reached() && !self.lock().first.is_empty());
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(few.max(1)) {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    fn work(&self, root: &Root, store: &Store, until: Until<'_>) {
+        self.work_while(root, store, || !until.is_reached());
+    }
+
+    fn work_while(&self, root: &Root, store: &Store, go_on: impl Fn() -> bool) {
+        while go_on()
             && let Some((path, job)) = self.next()
         {
             let reading = guarded(root, store, &path, &job);
@@ -142,9 +160,6 @@ impl Run {
 
     fn next(&self) -> Option<(RelPath, Job)> {
         let mut queue = self.lock();
-        if queue.stopped {
-            return None;
-        }
         let mut next = None;
         while next.is_none()
             && let Some(path) = queue.first.pop_front()

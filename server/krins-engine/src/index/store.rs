@@ -15,7 +15,7 @@
 //! while the store is open and exclusively while it is replaced: nobody's journal ever meets another store.
 
 use super::stamp::Stamp;
-use krins_core::graph::{ENCODING_VERSION, Indexed};
+use krins_core::graph::{ENCODING_VERSION, Indexed, Resolved};
 use krins_core::{Digest, RelPath};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row as SqlRow, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Of this file's layout. What is in the rows has versions of its own.
 const LAYOUT: u32 = 1;
 /// Of what [`krins_core::graph::analyse`] says about a text, and of how specifiers resolve. Raise it when either changes.
-const ANALYSIS: u32 = 1;
+const ANALYSIS: u32 = 2;
 /// `Krns`, for `file(1)` and against foreign files.
 const APPLICATION: i32 = 0x4b72_6e73;
 /// How long a writer waits for another process's; a reader never does.
@@ -66,7 +66,7 @@ pub(super) struct Row {
     pub stamp: Option<Stamp>,
     pub file: Arc<Indexed>,
     /// Where its imports lead; `None` when that is not known.
-    pub edges: Option<Vec<Option<RelPath>>>,
+    pub edges: Option<Resolved>,
 }
 
 /// Everything that a store held.
@@ -416,8 +416,10 @@ fn load(connection: &Connection) -> Sql<(Loaded, bool)> {
         }
     }
     let named = |id: i64| ids.binary_search_by_key(&id, |(id, _)| *id).ok().map(|at| ids[at].1.clone());
-    let resolve = |edges: Vec<i64>| -> Option<Vec<Option<RelPath>>> {
-        edges.into_iter().map(|id| if id == 0 { Some(None) } else { named(id).map(Some) }).collect()
+    let resolve = |edges: Vec<i64>| -> Option<Resolved> {
+        let (unresolved, edges) = edges.split_first()?;
+        let targets = edges.iter().map(|id| if *id == 0 { Some(None) } else { named(*id).map(Some) });
+        Some(Resolved { targets: targets.collect::<Option<_>>()?, unresolved: u32::try_from(*unresolved).ok()? })
     };
     let rows = found
         .into_iter()
@@ -515,7 +517,7 @@ fn write(transaction: &Transaction<'_>, save: &Save<'_>, changed: &BTreeSet<RelP
         };
         let stamp = row.stamp.map(Stamp::to_bytes);
         let stamp = stamp.as_ref().map(|bytes| &bytes[..]);
-        let edges = row.edges.as_deref().and_then(|edges| encode_edges(edges, &ids));
+        let edges = row.edges.as_ref().and_then(|edges| encode_edges(edges, &ids));
         let digest = row.file.digest().as_bytes();
         let sum = file_sum(*id, path.as_str().as_bytes(), stamp, digest, edges.as_deref(), content);
         put_file.execute(params![id, path.as_str(), stamp, digest, edges, content, sum])?;
@@ -580,19 +582,22 @@ fn checksum(parts: &[&[u8]]) -> i64 {
     (state ^ state >> 32).cast_signed()
 }
 
-/// Numbers of the files, 0 for none; `None` when one has no number.
-fn encode_edges(edges: &[Option<RelPath>], ids: &BTreeMap<RelPath, i64>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(edges.len() * 2);
-    for edge in edges {
-        let mut id = match edge {
+/// How many lead nowhere that should not, then numbers of the files, 0 for none; `None` when one has no number.
+fn encode_edges(edges: &Resolved, ids: &BTreeMap<RelPath, i64>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1 + edges.targets.len() * 2);
+    let mut put = |mut number: u64| {
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+    };
+    put(edges.unresolved.into());
+    for edge in &edges.targets {
+        put(match edge {
             Some(path) => ids.get(path)?.cast_unsigned(),
             None => 0,
-        };
-        while id >= 0x80 {
-            bytes.push(id as u8 | 0x80);
-            id >>= 7;
-        }
-        bytes.push(id as u8);
+        });
     }
     Some(bytes)
 }

@@ -81,10 +81,6 @@ impl Survey {
         &self.files
     }
 
-    pub fn is_truncated(&self) -> bool {
-        self.truncated
-    }
-
     /// Whether it differs from what is kept.
     pub fn is_changed(&self) -> bool {
         self.changed
@@ -92,6 +88,11 @@ impl Survey {
 
     pub fn saved(&mut self) {
         self.changed = false;
+    }
+
+    /// It was not saved after all.
+    pub fn keep(&mut self) {
+        self.changed = true;
     }
 
     /// Walks everything. Directories are watched before they are listed.
@@ -447,7 +448,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::symlink_metadata(path).ok().map(|meta| Stamp::of(&meta))
 }
 
-fn file_stamp(path: &Path) -> Option<Stamp> {
+/// `None` for what is no file.
+pub(super) fn file_stamp(path: &Path) -> Option<Stamp> {
     std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file).map(|meta| Stamp::of(&meta))
 }
 

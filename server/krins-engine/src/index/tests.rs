@@ -17,10 +17,21 @@ struct Place {
     watching: Index,
 }
 
-const FILES: [&str; 8] =
-    ["a.ts", "src/a.ts", "src/b.tsx", "src/deep/c.js", "src/deep/index.ts", "lib/a.ts", "lib/d.mjs", "new/e.ts"];
+const FILES: [&str; 9] = [
+    "types/amb.d.ts",
+    "a.ts",
+    "src/a.ts",
+    "src/b.tsx",
+    "src/deep/c.js",
+    "src/deep/index.ts",
+    "lib/a.ts",
+    "lib/d.mjs",
+    "new/e.ts",
+];
 const DIRS: [&str; 4] = ["src", "src/deep", "lib", "new"];
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 7] = [
+    "declare module 'amb' { export const one: number; }\n",
+    "import { one } from 'amb';\nexport const four = one;\n",
     "export const one = 1;\n",
     "import { one } from './a';\nexport const two = one;\n",
     "export * from '../src/deep';\nimport x from '@lib/a';\n",
@@ -131,6 +142,196 @@ impl Place {
     }
 }
 
+const CHILD: &str = "KRINS_INDEX_TEST_CHILD";
+
+/// Another process that works on the same root and store, until it is killed or its input ends.
+fn child(place: &Place, edits: bool) -> std::process::Child {
+    let roots = [place.dir.path(), place.state.path()].map(|path| path.to_str().unwrap().to_owned());
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["index::tests::as_a_child", "--exact", "--nocapture"])
+        .env(CHILD, format!("{}:{}:{edits}", roots[0], roots[1]))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// What [`child`] runs; by itself it does nothing.
+#[test]
+fn as_a_child() {
+    let Ok(places) = std::env::var(CHILD) else { return };
+    let [dir, state, edits] = places.split(':').collect::<Vec<_>>().try_into().unwrap();
+    let root = Arc::new(Root::open(Path::new(dir)).unwrap());
+    for round in 0.. {
+        if edits == "true" {
+            for at in 0..40 {
+                fs::write(root.path().join(format!("many{at}.ts")), format!("export const m{round} = {at};\n"))
+                    .unwrap();
+            }
+        }
+        Index::at(Path::new(state)).view(&Snapshot::of_disk(&root));
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_writes_leaves_nothing_wrong() {
+    for round in 0..8 {
+        let place = Place::new();
+        let mut child = child(&place, true);
+        std::thread::sleep(Duration::from_millis(60 + 47 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        place.check();
+    }
+}
+
+#[test]
+fn two_processes_on_one_root_while_files_change() {
+    let place = Place::new();
+    let mut child = child(&place, false);
+    for round in 0..30 {
+        place.write(FILES[round % 9], TEXTS[round * 3 % 7]);
+        if round % 4 == 3 {
+            place.apply(&Step::RenameDir(round % 3, (round + 1) % 4));
+        }
+        place.check();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.check();
+}
+
+fn git(dir: &Path, args: &[&str]) {
+    let config = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "init.defaultBranch=main"];
+    let git = std::process::Command::new("git").current_dir(dir).args(config).args(args).output().unwrap();
+    assert!(git.status.success(), "{args:?}: {}", String::from_utf8_lossy(&git.stderr));
+}
+
+/// A repository with two branches that differ in most of their files.
+fn two_branches(dir: &Path, files: usize) {
+    let write = |branch: usize, at: usize| {
+        let path = dir.join(format!("pkg{}/src/file{at}.ts", (at + branch * at) % 37));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let next = (at + 37) % files;
+        fs::write(path, format!("import './file{next}';\nexport const of{branch} = {at};\n")).unwrap();
+    };
+    git(dir, &["init", "-q"]);
+    (0..files).for_each(|at| write(0, at));
+    git(dir, &["add", "-A"]);
+    git(dir, &["commit", "-qm", "one"]);
+    git(dir, &["checkout", "-qb", "other"]);
+    git(dir, &["rm", "-rq", "."]);
+    (0..files).filter(|at| at % 5 > 0).for_each(|at| write(1, at));
+    git(dir, &["add", "-A"]);
+    git(dir, &["commit", "-qm", "two"]);
+}
+
+#[test]
+fn branch_switches_of_thousands_of_files() {
+    let place = Place::new();
+    two_branches(place.dir.path(), 2_000);
+    place.check();
+    git(place.dir.path(), &["checkout", "-q", "main"]);
+    place.check();
+    let contents = || {
+        let view = Index::at(place.state.path()).view(&place.snapshot());
+        view.graph.files().len()
+    };
+    assert_eq!(contents(), 2_000);
+    git(place.dir.path(), &["checkout", "-q", "other"]);
+    place.check();
+    assert_eq!(contents(), 1_600);
+}
+
+#[test]
+fn a_switch_back_reads_what_was_made_before() {
+    let place = Place::new();
+    two_branches(place.dir.path(), 200);
+    place.comparing.view(&place.snapshot());
+    git(place.dir.path(), &["checkout", "-q", "main"]);
+    place.comparing.view(&place.snapshot());
+    git(place.dir.path(), &["checkout", "-q", "other"]);
+    let view = place.comparing.view(&place.snapshot());
+    for (path, file) in view.graph.files().iter() {
+        assert!(place.comparing.store.content(path, *file.digest()).is_some());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn events_that_were_lost_are_made_up_for() {
+    let place = Place::new();
+    place.write("a.ts", TEXTS[2]);
+    place.write("src/a.ts", TEXTS[2]);
+    place.check();
+    // More than the kernel's queue holds; it joins equal neighbours only.
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    for at in 0..limit.trim().parse::<usize>().unwrap() + 100 {
+        fs::write(place.dir.path().join(["x1", "x2"][at % 2]), "").unwrap();
+    }
+    place.apply(&Step::RenameDir(0, 2));
+    place.write("new/e.ts", TEXTS[1]);
+    place.check();
+    place.write("new/e.ts", TEXTS[3]);
+    place.check();
+    assert!(place.watching.watch_now().is_some(), "it watches again");
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(std::time::Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_background_reads_everything_saves_it_and_follows_the_disk() {
+    let place = Place::new();
+    two_branches(place.dir.path(), 300);
+    let documents = Arc::new(Documents::new(place.root.clone(), Encoding::Utf8));
+    let index = Arc::new(Index::at(place.state.path()));
+    index.pause(true);
+    index.keep_fresh(&place.root, &documents);
+    std::thread::sleep(Duration::from_millis(150));
+    assert_eq!(index.stats(), (Stats::default(), false), "it is paused");
+    index.pause(false);
+    until("it reads", || index.stats().1);
+    let stored = || Store::at(place.state.path()).load().rows;
+    until("it saves", || stored().len() == 240);
+    place.write("pkg1/src/fresh.ts", "export const fresh = 1;\n");
+    let fresh = RelPath::new("pkg1/src/fresh.ts").unwrap();
+    until("it follows", || stored().contains_key(&fresh));
+    let expect = said(&Index::default().view(&place.snapshot()));
+    assert_eq!(said(&index.view(&place.snapshot())), expect);
+    let alive = Arc::downgrade(&index);
+    drop(index);
+    until("its thread ends with it", || alive.strong_count() == 0);
+}
+
+#[test]
+fn an_early_answer_is_partial_and_has_what_matters_first() {
+    let place = Place::new();
+    two_branches(place.dir.path(), 1_500);
+    place.write("src/focus.ts", "import { needle } from '../lib/needle';\nexport const focus = needle;\n");
+    place.write("lib/needle.ts", "export const needle = 1;\n");
+    place.write("zoo/with_the_word.ts", "export const wonderfulThing = 1;\n");
+    let focus = RelPath::new("src/focus.ts").unwrap();
+    let wish = Wish { focus: Some(&focus), words: "make wonderfulThing faster" };
+    let index = Index::default();
+    let view = index.soon(&place.snapshot(), &wish, Duration::from_millis(1));
+    assert!(view.partial && view.graph.files().len() < 1_202, "{}", view.graph.files().len());
+    let index = Index::default();
+    let view = index.soon(&place.snapshot(), &wish, Duration::from_millis(400));
+    for path in ["src/focus.ts", "lib/needle.ts", "zoo/with_the_word.ts"] {
+        assert!(view.graph.contains(&RelPath::new(path).unwrap()), "{path}");
+    }
+    assert_eq!(view.graph.imports(&focus), [RelPath::new("lib/needle.ts").unwrap()]);
+    let expect = said(&Index::default().view(&place.snapshot()));
+    assert_eq!(said(&index.view(&place.snapshot())), expect);
+    let view = index.soon(&place.snapshot(), &wish, Duration::ZERO);
+    assert_eq!(said(&view), expect, "what is complete stays so");
+}
+
 type Said = (BTreeMap<RelPath, (Digest, Vec<Option<RelPath>>, Vec<RelPath>, Vec<String>)>, Vec<RelPath>);
 
 /// Everything that a view says.
@@ -138,7 +339,9 @@ fn said(view: &View) -> Said {
     assert!(!view.partial);
     let graph = &view.graph;
     let file = |(path, file): (&RelPath, &Arc<Indexed>)| {
-        let symbols = file.facts().symbols.iter().map(|symbol| symbol.name.clone()).collect();
+        // What a text in error is understood as may depend on what it was before.
+        let facts = file.facts();
+        let symbols = facts.symbols.iter().filter(|_| !facts.broken).map(|symbol| symbol.name.clone()).collect();
         (path.clone(), (*file.digest(), graph.resolved(path).to_vec(), graph.importers(path).to_vec(), symbols))
     };
     (graph.files().iter().map(file).collect(), view.unread.clone())

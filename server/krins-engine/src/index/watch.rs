@@ -55,8 +55,8 @@ mod inotify {
     struct Shared {
         root: PathBuf,
         events: OwnedFd,
-        /// Written to when the one who waits shall stop.
-        stop: OwnedFd,
+        /// Written to when the one who waits shall look up.
+        awake: OwnedFd,
         watched: Mutex<Watched>,
     }
 
@@ -78,9 +78,9 @@ mod inotify {
                 return None;
             }
             let events = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
-            let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
+            let awake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
             let watched = Mutex::default();
-            Some(Self { shared: Arc::new(Shared { root: root.to_owned(), events, stop, watched }) })
+            Some(Self { shared: Arc::new(Shared { root: root.to_owned(), events, awake, watched }) })
         }
 
         fn lock(&self) -> MutexGuard<'_, Watched> {
@@ -130,10 +130,6 @@ mod inotify {
             !self.lock().incomplete
         }
 
-        pub fn count(&self) -> usize {
-            self.lock().places.len()
-        }
-
         /// Everything that happened since the last call.
         pub fn drain(&self) -> News {
             let mut watched = self.lock();
@@ -159,23 +155,24 @@ mod inotify {
             if lost || watched.incomplete { News::Lost } else { News::Touched(touched) }
         }
 
-        /// Waits, without a wake-up, until something happened; false when it shall stop.
-        pub fn wait(&self) -> bool {
+        /// Waits, without waking up meanwhile, until something happened or [`Watch::wake`] is called.
+        pub fn wait(&self) {
             let shared = &self.shared;
-            loop {
-                let mut fds = [PollFd::new(&shared.events, PollFlags::IN), PollFd::new(&shared.stop, PollFlags::IN)];
-                match poll(&mut fds, None) {
-                    Err(Errno::INTR) => {}
-                    Err(_) => return false,
-                    Ok(_) => return !fds[1].revents().contains(PollFlags::IN),
-                }
-            }
+            let mut fds = [PollFd::new(&shared.events, PollFlags::IN), PollFd::new(&shared.awake, PollFlags::IN)];
+            while matches!(poll(&mut fds, None), Err(Errno::INTR)) {}
+            // Empty when it was the disk.
+            let _ = rustix::io::read(&shared.awake, &mut [0_u8; 8]);
         }
 
-        /// Ends [`Watch::wait`], now and ever.
-        pub fn stop(&self) {
+        /// Ends one [`Watch::wait`].
+        pub fn wake(&self) {
             // It can only fail by being full, and then it is readable.
-            let _ = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
+            let _ = rustix::io::write(&self.shared.awake, &1_u64.to_ne_bytes());
+        }
+
+        /// How much is waiting to be drained, in bytes.
+        pub fn pending(&self) -> u64 {
+            rustix::io::ioctl_fionread(&self.shared.events).unwrap_or(0)
         }
     }
 
@@ -259,18 +256,16 @@ mod nothing {
             false
         }
 
-        pub fn count(&self) -> usize {
-            0
-        }
-
         pub fn drain(&self) -> News {
             News::Lost
         }
 
-        pub fn wait(&self) -> bool {
-            false
-        }
+        pub fn wait(&self) {}
 
-        pub fn stop(&self) {}
+        pub fn wake(&self) {}
+
+        pub fn pending(&self) -> u64 {
+            0
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::args::Global;
 use super::output::{BAD, CARE, GOOD, Output, STRONG, paint};
 use super::{Done, root_dir, setup};
+use krins_engine::index::Index;
 use krins_engine::settings::WORKSPACE_FILE;
 use krins_engine::state::StateDir;
 use krins_engine::workspace::Root;
@@ -104,6 +105,10 @@ fn workspace(global: &Global) -> Vec<Check> {
     match StateDir::open(&root) {
         Ok(state) => {
             checks.push(Check::good("state", state.path().display().to_string()));
+            checks.push(match Index::in_state(&state).store_info() {
+                Some(store) => Check::good("index", format!("{} ({} KiB)", store.path.display(), store.bytes >> 10)),
+                None => Check::missing("index", "not made yet", "it is made when it is needed, or by krins graph build"),
+            });
             checks.extend(workspace_settings(global, &root, &state));
         }
         Err(error) => {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Larger than any patch a person looks at.
 const LARGEST: u64 = 64 << 20;
@@ -40,12 +41,29 @@ pub fn run(global: &Global, args: GraphArgs, out: &mut Output) -> Done {
         GraphCommand::Cycles => (Question::Cycles, GraphParams::default()),
     };
     let params = GraphParams { limit: args.limit, ..params };
-    let answer = questions::answer(&engine, question, &params, Door::CommandLine)?;
+    let answer = with_progress(&engine, out, || questions::answer(&engine, question, &params, Door::CommandLine))?;
     out.document(&answer);
     for line in lines(question, answer)? {
         out.line(line);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The answer, and while files are read for it, how far that is.
+fn with_progress<T: Send>(engine: &Engine, out: &mut Output, answer: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(answer);
+        // Short at first: mostly there is nothing to wait for.
+        let mut pause = Duration::from_millis(1);
+        while !answer.is_finished() {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+            if let Some((done, total)) = engine.index().progress() {
+                out.progress(&format!("reading {done} of {total} files"));
+            }
+        }
+        answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn of(targets: Vec<String>) -> GraphParams {

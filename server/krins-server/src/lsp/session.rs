@@ -192,6 +192,7 @@ impl Session {
         self.hand_over(&engine, &engines);
         // Before anybody can assign a task to it, so that the reporter misses none.
         (self.on_open)(self, &engine);
+        engine.keep_index_fresh();
         engines.push(engine.clone());
         Ok(engine)
     }

@@ -12,7 +12,8 @@ fn rows(count: usize) -> BTreeMap<RelPath, Row> {
     let name = |at: usize| path(&format!("src/file{at:03}.ts"));
     let row = |at: usize| {
         let text = format!("import {{ a }} from './file{:03}';\nexport const name{at} = a + {at};\n", (at + 1) % count);
-        let edges = vec![if at % 5 == 4 { None } else { Some(name((at + 1) % count)) }];
+        let targets = vec![if at % 5 == 4 { None } else { Some(name((at + 1) % count)) }];
+        let edges = Resolved { targets, unresolved: at as u32 % 3 };
         let stamp = Stamp::from_bytes(&[at as u8 + 1; 32]).filter(|_| at % 3 > 0);
         (name(at), Row { stamp, file: Arc::new(Indexed::of(&name(at), &text)), edges: (at % 7 > 0).then_some(edges) })
     };
@@ -69,7 +70,7 @@ fn it_gives_back_what_was_put_in_and_then_changed() {
     dirty.insert(gone.clone());
     // What led there leads nowhere now.
     let name = path("src/file010.ts");
-    all.get_mut(&name).unwrap().edges = Some(vec![None]);
+    all.get_mut(&name).unwrap().edges = Some(Resolved { targets: vec![None], unresolved: 1 });
     dirty.insert(name);
     assert!(save(&store, &all, &dirty));
     holds(&store, &all);

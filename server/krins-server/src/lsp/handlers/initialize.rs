@@ -61,14 +61,14 @@ fn encoding_kind(encoding: Encoding) -> PositionEncodingKind {
     }
 }
 
-/// Opens the folders' engines and indexes them in the background.
+/// Opens the folders' engines, which index them in the background.
 pub fn warm_up(session: &Arc<Session>) {
     for folder in &session.agreed().folders {
         let (session, folder) = (session.clone(), folder.clone());
         tokio::spawn(async move {
             let opener = session.clone();
             let opened =
-                tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(|engine| drop(engine.graph()))).await;
+                tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(drop)).await;
             if let Ok(Err(error)) = opened {
                 session.client.show_message(MessageType::ERROR, message(&failure(&error))).await;
             }
