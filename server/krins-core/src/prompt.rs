@@ -6,7 +6,7 @@ use crate::text::LineIndex;
 use serde::Serialize;
 
 /// Rises whenever the wording in [`Prompt::render`] changes, so that no cached answer to other words is used.
-pub const PROMPT_VERSION: u32 = 1;
+pub const PROMPT_VERSION: u32 = 2;
 
 /// A piece of a file in the prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +16,7 @@ pub struct Item {
     pub digest: Digest,
     /// 1-based inclusive lines.
     pub ranges: Vec<[u32; 2]>,
-    /// True when `text` is those lines as they are; false for an outline.
+    /// True when `text` is those lines as they are; false for an outline, whose text begins with a line that names the file.
     pub verbatim: bool,
     pub text: String,
     pub tokens: u32,
@@ -126,7 +126,7 @@ fn focus_line(focus: &Focus) -> String {
 pub(crate) fn quote(item: &Item) -> String {
     let language = item.path.extension();
     if !item.verbatim {
-        return fenced(&format!("{} (outline, not word for word)", item.path), language, &item.text);
+        return outlined(&item.text);
     }
     let index = LineIndex::new(&item.text);
     let mut at = 0;
@@ -142,6 +142,16 @@ pub(crate) fn quote(item: &Item) -> String {
             false => format!("{} (lines {first}-{last})", item.path),
         };
         quoted.push_str(&fenced(&heading, language, &item.text[start..end]));
+    }
+    quoted
+}
+
+/// An outline begins with its own heading. Every other line is indented, so none can be taken for a fence or a heading.
+fn outlined(text: &str) -> String {
+    let mut lines = text.lines();
+    let mut quoted = format!("{}\n", lines.next().unwrap_or_default());
+    for line in lines {
+        quoted.push_str(&format!("  {}\n", line.trim_start()));
     }
     quoted
 }
@@ -187,7 +197,7 @@ mod tests {
             items: vec![
                 item("src/a.ts", &[[1, 1], [3, 4]], "one\nthree\nfour", true),
                 item("doc/b.md", &[[1, 3]], "```ts\nx\n````\n", true),
-                item("src/c.ts", &[[1, 9]], "export function c(): void\n", false),
+                item("src/c.ts", &[[1, 9]], "src/c.ts (outline)\n  export function c(): void\n", false),
             ],
         }
     }
@@ -201,7 +211,7 @@ mod tests {
              src/a.ts (line 1)\n```ts\none\n```\n\
              src/a.ts (lines 3-4)\n```ts\nthree\nfour\n```\n\n\
              doc/b.md (lines 1-3)\n`````md\n```ts\nx\n````\n`````\n\n\
-             src/c.ts (outline, not word for word)\n```ts\nexport function c(): void\n```\n\n\
+             src/c.ts (outline)\n  export function c(): void\n\n\
              The person has selected lines 3-4 of src/a.ts.\n\n\
              Task:\nmake it faster\n"
         );
@@ -213,6 +223,6 @@ mod tests {
     fn the_version_is_that_of_these_words() {
         let words = format!("{}\0{}", SYSTEM, prompt().render().user);
         let digest = Digest::of(words).to_string();
-        assert_eq!((PROMPT_VERSION, &digest[..16]), (1, "32ad3808b227ba39"));
+        assert_eq!((PROMPT_VERSION, &digest[..16]), (2, "9f4dd1bdcd320b49"));
     }
 }

@@ -1,16 +1,27 @@
 //! The context engine: which code a task needs, under a token budget.
 //!
-//! Chunks are ranked by BM25 over the parts of identifiers and words, fused with what the graph says about files near
-//! the focus and with what the task names outright; then packed as whole pieces, with outlines for breadth. Only files
-//! that go into the pack are read. Knows nothing of models, prompts' wording or where texts come from.
+//! The task's words, what they lead to and the graph choose candidates; two models, trained on the commits of other
+//! repositories, say how likely it is that a file is changed and which share of the change a chunk holds; the packing takes what
+//! adds most per token: whole pieces for depth, outlines for breadth. Only files that go into the pack are read. Knows
+//! nothing of language models, prompts' wording or where texts come from.
 
+mod corpus;
+mod evidence;
+mod expand;
+mod files;
 mod history;
 mod lexical;
+mod maths;
+mod model;
+mod observe;
 mod pack;
 mod rank;
 pub mod rules;
+mod signals;
 
 pub use history::{Change, History, HistoryBuilder, MOST_FILES};
+pub use model::Tuning;
+pub use rank::Observation;
 
 pub use rules::RuleFile;
 
@@ -68,8 +79,9 @@ pub fn select_with_rules(
     tree: &dyn Tree,
     rules_for: impl FnOnce(&[RelPath]) -> Vec<RuleFile>,
 ) -> ContextPack {
-    let ranking = rank::rank(query, graph);
-    let pack = pack::pack(query, &ranking, tree);
+    let tuning = Tuning::carried();
+    let ranking = rank::rank(query, graph, tuning);
+    let pack = pack::pack(query, &ranking, tree, tuning.breadth);
     let chosen: Vec<RelPath> = pack.items.iter().map(|item| item.path.clone()).collect();
     let rules = rules::select(&query.intent, &chosen, &rules_for(&chosen), query.budget);
     if rules.is_empty() {
@@ -77,10 +89,16 @@ pub fn select_with_rules(
     }
     let cost: u32 = rules.iter().map(|item| item.tokens).sum();
     let rest = Query { budget: query.budget.saturating_sub(cost), ..query.clone() };
-    let mut pack = pack::pack(&rest, &ranking, tree);
+    let mut pack = pack::pack(&rest, &ranking, tree, tuning.breadth);
     pack.tokens += cost;
     pack.items.extend(rules);
     pack
+}
+
+/// As [`select`], with other models: for those who train them.
+pub fn select_tuned(query: &Query, graph: &Graph, tree: &dyn Tree, tuning: &Tuning) -> ContextPack {
+    let ranking = rank::rank(query, graph, tuning);
+    pack::pack(query, &ranking, tree, tuning.breadth)
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
-//! Packing: the ranking's pieces under the budget, whole pieces first, outlines for breadth.
+//! Packing: the most of the expected change under the budget.
+//!
+//! Every chunk has a share of the change that it is expected to hold, every file a likelihood to be changed. Whole pieces,
+//! word for word, give depth; an outline of one or two signatures says that a file is there and gives breadth. Both compete for
+//! the same tokens by what they add per token.
 
 use super::Query;
 use super::rank::{Ranked, Ranking};
@@ -8,32 +12,37 @@ use crate::prompt::{ContextPack, Item, quote};
 use crate::text::LineIndex;
 use crate::tokens;
 use crate::tree::Tree;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-/// The share of the budget for whole pieces; outlines get what is left.
-const VERBATIM_SHARE: f64 = 0.94;
+/// How many files compete for an outline.
+const OUTLINES: usize = 160;
 
-/// How many files get an outline at most, and how long one may be.
-const OUTLINES: usize = 12;
-const OUTLINE_LINES: usize = 24;
+/// How many signatures an outline has at most, and how long one may be, in characters.
+const SIGNATURES: usize = 2;
+const SIGNATURE_LENGTH: usize = 72;
 
-/// Pieces that score less than this share of the best are noise, even if there is room.
-const FLOOR: f64 = 0.02;
+/// What a heading with its fences costs about, beside the path; what an outline does; and bytes to a token.
+const HEADING_TOKENS: f64 = 12.0;
+const OUTLINE_TOKENS: f64 = 26.0;
+const BYTES_PER_TOKEN: f64 = 3.6;
 
-/// A heading and two fences, besides the path.
-const HEADING_TOKENS: u32 = 14;
+/// A long token: what could not fit even so is not tried.
+const LONG_TOKEN: u32 = 8;
 
 /// A gap of so many lines between two pieces is filled rather than headed again.
 const FILL_LINES: u32 = 3;
 
-pub(super) fn pack(query: &Query, ranking: &Ranking<'_>, tree: &dyn Tree) -> ContextPack {
-    let mut packer = Packer::new(query, ranking, tree);
+pub(super) fn pack(query: &Query, ranking: &Ranking<'_>, tree: &dyn Tree, breadth: f64) -> ContextPack {
+    let mut packer = Packer::new(query, ranking, tree, breadth);
     packer.take_focus();
-    packer.take_chunks();
-    let verbatim = packer.items();
-    let outlines = packer.outlines(verbatim.iter().map(|item| item.tokens).sum(), &verbatim);
-    let items: Vec<Item> = verbatim.into_iter().chain(outlines).collect();
+    packer.take_active();
+    packer.fill();
+    let mut items = packer.items();
+    for item in &mut items {
+        item.tokens = tokens::count(&quote(item));
+    }
     let inside: BTreeSet<&RelPath> = items.iter().map(|item| &item.path).collect();
     let mut files: Vec<RelPath> = ranking.files.iter().map(|file| file.path.clone()).collect();
     if let Some(focus) = items.first().filter(|item| !files.contains(&item.path)) {
@@ -54,18 +63,61 @@ struct Source {
     digest: Digest,
 }
 
-/// Chosen lines of a file.
-struct Chosen {
-    /// 1-based inclusive, sorted, disjoint and not adjacent.
-    ranges: Vec<[u32; 2]>,
-    reason: String,
-    item: Item,
+/// What is in of a file.
+enum Chosen {
+    /// 1-based inclusive ranges, sorted, disjoint and not adjacent.
+    Pieces(Vec<[u32; 2]>, Item),
+    Outline(Item),
 }
+
+impl Chosen {
+    fn item(&self) -> &Item {
+        match self {
+            Self::Pieces(_, item) | Self::Outline(item) => item,
+        }
+    }
+}
+
+/// Something that could go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Offer {
+    Outline(usize),
+    /// Place in the ranking's chunks.
+    Chunk(usize),
+}
+
+/// An offer with what it adds per token. The best is the greatest; of equals the first in the ranking.
+#[derive(Debug)]
+struct Bid {
+    worth: f64,
+    offer: Offer,
+}
+
+impl Ord for Bid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.worth.total_cmp(&other.worth).then(other.offer.cmp(&self.offer))
+    }
+}
+
+impl PartialOrd for Bid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Bid {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Bid {}
 
 struct Packer<'a, 'g> {
     query: &'a Query,
     ranking: &'a Ranking<'g>,
     tree: &'a dyn Tree,
+    breadth: f64,
     sources: BTreeMap<RelPath, Option<Source>>,
     /// In the order in which files came in.
     order: Vec<RelPath>,
@@ -75,19 +127,23 @@ struct Packer<'a, 'g> {
 }
 
 impl<'a, 'g> Packer<'a, 'g> {
-    fn new(query: &'a Query, ranking: &'a Ranking<'g>, tree: &'a dyn Tree) -> Self {
-        Self { query, ranking, tree, sources: BTreeMap::new(), order: Vec::new(), chosen: BTreeMap::new(), spent: 0 }
+    fn new(query: &'a Query, ranking: &'a Ranking<'g>, tree: &'a dyn Tree, breadth: f64) -> Self {
+        let (sources, order, chosen) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Self { query, ranking, tree, breadth, sources, order, chosen, spent: 0 }
     }
 
-    fn source(&mut self, path: &RelPath) -> Option<&Source> {
+    /// `None` when the file is gone or is no text any more.
+    fn load(&mut self, path: &RelPath) -> bool {
         let tree = self.tree;
-        self.sources
-            .entry(path.clone())
-            .or_insert_with(|| {
-                let text = tree.text(path)?;
-                Some(Source { index: LineIndex::new(&text), digest: Digest::of(&*text), text })
-            })
-            .as_ref()
+        let read = || {
+            let text = tree.text(path)?;
+            Some(Source { index: LineIndex::new(&text), digest: Digest::of(&*text), text })
+        };
+        self.sources.entry(path.clone()).or_insert_with(read).is_some()
+    }
+
+    fn source(&self, path: &RelPath) -> Option<&Source> {
+        self.sources.get(path)?.as_ref()
     }
 
     /// The selection, shortened from its end if it alone is over the budget.
@@ -96,7 +152,7 @@ impl<'a, 'g> Packer<'a, 'g> {
         let Some([first, last]) = focus.lines else { return };
         let mut last = last.max(first);
         loop {
-            if self.take(&focus.path, [first.max(1), last], "it is selected", self.query.budget) {
+            if self.take(&focus.path, [first.max(1), last], "it is selected") {
                 return;
             }
             if last <= first {
@@ -106,118 +162,194 @@ impl<'a, 'g> Packer<'a, 'g> {
         }
     }
 
-    fn take_chunks(&mut self) {
-        let limit = (f64::from(self.query.budget) * VERBATIM_SHARE) as u32;
-        let best = self.ranking.chunks.first().map_or(0.0, |(_, _, score)| *score);
-        for (file, chunk, score) in &self.ranking.chunks {
-            if *score < best * FLOOR || limit.saturating_sub(self.spent) < HEADING_TOKENS {
-                break;
+    /// Something of the active file is always in.
+    fn take_active(&mut self) {
+        let Some(focus) = self.query.focus.as_ref().filter(|focus| focus.lines.is_none()) else { return };
+        let files = &self.ranking.files;
+        let first = self.ranking.chunks.iter().position(|(file, ..)| *files[*file].path == focus.path);
+        if let Some(at) = first {
+            self.take_chunk(at);
+        }
+    }
+
+    /// Takes what adds most per token until nothing fits. What an offer adds changes when its file comes in, so an offer that
+    /// is up is weighed again before it is taken.
+    fn fill(&mut self) {
+        let outlines = (0..self.ranking.files.len().min(OUTLINES)).map(Offer::Outline);
+        let chunks = (0..self.ranking.chunks.len()).map(Offer::Chunk);
+        let mut bids: BinaryHeap<Bid> =
+            outlines.chain(chunks).map(|offer| Bid { worth: self.worth(offer), offer }).collect();
+        while let Some(Bid { worth, offer }) = bids.pop() {
+            let now = self.worth(offer);
+            if now <= 0.0 {
+                continue;
             }
-            let Ranked { path, facts, reason, .. } = &self.ranking.files[*file];
-            let chunk = &facts.chunks[*chunk];
-            // No token is longer than this on the average of a chunk: what cannot fit is not counted.
-            if self.spent + chunk.range.len() as u32 / 8 <= limit {
-                self.take(path, chunk.lines, reason, limit);
+            if now < worth && bids.peek().is_some_and(|next| next.worth > now) {
+                bids.push(Bid { worth: now, offer });
+                continue;
+            }
+            match offer {
+                Offer::Outline(file) => self.take_outline(file),
+                Offer::Chunk(at) => self.take_chunk(at),
             }
         }
     }
 
-    /// Adds lines of a file if they fit under the limit; gives whether they are in.
-    fn take(&mut self, path: &RelPath, lines: [u32; 2], reason: &str, limit: u32) -> bool {
-        let Some(source) = self.source(path) else {
+    /// What an offer adds to the expected recall, per token.
+    fn worth(&self, offer: Offer) -> f64 {
+        match offer {
+            Offer::Outline(file) => {
+                let Ranked { path, score, facts, .. } = &self.ranking.files[file];
+                let has_one = !facts.generated && !self.chosen.contains_key(*path);
+                if has_one { self.breadth * score / OUTLINE_TOKENS } else { 0.0 }
+            }
+            Offer::Chunk(at) => {
+                let (file, chunk, share) = self.ranking.chunks[at];
+                let Ranked { path, score, facts, .. } = &self.ranking.files[file];
+                let text = facts.chunks[chunk].range.len() as f64 / BYTES_PER_TOKEN;
+                let heading = HEADING_TOKENS + path.as_str().len() as f64 / BYTES_PER_TOKEN;
+                match self.chosen.get(*path) {
+                    None => (share + self.breadth * score) / (text + heading),
+                    Some(Chosen::Outline(_)) => share / (text + heading - OUTLINE_TOKENS).max(8.0),
+                    Some(Chosen::Pieces(..)) => share / (text + heading),
+                }
+            }
+        }
+    }
+
+    fn take_chunk(&mut self, at: usize) {
+        let ranking = self.ranking;
+        let (file, chunk, _) = ranking.chunks[at];
+        let Ranked { path, facts, reason, .. } = &ranking.files[file];
+        let chunk = &facts.chunks[chunk];
+        let left = self.query.budget - self.spent;
+        if chunk.range.len() as u32 / LONG_TOKEN <= left {
+            self.take(path, chunk.lines, reason);
+        }
+    }
+
+    /// Adds lines of a file if they fit; gives whether they are in.
+    fn take(&mut self, path: &RelPath, lines: [u32; 2], reason: &str) -> bool {
+        if !self.load(path) {
             return false;
+        }
+        let known = match self.chosen.get(path) {
+            Some(Chosen::Pieces(ranges, item)) => Some((ranges.as_slice(), item)),
+            _ => None,
         };
-        let count = text_lines(source);
-        let [first, last] = [lines[0], lines[1].min(count)];
+        let before = self.chosen.get(path).map_or(0, |chosen| chosen.item().tokens);
+        let reason = known.map_or_else(|| reason.to_owned(), |(_, item)| item.reason.clone());
+        let Some(source) = self.source(path) else { return false };
+        let [first, last] = [lines[0], lines[1].min(text_lines(source))];
         if first > last {
             return false;
         }
-        let known = self.chosen.get(path);
-        let before = known.map_or(0, |chosen| chosen.item.tokens);
-        let ranges = with_range(known.map_or(&[], |chosen| &chosen.ranges), [first, last]);
-        let reason = known.map_or_else(|| reason.to_owned(), |chosen| chosen.reason.clone());
-        let Some(item) = self.item(path, &ranges, &reason) else {
-            return false;
-        };
-        if self.spent - before + item.tokens > limit {
+        let ranges = with_range(known.map_or(&[], |(ranges, _)| ranges), [first, last]);
+        let item = verbatim(path, source, &ranges, reason);
+        if self.spent - before + item.tokens > self.query.budget {
             return false;
         }
-        self.spent = self.spent - before + item.tokens;
-        if self.chosen.insert(path.clone(), Chosen { ranges, reason, item }).is_none() {
-            self.order.push(path.clone());
-        }
+        self.put(Chosen::Pieces(ranges, item), before);
         true
     }
 
-    fn item(&mut self, path: &RelPath, ranges: &[[u32; 2]], reason: &str) -> Option<Item> {
-        let source = self.source(path)?;
-        let text: String = ranges
-            .iter()
-            .map(|[first, last]| {
-                let start = source.index.line_range(*first as usize - 1).start;
-                let end = source.index.line_range(*last as usize - 1).end;
-                &source.text[start..end]
-            })
-            .collect();
-        let mut item = Item {
-            path: path.clone(),
-            digest: source.digest,
-            ranges: ranges.to_vec(),
-            verbatim: true,
-            text,
-            tokens: 0,
-            reason: reason.to_owned(),
-        };
-        item.tokens = tokens::count(&quote(&item));
-        Some(item)
+    fn put(&mut self, chosen: Chosen, before: u32) {
+        self.spent = self.spent - before + chosen.item().tokens;
+        let path = chosen.item().path.clone();
+        if self.chosen.insert(path.clone(), chosen).is_none() {
+            self.order.push(path);
+        }
     }
 
+    fn take_outline(&mut self, file: usize) {
+        let ranking = self.ranking;
+        let ranked = &ranking.files[file];
+        if self.query.budget - self.spent < 8 || !self.load(ranked.path) {
+            return;
+        }
+        let Some(source) = self.source(ranked.path) else { return };
+        if let Some(item) = outline(ranked, source)
+            && self.spent + item.tokens <= self.query.budget
+        {
+            self.put(Chosen::Outline(item), 0);
+        }
+    }
+
+    /// What goes in word for word, in the order in which it came; then the outlines.
     fn items(&mut self) -> Vec<Item> {
         let order = std::mem::take(&mut self.order);
-        order.iter().filter_map(|path| self.chosen.remove(path)).map(|chosen| chosen.item).collect()
+        let chosen: Vec<Chosen> = order.iter().filter_map(|path| self.chosen.remove(path)).collect();
+        let (verbatim, outlines): (Vec<Item>, Vec<Item>) = chosen
+            .into_iter()
+            .map(|chosen| match chosen {
+                Chosen::Pieces(_, item) | Chosen::Outline(item) => item,
+            })
+            .partition(|item| item.verbatim);
+        verbatim.into_iter().chain(outlines).collect()
     }
+}
 
-    /// Signatures of the best files of which nothing is in.
-    fn outlines(&mut self, spent: u32, inside: &[Item]) -> Vec<Item> {
-        let mut left = self.query.budget.saturating_sub(spent);
-        let mut items = Vec::new();
-        let best = self.ranking.files.first().map_or(0.0, |file| file.score);
-        for file in &self.ranking.files {
-            if items.len() >= OUTLINES || left < 2 * HEADING_TOKENS || file.score < best * FLOOR {
-                break;
-            }
-            if file.facts.generated || inside.iter().any(|item| item.path == *file.path) {
-                continue;
-            }
-            if let Some(item) = self.outline(file, left) {
-                left -= item.tokens;
-                items.push(item);
-            }
-        }
-        items
+fn verbatim(path: &RelPath, source: &Source, ranges: &[[u32; 2]], reason: String) -> Item {
+    let text: String = ranges
+        .iter()
+        .map(|[first, last]| {
+            let start = source.index.line_range(*first as usize - 1).start;
+            let end = source.index.line_range(*last as usize - 1).end;
+            &source.text[start..end]
+        })
+        .collect();
+    let ranges = ranges.to_vec();
+    let mut item = Item { path: path.clone(), digest: source.digest, ranges, verbatim: true, text, tokens: 0, reason };
+    item.tokens = tokens::count(&quote(&item));
+    item
+}
+
+/// The path and the signatures that the task is likeliest to be about.
+fn outline(ranked: &Ranked<'_>, source: &Source) -> Option<Item> {
+    let facts = &ranked.facts;
+    let shown: Vec<(String, [u32; 2])> = ranked
+        .symbols
+        .iter()
+        .filter_map(|at| facts.symbols.get(*at))
+        .map(|symbol| (shortened(&symbol.signature(&source.text)), symbol.lines))
+        .filter(|(signature, _)| !signature.is_empty())
+        .take(SIGNATURES)
+        .collect();
+    let mut text = format!("{} (outline)\n", ranked.path);
+    for (signature, _) in &shown {
+        text.push_str(&format!("  {signature}\n"));
     }
+    if shown.is_empty() {
+        text.push_str(&format!("  {}\n", shortened(&first_line(&source.text)?)));
+    }
+    let mut item = Item {
+        path: ranked.path.clone(),
+        digest: source.digest,
+        ranges: shown.iter().map(|(_, lines)| *lines).collect(),
+        verbatim: false,
+        text,
+        tokens: 0,
+        reason: ranked.reason.to_owned(),
+    };
+    item.tokens = tokens::count(&quote(&item));
+    Some(item)
+}
 
-    fn outline(&mut self, file: &Ranked<'_>, left: u32) -> Option<Item> {
-        let (digest, source) = self.source(file.path).map(|source| (source.digest, source.text.clone()))?;
-        let shown: Vec<_> = file
-            .facts
-            .symbols
-            .iter()
-            .filter(|symbol| symbol.exported && symbol.parent.is_none())
-            .take(OUTLINE_LINES)
-            .collect();
-        let text: String = shown.iter().map(|symbol| format!("{}\n", symbol.signature(&source))).collect();
-        let mut item = Item {
-            path: file.path.clone(),
-            digest,
-            ranges: shown.iter().map(|symbol| symbol.lines).collect(),
-            verbatim: false,
-            text,
-            tokens: 0,
-            reason: file.reason.to_owned(),
-        };
-        item.tokens = tokens::count(&quote(&item));
-        (!shown.is_empty() && item.tokens <= left).then_some(item)
+/// Of a file that declares nothing: the first line that does something.
+fn first_line(text: &str) -> Option<String> {
+    let is_code = |line: &&str| {
+        !line.is_empty()
+            && !["//", "/*", "*", "import ", "#!", "'use", "\"use"].iter().any(|start| line.starts_with(start))
+    };
+    text.lines().map(str::trim).find(is_code).map(str::to_owned)
+}
+
+/// One line, cut after so many characters.
+fn shortened(signature: &str) -> String {
+    let line: String = signature.split(['\n', '\r']).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SIGNATURE_LENGTH) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line,
     }
 }
 

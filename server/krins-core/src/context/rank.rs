@@ -1,238 +1,140 @@
-//! The order in which chunks and files are wanted: words, graph and mentions, fused.
+//! The order in which files and chunks are wanted: what the models make of the columns.
 
-use super::lexical::{self, OfFile, Place, Wording};
-use super::{Query, Reach};
-use crate::graph::{FileFacts, Graph, SymbolKind};
+use super::Query;
+use super::corpus::Corpus;
+use super::evidence::Evidence;
+use super::maths::exp;
+use super::model::Tuning;
+use super::observe::View;
+use super::signals::{ChunkSignals, FileSignals};
+use crate::graph::{FileFacts, Graph};
 use crate::path::RelPath;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A file that has a reason to be in the pack.
 pub(super) struct Ranked<'g> {
     pub path: &'g RelPath,
     pub facts: Arc<FileFacts>,
+    /// How likely it is that the task changes it.
     pub score: f64,
     pub reason: &'static str,
+    /// Places of its module-level symbols, the most telling first; only of those that may be shown in outline.
+    pub symbols: Vec<usize>,
 }
 
 /// Everything that could go into the pack, best first.
 pub(super) struct Ranking<'g> {
     pub files: Vec<Ranked<'g>>,
-    /// (index in `files`, index of the chunk in it, score).
+    /// (index in `files`, index of the chunk in it, the share of the change it is expected to hold).
     pub chunks: Vec<(usize, usize, f64)>,
 }
 
-/// How much a file's relation to the focus counts, on a scale where the best lexical match is 1.
-const FOCUS: f64 = 1.0;
-const IMPORTED: f64 = 0.30;
-const IMPORTER: f64 = 0.20;
-const TEST_OF: f64 = 0.20;
-const SAME_DIRECTORY: f64 = 0.08;
+/// Of so many files the chunks are looked at.
+const DEEP: usize = 48;
 
-/// What the words find makes its neighbours likelier: this share of the best files' scores.
-const SPREAD: f64 = 0.10;
-/// From so many files.
-const SPREAD_FROM: usize = 8;
+/// So many files may be shown in outline.
+const OUTLINED: usize = 160;
 
-/// The task says it.
-const NAMED_PATH: f64 = 0.9;
-const NAMED_SYMBOL: f64 = 0.6;
-
-/// How much a chunk takes from the rank of its file.
-const FILE_SHARE: f64 = 0.3;
-
-/// The second and third best chunks of a file also speak for it.
-const DEPTH: [f64; 4] = [1.0, 0.35, 0.2, 0.1];
-
-/// Nobody edits what is made by a program.
-const GENERATED: f64 = 0.2;
-/// The task is about the code unless it says tests.
-const TEST_FILE: f64 = 0.75;
-
-pub(super) fn rank<'g>(query: &Query, graph: &'g Graph) -> Ranking<'g> {
-    let files: Vec<OfFile<'_>> = graph
-        .files()
-        .iter()
-        .map(|(path, file)| OfFile { path, facts: file.facts(), lexicon: file.lexicon() })
-        .collect();
-    let numbers: BTreeMap<&RelPath, usize> = files.iter().enumerate().map(|(at, file)| (file.path, at)).collect();
-    let wording = Wording::of(&query.intent);
-    let mut hits = lexical::score(&wording, &files);
-    damp(&mut hits, &files, query);
-    let best = hits.iter().map(|(_, score)| *score).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-    for (_, score) in &mut hits {
-        *score /= best;
-    }
-    let mut scores = Scores::new(files.len());
-    scores.add_words(&hits);
-    scores.add_mentions(&wording, &files);
-    scores.spread(&files, graph, &numbers);
-    if let Some(focus) = &query.focus {
-        scores.add_focus(&focus.path, query.reach, &files, graph, &numbers);
-    }
-    fuse(scores, hits, &files, &wording)
-}
-
-/// Generated files, and tests unless the task is about tests, have to be better to be as good.
-fn damp(hits: &mut [(Place, f64)], files: &[OfFile<'_>], query: &Query) {
-    let about_tests = query.intent.to_lowercase().contains("test");
-    let factors: Vec<f64> = files
-        .iter()
-        .map(|OfFile { path, facts, .. }| {
-            let test = if !about_tests && is_test(path) { TEST_FILE } else { 1.0 };
-            let generated = if facts.generated { GENERATED } else { 1.0 };
-            test * generated
-        })
-        .collect();
-    for ((file, _), score) in hits {
-        *score *= factors[*file];
-    }
-}
-
-/// Scores and reasons by file.
-struct Scores {
-    score: Vec<f64>,
-    reason: Vec<&'static str>,
-}
-
-impl Scores {
-    fn new(files: usize) -> Self {
-        Self { score: vec![0.0; files], reason: vec![""; files] }
-    }
-
-    /// The strongest reason is the one given.
-    fn add(&mut self, file: usize, score: f64, reason: &'static str) {
-        if score > self.score[file] || self.reason[file].is_empty() {
-            self.reason[file] = reason;
+pub(super) fn rank<'g>(query: &Query, graph: &'g Graph, tuning: &Tuning) -> Ranking<'g> {
+    let corpus = Corpus::new(graph);
+    let evidence = Evidence::of(query, &corpus);
+    let view = View::new(query, corpus, evidence.files());
+    let order = file_order(&view, &evidence, tuning);
+    let chunks = chunk_order(&view, &evidence, tuning, &order[..order.len().min(DEEP)]);
+    let files = order.iter().enumerate().map(|(rank, (at, score))| {
+        let candidate = &view.candidates[*at];
+        Ranked {
+            path: view.corpus.path(candidate.file),
+            facts: candidate.facts.clone(),
+            score: likelihood(*score),
+            reason: reason(&candidate.signals),
+            symbols: if rank < OUTLINED { view.telling_symbols(*at) } else { Vec::new() },
         }
-        self.score[file] += score;
-    }
+    });
+    Ranking { files: files.collect(), chunks }
+}
 
-    fn add_words(&mut self, hits: &[(Place, f64)]) {
-        for of_file in hits.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
-            let mut scores: Vec<f64> = of_file.iter().map(|(_, score)| *score).collect();
-            scores.sort_by(|a, b| b.total_cmp(a));
-            let total: f64 = scores.iter().zip(DEPTH).map(|(score, share)| score * share).sum();
-            self.add(of_file[0].0.0, total, "its words match the task");
+/// Places of the candidates with their log-odds, best first; the active file is the first.
+fn file_order(view: &View<'_>, evidence: &Evidence<'_>, tuning: &Tuning) -> Vec<(usize, f64)> {
+    let score = |at: usize| {
+        let candidate = &view.candidates[at];
+        let near = candidate.signals.focus_out.min(candidate.signals.focus_in) <= 1.0;
+        tuning.files.score(&candidate.signals.row()) + evidence.of_file(candidate.file, near)
+    };
+    let mut order: Vec<(usize, f64)> = (0..view.candidates.len()).map(|at| (at, score(at))).collect();
+    let is_focus = |at: usize| view.candidates[at].signals.is_focus;
+    order.sort_by(|a, b| is_focus(b.0).total_cmp(&is_focus(a.0)).then(b.1.total_cmp(&a.1)).then(a.0.cmp(&b.0)));
+    order
+}
+
+/// (Place in `files`, number of the chunk, its expected share of the change), best first.
+fn chunk_order(
+    view: &View<'_>,
+    evidence: &Evidence<'_>,
+    tuning: &Tuning,
+    files: &[(usize, f64)],
+) -> Vec<(usize, usize, f64)> {
+    let mut chunks: Vec<(usize, usize, f64)> = Vec::new();
+    for (file, signals) in view.chunk_signals(files).iter().enumerate() {
+        let candidate = &view.candidates[files[file].0];
+        let path = view.corpus.path(candidate.file);
+        for (number, (signals, chunk)) in signals.iter().zip(&candidate.facts.chunks).enumerate() {
+            let score = tuning.chunks.score(&signals.row()) + evidence.of_chunk(path, chunk);
+            chunks.push((file, number, exp(score).min(1.0)));
         }
     }
+    chunks.sort_by(|a, b| b.2.total_cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1))));
+    chunks
+}
 
-    fn add_mentions(&mut self, wording: &Wording, files: &[OfFile<'_>]) {
-        for (at, OfFile { path, facts, .. }) in files.iter().enumerate() {
-            if wording.names_path(path) {
-                self.add(at, NAMED_PATH, "the task names it");
-            }
-            let declares = facts.symbols.iter().any(|symbol| is_named(&symbol.name, symbol.kind, wording));
-            if declares {
-                self.add(at, NAMED_SYMBOL / 2.0, "it declares what the task names");
-            }
-        }
-    }
+fn likelihood(log_odds: f64) -> f64 {
+    1.0 / (1.0 + exp(-log_odds))
+}
 
-    /// The neighbours of the best files.
-    fn spread(&mut self, files: &[OfFile<'_>], graph: &Graph, numbers: &BTreeMap<&RelPath, usize>) {
-        let mut order: Vec<usize> = (0..files.len()).filter(|at| self.score[*at] > 0.0).collect();
-        order.sort_by(|a, b| by_score(self.score[*a], self.score[*b]).then(a.cmp(b)));
-        order.truncate(SPREAD_FROM);
-        let from: Vec<(usize, f64)> = order.into_iter().map(|at| (at, self.score[at])).collect();
-        for (at, score) in from {
-            let path = files[at].path;
-            let near = graph.imports(path).iter().chain(graph.importers(path));
-            let near: Vec<usize> = near.filter_map(|path| numbers.get(path).copied()).collect();
-            let share = SPREAD * score / (1.0 + near.len() as f64 / 10.0);
-            for neighbour in near {
-                self.add(neighbour, share, "it is next to a match");
-            }
-        }
-    }
-
-    fn add_focus(
-        &mut self,
-        focus: &RelPath,
-        reach: Reach,
-        files: &[OfFile<'_>],
-        graph: &Graph,
-        numbers: &BTreeMap<&RelPath, usize>,
-    ) {
-        let far = match reach {
-            Reach::Narrow => 1.5,
-            Reach::Normal => 1.0,
-            Reach::Broad => 0.6,
-        };
-        let mut add = |path: &RelPath, score: f64, reason| {
-            if let Some(at) = numbers.get(path) {
-                self.add(*at, score, reason);
-            }
-        };
-        add(focus, FOCUS * 4.0, "it is the active file");
-        let imports = graph.imports(focus);
-        let importers = graph.importers(focus);
-        for path in imports {
-            add(path, IMPORTED * far / crowd(imports.len()), "the active file imports it");
-        }
-        for path in importers {
-            add(path, IMPORTER * far / crowd(importers.len()), "it imports the active file");
-        }
-        for OfFile { path, .. } in files {
-            if *path != focus && stem(path) == stem(focus) {
-                add(path, TEST_OF * far, "it tests the active file, or is tested by it");
-            } else if path.dir() == focus.dir() && *path != focus {
-                add(path, SAME_DIRECTORY * far, "it is in the directory of the active file");
-            }
-        }
+/// The plainest of the signals that speak for a file.
+fn reason(signals: &FileSignals) -> &'static str {
+    let is = |value: f32| value > 0.0;
+    match signals {
+        s if is(s.is_focus) => "it is the active file",
+        s if is(s.named_path) => "the task names it",
+        s if is(s.declares_named) => "it declares what the task names",
+        s if s.best > 0.5 || s.best_rank < 1.7 => "its words match the task",
+        s if is(s.has_focus) && s.focus_out == 1.0 => "the active file imports it",
+        s if is(s.has_focus) && s.focus_in == 1.0 => "it imports the active file",
+        s if is(s.same_stem) => "it is named like the active file",
+        s if s.stem_share > 0.5 => "its name matches the task",
+        s if s.refs_in > 0.5 => "what matches the task uses it",
+        s if s.refs_out > 0.5 => "it uses what matches the task",
+        s if is(s.same_directory) => "it is in the directory of the active file",
+        s if s.tops_importing + s.tops_imported > 0.0 => "it is next to a match",
+        _ => "its words match the task",
     }
 }
 
-/// One of many neighbours says less than one of few.
-fn crowd(count: usize) -> f64 {
-    (count as f64 / 12.0).max(1.0).sqrt()
+/// What the models saw of the candidates for a task, to train them on.
+pub struct Observation {
+    /// By file: its path and its columns. In the graph's order.
+    pub files: Vec<(RelPath, Vec<f32>)>,
+    /// By chunk of the likeliest files: the place of its file in `files`, its number there and its columns.
+    pub chunks: Vec<(usize, usize, Vec<f32>)>,
 }
 
-fn is_named(name: &str, kind: SymbolKind, wording: &Wording) -> bool {
-    !matches!(kind, SymbolKind::Property) && wording.symbols.contains(name)
-}
+impl Observation {
+    /// Names of the columns of files, and of chunks.
+    pub const COLUMNS: [&'static [&'static str]; 2] = [FileSignals::NAMES, ChunkSignals::NAMES];
 
-/// Fuses the scores of chunks and files, and sorts both.
-fn fuse<'g>(scores: Scores, hits: Vec<(Place, f64)>, files: &[OfFile<'g>], wording: &Wording) -> Ranking<'g> {
-    let mut order: Vec<usize> = (0..files.len()).filter(|at| scores.score[*at] > 0.0).collect();
-    order.sort_by(|a, b| by_score(scores.score[*a], scores.score[*b]).then(a.cmp(b)));
-    let lexical: BTreeMap<Place, f64> = hits.into_iter().collect();
-    let mut ranking = Ranking { files: Vec::with_capacity(order.len()), chunks: Vec::new() };
-    for at in order {
-        let OfFile { path, facts, .. } = &files[at];
-        let number = ranking.files.len();
-        for (chunk_number, chunk) in facts.chunks.iter().enumerate() {
-            let words = lexical.get(&(at, chunk_number)).copied().unwrap_or_default();
-            let named = chunk
-                .symbol
-                .and_then(|symbol| facts.symbols.get(symbol))
-                .is_some_and(|symbol| is_named(&symbol.name, symbol.kind, wording));
-            let mention = if named { NAMED_SYMBOL } else { 0.0 };
-            let score = words + mention + FILE_SHARE * scores.score[at];
-            ranking.chunks.push((number, chunk_number, score));
+    pub fn of(query: &Query, graph: &Graph, tuning: &Tuning) -> Self {
+        let corpus = Corpus::new(graph);
+        let evidence = Evidence::of(query, &corpus);
+        let view = View::new(query, corpus, evidence.files());
+        let order = file_order(&view, &evidence, tuning);
+        let deep = &order[..order.len().min(DEEP)];
+        let mut chunks = Vec::new();
+        for ((file, _), signals) in deep.iter().zip(view.chunk_signals(deep)) {
+            chunks.extend(signals.iter().enumerate().map(|(chunk, signals)| (*file, chunk, signals.row())));
         }
-        ranking.files.push(Ranked { path, facts: facts.clone(), score: scores.score[at], reason: scores.reason[at] });
+        let row =
+            |candidate: &super::observe::Candidate| (view.corpus.path(candidate.file).clone(), candidate.signals.row());
+        Self { files: view.candidates.iter().map(row).collect(), chunks }
     }
-    ranking.chunks.sort_by(|a, b| by_score(a.2, b.2).then((a.0, a.1).cmp(&(b.0, b.1))));
-    ranking
-}
-
-fn by_score(a: f64, b: f64) -> Ordering {
-    b.total_cmp(&a)
-}
-
-/// The file name up to its first dot: `store` of `store.test.ts`.
-fn stem(path: &RelPath) -> &str {
-    path.file_name().split('.').next().unwrap_or_default()
-}
-
-/// Whether the path is a test's, by the usual names.
-pub(super) fn is_test(path: &RelPath) -> bool {
-    let in_name = path.file_name().split(['.', '-', '_']).any(|part| matches!(part, "test" | "tests" | "spec" | "e2e"));
-    in_name
-        || path
-            .dir()
-            .split('/')
-            .any(|part| matches!(part, "test" | "tests" | "__tests__" | "__mocks__" | "e2e" | "spec" | "cypress"))
 }

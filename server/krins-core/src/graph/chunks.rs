@@ -8,10 +8,10 @@ use crate::text::LineIndex;
 use std::collections::BTreeMap;
 
 /// A piece longer than this falls apart, if it has parts.
-const MAX_LINES: u32 = 60;
+const MAX_LINES: u32 = 40;
 
 /// Neighbours join up to this length.
-const JOIN_LINES: u32 = 24;
+const JOIN_LINES: u32 = 20;
 
 /// A declaration at least this long stays on its own.
 const OWN_LINES: u32 = 5;
