@@ -329,7 +329,7 @@ impl<'s, 't> Reader<'s, 't> {
 
     fn statements(&mut self, list: &[Statement<'_>], top: bool) {
         for statement in list {
-            let span = statement.span();
+            let span = whole(statement);
             if self.is_hole(span.start, false) {
                 self.read_hole(top);
                 continue;
@@ -383,7 +383,7 @@ impl<'s, 't> Reader<'s, 't> {
     }
 
     fn one_statement(&mut self, statement: &Statement<'_>, top: bool) {
-        let place = Around { span: statement.span(), exported: false, default: false, top };
+        let place = Around { span: whole(statement), exported: false, default: false, top };
         self.statement = None;
         match statement {
             Statement::ExportDeclaration(export) => {
@@ -713,6 +713,23 @@ impl<'s, 't> Reader<'s, 't> {
         }
     }
 
+    /// What is in a class, without its decorators, which are read where it is declared.
+    fn class_parts(&mut self, it: &Class<'_>) {
+        if let Some(name) = &it.id {
+            self.visit_binding_identifier(name);
+        }
+        self.enter_scope(ScopeFlags::StrictMode, &it.scope_id);
+        if let Some(parameters) = &it.type_parameters {
+            self.visit_ts_type_parameter_declaration(parameters);
+        }
+        if let Some(heritage) = &it.heritage {
+            self.visit_class_heritage(heritage);
+        }
+        self.visit_ts_class_implements_list(&it.implements);
+        self.visit_class_body(&it.body);
+        self.leave_scope();
+    }
+
     fn import_names(&self, it: &ImportDeclaration<'_>) -> (Vec<Taken>, Vec<u32>) {
         let mut names = Vec::new();
         let mut locals = Vec::new();
@@ -737,6 +754,24 @@ impl<'s, 't> Reader<'s, 't> {
         }
         (names, locals)
     }
+}
+
+/// A statement with the decorators that stand before its `export`.
+fn whole(statement: &Statement<'_>) -> Span {
+    let class = match statement {
+        Statement::ExportDeclaration(export) => match &export.declaration {
+            Declaration::ClassDeclaration(class) => Some(class),
+            _ => None,
+        },
+        Statement::ExportDefaultDeclaration(export) => match &export.declaration {
+            ExportDefaultDeclarationKind::ClassDeclaration(class) => Some(class),
+            _ => None,
+        },
+        _ => None,
+    };
+    let span = statement.span();
+    let first = class.and_then(|class| class.decorators.first()).map_or(span.start, |first| first.span.start);
+    Span::new(span.start.min(first), span.end)
 }
 
 fn bytes(span: Span) -> Range<usize> {
@@ -1057,13 +1092,16 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
     }
 
     fn visit_class(&mut self, it: &Class<'a>) {
+        let statement = self.statement.take();
+        self.visit_decorators(&it.decorators);
+        self.statement = statement;
         match &it.id {
             Some(name) if it.is_declaration() => {
                 self.declare(it.span, name.span, SymbolKind::Class, Some(it.body.span), |reader| {
-                    walk::walk_class(reader, it);
+                    reader.class_parts(it);
                 });
             }
-            _ => walk::walk_class(self, it),
+            _ => self.class_parts(it),
         }
     }
 

@@ -224,7 +224,7 @@ fn references_have_exact_scopes_and_kinds() {
         ("declare const a: Known; enum E { A, B = A } E.A;", &["Known Type ?Known in a", "E Read #E in -"]),
         (
             "const tag = 1; tag`x`; @tag class A { @tag() m() {} }",
-            &["tag Call #tag in -", "tag Call #tag in A", "tag Call #tag in A"],
+            &["tag Call #tag in -", "tag Call #tag in -", "tag Call #tag in A"],
         ),
         (
             "const f = 1; for (const f of []) f; try {} catch (f) { f; } (f) => f; ({ f() { f; } });",
@@ -348,6 +348,16 @@ declare global {
     assert_eq!(&text[add.name_range.clone()], "add");
     assert!(facts.identifiers.binary_search(&words::hash("inner")).is_ok());
     assert!(facts.identifiers.is_sorted());
+}
+
+#[test]
+fn decorators_are_no_part_of_what_they_decorate_but_of_its_range() {
+    let text = "const d = 1;\n@d()\nexport class A {\n  @d()\n  @d a: string = d;\n  @d() m() {}\n}\n@d class B {}\n";
+    let facts = facts_of("a.ts", text);
+    let heads: Vec<&str> = facts.symbols.iter().map(|symbol| &text[symbol.head.clone()]).collect();
+    assert_eq!(heads[1..4], ["export class A", "a: string = d", "m()"]);
+    assert!(text[facts.symbols[1].range.clone()].starts_with("@d()"));
+    assert_typed_alike("a.ts", text);
 }
 
 #[test]

@@ -265,6 +265,8 @@ struct Reader<'a> {
     short_unit: Option<u32>,
     modules: Modules<'a>,
     scopes: Scopes<'a>,
+    /// The depth of the decorator around the current node, of the innermost symbol.
+    outside: Option<u32>,
 }
 
 impl<'a> Reader<'a> {
@@ -282,6 +284,7 @@ impl<'a> Reader<'a> {
             short_unit: None,
             modules: Modules::new(text, kinds),
             scopes: Scopes::new(text, kinds),
+            outside: None,
         }
     }
 
@@ -297,10 +300,17 @@ impl<'a> Reader<'a> {
         self.leave_to(depth);
         self.above.truncate(depth as usize);
         self.scopes.leave_to(depth);
-        self.scopes.within = self.open.last().map(|(_, symbol)| *symbol as u32);
+        self.outside.take_if(|at| *at >= depth);
+        let within = self.open.last().map(|(_, symbol)| *symbol);
+        // Decorators are read where what they decorate is declared.
+        let within = if self.outside.is_some() { within.and_then(|at| self.found.symbols[at].parent) } else { within };
+        self.scopes.within = within.map(|at| at as u32);
         if matches!(kind, Kind::Comment | Kind::Decorator) {
             self.note_lead(&node, depth);
             if kind == Kind::Decorator {
+                if self.open.last().is_some_and(|(at, _)| at + 1 == depth) {
+                    self.outside.get_or_insert(depth);
+                }
                 self.short_unit.get_or_insert(depth);
                 self.scopes.enter(&node, depth);
             }
@@ -578,13 +588,19 @@ impl<'a> Reader<'a> {
         let fields = &self.kinds.fields;
         let value = node.child_by_field_id(fields.value);
         let body = node.child_by_field_id(fields.body).or_else(|| value?.child_by_field_id(fields.body));
+        // The decorators of a field are in its node.
+        let mut first = if kind == SymbolKind::Property { node.child(0) } else { None };
+        while let Some(child) = first.filter(|child| matches!(self.kinds.kind(child), Kind::Decorator | Kind::Comment))
+        {
+            first = child.next_sibling();
+        }
         let at = self.found.symbol(collect::Place {
             range,
             name_range,
             name,
             kind,
             parent: self.open.iter().rev().find(|(at, _)| *at < depth).map(|(_, parent)| *parent),
-            node_start: node.start_byte(),
+            node_start: first.map_or(node.start_byte(), |first| first.start_byte()),
             body: body.map(|body| body.start_byte()),
         });
         if self.open.last().is_none_or(|(at, _)| *at < depth) {
