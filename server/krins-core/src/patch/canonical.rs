@@ -1,11 +1,12 @@
 //! The normal form: hunks between two exact texts, and the unified diff that `git apply` takes byte for byte.
 
+use super::diff::diff_lines;
 use super::encoding::{Encoding, decode, encode};
 use super::names::quote;
 use super::{ChangeKind, FilePatch, Hunk, Patch, Placement};
 use crate::path::RelPath;
 use sha1::{Digest as _, Sha1};
-use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
+use similar::{DiffOp, group_diff_ops};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -97,7 +98,7 @@ fn hunks(file: &FilePatch) -> Vec<Hunk> {
         return vec![whole()];
     }
     let (old, new) = (lines(&before), lines(&after));
-    let ops = capture_diff_slices(Algorithm::Histogram, &old, &new);
+    let ops = diff_lines(&old, &new);
     group_diff_ops(ops, CONTEXT).iter().map(|group| hunk(group, &old, &new)).collect()
 }
 

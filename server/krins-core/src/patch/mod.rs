@@ -4,6 +4,7 @@
 mod align;
 mod bytes;
 mod canonical;
+mod diff;
 mod edited;
 mod encoding;
 mod indent;

@@ -3,6 +3,7 @@
 
 use super::bytes::{Edit, Ends, NewLine, rebuild};
 use super::canonical::{Draft, assemble};
+use super::diff::diff_lines;
 use super::encoding::{Encoding, decode, encode, why_not_text};
 use super::indent::Habit;
 use super::ir::{Action, Body, FileOp, Mark, RawHunk};
@@ -15,7 +16,7 @@ use super::reading::{self, Defect};
 use super::{ChangeKind, Parsed, Patch, Refusal};
 use crate::path::RelPath;
 use crate::tree::{Entry, Tree};
-use similar::{Algorithm, DiffOp, capture_diff_slices};
+use similar::DiffOp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization;
@@ -500,7 +501,7 @@ fn whole(
         _ => texts,
     };
     let before: Vec<&str> = base.lines.iter().map(|line| line.text).collect();
-    let edits: Vec<Edit> = capture_diff_slices(Algorithm::Histogram, &before, &texts)
+    let edits: Vec<Edit> = diff_lines(&before, &texts)
         .into_iter()
         .filter(|op| !matches!(op, DiffOp::Equal { .. }))
         .map(|op| Edit {
