@@ -243,6 +243,19 @@ impl Graph {
         self.importers.get(path).map_or(&[], |from| from)
     }
 
+    /// Those of [`Graph::imports`] that a build or an install would make true: as the repository lies there, the
+    /// TypeScript compiler would not find them.
+    pub fn inferred(&self, path: &RelPath) -> BTreeSet<RelPath> {
+        let facts = self.facts(path).unwrap_or_default();
+        let pairs = facts.imports.iter().zip(self.resolved(path));
+        let led = pairs.filter_map(|(import, target)| Some((import, target.as_ref()?)));
+        let (guessed, found): (Vec<_>, Vec<_>) = led.partition(|(import, _)| {
+            self.resolver.resolution(path, &import.specifier).is_some_and(|resolution| resolution.inferred)
+        });
+        let found: BTreeSet<&RelPath> = found.into_iter().map(|(_, target)| target).collect();
+        guessed.into_iter().map(|(_, target)| target).filter(|target| !found.contains(target)).cloned().collect()
+    }
+
     /// Where each of the file's imports leads, in the order of [`FileFacts::imports`].
     pub fn resolved(&self, path: &RelPath) -> &[Option<RelPath>] {
         self.edges.get(path).map_or(&[], |edges| &edges.resolved)

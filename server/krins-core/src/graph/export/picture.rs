@@ -46,6 +46,8 @@ pub struct Picture {
     pub title: String,
     pub nodes: Vec<Node>,
     pub edges: Vec<Edge>,
+    /// The edges between files that a build or an install would make true; known where the format tells them apart.
+    pub inferred: BTreeSet<Edge>,
     /// Whether the nodes are directories.
     pub directories: bool,
     /// The node of the focus.
@@ -87,6 +89,7 @@ impl Picture {
             title: options.title.clone(),
             nodes: chosen.iter().map(node).collect(),
             edges: edges.collect(),
+            inferred: if options.format == Format::Json { inferred(graph, &chosen, &ids) } else { BTreeSet::new() },
             directories: false,
             focus: options.focus.as_ref().and_then(|focus| ids.get(focus).copied()),
             note: None,
@@ -144,6 +147,7 @@ impl Picture {
             edges: self.edges_between(&groups.iter().map(|group| ids[group]).collect::<Vec<_>>()),
             focus: self.focus.map(|focus| ids[&groups[focus]]),
             nodes,
+            inferred: BTreeSet::new(),
             directories: true,
             note: self.note.clone(),
         }
@@ -255,4 +259,12 @@ fn directories<'a>(paths: &[&'a str]) -> BTreeMap<&'a str, Directory<'a>> {
 /// The directory itself, then all above it, up to the root.
 fn ancestors(directory: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(directory), |name| (!name.is_empty()).then(|| parent(name)))
+}
+
+fn inferred(graph: &Graph, chosen: &[RelPath], ids: &BTreeMap<&RelPath, usize>) -> BTreeSet<Edge> {
+    let of = |(from, path): (usize, &RelPath)| {
+        let targets: Vec<usize> = graph.inferred(path).iter().filter_map(|target| ids.get(target).copied()).collect();
+        targets.into_iter().map(move |to| Edge { from, to, imports: 1 })
+    };
+    chosen.iter().enumerate().flat_map(of).collect()
 }

@@ -10,8 +10,11 @@ fn path(name: &str) -> RelPath {
 }
 
 fn graph(files: &[(&str, &str)]) -> Graph {
-    let facts = files.iter().map(|(name, text)| (path(name), Arc::new(Indexed::of(&path(name), text)))).collect();
-    Graph::build(facts, Arc::new(ResolveConfig::from_files(&BTreeMap::new())))
+    let (config, code): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| name.ends_with(".json"));
+    let facts = code.iter().map(|(name, text)| (path(name), Arc::new(Indexed::of(&path(name), text)))).collect();
+    let texts: BTreeMap<RelPath, Arc<str>> =
+        config.iter().map(|(name, text)| (path(name), Arc::from(*text))).collect();
+    Graph::build(facts, Arc::new(ResolveConfig::from_files(&texts)))
 }
 
 const SHOP: &[(&str, &str)] = &[
@@ -51,6 +54,21 @@ fn a_small_graph_is_drawn_file_by_file() {
     assert!(dot.contains("  subgraph cluster_1 {\n    label=\"src/cart\";"), "{dot}");
     assert!(dot.contains("n2 [label=\"user.ts\", tooltip=\"src/user.ts\"];"), "{dot}");
     assert!(dot.contains("  n3 -> n2;\n"), "{dot}");
+}
+
+#[test]
+fn json_tells_what_is_found_from_what_a_build_would_add() {
+    let files = [
+        ("package.json", r#"{"workspaces": ["packages/*"]}"#),
+        ("packages/lib/package.json", r#"{"name": "lib", "main": "dist/index.js"}"#),
+        ("packages/lib/src/index.ts", "export const a = 1;\n"),
+        ("packages/app/package.json", r#"{"name": "app", "dependencies": {"lib": "*"}}"#),
+        ("packages/app/src/main.ts", "import { a } from 'lib';\nimport './other';\n"),
+        ("packages/app/src/other.ts", "export {};\n"),
+    ];
+    let json: serde_json::Value = serde_json::from_str(&drawn(&files, Format::Json)).unwrap();
+    assert_eq!(json["edges"], serde_json::json!([{"source": 0, "target": 1, "imports": 1}]));
+    assert_eq!(json["inferred"], serde_json::json!([{"source": 0, "target": 2, "imports": 1}]));
 }
 
 #[test]
