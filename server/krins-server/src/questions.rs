@@ -134,7 +134,11 @@ impl Asked<'_> {
     fn references(&self) -> Result<Value, Error> {
         match self.one()? {
             Named::Symbol(symbol) => {
-                let references = queries::references(self.graph, &symbol);
+                // Who points at a declaration means that one; who says a name means all that has it.
+                let references = match self.params.position {
+                    Some(_) => queries::references_as_declared(self.graph, &symbol),
+                    None => queries::references(self.graph, &symbol),
+                };
                 value(&self.teller().references(&symbol, &references))
             }
             Named::File(path) => {

@@ -18,6 +18,8 @@ pub struct Summary {
     pub generated: bool,
     /// It exports other modules' names without naming them: `export *`, or a namespace object.
     pub passes_on: bool,
+    /// It declares something that every file can name.
+    pub declares_globals: bool,
 }
 
 /// A file in the graph. Made from a text, or from the bytes that [`Indexed::to_bytes`] gave.
@@ -47,7 +49,7 @@ enum Body {
 }
 
 /// Of the encoding; a store that finds another number makes its content anew.
-pub const ENCODING_VERSION: u32 = 3;
+pub const ENCODING_VERSION: u32 = 4;
 
 impl Indexed {
     /// Reads a file's text: a file at rest.
@@ -132,8 +134,9 @@ impl Indexed {
             Body::Live { facts, .. } => facts.identifiers.iter().flat_map(|hash| hash.to_le_bytes()).collect(),
             Body::Encoded { identifiers, .. } => identifiers.clone(),
         };
-        let Summary { lines, symbols, exports, imports, broken, generated, passes_on } = self.summary;
-        let flags = u32::from(broken) | u32::from(generated) << 1 | u32::from(passes_on) << 2;
+        let Summary { lines, symbols, exports, imports, broken, generated, passes_on, declares_globals } = self.summary;
+        let flags = [broken, generated, passes_on, declares_globals];
+        let flags = flags.iter().rev().fold(0, |bits, flag| bits << 1 | u32::from(*flag));
         let head = [lines, symbols, exports, imports, flags, facts.len() as u32, identifiers.len() as u32];
         let lexicon = self.lexicon().bytes();
         let mut bytes = Vec::with_capacity(HEAD + facts.len() + identifiers.len() + lexicon.len());
@@ -153,8 +156,8 @@ impl Indexed {
         let (flags, facts, identifiers) = (next()?, next()? as usize, next()? as usize);
         let (facts, rest) = rest.split_at_checked(facts)?;
         let (identifiers, lexicon) = rest.split_at_checked(identifiers)?;
-        let (broken, generated, passes_on) = (flags & 1 > 0, flags & 2 > 0, flags & 4 > 0);
-        let summary = Summary { lines, symbols, exports, imports, broken, generated, passes_on };
+        let [broken, generated, passes_on, declares_globals] = [1, 2, 4, 8].map(|bit| flags & bit > 0);
+        let summary = Summary { lines, symbols, exports, imports, broken, generated, passes_on, declares_globals };
         let body = Body::Encoded {
             facts: facts.into(),
             identifiers: identifiers.into(),
@@ -177,6 +180,7 @@ fn summary(facts: &FileFacts) -> Summary {
         broken: facts.broken,
         generated: facts.generated,
         passes_on: passes_on(facts),
+        declares_globals: super::queries::globals(facts).next().is_some(),
     }
 }
 

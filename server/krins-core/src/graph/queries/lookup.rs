@@ -2,7 +2,7 @@
 //! nothing is decoded or followed twice.
 
 use super::{Named, SymbolRef};
-use crate::graph::{Export, FileFacts, Graph, Import, ImportKind, ReferenceKind, Target};
+use crate::graph::{Export, FileFacts, Graph, Import, ImportKind, Indexed, ReferenceKind, Target};
 use crate::path::RelPath;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -176,10 +176,7 @@ impl<'g> Lookup<'g> {
         }
         let mut found = Vec::new();
         for (path, file) in self.graph.files().iter().filter(|(_, file)| file.uses(name)) {
-            let summary = file.summary();
-            // A module declares globals in `declare global` alone.
-            let is_module = summary.imports > 0 || summary.exports > 0;
-            if is_module && !path.file_name().ends_with(".d.ts") && !file.uses("global") {
+            if !file.summary().declares_globals {
                 continue;
             }
             let Some(facts) = self.facts(path) else { continue };
@@ -209,18 +206,9 @@ impl<'g> Lookup<'g> {
         same
     }
 
-    /// Whether every file can name the declaration: it is at the top level of a file that is no module, or in a
-    /// `declare global`.
     fn is_global(&self, symbol: &SymbolRef) -> bool {
-        let Some(facts) = self.facts(&symbol.path) else { return false };
-        let Some(declared) = facts.symbols.get(symbol.index) else { return false };
-        let is_script = facts.exports.is_empty()
-            && facts.imports.iter().all(|import| matches!(import.kind, ImportKind::Augment | ImportKind::Type));
-        if is_script {
-            return declared.parent.is_none();
-        }
-        let leaves = |export: &Export| export.local.as_deref().unwrap_or(&export.name) == declared.name;
-        declared.parent.is_none() && declared.exported && !facts.exports.iter().any(leaves)
+        let declares = self.graph.files().get(&symbol.path).is_some_and(|file| file.summary().declares_globals);
+        declares && self.facts(&symbol.path).is_some_and(|facts| globals(&facts).any(|index| index == symbol.index))
     }
 
     /// What an import of `imported` from `target` binds.
@@ -336,6 +324,14 @@ enum Local {
     Unknown,
 }
 
+/// Indices of the symbols that every file can name: those at the top level of a file that is no module.
+pub(in crate::graph) fn globals(facts: &FileFacts) -> impl Iterator<Item = usize> {
+    let is_script = facts.exports.is_empty()
+        && facts.imports.iter().all(|import| matches!(import.kind, ImportKind::Augment | ImportKind::Type));
+    let top = facts.symbols.iter().enumerate().filter(move |(_, symbol)| is_script && symbol.parent.is_none());
+    top.map(|(index, _)| index)
+}
+
 /// Whether the reference at `at` is the `a` of `a.b` or `const { b } = a`: the member's says what is used.
 fn has_member(facts: &FileFacts, at: usize) -> bool {
     let of = facts.references.get(at).map(|reference| reference.target);
@@ -407,7 +403,13 @@ impl Walk<'_, '_> {
             let at = facts.imports.iter().position(|import| import.specifier == *from);
             let Some(Some(target)) = at.and_then(|at| self.lookup.graph.resolved(path).get(at)) else { return };
             match export.imported.as_deref() {
-                Some("*") if export.name == "*" => self.queue.push_back((target.clone(), name.to_owned())),
+                Some("*") if export.name == "*" => {
+                    // A file that never says the name can only have it from others in turn.
+                    let may = |file: &Arc<Indexed>| file.uses(name) || file.summary().passes_on;
+                    if self.lookup.graph.files().get(target).is_some_and(may) {
+                        self.queue.push_back((target.clone(), name.to_owned()));
+                    }
+                }
                 Some("*") => {
                     self.found.insert(Entity::Module(target.clone()));
                 }

@@ -17,12 +17,13 @@ mod unused;
 
 pub use cycles::{Cycle, CycleKind, Link, cycles};
 pub use impact::{Affected, AffectedFile, Change, Impact, impact};
+pub(super) use lookup::globals;
 pub use lookup::{Entity, Lookup, Use};
 pub use names::{NameError, Named, SymbolRef, find, qualified_name};
 pub use owners::{Flavour, Owners, Ownership, Rule};
 pub use patch::{PatchError, Touched, changes};
 pub use path::{Step, shortest_path};
-pub use references::{Found, FoundKind, References, references};
+pub use references::{Found, FoundKind, References, references, references_as_declared};
 pub use tests_of::{Testing, covered_by, is_test, tests_of};
 pub use unused::{Entries, Unused, Why, unused};
 

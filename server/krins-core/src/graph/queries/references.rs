@@ -1,7 +1,8 @@
 //! Where a symbol is declared and used, in every file: through re-exports, barrels, aliases, namespaces and defaults.
 
+use super::lookup::Exposures;
 use super::{Entity, Lookup, SymbolRef, Use};
-use crate::graph::{Graph, ImportKind, ReferenceKind, SymbolKind};
+use crate::graph::{Graph, ImportKind, ReferenceKind, Symbol, SymbolKind};
 use crate::path::RelPath;
 use std::ops::Range;
 
@@ -44,15 +45,91 @@ impl From<Range<u32>> for Range32 {
     }
 }
 
-/// All references of a symbol.
+/// All references of a symbol, as a type and as a value.
 pub fn references(graph: &Graph, symbol: &SymbolRef) -> References {
+    found(graph, symbol, &|_| true, &|_, _| true)
+}
+
+/// The references of one declaration: where a type and a value share the name, those that can mean it. (`typeof name` in
+/// a type counts as a type.)
+pub fn references_as_declared(graph: &Graph, symbol: &SymbolRef) -> References {
+    let facts = graph.facts(&symbol.path).unwrap_or_default();
+    let Some(asked) = facts.symbols.get(symbol.index).filter(|symbol| symbol.parent.is_none()) else {
+        return references(graph, symbol);
+    };
+    let same = facts.symbols.iter().filter(|other| other.parent.is_none() && other.name == asked.name);
+    let kinds: Vec<SymbolKind> = same.map(|symbol| symbol.kind).collect();
+    // A class and an interface of one name are both: what meets one of them meets all that it meets.
+    let mut space = Space::of(asked.kind);
+    for _ in &kinds {
+        let met = kinds.iter().map(|kind| Space::of(*kind)).filter(|other| other.meets(space));
+        space = met.fold(space, Space::with);
+    }
+    let declared = |symbol: &Symbol| Space::of(symbol.kind).meets(space);
+    found(graph, symbol, &declared, &|kind, within| Space::of_use(kind, within).meets(space))
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Space {
+    value: bool,
+    types: bool,
+}
+
+impl Space {
+    const BOTH: Self = Self { value: true, types: true };
+    const VALUE: Self = Self { value: true, types: false };
+    const TYPE: Self = Self { value: false, types: true };
+
+    fn of(kind: SymbolKind) -> Self {
+        match kind {
+            SymbolKind::Interface | SymbolKind::TypeAlias => Self::TYPE,
+            SymbolKind::Function | SymbolKind::Variable | SymbolKind::Method | SymbolKind::Property => Self::VALUE,
+            SymbolKind::Class | SymbolKind::Enum | SymbolKind::Namespace => Self::BOTH,
+        }
+    }
+
+    fn of_use(kind: ReferenceKind, within: Option<SymbolKind>) -> Self {
+        match kind {
+            ReferenceKind::Import | ReferenceKind::Export => Self::BOTH,
+            ReferenceKind::Type | ReferenceKind::Implements => Self::TYPE,
+            ReferenceKind::Extends if within == Some(SymbolKind::Interface) => Self::TYPE,
+            ReferenceKind::Extends
+            | ReferenceKind::Read
+            | ReferenceKind::Write
+            | ReferenceKind::Call
+            | ReferenceKind::New
+            | ReferenceKind::Jsx => Self::VALUE,
+        }
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.value && other.value || self.types && other.types
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self { value: self.value || other.value, types: self.types || other.types }
+    }
+}
+
+/// Declarations that are `declared`, and uses, by kind and the kind of declaration they are in, that are `meant`.
+fn found(
+    graph: &Graph,
+    symbol: &SymbolRef,
+    declared: &dyn Fn(&Symbol) -> bool,
+    meant: &dyn Fn(ReferenceKind, Option<SymbolKind>) -> bool,
+) -> References {
     let lookup = Lookup::new(graph);
     let of = lookup.head(symbol);
     let same = lookup.merged(&of);
-    let mut found: Vec<Found> = same.iter().flat_map(|of| declarations(&lookup, of)).collect();
-    let is_meant = |used: &&Use| matches!(&used.target, Entity::Symbol(symbol) if same.contains(symbol));
-    for path in lookup.exposures(&of).files {
-        for used in lookup.uses(&path).iter().filter(is_meant) {
+    let exposures = lookup.exposures(&of);
+    let mut found: Vec<Found> = same.iter().flat_map(|of| declarations(&lookup, of, declared)).collect();
+    found.extend(augmentations(&lookup, &exposures, declared));
+    let is_target = |used: &&Use| matches!(&used.target, Entity::Symbol(symbol) if same.contains(symbol));
+    for path in exposures.files {
+        let facts = lookup.facts(&path).unwrap_or_default();
+        let around = |used: &Use| used.within.and_then(|index| facts.symbols.get(index)).map(|symbol| symbol.kind);
+        for used in lookup.uses(&path).iter().filter(is_target).filter(|used| meant(used.kind, around(used))) {
             let (kind, range) = (FoundKind::Use(used.kind), used.range.clone().into());
             found.push(Found { path: path.clone(), range, kind, within: used.within });
         }
@@ -62,39 +139,48 @@ pub fn references(graph: &Graph, symbol: &SymbolRef) -> References {
     References { of, found }
 }
 
-/// Every declaration that is one symbol with `of`: those of its name in its file, and those that augment it.
-fn declarations(lookup: &Lookup<'_>, of: &SymbolRef) -> Vec<Found> {
+/// The declarations of its name in its file.
+fn declarations(lookup: &Lookup<'_>, of: &SymbolRef, declared: &dyn Fn(&Symbol) -> bool) -> Vec<Found> {
     let Some(facts) = lookup.facts(&of.path) else { return Vec::new() };
-    let Some(name) = facts.symbols.get(of.index).map(|symbol| symbol.name.clone()) else { return Vec::new() };
+    let Some(name) = facts.symbols.get(of.index).map(|symbol| symbol.name.as_str()) else { return Vec::new() };
+    let same = facts.symbols.iter().enumerate();
+    same.filter(|(_, symbol)| symbol.parent.is_none() && symbol.name == name && declared(symbol))
+        .map(|(index, symbol)| declaration(&of.path, index, symbol))
+        .collect()
+}
+
+/// What `declare module` adds to it in other files, by whatever module it is exported.
+fn augmentations(lookup: &Lookup<'_>, exposures: &Exposures, declared: &dyn Fn(&Symbol) -> bool) -> Vec<Found> {
     let mut found = Vec::new();
-    let mut declare = |path: &RelPath, index: usize, symbol: &crate::graph::Symbol| {
-        let range = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let range = Range32 { start: range(symbol.name_range.start), end: range(symbol.name_range.end) };
-        found.push(Found { path: path.clone(), range, kind: FoundKind::Declaration, within: Some(index) });
-    };
-    for (index, symbol) in facts.symbols.iter().enumerate() {
-        if symbol.parent.is_none() && symbol.name == name {
-            declare(&of.path, index, symbol);
-        }
-    }
-    for path in lookup.graph().importers(&of.path) {
-        if !lookup.graph().files().get(path).is_some_and(|file| file.uses(&name)) {
-            continue;
-        }
-        let Some(facts) = lookup.facts(path) else { continue };
-        let resolved = lookup.graph().resolved(path);
-        let augments = |specifier: &str| {
-            facts.imports.iter().zip(resolved).any(|(import, target)| {
-                import.kind == ImportKind::Augment && import.specifier == specifier && target.as_ref() == Some(&of.path)
-            })
-        };
-        for (index, symbol) in facts.symbols.iter().enumerate().filter(|(_, symbol)| symbol.name == name) {
-            let parent = symbol.parent.and_then(|parent| facts.symbols.get(parent));
-            let inside = |parent: &crate::graph::Symbol| parent.kind == SymbolKind::Namespace && augments(&parent.name);
-            if parent.is_some_and(inside) {
-                declare(path, index, symbol);
+    for (module, name) in &exposures.names {
+        for path in lookup.graph().importers(module) {
+            if !lookup.graph().files().get(path).is_some_and(|file| file.uses(name)) {
+                continue;
+            }
+            let Some(facts) = lookup.facts(path) else { continue };
+            let resolved = lookup.graph().resolved(path);
+            let augments = |parent: &Symbol| {
+                facts.imports.iter().zip(resolved).any(|(import, target)| {
+                    import.kind == ImportKind::Augment
+                        && import.specifier == parent.name
+                        && target.as_ref() == Some(module)
+                })
+            };
+            for (index, symbol) in facts.symbols.iter().enumerate().filter(|(_, symbol)| symbol.name == *name) {
+                let parent = symbol.parent.and_then(|parent| facts.symbols.get(parent));
+                if parent.is_some_and(|parent| parent.kind == SymbolKind::Namespace && augments(parent))
+                    && declared(symbol)
+                {
+                    found.push(declaration(path, index, symbol));
+                }
             }
         }
     }
     found
+}
+
+fn declaration(path: &RelPath, index: usize, symbol: &Symbol) -> Found {
+    let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let range = Range32 { start: place(symbol.name_range.start), end: place(symbol.name_range.end) };
+    Found { path: path.clone(), range, kind: FoundKind::Declaration, within: Some(index) }
 }

@@ -361,6 +361,65 @@ tested;
 }
 
 #[test]
+fn a_type_and_a_value_of_one_name_are_told_apart_where_one_is_pointed_at() {
+    let project = project(
+        "\
+//- /a.ts
+export interface Both { a: 1 }
+export const Both = 1;
+export interface More extends Both {}
+//- /b.ts
+import { Both } from './a';
+let x: Both = { a: Both };
+",
+    );
+    let of = |index| {
+        let symbol = SymbolRef { path: path("a.ts"), index };
+        let found = references_as_declared(&project.graph, &symbol).found;
+        let show = |found: &Found| format!("{}:{}", found.path, project.line(&found.path, found.range.start));
+        found.iter().map(show).collect::<Vec<_>>()
+    };
+    let facts = project.graph.facts(&path("a.ts")).unwrap();
+    let value = facts.symbols.iter().rposition(|symbol| symbol.name == "Both").unwrap();
+    assert_eq!(of(0), ["a.ts:1", "a.ts:3", "b.ts:1", "b.ts:2"]);
+    assert_eq!(of(value), ["a.ts:2", "b.ts:1", "b.ts:2"]);
+    assert_eq!(project.references("a.ts#Both").len(), 6);
+}
+
+#[test]
+fn globals_and_augmentations_are_part_of_what_they_declare() {
+    let project = project(
+        "\
+//- /env.d.ts
+declare var __DEV__: boolean;
+declare module '*.vue' {}
+//- /more.d.ts
+interface Env { a: 1 }
+//- /again.d.ts
+interface Env { b: 2 }
+//- /base.ts
+export interface Options { a: 1 }
+//- /index.ts
+export type { Options } from './base';
+interface Inner { c: Env }
+//- /use.ts
+import './index';
+if (__DEV__) f();
+export let e: Env;
+function f(__DEV__ = 1) { return __DEV__; }
+declare module './index' { interface Options { b: 2 } }
+",
+    );
+    assert_eq!(project.references("env.d.ts#__DEV__"), ["env.d.ts:1 Declaration __DEV__", "use.ts:2 Read __DEV__"]);
+    assert_eq!(
+        project.references("more.d.ts#Env"),
+        ["again.d.ts:1 Declaration Env", "index.ts:2 Type Env", "more.d.ts:1 Declaration Env", "use.ts:3 Type Env"]
+    );
+    let options = project.references("base.ts#Options");
+    assert_eq!(options, ["base.ts:1 Declaration Options", "index.ts:1 Export Options", "use.ts:5 Declaration Options"]);
+}
+
+#[test]
 fn circles_of_names_come_to_an_end() {
     let project = project(
         "\
