@@ -13,6 +13,7 @@ mod history;
 mod lexical;
 mod maths;
 mod model;
+mod near;
 mod observe;
 mod pack;
 mod rank;

@@ -28,8 +28,9 @@ const HEADING_TOKENS: f64 = 12.0;
 const OUTLINE_TOKENS: f64 = 26.0;
 const BYTES_PER_TOKEN: f64 = 3.6;
 
-/// A long token: what could not fit even so is not tried.
-const LONG_TOKEN: u32 = 8;
+/// Bytes of a long token on the average of a chunk, and tokens of a short outline: what could not fit even so is not tried.
+const LONG_TOKEN: u32 = 5;
+const SHORT_OUTLINE: u32 = 16;
 
 /// A gap of so many lines between two pieces is filled rather than headed again.
 const FILL_LINES: u32 = 3;
@@ -264,7 +265,7 @@ impl<'a, 'g> Packer<'a, 'g> {
     fn take_outline(&mut self, file: usize) {
         let ranking = self.ranking;
         let ranked = &ranking.files[file];
-        if self.query.budget - self.spent < 8 || !self.load(ranked.path) {
+        if self.query.budget - self.spent < SHORT_OUTLINE || !self.load(ranked.path) {
             return;
         }
         let Some(source) = self.source(ranked.path) else { return };
