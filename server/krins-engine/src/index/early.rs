@@ -37,11 +37,12 @@ impl Index {
     /// The graph after at most about `limit`: complete if it is, else of what matters most for the wish, and
     /// marked as partial. No file in it is stale.
     pub fn soon(&self, snapshot: &Snapshot, wish: &Wish<'_>, limit: Duration) -> View {
-        let deadline = Instant::now() + limit;
         let root = snapshot.root();
         let run = self.join(root).ok().map(|(run, _)| run).filter(|run| run.waiting().len() > FEW);
         // Which looks again: what another began may be older than this question.
         let Some(run) = run else { return self.view(snapshot) };
+        // From here on: before anything can be read, it has to be known what there is.
+        let deadline = Instant::now() + limit;
         let step = |part: u32| Until::Deadline((Instant::now() + limit * part / 10).min(deadline));
         self.help_first(&run, root, wish.focus.cloned().into_iter().collect(), step(5));
         let near = self.near(snapshot, wish);
