@@ -7,6 +7,9 @@ use super::corpus::Corpus;
 use super::lexical::{Lexical, idf, saturated};
 use std::collections::HashMap;
 
+/// File, chunk, count.
+type Posting = (u32, u32, u32);
+
 /// A chunk that speaks for the rest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
@@ -77,7 +80,7 @@ pub(super) fn feedback(
 ) -> Vec<Vec<f64>> {
     let mut scores: Vec<Vec<f64>> = files.iter().map(|file| vec![0.0; corpus.chunks(*file)]).collect();
     let chunks: f64 = files.iter().map(|file| corpus.chunks(*file) as f64).sum();
-    let mut tried: Vec<(f64, Vec<(u32, u32, u32)>)> = Vec::new();
+    let mut tried: Vec<(f64, Vec<Posting>)> = Vec::new();
     // The frequency in every eighth candidate tells common terms from rare ones before all are searched.
     let heaviest = vocabulary.heaviest(known);
     let mut guessed: Vec<(u32, f64, f64)> = heaviest

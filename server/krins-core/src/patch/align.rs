@@ -152,10 +152,8 @@ impl Search<'_> {
             return None;
         }
         let mut options = Vec::new();
-        if !self.cuts[at] {
-            if line < self.keys.len() && self.alike(at, line) {
-                options.push((Some(Some(line)), self.forward(at + 1, line + 1, left - 1)));
-            }
+        if !self.cuts[at] && line < self.keys.len() && self.alike(at, line) {
+            options.push((Some(Some(line)), self.forward(at + 1, line + 1, left - 1)));
         }
         if line < self.keys.len() && !(self.cuts[at] && at > 0 && self.cuts[at - 1]) {
             options.push((None, self.forward(at, line + 1, left - 1)));
@@ -187,10 +185,8 @@ impl Search<'_> {
             return None;
         }
         let mut options = Vec::new();
-        if !self.cuts[at - 1] {
-            if line > 0 && self.alike(at - 1, line - 1) {
-                options.push((Some(Some(line - 1)), self.backward(at - 1, line - 1, left - 1)));
-            }
+        if !self.cuts[at - 1] && line > 0 && self.alike(at - 1, line - 1) {
+            options.push((Some(Some(line - 1)), self.backward(at - 1, line - 1, left - 1)));
         }
         if line > 0 && !(self.cuts[at - 1] && self.cuts.get(at) == Some(&true)) {
             options.push((None, self.backward(at, line - 1, left - 1)));

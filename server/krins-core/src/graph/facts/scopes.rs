@@ -6,9 +6,12 @@ use super::globals::is_builtin;
 use super::kinds::{Kinds, Shape};
 use super::modules::bound_names;
 use crate::graph::{ReferenceKind, Target};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use tree_sitter::Node;
+
+/// What a part declares: name, where, as what.
+type Declared<'a> = (&'a str, u32, Option<Target>);
 
 /// What a name can stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -474,7 +477,7 @@ impl<'a> Scopes<'a> {
         self,
         found: &mut Collector<'a>,
         in_file: bool,
-    ) -> (Vec<Use<'a>>, Vec<(&'a str, u32, Option<Target>)>) {
+    ) -> (Vec<Use<'a>>, Vec<Declared<'a>>) {
         self.resolve_all(found, in_file)
     }
 
@@ -482,13 +485,13 @@ impl<'a> Scopes<'a> {
         mut self,
         found: &mut Collector<'a>,
         in_file: bool,
-    ) -> (Vec<Use<'a>>, Vec<(&'a str, u32, Option<Target>)>) {
-        let own: HashMap<u32, Target> = (0u32..)
+    ) -> (Vec<Use<'a>>, Vec<Declared<'a>>) {
+        let own: BTreeMap<u32, Target> = (0u32..)
             .zip(&found.symbols)
             .map(|(at, symbol)| (symbol.name_range.start as u32, Target::Symbol(at)))
             .collect();
         let target = |start: u32| self.imported.get(&start).or_else(|| own.get(&start)).copied().filter(|_| in_file);
-        let mut file: HashMap<&str, u32> = HashMap::new();
+        let mut file: BTreeMap<&str, u32> = BTreeMap::new();
         for binding in &self.scopes[0].bindings {
             let start = file.entry(binding.name).or_insert(binding.start);
             *start = (*start).min(binding.start);
@@ -520,7 +523,7 @@ impl<'a> Scopes<'a> {
     }
 
     /// The start of the binding's name that a use means, and whether it is in the file's own scope.
-    fn resolve(&self, used: &Use<'_>, file: &HashMap<&str, u32>) -> Option<(u32, bool)> {
+    fn resolve(&self, used: &Use<'_>, file: &BTreeMap<&str, u32>) -> Option<(u32, bool)> {
         let mut scope = Some(used.scope);
         while let Some(at) = scope.filter(|at| *at > 0) {
             let means = |binding: &&Binding<'_>| binding.name == used.name && binding.space.meets(used.space);

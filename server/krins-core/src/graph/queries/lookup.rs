@@ -30,11 +30,14 @@ pub struct Use {
     pub within: Option<usize>,
 }
 
+/// What a module's export names, by module and name.
+type ByExport = BTreeMap<(RelPath, String), Rc<[Entity]>>;
+
 /// A graph with what one question has looked at so far.
 pub struct Lookup<'g> {
     graph: &'g Graph,
     facts: RefCell<BTreeMap<RelPath, Option<Arc<FileFacts>>>>,
-    exports: RefCell<BTreeMap<(RelPath, String), Rc<[Entity]>>>,
+    exports: RefCell<ByExport>,
     uses: RefCell<BTreeMap<RelPath, Rc<[Use]>>>,
     heads: RefCell<BTreeMap<RelPath, Rc<[usize]>>>,
     globals: RefCell<BTreeMap<String, Rc<[Entity]>>>,
@@ -386,9 +389,8 @@ impl Walk<'_, '_> {
         let Some(facts) = self.lookup.facts(path) else { return };
         let direct = facts.exports.iter().any(|export| export.name == name);
         for export in &facts.exports {
-            if export.name == name && name != "*" {
-                self.follow(path, &facts, export, name);
-            } else if !direct && export.name == "*" && name != "default" && name != "=" {
+            let named = export.name == name && name != "*";
+            if named || !direct && export.name == "*" && name != "default" && name != "=" {
                 self.follow(path, &facts, export, name);
             }
         }
