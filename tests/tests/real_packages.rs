@@ -3,7 +3,7 @@
 //! A spread of symbols is renamed one after the other, checked all together, and undone one by one. With
 //! `KRINS_TEST_FULL=1` many more are taken, and then some are renamed, checked and undone each on its own.
 
-use krins_core::graph::{Graph, ResolveConfig, analyse};
+use krins_core::graph::{Graph, Indexed, ResolveConfig};
 use krins_core::syntax::Language;
 use krins_core::{Digest, RelPath};
 use krins_tests::client::{Client, RpcError};
@@ -315,11 +315,11 @@ fn exported(workspace: &Workspace, count: usize) -> Vec<(String, RelPath)> {
         }
     }
     let code = files.iter().filter(|(path, _)| Language::of(path).is_some());
-    let facts = code.map(|(path, text)| (path.clone(), Arc::new(analyse(path, text)))).collect();
+    let facts = code.map(|(path, text)| (path.clone(), Arc::new(Indexed::of(path, text)))).collect();
     let graph = Graph::build(facts, Arc::new(ResolveConfig::from_files(&files)));
     let mut symbols = BTreeSet::new();
-    for (path, facts) in graph.files.iter() {
-        for export in &facts.exports {
+    for (path, file) in graph.files() {
+        for export in &file.facts().exports {
             if export.from.is_none() && export.local.is_some() && export.name != "default" {
                 symbols.insert((export.name.clone(), path.clone()));
             }

@@ -96,15 +96,17 @@ fn the_core_touches_no_disk_clock_environment_or_thread() {
         "Instant::now",
         "SystemTime",
         "async fn",
-        "HashMap",
     ];
+    // Looked up in and never walked through: what leaves these files is in an order of its own.
+    let looked_up = ["graph/resolve/mod.rs", "graph/hashes.rs", "patch/align.rs", "patch/diff.rs"];
     for (path, text) in sources("server/krins-core/src", "rs") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         if path.file_name().is_some_and(|name| name == "tests.rs") {
             continue;
         }
         for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-            let hit = banned.iter().find(|word| line.contains(**word));
+            let walks = line.contains("HashMap") && !looked_up.iter().any(|file| path.ends_with(file));
+            let hit = banned.iter().find(|word| line.contains(**word)).or(walks.then_some(&"HashMap"));
             assert!(hit.is_none(), "{}:{}: {hit:?}: {line}", path.display(), number + 1);
         }
     }

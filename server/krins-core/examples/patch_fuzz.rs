@@ -256,7 +256,9 @@ fn fuzz_position(random: &mut Random) -> Result<(), Broken> {
     promise(index.offset(&text, there, encoding) == offset, "a position does not come back", &text)
 }
 
-const TARGETS: [(&str, fn(&mut Random) -> Result<(), Broken>); 5] = [
+type Target = fn(&mut Random) -> Result<(), Broken>;
+
+const TARGETS: [(&str, Target); 5] = [
     ("parse", fuzz_parse),
     ("place", fuzz_place),
     ("merge", fuzz_merge),

@@ -59,7 +59,7 @@ impl Past {
         if known.is_empty() {
             *known = Arc::new(stored(&self.state));
         }
-        if known.head() != repository.head.to_string() && !self.reading.load(Ordering::Acquire) {
+        if known.head() != repository.head && !self.reading.load(Ordering::Acquire) {
             *known = Arc::new(repository.read(&known, Some(Instant::now() + PATIENCE)));
             store(&self.state, &known);
             if known.head().is_empty() {
@@ -100,7 +100,7 @@ impl Drop for Done {
 pub fn read(root: &Root, state: &StateDir) -> History {
     let known = stored(state);
     let Some(repository) = Repository::of(root.path()) else { return History::default() };
-    if known.head() == repository.head.to_string() {
+    if known.head() == repository.head {
         return known;
     }
     let history = repository.read(&known, None);
@@ -200,7 +200,7 @@ impl Repository {
     fn node(&self, id: ObjectId) -> Option<Node> {
         let mut buffer = Vec::new();
         let commit = self.objects.find_commit_iter(&id, &mut buffer).ok()?;
-        let time = commit.clone().committer().ok()?.seconds();
+        let time = commit.committer().ok()?.seconds();
         Some(Node { time, id, parents: commit.parent_ids().collect() })
     }
 
@@ -209,7 +209,7 @@ impl Repository {
         let parent = node.parents.first()?;
         let mut buffer = Vec::new();
         let commit = self.objects.find_commit_iter(&id, &mut buffer).ok()?;
-        let message = commit.clone().message().ok()?;
+        let message = commit.message().ok()?;
         let message = &message[..message.len().min(LONGEST_MESSAGE)];
         let mut change = Change {
             id: id.to_string(),

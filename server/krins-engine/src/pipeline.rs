@@ -159,7 +159,10 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
         let (graph, history) = std::thread::scope(|scope| {
             let history = scope.spawn(|| past.refresh());
             let wish = Wish { focus: intent.focus.as_ref().map(|focus| &focus.path), words: &intent.words };
-            (index.answer(base.snapshot(), &wish, patience).graph, history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (
+                index.answer(base.snapshot(), &wish, patience).graph,
+                history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            )
         });
         let query = Query {
             history,

@@ -709,9 +709,7 @@ impl<'p> Plan<'p> {
             return false;
         };
         module.stars().any(|specifier| {
-            self.program
-                .resolve_with(path, specifier, &self.target)
-                .is_some_and(|next| self.star_reaches(&next, seen))
+            self.program.resolve_with(path, specifier, &self.target).is_some_and(|next| self.star_reaches(&next, seen))
         })
     }
 

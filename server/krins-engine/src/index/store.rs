@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// A row as it is read: path, how the file looked, what it says, and its edges by number.
+type RawRow = (RelPath, Option<Stamp>, Arc<Indexed>, Option<Vec<i64>>);
+
 /// Of this file's layout. What is in the rows has versions of its own.
 const LAYOUT: u32 = 1;
 /// Of what [`krins_core::graph::analyse`] says about a text, and of how specifiers resolve. Raise it when either changes.
@@ -399,7 +402,7 @@ fn load(connection: &Connection) -> Sql<(Loaded, bool)> {
     // One moment for all statements.
     let reading = connection.unchecked_transaction()?;
     let mut ids: Vec<(i64, RelPath)> = Vec::new();
-    let mut found: Vec<(RelPath, Option<Stamp>, Arc<Indexed>, Option<Vec<i64>>)> = Vec::new();
+    let mut found: Vec<RawRow> = Vec::new();
     let mut statement = reading.prepare(
         "SELECT f.id, f.path, f.stamp, f.digest, f.edges, f.content, f.sum, c.body, c.sum, c.key \
          FROM file f LEFT JOIN content c ON c.id = f.content ORDER BY f.id",

@@ -107,7 +107,9 @@ fn workspace(global: &Global) -> Vec<Check> {
             checks.push(Check::good("state", state.path().display().to_string()));
             checks.push(match Index::in_state(&state).store_info() {
                 Some(store) => Check::good("index", format!("{} ({} KiB)", store.path.display(), store.bytes >> 10)),
-                None => Check::missing("index", "not made yet", "it is made when it is needed, or by krins graph build"),
+                None => {
+                    Check::missing("index", "not made yet", "it is made when it is needed, or by krins graph build")
+                }
             });
             checks.extend(workspace_settings(global, &root, &state));
         }

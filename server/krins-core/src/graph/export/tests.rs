@@ -12,8 +12,7 @@ fn path(name: &str) -> RelPath {
 fn graph(files: &[(&str, &str)]) -> Graph {
     let (config, code): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| name.ends_with(".json"));
     let facts = code.iter().map(|(name, text)| (path(name), Arc::new(Indexed::of(&path(name), text)))).collect();
-    let texts: BTreeMap<RelPath, Arc<str>> =
-        config.iter().map(|(name, text)| (path(name), Arc::from(*text))).collect();
+    let texts: BTreeMap<RelPath, Arc<str>> = config.iter().map(|(name, text)| (path(name), Arc::from(*text))).collect();
     Graph::build(facts, Arc::new(ResolveConfig::from_files(&texts)))
 }
 

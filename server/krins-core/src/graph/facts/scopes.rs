@@ -473,19 +473,11 @@ impl<'a> Scopes<'a> {
 
     /// Gives the uses of a part that lead into it their targets; `in_file`: its names are the file's own. Gives the other
     /// uses, and what the part declares: (name, where, as what).
-    pub fn finish_part(
-        self,
-        found: &mut Collector<'a>,
-        in_file: bool,
-    ) -> (Vec<Use<'a>>, Vec<Declared<'a>>) {
+    pub fn finish_part(self, found: &mut Collector<'a>, in_file: bool) -> (Vec<Use<'a>>, Vec<Declared<'a>>) {
         self.resolve_all(found, in_file)
     }
 
-    fn resolve_all(
-        mut self,
-        found: &mut Collector<'a>,
-        in_file: bool,
-    ) -> (Vec<Use<'a>>, Vec<Declared<'a>>) {
+    fn resolve_all(mut self, found: &mut Collector<'a>, in_file: bool) -> (Vec<Use<'a>>, Vec<Declared<'a>>) {
         let own: BTreeMap<u32, Target> = (0u32..)
             .zip(&found.symbols)
             .map(|(at, symbol)| (symbol.name_range.start as u32, Target::Symbol(at)))

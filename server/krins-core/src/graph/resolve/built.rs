@@ -114,9 +114,8 @@ fn stem_of(path: &str) -> Option<(&str, &'static [&'static str])> {
 }
 
 fn in_sources(package: &str, inside: &str) -> Vec<String> {
-    let place = |source: &&str| {
-        placed(package, &format!("{source}/{inside}").replace("//", "/").trim_start_matches('/'))
-    };
+    let place =
+        |source: &&str| placed(package, format!("{source}/{inside}").replace("//", "/").trim_start_matches('/'));
     SOURCES.iter().filter_map(place).collect()
 }
 

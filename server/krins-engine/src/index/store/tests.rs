@@ -3,6 +3,9 @@
 use super::*;
 use proptest::prelude::*;
 
+/// What is done to a store's file.
+type Harm<'h> = &'h dyn Fn(&Path);
+
 fn path(path: &str) -> RelPath {
     RelPath::new(path).unwrap()
 }
@@ -14,8 +17,15 @@ fn rows(count: usize) -> BTreeMap<RelPath, Row> {
         let text = format!("import {{ a }} from './file{:03}';\nexport const name{at} = a + {at};\n", (at + 1) % count);
         let targets = vec![if at % 5 == 4 { None } else { Some(name((at + 1) % count)) }];
         let edges = Resolved { targets, unresolved: at as u32 % 3 };
-        let stamp = Stamp::from_bytes(&[at as u8 + 1; 32]).filter(|_| at % 3 > 0);
-        (name(at), Row { stamp, file: Arc::new(Indexed::of(&name(at), &text)), edges: (at % 7 > 0).then_some(edges) })
+        let stamp = Stamp::from_bytes(&[at as u8 + 1; 32]).filter(|_| !at.is_multiple_of(3));
+        (
+            name(at),
+            Row {
+                stamp,
+                file: Arc::new(Indexed::of(&name(at), &text)),
+                edges: (!at.is_multiple_of(7)).then_some(edges),
+            },
+        )
     };
     (0..count).map(row).collect()
 }
@@ -129,7 +139,7 @@ fn what_is_no_index_is_made_again() {
         connection.pragma_update(None, "application_id", APPLICATION).unwrap();
         connection.pragma_update(None, "user_version", LAYOUT).unwrap();
     };
-    let cases: [(&str, &dyn Fn(&Path)); 5] = [
+    let cases: [(&str, Harm<'_>); 5] = [
         ("empty", &|path| fs::write(path, "").unwrap()),
         ("text", &|path| fs::write(path, "no database".repeat(1000)).unwrap()),
         ("foreign", &foreign),

@@ -67,8 +67,7 @@ pub fn warm_up(session: &Arc<Session>) {
         let (session, folder) = (session.clone(), folder.clone());
         tokio::spawn(async move {
             let opener = session.clone();
-            let opened =
-                tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(drop)).await;
+            let opened = tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(drop)).await;
             if let Ok(Err(error)) = opened {
                 session.client.show_message(MessageType::ERROR, message(&failure(&error))).await;
             }
