@@ -2,7 +2,7 @@
 
 use crate::graph::{FileFacts, Graph, Indexed};
 use crate::path::RelPath;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// How far to look for a directory's other files.
@@ -14,13 +14,18 @@ pub(super) struct Corpus<'g> {
     files: Vec<(&'g RelPath, &'g Indexed)>,
     /// Only looked up, never walked.
     numbers: HashMap<&'g RelPath, usize>,
+    /// By file, the number of its directory.
+    directories: Vec<usize>,
+    /// By directory, the files right in it, in order.
+    members: Vec<Vec<usize>>,
 }
 
 impl<'g> Corpus<'g> {
     pub fn new(graph: &'g Graph) -> Self {
         let files: Vec<_> = graph.files().iter().map(|(path, file)| (path, &**file)).collect();
         let numbers = files.iter().enumerate().map(|(at, (path, _))| (*path, at)).collect();
-        Self { graph, files, numbers }
+        let (directories, members) = by_directory(&files);
+        Self { graph, files, numbers, directories, members }
     }
 
     pub fn len(&self) -> usize {
@@ -53,12 +58,12 @@ impl<'g> Corpus<'g> {
         self.files[file].1.lexicon().length(chunk)
     }
 
-    /// Files near in the order, which has those of a directory together.
+    /// The other files right in the file's directory: those before it, the nearest first, then those after it.
     pub fn siblings(&self, file: usize) -> impl Iterator<Item = usize> {
-        let directory = self.path(file).dir();
-        let inside = move |other: &usize| self.path(*other).as_str().starts_with(directory);
-        let before = (0..file).rev().take_while(inside).take(SIBLINGS);
-        before.chain((file + 1..self.len()).take_while(inside).take(SIBLINGS))
+        let members = &self.members[self.directories[file]];
+        let at = members.partition_point(|member| *member < file);
+        let before = members[..at].iter().rev().take(SIBLINGS);
+        before.chain(members[at..].iter().skip(1).take(SIBLINGS)).copied()
     }
 
     /// Calls `take` with (chunk, count) for every chunk that holds the term.
@@ -91,4 +96,21 @@ impl<'g> Corpus<'g> {
     pub fn resolved(&self, file: usize) -> &'g [Option<RelPath>] {
         self.graph.resolved(self.path(file))
     }
+}
+
+/// The number of each file's directory, and the files of each.
+fn by_directory(files: &[(&RelPath, &Indexed)]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    let mut of = Vec::with_capacity(files.len());
+    for (at, (path, _)) in files.iter().enumerate() {
+        let next = numbers.len();
+        let number = *numbers.entry(path.dir()).or_insert(next);
+        if number == members.len() {
+            members.push(Vec::new());
+        }
+        members[number].push(at);
+        of.push(number);
+    }
+    (of, members)
 }

@@ -370,7 +370,7 @@ impl<'g> View<'g> {
         signals.tops_importing = self.corpus.importers(file).filter(is_top).count() as f32;
         signals.tops_imported = self.corpus.imports(file).filter(is_top).count() as f32;
         let directory = self.corpus.path(file).dir();
-        let siblings = self.corpus.siblings(file).filter(|other| self.corpus.path(*other).dir() == directory);
+        let siblings = self.corpus.siblings(file);
         let (best, sum, count) = siblings.fold((0.0f64, 0.0, 0), |(best, sum, count), other| {
             (best.max(self.scores.best[other]), sum + self.scores.best[other], count + 1)
         });
