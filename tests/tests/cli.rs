@@ -425,11 +425,18 @@ fn five_forms_of_a_patch_are_one() {
     let replace = r#"{"command": "str_replace", "path": "src/total.ts", "old_str": "/** Adds up. */", "new_str": "/** The sum. */"}"#;
     let whole = format!("src/total.ts\n```ts\n{}```\n", shop().read("src/total.ts").replace("Adds up", "The sum"));
     for form in [PATCH, search, begin, replace, &whole] {
-        let workspace = shop();
-        let report = krins_reading(&workspace, &["patch", "apply", "--json"], form);
+        let (workspace, base) = (shop(), shop());
+        let base = base.root().to_str().unwrap();
+        let report = krins_reading(&workspace, &["patch", "apply", "--json", "--base", base], form);
         assert_eq!(report.code, Some(0), "{form}\n{}", report.describe());
         assert!(workspace.read("src/total.ts").starts_with("/** The sum. */\nexport"), "{form}");
     }
+    // Without the text that it was made from, a whole file could take back what somebody wrote since.
+    let workspace = shop();
+    let before = workspace.snapshot();
+    let refused = krins_reading(&workspace, &["patch", "apply", "--json"], &whole);
+    assert_eq!(refused.code, Some(2), "{}", refused.describe());
+    assert!(workspace.snapshot() == before, "nothing is written");
 }
 
 #[test]

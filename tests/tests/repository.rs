@@ -111,7 +111,12 @@ fn the_core_touches_no_disk_clock_environment_or_thread() {
         if path.file_name().is_some_and(|name| name == "tests.rs") {
             continue;
         }
+        // The resolver's file system is a trait that speaks of `std::io::Error`; what implements it here reads a map.
+        let is_view = path.ends_with("graph/resolve/view.rs");
         for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            if is_view && line.trim() == "use std::io;" {
+                continue;
+            }
             let walks = line.contains("HashMap") && !looked_up.iter().any(|file| path.ends_with(file));
             let hit = banned.iter().find(|word| line.contains(**word)).or(walks.then_some(&"HashMap"));
             assert!(hit.is_none(), "{}:{}: {hit:?}: {line}", path.display(), number + 1);

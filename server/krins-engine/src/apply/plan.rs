@@ -171,7 +171,7 @@ fn broken_by_merging(write: &Write, patch: &Patch) -> Option<Refusal> {
         return None;
     }
     let text = |bytes: &Option<Arc<[u8]>>| {
-        bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned))
+        bytes.as_deref().and_then(|bytes| patch::text_of(bytes).map(std::borrow::Cow::into_owned))
     };
     let after = text(&write.after)?;
     let error = new_errors(&write.path, text(&write.current).as_deref(), &after).into_iter().next()?;
