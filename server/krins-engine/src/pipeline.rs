@@ -283,10 +283,12 @@ async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> Resul
 }
 
 /// The answer's text → the one normal form, exactly placed on the base that the answer was made for.
-async fn normalise(_shop: &Workshop, base: Arc<Base>, text: String, restorer: Restorer) -> Result<Patch> {
+async fn normalise(shop: &Workshop, base: Arc<Base>, text: String, restorer: Restorer) -> Result<Patch> {
+    // Models write paths as they see them elsewhere, absolute ones too.
+    let root = shop.root.path().to_string_lossy().into_owned();
     off_thread("krins.diff", move || {
         let text = restorer.restore(&text)?;
-        let parsed = patch::parse(&text).map_err(|refusal| Error::from(vec![refusal]))?;
+        let parsed = patch::parse_in(&text, &root).map_err(|refusal| Error::from(vec![refusal]))?;
         let patch = patch::place(&parsed, &*base, true)?;
         if patch.is_empty() {
             return Err(Error::new(

@@ -2,6 +2,7 @@
 
 use super::corpus::Corpus;
 use super::lexical::{Lexical, Wording, saturated};
+use crate::graph::queries::is_test;
 use crate::path::RelPath;
 use std::ops::Range;
 
@@ -154,17 +155,6 @@ pub(super) fn path_weight(wording: &Wording, lexical: &Lexical, bits: u64) -> f6
 /// The file name up to its first dot: `store` of `store.test.ts`.
 pub(super) fn stem(path: &RelPath) -> &str {
     path.file_name().split('.').next().unwrap_or_default()
-}
-
-/// Whether the path is a test's, by the usual names.
-pub(super) fn is_test(path: &RelPath) -> bool {
-    let in_name = path.file_name().split(['.', '-', '_']).any(|part| matches!(part, "test" | "tests" | "spec" | "e2e"));
-    let in_directory = |part: &str| {
-        matches!(part, "test" | "tests" | "__tests__" | "__mocks__" | "e2e" | "spec" | "specs" | "cypress")
-            || part.ends_with("-test")
-            || part.ends_with("-tests")
-    };
-    in_name || path.dir().split('/').any(in_directory)
 }
 
 /// Directories of what is beside the product: examples, benchmarks, documentation.

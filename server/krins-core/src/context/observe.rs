@@ -3,11 +3,12 @@
 use super::Query;
 use super::corpus::Corpus;
 use super::expand::{Source, Vocabulary, feedback};
-use super::files::{FileScores, is_aside, is_test, package, path_weight, stem};
+use super::files::{FileScores, is_aside, package, path_weight, stem};
 use super::lexical::{Form, Lexical, Wording, matches_in};
 use super::maths::ln;
 use super::near::{Near, likeness, stem_parts};
 use super::signals::{ChunkSignals, FileSignals};
+use crate::graph::queries::is_test;
 use crate::graph::{Chunk, FileFacts, SymbolKind, words};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! Made from texts alone; who reads the texts, and when, is not known here.
 
 mod chunks;
+mod components;
 pub mod export;
 mod facts;
 mod generated;

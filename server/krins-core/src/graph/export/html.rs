@@ -2,9 +2,9 @@
 //!
 //! File names reach the page in two ways: as JSON in an element that is not executed, and, the title alone, as text.
 
-use super::cycles::cycles;
 use super::picture::Picture;
 use super::treemap::Map;
+use crate::graph::components::components;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub fn write(picture: &Picture) -> String {
         lines: picture.nodes.iter().map(|node| node.lines).collect(),
         areas: &map.areas,
         imports: targets.iter().flat_map(|targets| distances(targets)).collect(),
-        cycles: cycles(&targets),
+        cycles: components(&targets),
     };
     let data = serde_json::to_string(&data).expect("strings and numbers only, which JSON can always hold");
     page(&picture.title, &data)

@@ -3,7 +3,6 @@
 //! A value in, a text out; who asks, and where the text is written, is not known here. File names are untrusted: each
 //! format has one place that quotes them.
 
-mod cycles;
 mod dot;
 mod html;
 mod json;

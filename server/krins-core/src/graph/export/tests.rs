@@ -238,10 +238,10 @@ fn the_map_holds_every_file_inside_its_directory() {
 #[test]
 fn rings_are_found_and_chains_are_not() {
     let targets = vec![vec![1], vec![2, 3], vec![0], vec![4], vec![5], vec![4], vec![6]];
-    assert_eq!(cycles::cycles(&targets), [vec![0, 1, 2], vec![4, 5]]);
-    assert_eq!(cycles::cycles(&[vec![], vec![0, 2], vec![1]]), [vec![1, 2]]);
+    assert_eq!(crate::graph::components::components(&targets), [vec![0, 1, 2], vec![4, 5]]);
+    assert_eq!(crate::graph::components::components(&[vec![], vec![0, 2], vec![1]]), [vec![1, 2]]);
     let chain: Vec<Vec<usize>> = (0..100_000).map(|at| vec![(at + 1) % 100_000]).collect();
-    assert_eq!(cycles::cycles(&chain)[0].len(), 100_000);
+    assert_eq!(crate::graph::components::components(&chain)[0].len(), 100_000);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Files that import each other in circles: the strongly connected parts of the module graph, and the shortest circle in
 //! each. A circle that only types close, or only `import()`, is told apart: it does no harm when the program starts.
 
+use crate::graph::components::components;
 use crate::graph::{FileFacts, Graph, ImportKind};
 use crate::path::RelPath;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -63,9 +64,7 @@ pub fn cycles(graph: &Graph) -> Vec<Cycle> {
         for ((from, to), _) in kinds.iter().filter(|(_, (of, _))| *of <= kind) {
             edges[*from].push(*to);
         }
-        let mut parts = components(&edges);
-        parts.sort_by_key(|part| (std::cmp::Reverse(part.len()), part.clone()));
-        for part in parts {
+        for part in components(&edges) {
             // A part that is no larger than with fewer imports is told already.
             if known.insert(part.clone()) {
                 let closes = |from: usize, to: usize| kinds.get(&(from, to)).is_some_and(|(of, _)| *of == kind);
@@ -107,52 +106,6 @@ fn links<'g>(graph: &'g Graph, path: &RelPath, facts: &FileFacts) -> BTreeMap<&'
         }
     }
     links
-}
-
-/// Parts with at least two members, each sorted; by Tarjan's algorithm, without recursion.
-fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    const UNSEEN: usize = usize::MAX;
-    let mut order = vec![UNSEEN; edges.len()];
-    let mut low = vec![UNSEEN; edges.len()];
-    let mut on_stack = vec![false; edges.len()];
-    let (mut stack, mut parts, mut counter) = (Vec::new(), Vec::new(), 0);
-    for root in 0..edges.len() {
-        if order[root] != UNSEEN {
-            continue;
-        }
-        let mut calls = vec![(root, 0)];
-        while let Some((node, edge)) = calls.pop() {
-            if edge == 0 {
-                order[node] = counter;
-                low[node] = counter;
-                counter += 1;
-                stack.push(node);
-                on_stack[node] = true;
-            }
-            if let Some(next) = edges[node].get(edge).copied() {
-                calls.push((node, edge + 1));
-                if order[next] == UNSEEN {
-                    calls.push((next, 0));
-                } else if on_stack[next] {
-                    low[node] = low[node].min(order[next]);
-                }
-                continue;
-            }
-            if low[node] == order[node] {
-                let at = stack.iter().rposition(|member| *member == node).unwrap_or(0);
-                let mut part = stack.split_off(at);
-                for member in &part {
-                    on_stack[*member] = false;
-                }
-                part.sort_unstable();
-                parts.extend((part.len() > 1).then_some(part));
-            }
-            if let Some((parent, _)) = calls.last() {
-                low[*parent] = low[*parent].min(low[node]);
-            }
-        }
-    }
-    parts
 }
 
 /// At most so many members of a part are tried as the start of its shortest circle.

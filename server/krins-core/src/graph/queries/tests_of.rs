@@ -31,8 +31,12 @@ const DEPTH: u32 = 4;
 pub fn is_test(path: &RelPath) -> bool {
     let in_name =
         path.file_name().split(['.', '-', '_']).any(|part| matches!(part, "test" | "tests" | "spec" | "e2e" | "cy"));
-    let places = ["test", "tests", "__tests__", "__mocks__", "e2e", "spec", "cypress"];
-    in_name || path.dir().split('/').any(|part| places.contains(&part))
+    let in_directory = |part: &str| {
+        matches!(part, "test" | "tests" | "__tests__" | "__mocks__" | "e2e" | "spec" | "specs" | "cypress")
+            || part.ends_with("-test")
+            || part.ends_with("-tests")
+    };
+    in_name || path.dir().split('/').any(in_directory)
 }
 
 /// The tests of a file or a symbol, the one that says most first. `text` gives texts, which tell what is mocked.

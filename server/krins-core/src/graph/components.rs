@@ -1,8 +1,8 @@
-//! Files that import each other in a ring.
+//! What leads to each other in circles: the strongly connected components of any graph.
 
 /// The strongly connected components of more than one node, largest first, each sorted. `targets[n]` are the nodes that
 /// `n` leads to. Tarjan's algorithm with its own stack: a chain of imports may be longer than a thread's.
-pub fn cycles(targets: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(super) fn components(targets: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut search =
         Search { targets, order: vec![0; targets.len()], low: vec![0; targets.len()], ..Search::default() };
     for node in 0..targets.len() {
