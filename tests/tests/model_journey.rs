@@ -35,9 +35,12 @@ struct Stage {
 }
 
 fn stage(dialect: Dialect, kind: &str, behaviour: Behaviour) -> Stage {
+    stage_in(Workspace::from_fixture("//- /package.json\n{\"name\": \"app\"}\n"), dialect, kind, behaviour)
+}
+
+fn stage_in(workspace: Workspace, dialect: Dialect, kind: &str, behaviour: Behaviour) -> Stage {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let fake = runtime.block_on(FakeProvider::behaving(dialect, behaviour)).unwrap();
-    let workspace = Workspace::from_fixture("//- /package.json\n{\"name\": \"app\"}\n");
     workspace.write("src/greet.ts", source());
     let config = workspace.home().join(".config/krins");
     std::fs::create_dir_all(&config).unwrap();
@@ -125,6 +128,21 @@ fn an_answer_is_applied_with_the_files_own_line_ends_and_undone() {
     assert_eq!(now.matches('\n').count(), now.matches("\r\n").count(), "every line end stays");
     client.request("krins/undo", json!({})).unwrap();
     assert_eq!(stage.workspace.snapshot(), before);
+}
+
+#[test]
+fn a_path_from_the_root_of_the_disk_is_the_file_below_the_workspace() {
+    let workspace = Workspace::empty();
+    let absolute = workspace.path("src/greet.ts");
+    let answer =
+        answer().replace(" || \"KRINS_SECRET_1\"", " // kept").replace("src/greet.ts", absolute.to_str().unwrap());
+    let behaviour = Behaviour { answer, ..Behaviour::new(Scenario::Ok) };
+    let stage = stage_in(workspace, Dialect::Anthropic, "anthropic", behaviour);
+    let mut client = client(&stage);
+    assign(&mut client, "t");
+    let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    assert_eq!(diff["state"], "ready", "{diff}");
+    assert_eq!(diff["files"][0]["uri"], client.uri("src/greet.ts"));
 }
 
 #[test]
