@@ -349,6 +349,13 @@ mod tests {
         assert_eq!(cached.inner().calls.load(Ordering::SeqCst), 2);
     }
 
+    /// On one thread, after so many turns every task waits for something else.
+    async fn settled() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn the_same_ask_at_the_same_time_is_one_call_that_ends_with_its_last_waiter() {
         let gate = Arc::new(Notify::new());
@@ -364,7 +371,7 @@ mod tests {
             tokio::spawn(async move { cached.ask(ask(intent), sink).await })
         };
         let (first, second, third) = (spawn("a"), spawn("a"), spawn("a"));
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        settled().await;
         first.abort();
         let _ = first.await;
         gate.notify_waiters();
@@ -374,12 +381,12 @@ mod tests {
         assert!(heard.load(Ordering::SeqCst) >= 1);
         let before = dropped.load(Ordering::SeqCst);
         let only = spawn("b");
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        settled().await;
         only.abort();
         let _ = only.await;
         assert_eq!(dropped.load(Ordering::SeqCst), before + 1, "the abandoned call still runs");
         let again = spawn("b");
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        settled().await;
         gate.notify_waiters();
         assert_eq!(again.await.unwrap().unwrap().text, "answer 2");
     }
