@@ -6,7 +6,7 @@ use crate::text::LineIndex;
 use serde::Serialize;
 
 /// Rises whenever the wording in [`Prompt::render`] changes, so that no cached answer to other words is used.
-pub const PROMPT_VERSION: u32 = 2;
+pub const PROMPT_VERSION: u32 = 3;
 
 /// A piece of a file in the prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,7 +122,7 @@ fn focus_line(focus: &Focus) -> String {
     }
 }
 
-/// An item as it stands in the prompt: each range under its own heading, in fences longer than any in the text.
+/// An item as it stands in the prompt: the path once, each range under its own lines, in fences longer than any in the text.
 pub(crate) fn quote(item: &Item) -> String {
     let language = item.path.extension();
     if !item.verbatim {
@@ -137,10 +137,9 @@ pub(crate) fn quote(item: &Item) -> String {
         // Whatever ranges another program wrote: no text is lost.
         let is_last = number + 1 == item.ranges.len();
         let end = if is_last { item.text.len() } else { index.line_range(at).start };
-        let heading = match first == last {
-            true => format!("{} (line {first})", item.path),
-            false => format!("{} (lines {first}-{last})", item.path),
-        };
+        let lines = if first == last { format!("(line {first})") } else { format!("(lines {first}-{last})") };
+        // The path stands once: what follows is of the same file.
+        let heading = if number == 0 { format!("{} {lines}", item.path) } else { lines };
         quoted.push_str(&fenced(&heading, language, &item.text[start..end]));
     }
     quoted
@@ -212,7 +211,7 @@ mod tests {
             rendered.user,
             "Files:\n\n\
              src/a.ts (line 1)\n```ts\none\n```\n\
-             src/a.ts (lines 3-4)\n```ts\nthree\nfour\n```\n\n\
+             (lines 3-4)\n```ts\nthree\nfour\n```\n\n\
              doc/b.md (lines 1-3)\n`````md\n```ts\nx\n````\n`````\n\n\
              src/c.ts (outline)\n  export function c(): void\n\n\
              The person has selected lines 3-4 of src/a.ts.\n\n\
@@ -233,6 +232,6 @@ mod tests {
     fn the_version_is_that_of_these_words() {
         let words = format!("{}\0{}", SYSTEM, prompt().render().user);
         let digest = Digest::of(words).to_string();
-        assert_eq!((PROMPT_VERSION, &digest[..16]), (2, "9f4dd1bdcd320b49"));
+        assert_eq!((PROMPT_VERSION, &digest[..16]), (3, "54cd89e11fbf2e86"));
     }
 }

@@ -153,11 +153,13 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
     let (index, past, findings, intent) =
         (shop.index.clone(), shop.past.clone(), shop.findings.clone(), intent.clone());
     let budget = intent.budget.unwrap_or(shop.settings.budget_tokens);
+    let vocabulary = shop.settings.vocabulary();
     let patience = shop.patience;
     off_thread("krins.context", move || {
         refuse_excluded(&intent, &base)?;
         let (graph, history) = std::thread::scope(|scope| {
             let history = scope.spawn(|| past.refresh());
+            scope.spawn(|| vocabulary.prepare());
             let wish = Wish { focus: intent.focus.as_ref().map(|focus| &focus.path), words: &intent.words };
             (
                 index.answer(base.snapshot(), &wish, patience).graph,
@@ -172,6 +174,7 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
             focus: intent.focus,
             reach: intent.reach,
             budget,
+            vocabulary,
         };
         let root = base.snapshot().root();
         Ok(context::select_with_rules(&query, &graph, &*base, |chosen| rules::near(root, chosen, &base)))

@@ -139,7 +139,15 @@ fn joined_words(text: &str) -> Vec<String> {
         joined.extend(words.windows(size).map(|run| run.concat()).filter(|word| word.len() > 5));
     }
     joined.extend(words.into_iter().filter(|word| word.len() > 5));
+    joined.extend(hyphenated(text));
     joined
+}
+
+/// `v-for` and `e-mail` as code writes them, however short: `vfor`, `email`.
+fn hyphenated(text: &str) -> impl Iterator<Item = String> {
+    let runs = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).map(|run| run.trim_matches('-'));
+    let short = runs.filter(|run| run.contains('-')).map(|run| run.replace('-', "").to_lowercase());
+    short.filter(|word| (3..=5).contains(&word.len()))
 }
 
 /// Terms of `scope` in `type(scope): …`, of `scope` in `scope: …`.
@@ -338,5 +346,13 @@ mod tests {
         assert!(wording.names_path(&RelPath::new("src/Store.ts").unwrap()));
         assert!(wording.names_path(&RelPath::new("app/src/store.ts").unwrap()));
         assert!(!wording.names_path(&RelPath::new("src/other-store.ts").unwrap()));
+    }
+
+    #[test]
+    fn short_words_with_a_hyphen_meet_what_code_calls_them() {
+        let wording = Wording::of("v-for loses its e-mail");
+        assert!(matches_in("transforms/vFor.ts", &wording) > 0);
+        assert!(matches_in("email", &wording) > 0);
+        assert_eq!(matches_in("vBind", &wording), 0);
     }
 }

@@ -29,6 +29,7 @@ pub use rules::RuleFile;
 use crate::graph::Graph;
 use crate::path::RelPath;
 use crate::prompt::{ContextPack, Focus};
+use crate::tokens::Vocabulary;
 use crate::tree::Tree;
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ pub struct Query {
     pub reach: Reach,
     /// The most tokens the pack may hold.
     pub budget: u32,
+    /// By which tokens are counted.
+    pub vocabulary: Vocabulary,
     /// The repository's past; empty without one.
     pub history: Arc<History>,
     /// Other files that the person has open, sorted.
@@ -84,7 +87,7 @@ pub fn select_with_rules(
     let ranking = rank::rank(query, graph, tuning);
     let pack = pack::pack(query, &ranking, tree, tuning.breadth);
     let chosen: Vec<RelPath> = pack.items.iter().map(|item| item.path.clone()).collect();
-    let rules = rules::select(&query.intent, &chosen, &rules_for(&chosen), query.budget);
+    let rules = rules::select(query, &chosen, &rules_for(&chosen));
     if rules.is_empty() {
         return pack;
     }

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::prompt::{ContextPack, Item, quote};
 use crate::text::LineIndex;
-use crate::tokens;
+use crate::tokens::Vocabulary;
 use crate::tree::Tree;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -20,12 +20,12 @@ use std::sync::Arc;
 const OUTLINES: usize = 160;
 
 /// How many signatures an outline has at most, and how long one may be, in characters.
-const SIGNATURES: usize = 2;
+const SIGNATURES: usize = 1;
 const SIGNATURE_LENGTH: usize = 72;
 
 /// What a heading with its fences costs about, beside the path; what an outline does; and bytes to a token.
 const HEADING_TOKENS: f64 = 12.0;
-const OUTLINE_TOKENS: f64 = 26.0;
+const OUTLINE_TOKENS: f64 = 22.0;
 const BYTES_PER_TOKEN: f64 = 3.6;
 
 /// Bytes of a long token on the average of a chunk, and tokens of a short outline: what could not fit even so is not tried.
@@ -42,7 +42,7 @@ pub(super) fn pack(query: &Query, ranking: &Ranking<'_>, tree: &dyn Tree, breadt
     packer.fill();
     let mut items = packer.items();
     for item in &mut items {
-        item.tokens = tokens::count(&quote(item));
+        item.tokens = query.vocabulary.count(&quote(item));
     }
     let inside: BTreeSet<&RelPath> = items.iter().map(|item| &item.path).collect();
     let mut files: Vec<RelPath> = ranking.files.iter().map(|file| file.path.clone()).collect();
@@ -246,7 +246,7 @@ impl<'a, 'g> Packer<'a, 'g> {
             return false;
         }
         let ranges = with_range(known.map_or(&[], |(ranges, _)| ranges), [first, last]);
-        let item = verbatim(path, source, &ranges, reason);
+        let item = verbatim(path, source, &ranges, reason, self.query.vocabulary);
         if self.spent - before + item.tokens > self.query.budget {
             return false;
         }
@@ -269,7 +269,7 @@ impl<'a, 'g> Packer<'a, 'g> {
             return;
         }
         let Some(source) = self.source(ranked.path) else { return };
-        if let Some(item) = outline(ranked, source)
+        if let Some(item) = outline(ranked, source, self.query.vocabulary)
             && self.spent + item.tokens <= self.query.budget
         {
             self.put(Chosen::Outline(item), 0);
@@ -290,7 +290,7 @@ impl<'a, 'g> Packer<'a, 'g> {
     }
 }
 
-fn verbatim(path: &RelPath, source: &Source, ranges: &[[u32; 2]], reason: String) -> Item {
+fn verbatim(path: &RelPath, source: &Source, ranges: &[[u32; 2]], reason: String, counted: Vocabulary) -> Item {
     let text: String = ranges
         .iter()
         .map(|[first, last]| {
@@ -301,12 +301,12 @@ fn verbatim(path: &RelPath, source: &Source, ranges: &[[u32; 2]], reason: String
         .collect();
     let ranges = ranges.to_vec();
     let mut item = Item { path: path.clone(), digest: source.digest, ranges, verbatim: true, text, tokens: 0, reason };
-    item.tokens = tokens::count(&quote(&item));
+    item.tokens = counted.count(&quote(&item));
     item
 }
 
 /// The path and the signatures that the task is likeliest to be about.
-fn outline(ranked: &Ranked<'_>, source: &Source) -> Option<Item> {
+fn outline(ranked: &Ranked<'_>, source: &Source, counted: Vocabulary) -> Option<Item> {
     let facts = &ranked.facts;
     let shown: Vec<(String, [u32; 2])> = ranked
         .symbols
@@ -332,7 +332,7 @@ fn outline(ranked: &Ranked<'_>, source: &Source) -> Option<Item> {
         tokens: 0,
         reason: ranked.reason.to_owned(),
     };
-    item.tokens = tokens::count(&quote(&item));
+    item.tokens = counted.count(&quote(&item));
     Some(item)
 }
 

@@ -3,12 +3,13 @@
 //! Selection only: who reads the repository hands over the files that may say something about the chosen paths. What
 //! is taken is quoted like any other file, with a reason, and has no more weight than a file has: it is data.
 
+use super::Query;
 use super::lexical::Wording;
 use crate::digest::Digest;
 use crate::graph::words;
 use crate::path::RelPath;
 use crate::prompt::{Item, quote};
-use crate::tokens;
+use crate::tokens::Vocabulary;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -138,17 +139,18 @@ pub fn places(path: &RelPath) -> Vec<String> {
 
 /// What of the rules binds the chosen files (best first) or is about the task: settings first, then instructions, then
 /// decisions. Never more than a tenth of the budget. Deterministic; the order of `files` does not count.
-pub fn select(intent: &str, chosen: &[RelPath], files: &[RuleFile], budget: u32) -> Vec<Item> {
+pub fn select(query: &Query, chosen: &[RelPath], files: &[RuleFile]) -> Vec<Item> {
     let mut files: Vec<(&RuleFile, Kind)> = files
         .iter()
         .filter(|file| !chosen.contains(&file.path))
         .filter_map(|file| Some((file, kind(&file.path)?)))
         .collect();
     files.sort_by(|(a, x), (b, y)| (x, &a.path).cmp(&(y, &b.path)));
-    let wording = Wording::of(intent);
+    let wording = Wording::of(&query.intent);
     let mut shelf = Shelf {
-        left: (f64::from(budget) * SHARE) as u32,
-        one: (f64::from(budget) * SHARE_OF_ONE) as u32,
+        left: (f64::from(query.budget) * SHARE) as u32,
+        one: (f64::from(query.budget) * SHARE_OF_ONE) as u32,
+        counted: query.vocabulary,
         items: Vec::new(),
     };
     let mut seen = BTreeSet::new();
@@ -170,6 +172,7 @@ pub fn select(intent: &str, chosen: &[RelPath], files: &[RuleFile], budget: u32)
 struct Shelf {
     left: u32,
     one: u32,
+    counted: Vocabulary,
     items: Vec<Item>,
 }
 
@@ -178,7 +181,7 @@ impl Shelf {
     fn put(&mut self, file: &RuleFile, lines: &[u32], reason: &str) {
         let mut lines = lines;
         while !lines.is_empty() {
-            let item = item(file, lines, reason);
+            let item = item(file, lines, reason, self.counted);
             if item.tokens <= self.left.min(self.one) {
                 self.left -= item.tokens;
                 self.items.push(item);
@@ -190,7 +193,7 @@ impl Shelf {
 }
 
 /// Lines of the file (1-based, sorted): word for word when they stand together.
-fn item(file: &RuleFile, lines: &[u32], reason: &str) -> Item {
+fn item(file: &RuleFile, lines: &[u32], reason: &str, counted: Vocabulary) -> Item {
     let all: Vec<&str> = file.text.split_inclusive('\n').collect();
     let mut ranges: Vec<[u32; 2]> = Vec::new();
     for line in lines {
@@ -209,7 +212,7 @@ fn item(file: &RuleFile, lines: &[u32], reason: &str) -> Item {
         tokens: 0,
         reason: reason.to_owned(),
     };
-    item.tokens = tokens::count(&quote(&item));
+    item.tokens = counted.count(&quote(&item));
     item
 }
 
@@ -374,9 +377,13 @@ mod tests {
         files.iter().map(|(path, text)| RuleFile { path: rel(path), text: (*text).into() }).collect()
     }
 
+    fn query(intent: &str, budget: u32) -> Query {
+        Query { intent: intent.to_owned(), budget, ..Query::default() }
+    }
+
     fn chosen(intent: &str, paths: &[&str], rules: &[(&str, &str)]) -> Vec<Item> {
         let paths: Vec<RelPath> = paths.iter().map(|path| rel(path)).collect();
-        select(intent, &paths, &files(rules), 8192)
+        select(&query(intent, 8192), &paths, &files(rules))
     }
 
     fn names(items: &[Item]) -> Vec<&str> {
@@ -461,13 +468,16 @@ mod tests {
             files(&[(".prettierrc", &many), ("tsconfig.json", "\"strict\": true\n"), ("AGENTS.md", "Be brief.\n")]);
         let paths = [rel("a.ts")];
         for budget in [100, 400, 1000, 8192] {
-            let items = select("x", &paths, &rules, budget);
+            let items = select(&query("x", budget), &paths, &rules);
             assert!(items.iter().map(|item| item.tokens).sum::<u32>() <= budget / 10, "{budget}");
         }
-        let items = select("x", &paths, &rules, 8192);
+        let items = select(&query("x", 8192), &paths, &rules);
         assert_eq!(items.len(), 3);
         rules.reverse();
-        assert_eq!(select("x", &paths, &rules, 8192), items);
-        assert!(select("x", &[rel("tsconfig.json")], &rules[1..2], 8192).is_empty(), "it is in the pack already");
+        assert_eq!(select(&query("x", 8192), &paths, &rules), items);
+        assert!(
+            select(&query("x", 8192), &[rel("tsconfig.json")], &rules[1..2]).is_empty(),
+            "it is in the pack already"
+        );
     }
 }

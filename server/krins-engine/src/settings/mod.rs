@@ -21,6 +21,7 @@ use krins_backend::http::HttpConfig;
 use krins_backend::keys::KeySource;
 use krins_backend::provider::{BackendConfig, Kind, ProviderConfig};
 use krins_core::gate::Policy;
+use krins_core::tokens::Vocabulary;
 use krins_core::{Digest, Entry, RelPath, Tree};
 use options::{MAX_BYTES, Value};
 use std::collections::BTreeMap;
@@ -248,6 +249,12 @@ impl Settings {
         let mut policy = Policy::default();
         policy.protected.extend(self.protected_paths.iter().cloned());
         policy
+    }
+
+    /// How the model that is set counts tokens; the default one while none is.
+    pub fn vocabulary(&self) -> Vocabulary {
+        let of_provider = || self.providers.get(&self.provider)?.model.as_deref();
+        self.model.as_deref().or_else(of_provider).map_or_else(Vocabulary::default, Vocabulary::of_model)
     }
 
     /// What the embedded backend needs.
