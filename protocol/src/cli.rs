@@ -64,6 +64,12 @@ pub struct PatchReport {
     pub files: Vec<PatchFile>,
     pub conflicts: Vec<PatchConflict>,
     pub refusals: Vec<Refusal>,
+    /// Paths of files that somebody else changed at that moment; they were not touched.
+    #[serde(default)]
+    pub left_alone: Vec<String>,
+    /// Applied, clean-up pending: what the next start ends.
+    #[serde(default)]
+    pub pending: Option<String>,
     pub undo: Option<String>,
 }
 

@@ -1,8 +1,10 @@
-//! `patch_fuzz [--seconds N] [--seed N]`: random and mutated answers, texts and positions against the patch functions.
-//! A panic ends it with the seed that shows it again; so does a broken promise. Says executions per second and target.
+//! `patch_fuzz [--seconds N | --executions N] [--only TARGET] [--seed N]`: random and mutated answers, texts and
+//! positions against the patch functions. A panic ends it with the seed that shows it again; so does a broken promise.
+//! Says executions per second and target. `--seconds` are for all targets together, `--executions` for each.
 //!
-//! Targets: `parse` (every form, each with its wrappers), `place` (the ladder), `merge`, `edit` (subsets, inverses and
-//! edited hunks), `position` (lines and columns in every encoding).
+//! Targets: `unified`, `blocks`, `v4a`, `json`, `whole` (the parser of that form, each with its wrappers), `pieces` (the
+//! markers of all forms in any order), `place` (the ladder), `merge`, `edit` (subsets, inverses and edited hunks),
+//! `position` (lines and columns in every encoding).
 
 use krins_core::RelPath;
 use krins_core::patch::{self, Change, Patch, merge_texts, parse, parse_in, place};
@@ -138,20 +140,47 @@ fn edited(random: &mut Random, text: &str) -> String {
     lines.concat()
 }
 
-/// An answer: pieces in any order, or one that is right, with a few bytes changed.
-fn answer(random: &mut Random, before: &str, after: &str) -> String {
-    let mut bytes = match random.below(6) {
-        0 => (0..random.below(24)).map(|_| *random.one(&PIECES)).collect::<String>(),
-        1 => format!("a.ts\n<<<<<<< SEARCH\n{before}=======\n{after}>>>>>>> REPLACE\n"),
-        2 => format!("a.ts\n```ts\n{after}```\n"),
-        3 => serde_json::json!({"path": "a.ts", "old_str": before, "new_str": after}).to_string(),
-        4 => {
+/// What an answer is made as, before it is damaged.
+#[derive(Clone, Copy)]
+enum Made {
+    Pieces,
+    Blocks,
+    Whole,
+    Json,
+    V4a,
+    Unified,
+}
+
+const FORMS: [Made; 6] = [Made::Pieces, Made::Blocks, Made::Whole, Made::Json, Made::V4a, Made::Unified];
+
+fn sound(random: &mut Random, made: Made, before: &str, after: &str) -> String {
+    match made {
+        Made::Pieces => (0..random.below(24)).map(|_| *random.one(&PIECES)).collect(),
+        Made::Blocks => format!("a.ts\n<<<<<<< SEARCH\n{before}=======\n{after}>>>>>>> REPLACE\n"),
+        Made::Whole => format!("a.ts\n```ts\n{after}```\n"),
+        Made::Json => serde_json::json!({"path": "a.ts", "old_str": before, "new_str": after}).to_string(),
+        Made::V4a => {
             let body: String = diff(before, after).unified().lines().skip(4).map(|line| format!("{line}\n")).collect();
             format!("*** Begin Patch\n*** Update File: a.ts\n{body}*** End Patch\n")
         }
-        _ => diff(before, after).unified().to_owned(),
+        Made::Unified => diff(before, after).unified().to_owned(),
     }
-    .into_bytes();
+}
+
+/// In prose, in a JSON string, or with its line ends escaped.
+fn wrapped(random: &mut Random, answer: String) -> String {
+    match random.below(12) {
+        0 => serde_json::json!({ "patch": answer }).to_string(),
+        1 => answer.replace('\n', "\\n"),
+        2 => format!("Here it is:\n\n```diff\n{answer}```\n\nThat is all.\n"),
+        _ => answer,
+    }
+}
+
+/// An answer of that form with a few bytes changed.
+fn answer(random: &mut Random, made: Made, before: &str, after: &str) -> String {
+    let whole = sound(random, made, before, after);
+    let mut bytes = wrapped(random, whole).into_bytes();
     for _ in 0..random.below(5) {
         let at = random.below(bytes.len() + 1);
         match random.below(4) {
@@ -189,18 +218,21 @@ fn promise(holds: bool, what: &str, of: &str) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(format!("{what}: {of:?}")) }
 }
 
-fn fuzz_parse(random: &mut Random) -> Result<(), Broken> {
+fn fuzz_parse(random: &mut Random, made: Made) -> Result<(), Broken> {
     let (before, after) = (text(random), text(random));
-    let answer = answer(random, &before, &after);
-    let _ = parse(&answer);
-    let _ = parse_in(&answer, "/root/of");
+    let answer = answer(random, made, &before, &after);
+    match random.below(2) {
+        0 => drop(parse(&answer)),
+        _ => drop(parse_in(&answer, "/root/of")),
+    }
     Ok(())
 }
 
 fn fuzz_place(random: &mut Random) -> Result<(), Broken> {
     let before = text(random);
     let after = edited(random, &before);
-    let answer = answer(random, &before, &after);
+    let made = *random.one(&FORMS);
+    let answer = answer(random, made, &before, &after);
     let Ok(parsed) = parse(&answer) else { return Ok(()) };
     let base = files(&before);
     for based in [true, false] {
@@ -258,43 +290,77 @@ fn fuzz_position(random: &mut Random) -> Result<(), Broken> {
 
 type Target = fn(&mut Random) -> Result<(), Broken>;
 
-const TARGETS: [(&str, Target); 5] = [
-    ("parse", fuzz_parse),
+const TARGETS: [(&str, Target); 10] = [
+    ("unified", |random| fuzz_parse(random, Made::Unified)),
+    ("blocks", |random| fuzz_parse(random, Made::Blocks)),
+    ("v4a", |random| fuzz_parse(random, Made::V4a)),
+    ("json", |random| fuzz_parse(random, Made::Json)),
+    ("whole", |random| fuzz_parse(random, Made::Whole)),
+    ("pieces", |random| fuzz_parse(random, Made::Pieces)),
     ("place", fuzz_place),
     ("merge", fuzz_merge),
     ("edit", fuzz_edit),
     ("position", fuzz_position),
 ];
 
-fn number(name: &str) -> Option<u64> {
+fn word(name: &str) -> Option<String> {
     let args: Vec<String> = std::env::args().collect();
-    args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)?.parse().ok())
+    args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1).cloned())
+}
+
+fn number(name: &str) -> Option<u64> {
+    word(name)?.parse().ok()
+}
+
+/// How long one target runs.
+#[derive(Clone, Copy)]
+enum Limit {
+    Time(Duration),
+    Executions(u64),
+}
+
+impl Limit {
+    fn is_reached(self, count: u64, started: Instant) -> bool {
+        match self {
+            // A clock read costs more than many a case.
+            Self::Time(time) => count.is_multiple_of(64) && started.elapsed() >= time,
+            Self::Executions(most) => count >= most,
+        }
+    }
+}
+
+/// Runs one target; `Err` names the seed that broke it.
+fn run(target: Target, first: u64, limit: Limit) -> (u64, Result<(), Broken>) {
+    let (started, mut count) = (Instant::now(), 0_u64);
+    while !limit.is_reached(count, started) {
+        let seed = first.wrapping_add(count);
+        count += 1;
+        let ran = std::panic::catch_unwind(|| target(&mut Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))));
+        match ran {
+            Ok(Ok(())) => {}
+            Ok(Err(what)) => return (count, Err(format!("--seed {seed}: {what}"))),
+            Err(_) => return (count, Err(format!("--seed {seed}: it panicked"))),
+        }
+    }
+    (count, Ok(()))
 }
 
 fn main() -> ExitCode {
     let mut out = std::io::stdout();
-    let seconds = number("--seconds").unwrap_or(10);
-    let each = Duration::from_secs(seconds) / TARGETS.len() as u32;
-    let first = number("--seed").unwrap_or(1);
-    let mut broken = false;
-    for (name, target) in TARGETS {
-        let (started, mut count) = (Instant::now(), 0_u64);
-        // A clock read costs more than many a case.
-        while count % 64 != 0 || started.elapsed() < each {
-            let seed = first.wrapping_add(count);
-            count += 1;
-            let ran = std::panic::catch_unwind(|| target(&mut Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))));
-            let failed = match ran {
-                Ok(Ok(())) => continue,
-                Ok(Err(what)) => what,
-                Err(_) => "it panicked".to_owned(),
-            };
-            broken = true;
-            let _ = writeln!(out, "{name}: --seed {seed}: {failed}");
-            break;
-        }
+    let only = word("--only");
+    let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)).collect();
+    let each = Duration::from_secs(number("--seconds").unwrap_or(10)) / chosen.len().max(1) as u32;
+    let limit = number("--executions").map_or(Limit::Time(each), Limit::Executions);
+    let mut broken = chosen.is_empty();
+    for (name, target) in chosen {
+        let started = Instant::now();
+        let (count, outcome) = run(*target, number("--seed").unwrap_or(1), limit);
         let rate = count as f64 / started.elapsed().as_secs_f64();
         let _ = writeln!(out, "{name}: {count} executions, {rate:.0} a second");
+        if let Err(what) = outcome {
+            broken = true;
+            let _ = writeln!(out, "{name}: {what}");
+        }
     }
     if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -8,12 +8,13 @@
 //! finish    sync the directories, rename `pending` to `<number>-<id>.record`, sync
 //! ```
 //!
-//! Before the commit point any error takes everything back. After it nothing is taken back: an error leaves `pending`
+//! Before the commit point any error takes everything back, the failed sync of the commit itself too: going on with a
+//! log that a power cut may lose would risk half a change. After it nothing is taken back: an error leaves `pending`
 //! in place, and the next start ends the work. A target that somebody else changed is never overwritten: where the
 //! file system can swap, that holds without a gap between look and write, else the gap is one system call wide.
 //!
-//! Not covered: another program that holds a target open and goes on writing into it, and hard links to a target,
-//! which keep the old content.
+//! Not covered: another program that opened a target before, did not truncate it, and writes into it after the swap;
+//! and hard links to a target, which keep the old content.
 
 use super::record::{BadRecord, Image, Record, Step};
 use super::vfs::{Node, Permissions, Vfs};
@@ -28,6 +29,7 @@ const PREPARED: &str = "prepared";
 const PENDING: &str = "pending";
 const DAMAGED: &str = "damaged";
 const RECORD: &str = ".record";
+const ASIDE: &str = ".aside";
 
 /// The journal of one root. Calls that change anything need the root's apply lock, which the caller holds.
 #[derive(Clone)]
@@ -41,6 +43,9 @@ pub(crate) struct Journal {
 pub enum JournalError {
     #[error("{action} {path}: {source}")]
     Io { action: &'static str, path: String, source: io::Error },
+    /// The commit point was passed and could be neither made durable nor taken back.
+    #[error("commit the journal: {0}; the next start ends the change")]
+    Undecided(io::Error),
     #[error("write {}: changed meanwhile", list(.0))]
     Moved(Vec<RelPath>),
     #[error("write {path}: it is {why}")]
@@ -54,6 +59,7 @@ impl JournalError {
         match self {
             Self::Io { source, .. } if io_hint(source).is_empty() => "nothing was changed",
             Self::Io { source, .. } => io_hint(source),
+            Self::Undecided(_) => "see to the disk that Krins keeps its state on, then start Krins again",
             Self::Moved(_) => "nothing was changed; ask for the diff again",
             Self::Refused { .. } | Self::Record(_) => "nothing was changed",
         }
@@ -122,7 +128,8 @@ impl Journal {
         let written = self
             .state
             .create(PREPARED, &bytes, Permissions::Exactly(0o600))
-            .and_then(|()| self.state.sync(&[PREPARED], &[]));
+            // The name too: what is staged is only found again through it.
+            .and_then(|()| self.state.sync(&[PREPARED], &[""]));
         written.map_err(|source| {
             let _ = self.state.remove(PREPARED);
             failed("write the journal", PREPARED)(source)
@@ -174,7 +181,8 @@ impl Journal {
         for dir in record.make_dirs.iter().rev() {
             let _ = self.workspace.remove_dir(dir);
         }
-        if clean {
+        // What comes back after a power cut is found only while the log is there.
+        if clean && self.sync_dirs(record).is_ok() {
             let _ = self.state.remove(PREPARED);
         }
     }
@@ -194,12 +202,12 @@ impl Journal {
             self.take_back(record);
             return Err(failed("commit", "the journal")(source));
         }
-        // Once the name is there a crash finds it; that this may not outlive a power cut cannot be told apart from a
-        // power cut just before.
-        if let Err(error) = self.state.sync(&[], &[""]) {
-            tracing::warn!(%error, "the journal's directory was not synced");
+        let Err(source) = self.state.sync(&[], &[""]) else { return Ok(()) };
+        if self.state.rename(PENDING, PREPARED).is_err() {
+            return Err(JournalError::Undecided(source));
         }
-        Ok(())
+        self.take_back(record);
+        Err(failed("commit", "the journal")(source))
     }
 
     /// Brings a committed apply to its end.
@@ -313,31 +321,60 @@ impl Journal {
         if is(&left, &step.after) {
             return Ok(());
         }
-        let now = self.workspace.read(step.path.as_str())?;
-        let torn = step.after.as_ref().is_some_and(|after| after.bytes.starts_with(bytes));
-        let ours = torn || is(&left, &step.before) || !is(&now, &step.after);
-        if ours {
+        if is(&left, &step.before) {
             return self.workspace.remove(temp);
         }
+        let torn = step.after.as_ref().is_some_and(|after| after.bytes.starts_with(bytes));
+        // Only a whole new content is ever swapped in, so a target that has it has given its own away.
+        let swapped = is(&self.workspace.read(step.path.as_str())?, &step.after);
+        match (swapped, torn) {
+            (false, true) => self.workspace.remove(temp),
+            (true, false) => self.put_back(temp, step),
+            // Two of them, or a start of our own text that may be ours or theirs.
+            (false, false) | (true, true) => self.put_aside(temp, step, bytes),
+        }
+    }
+
+    fn put_back(&self, temp: &str, step: &Step) -> io::Result<()> {
         match step.after {
             Some(_) => self.workspace.exchange(temp, step.path.as_str()).and_then(|()| self.workspace.remove(temp)),
             None => self.workspace.rename_new(temp, step.path.as_str()),
         }
     }
 
+    /// Keeps what somebody else wrote beside the journal, where it is not lost and not in the way.
+    fn put_aside(&self, temp: &str, step: &Step, bytes: &[u8]) -> io::Result<()> {
+        let name = format!("{}{ASIDE}", temp.rsplit('/').next().unwrap_or(temp).trim_start_matches('.'));
+        match self.state.create(&name, bytes, Permissions::Exactly(0o600)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            result => result?,
+        }
+        self.state.sync(&[&name], &[""])?;
+        tracing::warn!(path = %step.path, kept = name, "a version of this file was found and kept beside the journal");
+        self.workspace.remove(temp)
+    }
+
     fn finish(&self, record: &Record) -> Result<(), JournalError> {
-        let dirs: BTreeSet<&str> = record
-            .disk_steps()
-            .map(|(_, step)| step.path.dir())
-            .chain(record.make_dirs.iter().map(|dir| dir.rsplit_once('/').map_or("", |(parent, _)| parent)))
-            .filter(|dir| !record.remove_dirs.iter().any(|removed| removed == dir))
-            .collect();
-        let dirs: Vec<&str> = dirs.into_iter().collect();
-        self.workspace.sync(&[], &dirs).map_err(failed("sync", "the directories"))?;
+        self.sync_dirs(record).map_err(failed("sync", "the directories"))?;
         let number = self.names()?.last().and_then(|name| name.split('-').next()?.parse::<u64>().ok()).unwrap_or(0) + 1;
         let name = format!("{number:012}-{}{RECORD}", record.id);
         self.state.rename(PENDING, &name).map_err(failed("close", "the journal"))?;
         self.state.sync(&[], &[""]).map_err(failed("sync", "the journal"))
+    }
+
+    /// Makes every name that the record's steps change durable. A directory that is gone was in another one, down to one
+    /// that is there.
+    fn sync_dirs(&self, record: &Record) -> io::Result<()> {
+        let touched = record.disk_steps().map(|(_, step)| step.path.dir());
+        let changed = record.make_dirs.iter().chain(&record.remove_dirs).map(|dir| parent(dir));
+        let mut dirs = BTreeSet::new();
+        for mut dir in touched.chain(changed) {
+            while !dir.is_empty() && !dirs.contains(dir) && self.workspace.read(dir)? == Node::Missing {
+                dir = parent(dir);
+            }
+            dirs.insert(dir);
+        }
+        self.workspace.sync(&[], &dirs.into_iter().collect::<Vec<_>>())
     }
 
     fn make_dir(&self, dir: &str) -> io::Result<()> {
@@ -473,6 +510,10 @@ fn with_execute(mode: u32, executable: bool) -> u32 {
         (false, true) => mode & !0o111,
         _ => mode,
     }
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
 fn gone(result: io::Result<()>) -> bool {

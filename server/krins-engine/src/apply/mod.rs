@@ -215,18 +215,45 @@ impl Applier {
             }
         };
         let committed = record.clone();
-        if let Err(error) = self.blocking(move |journal| journal.commit(&committed)).await? {
-            self.revert_buffers(&changed, editor).await;
-            return Err(error.into());
-        }
-        let installing = record.clone();
-        let installed = self.blocking(move |journal| journal.install(&installing)).await?;
-        let swept = self.blocking(|journal| journal.sweep(HISTORY)).await?;
-        drop(lock);
-        if let Err(error) = swept {
+        let committed = match self.opened_meanwhile(&record) {
+            None => self.blocking(move |journal| journal.commit(&committed)).await?,
+            Some(path) => {
+                self.blocking(move |journal| journal.take_back(&committed)).await?;
+                Err(JournalError::Moved(vec![path]))
+            }
+        };
+        let installed = match committed {
+            Ok(()) => {
+                let installing = record.clone();
+                self.blocking(move |journal| journal.install(&installing)).await
+            }
+            Err(undecided @ JournalError::Undecided(_)) => Err(undecided.into()),
+            Err(error) => {
+                let left = self.revert_buffers(&changed, editor).await;
+                return Err(not_committed(error, left));
+            }
+        };
+        // The change is made, or will be at the next start, whatever happens from here on.
+        let installed =
+            installed.unwrap_or_else(|error| Installed { fates: Vec::new(), pending: Some(error.to_string()) });
+        if let Err(error) = self.blocking(|journal| journal.sweep(HISTORY)).await.and_then(|swept| Ok(swept?)) {
             tracing::warn!(%error, "the undo history was not swept");
         }
+        drop(lock);
         Ok(self.report(&record, installed))
+    }
+
+    /// A file that was closed when the apply was planned, and whose text is now the editor's.
+    fn opened_meanwhile(&self, record: &Record) -> Option<RelPath> {
+        let open = self.documents().snapshot();
+        let taken = |(_, step): &(usize, &Step)| {
+            open.path(&step.path).is_some_and(|document| {
+                let same = step.before.as_ref().is_some_and(|before| *before.bytes == *document.text.as_bytes());
+                // Only a file that goes away is taken from under an editor that shows nothing else.
+                step.after.is_some() || !same
+            })
+        };
+        record.disk_steps().find(taken).map(|(_, step)| step.path.clone())
     }
 
     /// The plan that takes the apply with that id, or of that task, back; without one, the last that is not undone.
@@ -384,6 +411,14 @@ impl Applier {
                 None
             }
         }
+    }
+}
+
+/// Why nothing was written, and which documents hold their part all the same.
+fn not_committed(error: JournalError, left: Vec<RelPath>) -> ApplyError {
+    match left.first() {
+        None => error.into(),
+        Some(path) => ApplyError::Editor { path: path.clone(), why: error.to_string(), left },
     }
 }
 

@@ -97,6 +97,8 @@ async fn carry_out(engine: &Engine, patch: Patch) -> Result<PatchReport, Error> 
         (Some(_), true) => PatchOutcome::Applied,
         (None, true) => PatchOutcome::Noop,
     };
+    report.left_alone = outcome.applied.left_alone.iter().map(|left| left.path.to_string()).collect();
+    report.pending = outcome.applied.pending;
     report.undo = outcome.applied.id;
     Ok(report)
 }
@@ -111,7 +113,7 @@ fn described(patch: &Patch) -> PatchReport {
         hunks: file.placements.iter().map(hunk).collect(),
     };
     let files = patch.files().iter().map(file).collect();
-    PatchReport { outcome: PatchOutcome::Noop, files, conflicts: Vec::new(), refusals: Vec::new(), undo: None }
+    PatchReport { files, ..empty(PatchOutcome::Noop) }
 }
 
 fn hunk(placement: &patch::Placement) -> PatchHunk {
@@ -125,11 +127,17 @@ fn refused(refusals: Vec<Refusal>) -> PatchReport {
         why: refusal.why,
         candidates: refusal.candidates,
     };
+    PatchReport { refusals: refusals.into_iter().map(refusal).collect(), ..empty(PatchOutcome::Refused) }
+}
+
+fn empty(outcome: PatchOutcome) -> PatchReport {
     PatchReport {
-        outcome: PatchOutcome::Refused,
+        outcome,
         files: Vec::new(),
         conflicts: Vec::new(),
-        refusals: refusals.into_iter().map(refusal).collect(),
+        refusals: Vec::new(),
+        left_alone: Vec::new(),
+        pending: None,
         undo: None,
     }
 }
@@ -158,6 +166,16 @@ fn show(report: &PatchReport, out: &mut Output) {
         let candidates =
             if lines.is_empty() { String::new() } else { format!(" (candidate lines {})", lines.join(", ")) };
         out.line(format!("  {}{hunk} {}{candidates}", paint(PLACE, &refusal.path), refusal.why));
+    }
+    for path in &report.left_alone {
+        out.line(format!(
+            "  {} {} was changed by somebody else at that moment",
+            paint(CARE, "left alone"),
+            paint(PLACE, path)
+        ));
+    }
+    if let Some(pending) = &report.pending {
+        out.line(format!("{} applied, clean-up pending: {pending}", paint(CARE, "note")));
     }
     if let Some(undo) = &report.undo {
         out.line(format!("Take it back with krins undo {undo}"));

@@ -30,7 +30,11 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Node::Missing),
             fd => fd?,
         };
-        let mode = u32::from(Mode::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode));
+        let mode = rustix::fs::fstat(&fd)?.st_mode;
+        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::RegularFile {
+            return Ok(Node::Other("not a regular file".into()));
+        }
+        let mode = u32::from(Mode::from_raw_mode(mode));
         let mut bytes = Vec::new();
         File::from(fd).take(self.limit + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > self.limit {

@@ -81,7 +81,15 @@ impl Simulated {
                 _ => inode.now = inode.durable.clone().unwrap_or_default(),
             }
         }
-        disk.names = disk.durable.clone();
+        // What is in a directory that is not there cannot be reached. Names before what is below them, so one pass.
+        let mut names = BTreeMap::new();
+        for (path, target) in std::mem::take(&mut disk.durable) {
+            if parent(&path).is_empty() || names.get(parent(&path)) == Some(&Target::Dir) {
+                names.insert(path, target);
+            }
+        }
+        disk.names = names.clone();
+        disk.durable = names;
     }
 
     /// All files, without the journal's temporary ones.
@@ -95,6 +103,13 @@ impl Simulated {
             }
         }
         files
+    }
+
+    /// The names of the journal's temporary files.
+    pub(crate) fn temporary(&self) -> Vec<String> {
+        let disk = self.disk.lock().unwrap();
+        let ours = disk.names.keys().filter(|name| name.starts_with(self.prefix) && name.contains(".krins-"));
+        ours.cloned().collect()
     }
 
     fn path(&self, path: &str) -> String {
