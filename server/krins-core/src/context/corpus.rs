@@ -1,8 +1,8 @@
 //! The graph as the ranking reads it: files by number, terms by posting, edges by number.
 
-use crate::graph::{FileFacts, Graph, Indexed};
+use crate::graph::{FileFacts, Graph, Indexed, Places};
 use crate::path::RelPath;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// How far to look for a directory's other files.
@@ -11,21 +11,18 @@ const SIBLINGS: usize = 200;
 /// Files by their place in the graph's order, which is that of the paths.
 pub(super) struct Corpus<'g> {
     graph: &'g Graph,
+    places: &'g Places,
     files: Vec<(&'g RelPath, &'g Indexed)>,
-    /// Only looked up, never walked.
-    numbers: HashMap<&'g RelPath, usize>,
-    /// By file, the number of its directory.
-    directories: Vec<usize>,
-    /// By directory, the files right in it, in order.
-    members: Vec<Vec<usize>>,
+    /// By file, sorted; found when they are asked for.
+    imports: Vec<OnceCell<Box<[u32]>>>,
+    importers: Vec<OnceCell<Box<[u32]>>>,
 }
 
 impl<'g> Corpus<'g> {
     pub fn new(graph: &'g Graph) -> Self {
         let files: Vec<_> = graph.files().iter().map(|(path, file)| (path, &**file)).collect();
-        let numbers = files.iter().enumerate().map(|(at, (path, _))| (*path, at)).collect();
-        let (directories, members) = by_directory(&files);
-        Self { graph, files, numbers, directories, members }
+        let none = || vec![OnceCell::new(); files.len()];
+        Self { graph, places: graph.places(), imports: none(), importers: none(), files }
     }
 
     pub fn len(&self) -> usize {
@@ -37,7 +34,16 @@ impl<'g> Corpus<'g> {
     }
 
     pub fn number(&self, path: &RelPath) -> Option<usize> {
-        self.numbers.get(path).copied()
+        self.places.number(path)
+    }
+
+    /// Hashes of the terms in the file's path, repeats included.
+    pub fn path_terms(&self, file: usize) -> &'g [u32] {
+        self.places.terms(file)
+    }
+
+    pub fn is_test(&self, file: usize) -> bool {
+        self.places.is_test(file)
     }
 
     /// Everything about a file. To be asked for candidates only.
@@ -58,9 +64,19 @@ impl<'g> Corpus<'g> {
         self.files[file].1.lexicon().length(chunk)
     }
 
+    /// How many terms a file holds.
+    pub fn total_length(&self, file: usize) -> u64 {
+        self.files[file].1.lexicon().total_length()
+    }
+
+    /// The files right in the file's directory, itself among them.
+    pub fn beside(&self, file: usize) -> &'g [usize] {
+        self.places.beside(file)
+    }
+
     /// The other files right in the file's directory: those before it, the nearest first, then those after it.
     pub fn siblings(&self, file: usize) -> impl Iterator<Item = usize> {
-        let members = &self.members[self.directories[file]];
+        let members = self.beside(file);
         let at = members.partition_point(|member| *member < file);
         let before = members[..at].iter().rev().take(SIBLINGS);
         before.chain(members[at..].iter().skip(1).take(SIBLINGS)).copied()
@@ -77,11 +93,25 @@ impl<'g> Corpus<'g> {
     }
 
     pub fn imports(&self, file: usize) -> impl Iterator<Item = usize> {
-        self.graph.imports(self.path(file)).iter().filter_map(|path| self.number(path))
+        self.import_numbers(file).iter().map(|number| *number as usize)
     }
 
     pub fn importers(&self, file: usize) -> impl Iterator<Item = usize> {
-        self.graph.importers(self.path(file)).iter().filter_map(|path| self.number(path))
+        self.importer_numbers(file).iter().map(|number| *number as usize)
+    }
+
+    /// Sorted, each once.
+    pub fn import_numbers(&self, file: usize) -> &[u32] {
+        self.imports[file].get_or_init(|| self.numbers(self.graph.imports(self.path(file))))
+    }
+
+    /// Sorted, each once.
+    pub fn importer_numbers(&self, file: usize) -> &[u32] {
+        self.importers[file].get_or_init(|| self.numbers(self.graph.importers(self.path(file))))
+    }
+
+    fn numbers(&self, paths: &[RelPath]) -> Box<[u32]> {
+        paths.iter().filter_map(|path| Some(self.number(path)? as u32)).collect()
     }
 
     pub fn import_count(&self, file: usize) -> usize {
@@ -96,21 +126,4 @@ impl<'g> Corpus<'g> {
     pub fn resolved(&self, file: usize) -> &'g [Option<RelPath>] {
         self.graph.resolved(self.path(file))
     }
-}
-
-/// The number of each file's directory, and the files of each.
-fn by_directory(files: &[(&RelPath, &Indexed)]) -> (Vec<usize>, Vec<Vec<usize>>) {
-    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut members: Vec<Vec<usize>> = Vec::new();
-    let mut of = Vec::with_capacity(files.len());
-    for (at, (path, _)) in files.iter().enumerate() {
-        let next = numbers.len();
-        let number = *numbers.entry(path.dir()).or_insert(next);
-        if number == members.len() {
-            members.push(Vec::new());
-        }
-        members[number].push(at);
-        of.push(number);
-    }
-    (of, members)
 }

@@ -2,7 +2,6 @@
 
 use super::corpus::Corpus;
 use super::lexical::{Lexical, Wording, saturated};
-use crate::graph::queries::is_test;
 use crate::path::RelPath;
 use std::ops::Range;
 
@@ -46,19 +45,19 @@ impl FileScores {
         let total: f64 = weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let average = average_length(corpus);
         let mut start = 0;
+        let mut counts = vec![0.0; weights.len()];
         for of_file in lexical.hits.chunk_by(|a, b| a.file == b.file) {
             let file = of_file[0].file;
             scores.hits[file] = start..start + of_file.len();
             start += of_file.len();
             scores.add_hits(file, of_file);
-            let mut counts = vec![0.0; weights.len()];
+            counts.fill(0.0);
             for hit in of_file {
                 for (term, count) in lexical.pairs_of(hit) {
                     counts[usize::from(*term)] += f64::from(*count);
                 }
             }
-            let length: u64 = (0..corpus.chunks(file)).map(|chunk| u64::from(corpus.length(file, chunk))).sum();
-            let norm = 1.2 * (0.4 + 0.6 * length as f64 / average);
+            let norm = 1.2 * (0.4 + 0.6 * corpus.total_length(file) as f64 / average);
             scores.whole[file] = counts.iter().zip(&weights).map(|(n, weight)| weight * saturated(*n, norm)).sum();
             let covered = counts.iter().zip(&weights).filter(|(n, _)| **n > 0.0);
             scores.coverage[file] = covered.map(|(_, weight)| weight).sum::<f64>() / total;
@@ -74,7 +73,7 @@ impl FileScores {
 
     fn add_hits(&mut self, file: usize, hits: &[super::lexical::Hit]) {
         let mut all: Vec<f64> = hits.iter().map(|hit| hit.score).collect();
-        all.sort_by(|a, b| b.total_cmp(a));
+        all.sort_unstable_by(|a, b| b.total_cmp(a));
         self.best[file] = all[0];
         self.second[file] = all.get(1).copied().unwrap_or_default();
         self.top4[file] = all.iter().take(4).sum();
@@ -94,7 +93,12 @@ impl FileScores {
             .map(|file| (file, self.rough(file, wording, corpus)))
             .filter(|(_, score)| *score > 0.0)
             .collect();
-        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let better = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if scored.len() > BEST {
+            scored.select_nth_unstable_by(BEST, better);
+            scored.truncate(BEST);
+        }
+        scored.sort_unstable_by(better);
         let mut chosen: Vec<usize> = scored.iter().take(BEST).map(|(file, _)| *file).chain(known).collect();
         for (file, _) in scored.iter().take(SPREAD_FROM) {
             chosen.extend(corpus.imports(*file).take(SPREAD));
@@ -104,9 +108,7 @@ impl FileScores {
             chosen.push(focus);
             self.extend(&mut chosen, corpus.imports(focus).collect(), NEAR_FOCUS);
             self.extend(&mut chosen, corpus.importers(focus).collect(), NEAR_FOCUS);
-            let directory = corpus.path(focus).dir();
-            let siblings = (0..corpus.len()).filter(|file| corpus.path(*file).dir() == directory);
-            self.extend(&mut chosen, siblings.collect(), NEAR_FOCUS);
+            self.extend(&mut chosen, corpus.beside(focus).to_vec(), NEAR_FOCUS);
         }
         chosen.sort_unstable();
         chosen.dedup();
@@ -129,7 +131,7 @@ impl FileScores {
 
     /// How much less a test or a generated file says.
     pub fn damping(&self, file: usize, wording: &Wording, corpus: &Corpus<'_>) -> f64 {
-        let test = if !wording.about_tests && is_test(corpus.path(file)) { TEST } else { 1.0 };
+        let test = if !wording.about_tests && corpus.is_test(file) { TEST } else { 1.0 };
         test * if corpus.is_generated(file) { GENERATED } else { 1.0 }
     }
 }
@@ -141,13 +143,15 @@ const SPREAD: usize = 16;
 const NEAR_FOCUS: usize = 40;
 
 fn average_length(corpus: &Corpus<'_>) -> f64 {
-    let lengths = (0..corpus.len()).flat_map(|file| (0..corpus.chunks(file)).map(move |chunk| (file, chunk)));
-    let total: u64 = lengths.map(|(file, chunk)| u64::from(corpus.length(file, chunk))).sum();
+    let total: u64 = (0..corpus.len()).map(|file| corpus.total_length(file)).sum();
     (total as f64 / corpus.len().max(1) as f64).max(1.0)
 }
 
 /// The weight of the terms in some path or part of it.
 pub(super) fn path_weight(wording: &Wording, lexical: &Lexical, bits: u64) -> f64 {
+    if bits == 0 {
+        return 0.0;
+    }
     let terms = wording.terms.iter().zip(&lexical.path_idf).enumerate();
     terms.filter(|(at, _)| bits >> at & 1 == 1).map(|(_, (term, idf))| term.weight * idf).sum()
 }

@@ -88,10 +88,18 @@ impl Wording {
 
     /// Whether the task names this path: as a whole, by its end, or by its file name.
     pub fn names_path(&self, path: &RelPath) -> bool {
+        if self.paths.is_empty() {
+            return false;
+        }
         let lower = path.as_str().to_lowercase();
         self.paths.iter().any(|named| {
             lower == *named || lower.strip_suffix(named.as_str()).is_some_and(|before| before.ends_with('/'))
         })
+    }
+
+    /// Which of the terms are among some hashes, as bits.
+    pub fn bits_of(&self, hashes: &[u32]) -> u64 {
+        hashes.iter().filter_map(|hash| self.at(*hash)).fold(0, |bits, at| bits | 1 << at)
     }
 
     pub fn at(&self, hash: u32) -> Option<usize> {
@@ -251,11 +259,10 @@ impl Lexical {
                 let pairs = (start, pairs.len() as u32);
                 hits.push(Hit { file, chunk: of_chunk[0].0 as usize, pairs, score: 0.0, subject: 0.0, text: 0.0 });
             }
-            let count = corpus.chunks(file);
-            chunks += count;
-            total += (0..count).map(|chunk| u64::from(corpus.length(file, chunk))).sum::<u64>();
+            chunks += corpus.chunks(file);
+            total += corpus.total_length(file);
         }
-        let in_path: Vec<u64> = (0..corpus.len()).map(|file| matches_in(corpus.path(file).as_str(), wording)).collect();
+        let in_path: Vec<u64> = (0..corpus.len()).map(|file| wording.bits_of(corpus.path_terms(file))).collect();
         let paths = |at: usize| in_path.iter().filter(|bits| *bits >> at & 1 == 1).count() as f64;
         let mut lexical = Self {
             idf: frequency.iter().map(|frequency| idf(f64::from(*frequency), chunks as f64)).collect(),
@@ -269,9 +276,8 @@ impl Lexical {
         for hit in &mut hits {
             let norm = lexical.norm(corpus.length(hit.file, hit.chunk));
             let extra = lexical.in_path[hit.file];
-            hit.score = lexical.bm25(terms, hit, norm, &[(extra, PATH_COUNT)], |_| true);
-            hit.subject = lexical.bm25(terms, hit, norm, &[(extra, PATH_COUNT)], |term| term.subject);
-            hit.text = lexical.bm25(terms, hit, norm, &[], |_| true);
+            [hit.score, hit.subject] = lexical.bm25(terms, hit, norm, &[(extra, PATH_COUNT)]);
+            hit.text = if extra == 0 { hit.score } else { lexical.bm25(terms, hit, norm, &[])[0] };
         }
         lexical.hits = hits;
         lexical
@@ -280,7 +286,7 @@ impl Lexical {
     /// BM25 with the terms in the names around the chunk counted too.
     pub fn with_names(&self, wording: &Wording, hit: &Hit, length: u32, names: u64) -> f64 {
         let extra = [(self.in_path[hit.file], PATH_COUNT), (names, NAME_COUNT)];
-        self.bm25(&wording.terms, hit, self.norm(length), &extra, |_| true)
+        self.bm25(&wording.terms, hit, self.norm(length), &extra)[0]
     }
 
     pub fn pairs_of(&self, hit: &Hit) -> &[(u16, u16)] {
@@ -291,26 +297,31 @@ impl Lexical {
         K1 * (1.0 - B + B * f64::from(length) / self.average)
     }
 
-    fn bm25(&self, terms: &[Term], hit: &Hit, norm: f64, extra: &[(u64, f64)], wanted: impl Fn(&Term) -> bool) -> f64 {
+    /// The score of all terms, and of those of the first line. Terms of `extra` count as so many more.
+    fn bm25(&self, terms: &[Term], hit: &Hit, norm: f64, extra: &[(u64, f64)]) -> [f64; 2] {
         let mut rest = self.pairs_of(hit);
-        let bits = extra.iter().fold(0, |bits, (more, _)| bits | more);
-        let mut score = 0.0;
-        for (at, term) in terms.iter().enumerate() {
+        let mut bits = extra.iter().fold(0, |bits, (more, _)| bits | more);
+        bits = rest.iter().fold(bits, |bits, (at, _)| bits | 1 << at);
+        let [mut score, mut subject] = [0.0; 2];
+        while bits != 0 {
+            let at = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
             let mut count = 0.0;
             if let Some((found, times)) = rest.first()
                 && usize::from(*found) == at
             {
                 count = f64::from(*times);
                 rest = &rest[1..];
-            } else if bits >> at & 1 == 0 {
-                continue;
             }
             count += extra.iter().map(|(bits, value)| if bits >> at & 1 == 1 { *value } else { 0.0 }).sum::<f64>();
-            if wanted(term) {
-                score += term.weight * self.idf[at] * saturated(count, norm);
+            let Some(term) = terms.get(at) else { continue };
+            let part = term.weight * self.idf[at] * saturated(count, norm);
+            score += part;
+            if term.subject {
+                subject += part;
             }
         }
-        score
+        [score, subject]
     }
 }
 

@@ -7,21 +7,22 @@ use std::sync::OnceLock;
 
 /// Trees over rows of `f32` columns.
 pub(super) struct Model {
-    /// Places of the trees' roots in `nodes`.
-    roots: Vec<usize>,
+    /// Places of the trees' roots in `nodes`, and how deep each tree is.
+    roots: Vec<(u32, u32)>,
     nodes: Vec<Node>,
 }
 
+/// Of a split: goes to the first of `next` if the column is at most the value, else to the second. Of a leaf: both are
+/// itself, so that a walk that is long enough ends there, whichever way it came.
 #[derive(Clone, Copy, Debug)]
-enum Node {
-    Leaf(f32),
-    /// Goes to the next node if the column is at most the threshold, else to `right`.
-    Split {
-        column: u16,
-        threshold: f32,
-        right: u32,
-    },
+struct Node {
+    value: f32,
+    column: u16,
+    next: [u32; 2],
 }
+
+/// Rows whose walks go side by side: none waits for the other's memory.
+const ABREAST: usize = 8;
 
 impl Model {
     /// Reads the text form: a line of column names, then a tree a line, its nodes in depth-first order with commas between:
@@ -33,8 +34,9 @@ impl Model {
         let mut model = Self { roots: Vec::new(), nodes: Vec::new() };
         for line in lines.filter(|line| !line.is_empty()) {
             let mut words = line.split(',');
-            model.roots.push(model.nodes.len());
-            model.read_node(&mut words, &columns)?;
+            let root = u32::try_from(model.nodes.len()).ok()?;
+            let depth = model.read_node(&mut words, &columns)?;
+            model.roots.push((root, depth));
             if words.next().is_some() {
                 return None;
             }
@@ -42,39 +44,43 @@ impl Model {
         Some(model)
     }
 
-    fn read_node<'t>(&mut self, words: &mut impl Iterator<Item = &'t str>, columns: &[u16]) -> Option<()> {
+    /// Reads a node and everything below it; gives how many steps lead to its farthest leaf.
+    fn read_node<'t>(&mut self, words: &mut impl Iterator<Item = &'t str>, columns: &[u16]) -> Option<u32> {
         let word = words.next()?;
+        let at = self.nodes.len();
+        let own = u32::try_from(at).ok()?;
         if let Some(value) = word.strip_prefix('=') {
-            self.nodes.push(Node::Leaf(value.parse().ok()?));
-            return Some(());
+            self.nodes.push(Node { value: value.parse().ok()?, column: 0, next: [own; 2] });
+            return Some(0);
         }
         let (column, threshold) = word.split_once(' ')?;
         let column = *columns.get(column.parse::<usize>().ok()?)?;
-        let threshold = threshold.parse().ok()?;
-        let at = self.nodes.len();
-        self.nodes.push(Node::Split { column, threshold, right: 0 });
-        self.read_node(words, columns)?;
-        let right = u32::try_from(self.nodes.len()).ok()?;
-        self.nodes[at] = Node::Split { column, threshold, right };
-        self.read_node(words, columns)
+        self.nodes.push(Node { value: threshold.parse().ok()?, column, next: [own + 1, 0] });
+        let left = self.read_node(words, columns)?;
+        self.nodes[at].next[1] = u32::try_from(self.nodes.len()).ok()?;
+        let right = self.read_node(words, columns)?;
+        Some(1 + left.max(right))
     }
 
-    /// The sum of the trees for a row, whose columns are in the order of the known ones.
-    pub fn score(&self, row: &[f32]) -> f64 {
-        self.roots.iter().map(|root| f64::from(self.leaf(*root, row))).sum()
-    }
-
-    fn leaf(&self, root: usize, row: &[f32]) -> f32 {
-        let mut at = root;
-        loop {
-            match self.nodes[at] {
-                Node::Leaf(value) => return value,
-                Node::Split { column, threshold, right } => {
-                    let value = row.get(usize::from(column)).copied().unwrap_or_default();
-                    at = if value <= threshold { at + 1 } else { right as usize };
+    /// Of every row, whose columns are in the order of the known ones, the sum of the trees.
+    pub fn scores(&self, rows: &[Vec<f32>]) -> Vec<f64> {
+        let mut scores = vec![0.0; rows.len()];
+        for (rows, scores) in rows.chunks(ABREAST).zip(scores.chunks_mut(ABREAST)) {
+            for (root, depth) in &self.roots {
+                let mut places = [*root; ABREAST];
+                for _ in 0..*depth {
+                    for (place, row) in places.iter_mut().zip(rows) {
+                        let node = &self.nodes[*place as usize];
+                        let value = row.get(usize::from(node.column)).copied().unwrap_or_default();
+                        *place = if value <= node.value { node.next[0] } else { node.next[1] };
+                    }
+                }
+                for (score, place) in scores.iter_mut().zip(places) {
+                    *score += f64::from(self.nodes[place as usize].value);
                 }
             }
         }
+        scores
     }
 }
 
@@ -124,9 +130,10 @@ mod tests {
     #[test]
     fn a_tree_is_walked_to_its_leaf() {
         let model = Model::parse("b a\n1 1.5,=1,0 -2,=10,=100\n=0.25\n", &["a", "b"]).unwrap();
-        assert_eq!(model.score(&[1.5, 0.0]), 1.25);
-        assert_eq!(model.score(&[2.0, -2.0]), 10.25);
-        assert_eq!(model.score(&[2.0, 0.0]), 100.25);
+        let rows = [[1.5, 0.0], [2.0, -2.0], [2.0, 0.0]].map(Vec::from);
+        assert_eq!(model.scores(&rows), [1.25, 10.25, 100.25]);
+        let many: Vec<Vec<f32>> = rows.iter().cycle().take(20).cloned().collect();
+        assert_eq!(model.scores(&many)[17..], [100.25, 1.25, 10.25]);
         for broken in ["", "c\n=1", "a\n0 1,=1", "a\n1 1,=1,=2", "a\n0 x,=1,=2", "a\n=1,=2"] {
             assert!(Model::parse(broken, &["a", "b"]).is_none(), "{broken}");
         }

@@ -18,7 +18,11 @@ pub(super) struct Near {
 
 impl Near {
     pub fn of(candidates: &[Candidate], scores: &FileScores, corpus: &Corpus<'_>, focus: Option<usize>) -> Self {
-        let place = |file: usize| candidates.binary_search_by_key(&file, |candidate| candidate.file).ok();
+        let mut places: Vec<Option<usize>> = vec![None; corpus.len()];
+        for (at, candidate) in candidates.iter().enumerate() {
+            places[candidate.file] = Some(at);
+        }
+        let place = |file: usize| places[file];
         let edges: Vec<Vec<usize>> = candidates
             .iter()
             .map(|candidate| {

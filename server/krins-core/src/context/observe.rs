@@ -8,9 +8,9 @@ use super::lexical::{Form, Lexical, Wording, matches_in};
 use super::maths::ln;
 use super::near::{Near, likeness, stem_parts};
 use super::signals::{ChunkSignals, FileSignals};
-use crate::graph::queries::is_test;
 use crate::graph::{Chunk, FileFacts, SymbolKind, words};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The distance to an active file that there is not.
@@ -60,6 +60,22 @@ pub(super) struct View<'g> {
     /// What the sources call or are called by, by candidate and chunk.
     references: Vec<Vec<References>>,
     near: Near,
+    worked_out: WorkedOut,
+}
+
+/// What would be the same for every candidate.
+#[derive(Default)]
+struct WorkedOut {
+    /// What a chunk would score if it held every term.
+    possible: f64,
+    /// The weight of all terms, and the rarity of the rarest; without joined ones.
+    all: f64,
+    rarest: f64,
+    /// Files of the sources, sorted.
+    tops: Vec<usize>,
+    /// By source, the words of its file's name.
+    source_stems: Vec<Vec<u32>>,
+    focus_stem: Vec<u32>,
 }
 
 /// How strongly a chunk is tied to the sources by names.
@@ -99,6 +115,7 @@ impl<'g> View<'g> {
             feedback: shares(feedback(&vocabulary, &known, &files, &corpus, &lexical)),
             focus_feedback: shares(feedback(&focus_vocabulary, &known, &files, &corpus, &lexical)),
             references: Vec::new(),
+            worked_out: WorkedOut::default(),
             near: Near::of(&candidates, &scores, &corpus, focus),
             corpus,
             wording,
@@ -113,8 +130,30 @@ impl<'g> View<'g> {
             focus_vocabulary,
         };
         view.references = view.references();
+        view.worked_out = view.work_out();
         view.describe_files();
         view
+    }
+
+    fn work_out(&self) -> WorkedOut {
+        let weights = self.wording.terms.iter().zip(&self.lexical.idf).filter(|(term, _)| term.form != Form::Joined);
+        let (mut all, mut rarest) = (1e-9, 1e-9);
+        for (term, idf) in weights.clone() {
+            all += term.weight * idf;
+            rarest = f64::max(rarest, *idf);
+        }
+        let mut tops: Vec<usize> = self.sources.iter().map(|source| source.file).collect();
+        tops.sort_unstable();
+        tops.dedup();
+        let parts = |file: usize| stem_parts(stem(self.corpus.path(file)));
+        WorkedOut {
+            possible: weights.map(|(term, idf)| term.weight * idf * 2.2).sum::<f64>().max(1e-9),
+            all,
+            rarest,
+            tops,
+            source_stems: self.sources.iter().map(|source| parts(source.file)).collect(),
+            focus_stem: self.focus.map_or_else(Vec::new, parts),
+        }
     }
 
     fn at(&self, file: usize) -> Option<usize> {
@@ -220,8 +259,7 @@ impl<'g> View<'g> {
 
     /// What a chunk would score if it held every term.
     fn possible(&self) -> f64 {
-        let weights = self.wording.terms.iter().zip(&self.lexical.idf).filter(|(term, _)| term.form != Form::Joined);
-        weights.map(|(term, idf)| term.weight * idf * 2.2).sum::<f64>().max(1e-9)
+        self.worked_out.possible
     }
 
     fn add_words(&self, at: usize, signals: &mut FileSignals) {
@@ -248,12 +286,7 @@ impl<'g> View<'g> {
             return Words::default();
         };
         let mut words = Words::default();
-        let (mut held, mut all, mut rarest) = (0.0, 1e-9, 1e-9);
-        for (term, idf) in self.wording.terms.iter().zip(&self.lexical.idf) {
-            all += if term.form == Form::Joined { 0.0 } else { term.weight * idf };
-            rarest = f64::max(rarest, if term.form == Form::Joined { 0.0 } else { *idf });
-        }
-        let mut compound = 0.0;
+        let (mut held, mut compound) = (0.0, 0.0);
         let mut top: f64 = 0.0;
         for (at, _) in self.lexical.pairs_of(&self.lexical.hits[hit]) {
             let (term, idf) = (&self.wording.terms[usize::from(*at)], self.lexical.idf[usize::from(*at)]);
@@ -268,9 +301,9 @@ impl<'g> View<'g> {
             }
             top = top.max(idf);
         }
-        words.coverage = (held / all) as f32;
+        words.coverage = (held / self.worked_out.all) as f32;
         words.compound = (compound / 10.0) as f32;
-        words.rarest = (top / rarest) as f32;
+        words.rarest = (top / self.worked_out.rarest) as f32;
         words
     }
 
@@ -359,15 +392,11 @@ impl<'g> View<'g> {
         let (best, sum) = self.best_of(self.corpus.importers(file));
         signals.importers_best = best;
         signals.importers_sum = sum;
-        let tests = self.corpus.importers(file).filter(|other| is_test(self.corpus.path(*other)));
+        let tests = self.corpus.importers(file).filter(|other| self.corpus.is_test(*other));
         signals.tests_best = self.best_of(tests).0;
         signals.walk = self.near.walk[at] as f32;
         signals.identifiers_near = self.near.identifiers[at] as f32;
-        let mut tops: Vec<usize> = self.sources.iter().map(|source| source.file).collect();
-        tops.sort_unstable();
-        tops.dedup();
-        tops.retain(|top| *top != file);
-        let is_top = |other: &usize| tops.binary_search(other).is_ok();
+        let is_top = |other: &usize| *other != file && self.worked_out.tops.binary_search(other).is_ok();
         signals.tops_importing = self.corpus.importers(file).filter(is_top).count() as f32;
         signals.tops_imported = self.corpus.imports(file).filter(is_top).count() as f32;
         let directory = self.corpus.path(file).dir();
@@ -384,10 +413,9 @@ impl<'g> View<'g> {
         signals.package_share = (own.map(|source| source.weight).sum::<f64>() / all.max(1e-9)) as f32;
         let own = self.sources.iter().filter(|source| self.corpus.path(source.file).dir() == directory);
         signals.directory_share = (own.map(|source| source.weight).sum::<f64>() / all.max(1e-9)) as f32;
-        let others = self.sources.iter().filter(|source| source.file != file);
+        let others = self.sources.iter().zip(&self.worked_out.source_stems).filter(|(source, _)| source.file != file);
         let parts = stem_parts(stem(self.corpus.path(file)));
-        let alike =
-            others.map(|source| source.weight * likeness(&parts, &stem_parts(stem(self.corpus.path(source.file)))));
+        let alike = others.map(|(source, of_source)| source.weight * likeness(&parts, of_source));
         signals.stem_near = alike.fold(0.0, f64::max) as f32;
     }
 
@@ -415,12 +443,11 @@ impl<'g> View<'g> {
         signals.common_path = parts.take_while(|(a, b)| a == b).count() as f32;
         signals.focus_walk = self.near.focus_walk[at] as f32;
         signals.focus_identifiers = self.near.focus_identifiers[at] as f32;
-        signals.focus_stem = likeness(&stem_parts(stem(path)), &stem_parts(stem(focus_path))) as f32;
+        signals.focus_stem = likeness(&stem_parts(stem(path)), &self.worked_out.focus_stem) as f32;
         signals.same_stem = flag(stem(path) == stem(focus_path));
-        let importers: BTreeSet<usize> = self.corpus.importers(focus).collect();
-        signals.shared_importers = log(self.corpus.importers(file).filter(|other| importers.contains(other)).count());
-        let imports: BTreeSet<usize> = self.corpus.imports(focus).collect();
-        signals.shared_imports = log(self.corpus.imports(file).filter(|other| imports.contains(other)).count());
+        let shared = |a, b| log(in_both(a, b).count());
+        signals.shared_importers = shared(self.corpus.importer_numbers(file), self.corpus.importer_numbers(focus));
+        signals.shared_imports = shared(self.corpus.import_numbers(file), self.corpus.import_numbers(focus));
         signals.names_taken = log(self.names_taken(focus, file).len());
     }
 
@@ -440,22 +467,15 @@ impl<'g> View<'g> {
         if file == focus {
             return (0.0, 0.0);
         }
-        let out = match () {
-            () if self.corpus.imports(focus).any(|other| other == file) => 1.0,
-            () if self.meets(self.corpus.imports(focus), self.corpus.importers(file)) => 2.0,
-            () => 3.0,
+        let steps = |from: usize, to: usize| {
+            let (imports, importers) = (self.corpus.import_numbers(from), self.corpus.importer_numbers(to));
+            match () {
+                () if imports.binary_search(&(to as u32)).is_ok() => 1.0,
+                () if in_both(imports, importers).next().is_some() => 2.0,
+                () => 3.0,
+            }
         };
-        let inward = match () {
-            () if self.corpus.imports(file).any(|other| other == focus) => 1.0,
-            () if self.meets(self.corpus.imports(file), self.corpus.importers(focus)) => 2.0,
-            () => 3.0,
-        };
-        (out, inward)
-    }
-
-    fn meets(&self, a: impl Iterator<Item = usize>, b: impl Iterator<Item = usize>) -> bool {
-        let a: BTreeSet<usize> = a.collect();
-        b.into_iter().any(|file| a.contains(&file))
+        (steps(focus, file), steps(file, focus))
     }
 
     fn add_feedback(&self, at: usize, signals: &mut FileSignals) {
@@ -478,7 +498,7 @@ impl<'g> View<'g> {
         signals.imports = log(self.corpus.import_count(file));
         signals.importers = log(self.corpus.importer_count(file));
         signals.depth = path.as_str().matches('/').count() as f32;
-        signals.test = flag(is_test(path));
+        signals.test = flag(self.corpus.is_test(file));
         signals.types = flag(path.as_str().ends_with(".d.ts") || matches!(name, "types" | "type" | "interfaces"));
         signals.index = flag(matches!(name, "index" | "mod" | "main"));
         signals.config = flag(path.file_name().contains("config"));
@@ -527,8 +547,9 @@ impl<'g> View<'g> {
                 let file = self.candidates[*at].file;
                 let focus = self.focus.filter(|focus| *focus != file);
                 let taken = focus.map_or_else(Vec::new, |focus| self.names_taken(focus, file));
+                let sheet = self.sheet(*at);
                 let chunks = 0..self.candidates[*at].chunks.len();
-                chunks.map(|chunk| self.chunk(*at, chunk, rank, *score, &taken)).collect()
+                chunks.map(|chunk| self.chunk(*at, chunk, rank, *score, &taken, &sheet)).collect()
             })
             .collect();
         let flat = |column: fn(&ChunkSignals) -> f32| {
@@ -546,7 +567,28 @@ impl<'g> View<'g> {
         all
     }
 
-    fn chunk(&self, at: usize, number: usize, rank: usize, score: f64, taken: &[String]) -> ChunkSignals {
+    fn sheet(&self, at: usize) -> Sheet {
+        let candidate = &self.candidates[at];
+        let (facts, chunks) = (&candidate.facts, &candidate.chunks);
+        let mut import_lines: Vec<u32> = facts.imports.iter().map(|import| import.line).collect();
+        import_lines.sort_unstable();
+        Sheet {
+            best: chunks.iter().map(|chunk| chunk.score).fold(f64::MIN_POSITIVE, f64::max),
+            shares: chunks.iter().map(|chunk| self.chunk_share(chunk.score)).collect(),
+            in_order: facts.chunks.is_sorted_by(|a, b| a.lines[1] < b.lines[0]),
+            import_lines,
+        }
+    }
+
+    fn chunk(
+        &self,
+        at: usize,
+        number: usize,
+        rank: usize,
+        score: f64,
+        taken: &[String],
+        sheet: &Sheet,
+    ) -> ChunkSignals {
         let candidate = &self.candidates[at];
         let file = &candidate.signals;
         let mut signals = ChunkSignals {
@@ -565,9 +607,9 @@ impl<'g> View<'g> {
             files: file.files,
             ..ChunkSignals::default()
         };
-        self.add_chunk_words(candidate, number, &mut signals);
+        self.add_chunk_words(candidate, number, sheet, &mut signals);
         self.add_chunk_names(candidate, number, &mut signals);
-        self.add_surroundings(candidate, number, &mut signals);
+        add_surroundings(&candidate.facts, number, sheet, &mut signals);
         self.add_shape(candidate, number, &mut signals);
         self.add_ties(at, number, taken, &mut signals);
         signals
@@ -577,12 +619,11 @@ impl<'g> View<'g> {
         (score / self.best) as f32
     }
 
-    fn add_chunk_words(&self, candidate: &Candidate, number: usize, signals: &mut ChunkSignals) {
+    fn add_chunk_words(&self, candidate: &Candidate, number: usize, sheet: &Sheet, signals: &mut ChunkSignals) {
         let chunk = &candidate.chunks[number];
-        let best = candidate.chunks.iter().map(|chunk| chunk.score).fold(f64::MIN_POSITIVE, f64::max);
-        signals.score = self.chunk_share(chunk.score);
+        signals.score = sheet.shares[number];
         signals.strength = (chunk.score / self.possible()) as f32;
-        signals.score_in_file = (chunk.score / best) as f32;
+        signals.score_in_file = (chunk.score / sheet.best) as f32;
         if let Some(hit) = chunk.hit.map(|hit| &self.lexical.hits[hit]) {
             signals.text = self.chunk_share(hit.text);
             signals.subject = self.chunk_share(hit.subject);
@@ -608,26 +649,6 @@ impl<'g> View<'g> {
             let whole = pairs.iter().filter(|(at, _)| self.wording.terms[usize::from(*at)].form == Form::Whole);
             signals.holds_named = whole.count() as f32;
         }
-    }
-
-    fn add_surroundings(&self, candidate: &Candidate, number: usize, signals: &mut ChunkSignals) {
-        let facts = &candidate.facts;
-        let score = |at: usize| self.chunk_share(candidate.chunks[at].score);
-        signals.previous = if number > 0 { score(number - 1) } else { 0.0 };
-        signals.next = if number + 1 < candidate.chunks.len() { score(number + 1) } else { 0.0 };
-        let outer = top_symbol(&facts.chunks[number], facts);
-        let near = (0..facts.chunks.len())
-            .filter(|other| *other != number && outer.is_some() && overlaps(&facts.chunks[*other], outer, facts));
-        let (best, sum, count) =
-            near.map(score).fold((0.0f32, 0.0, 0.0f32), |(best, sum, count), s| (best.max(s), sum + s, count + 1.0));
-        signals.symbol_best = best;
-        signals.symbol_mean = sum / count.max(1.0);
-        signals.position = number as f32 / facts.chunks.len() as f32;
-        signals.index = log(number);
-        signals.last = flag(number + 1 == facts.chunks.len());
-        let [first, last] = facts.chunks[number].lines;
-        let imports = facts.imports.iter().filter(|import| (first..=last).contains(&import.line)).count();
-        signals.import_share = imports as f32 / (last + 1 - first) as f32;
     }
 
     fn add_shape(&self, candidate: &Candidate, number: usize, signals: &mut ChunkSignals) {
@@ -669,12 +690,62 @@ impl<'g> View<'g> {
     }
 }
 
+/// The numbers that are in both of two sorted lists.
+fn in_both<'a>(a: &'a [u32], b: &'a [u32]) -> impl Iterator<Item = u32> {
+    let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    few.iter().copied().filter(|number| many.binary_search(number).is_ok())
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Words {
     coverage: f32,
     terms: f32,
     compound: f32,
     rarest: f32,
+}
+
+/// What is the same for all chunks of a candidate.
+struct Sheet {
+    /// The best chunk's score, and every chunk's as a share of the best of all files.
+    best: f64,
+    shares: Vec<f32>,
+    /// Every chunk ends before the next begins.
+    in_order: bool,
+    /// Sorted.
+    import_lines: Vec<u32>,
+}
+
+impl Sheet {
+    /// The chunks among which are all that overlap with the symbol.
+    fn around(&self, symbol: usize, facts: &FileFacts) -> Range<usize> {
+        match facts.symbols.get(symbol).filter(|_| self.in_order) {
+            Some(symbol) => {
+                let from = facts.chunks.partition_point(|chunk| chunk.lines[1] < symbol.lines[0]);
+                from..facts.chunks.partition_point(|chunk| chunk.lines[0] <= symbol.lines[1]).max(from)
+            }
+            None => 0..facts.chunks.len(),
+        }
+    }
+}
+
+fn add_surroundings(facts: &FileFacts, number: usize, sheet: &Sheet, signals: &mut ChunkSignals) {
+    let count = facts.chunks.len();
+    signals.previous = if number > 0 { sheet.shares[number - 1] } else { 0.0 };
+    signals.next = if number + 1 < count { sheet.shares[number + 1] } else { 0.0 };
+    let outer = top_symbol(&facts.chunks[number], facts);
+    let around = outer.map_or(0..0, |outer| sheet.around(outer, facts));
+    let near = around.filter(|other| *other != number && overlaps(&facts.chunks[*other], outer, facts));
+    let shares = near.map(|other| sheet.shares[other]);
+    let (best, sum, others) =
+        shares.fold((0.0f32, 0.0, 0.0f32), |(best, sum, count), s| (best.max(s), sum + s, count + 1.0));
+    signals.symbol_best = best;
+    signals.symbol_mean = sum / others.max(1.0);
+    signals.position = number as f32 / count as f32;
+    signals.index = log(number);
+    signals.last = flag(number + 1 == count);
+    let [first, last] = facts.chunks[number].lines;
+    let before = |line: u32| sheet.import_lines.partition_point(|import| *import < line);
+    signals.import_share = before(last + 1).saturating_sub(before(first)) as f32 / (last + 1 - first) as f32;
 }
 
 /// Files that a source's file imports, and those that import it.

@@ -5,7 +5,7 @@ use super::corpus::Corpus;
 use super::evidence::Evidence;
 use super::maths::exp;
 use super::model::Tuning;
-use super::observe::View;
+use super::observe::{Candidate, View};
 use super::signals::{ChunkSignals, FileSignals};
 use crate::graph::{FileFacts, Graph};
 use crate::path::RelPath;
@@ -56,12 +56,13 @@ pub(super) fn rank<'g>(query: &Query, graph: &'g Graph, tuning: &Tuning) -> Rank
 
 /// Places of the candidates with their log-odds, best first; the active file is the first.
 fn file_order(view: &View<'_>, evidence: &Evidence<'_>, tuning: &Tuning) -> Vec<(usize, f64)> {
-    let score = |at: usize| {
-        let candidate = &view.candidates[at];
+    let rows: Vec<Vec<f32>> = view.candidates.iter().map(|candidate| candidate.signals.row()).collect();
+    let learned = tuning.files.scores(&rows).into_iter().zip(&view.candidates);
+    let score = |(learned, candidate): (f64, &Candidate)| {
         let near = candidate.signals.focus_out.min(candidate.signals.focus_in) <= 1.0;
-        tuning.files.score(&candidate.signals.row()) + evidence.of_file(candidate.file, near)
+        learned + evidence.of_file(candidate.file, near)
     };
-    let mut order: Vec<(usize, f64)> = (0..view.candidates.len()).map(|at| (at, score(at))).collect();
+    let mut order: Vec<(usize, f64)> = learned.map(score).enumerate().collect();
     let is_focus = |at: usize| view.candidates[at].signals.is_focus;
     order.sort_by(|a, b| is_focus(b.0).total_cmp(&is_focus(a.0)).then(b.1.total_cmp(&a.1)).then(a.0.cmp(&b.0)));
     order
@@ -78,9 +79,10 @@ fn chunk_order(
     for (file, signals) in view.chunk_signals(files).iter().enumerate() {
         let candidate = &view.candidates[files[file].0];
         let path = view.corpus.path(candidate.file);
-        for (number, (signals, chunk)) in signals.iter().zip(&candidate.facts.chunks).enumerate() {
-            let score = tuning.chunks.score(&signals.row()) + evidence.of_chunk(path, chunk);
-            chunks.push((file, number, exp(score).min(1.0)));
+        let rows: Vec<Vec<f32>> = signals.iter().map(ChunkSignals::row).collect();
+        let learned = tuning.chunks.scores(&rows);
+        for (number, (learned, chunk)) in learned.into_iter().zip(&candidate.facts.chunks).enumerate() {
+            chunks.push((file, number, exp(learned + evidence.of_chunk(path, chunk)).min(1.0)));
         }
     }
     chunks.sort_by(|a, b| b.2.total_cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1))));
@@ -133,8 +135,7 @@ impl Observation {
         for ((file, _), signals) in deep.iter().zip(view.chunk_signals(deep)) {
             chunks.extend(signals.iter().enumerate().map(|(chunk, signals)| (*file, chunk, signals.row())));
         }
-        let row =
-            |candidate: &super::observe::Candidate| (view.corpus.path(candidate.file).clone(), candidate.signals.row());
+        let row = |candidate: &Candidate| (view.corpus.path(candidate.file).clone(), candidate.signals.row());
         Self { files: view.candidates.iter().map(row).collect(), chunks }
     }
 }

@@ -22,7 +22,7 @@ struct Known {
 
 /// Calls `take` with the hash of every term of the text, repeats included.
 pub(super) fn of_terms(text: &str, mut take: impl FnMut(u32)) {
-    KNOWN.with_borrow_mut(|known| each_word(text, |word| known.terms(word).iter().for_each(|hash| take(*hash))));
+    KNOWN.with_borrow_mut(|known| words::each_word(text, |word| known.terms(word).iter().for_each(|hash| take(*hash))));
 }
 
 impl Known {
@@ -40,36 +40,6 @@ impl Known {
         &self.hashes[start..]
     }
 }
-
-/// As [`words::words`].
-fn each_word<'t>(text: &'t str, mut take: impl FnMut(&'t str)) {
-    if !text.is_ascii() {
-        return words::words(text).for_each(take);
-    }
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        while at < bytes.len() && IN_WORD[usize::from(bytes[at])] {
-            at += 1;
-        }
-        if start < at {
-            take(&text[start..at]);
-        }
-        at += 1;
-    }
-}
-
-const IN_WORD: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < 128 {
-        let byte = at as u8;
-        table[at] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$';
-        at += 1;
-    }
-    table
-};
 
 /// For short words. Nothing is read out of the table in its order.
 #[derive(Default)]

@@ -8,6 +8,7 @@
 //!
 //! All numbers are little-endian. A damaged table has no terms; it never panics.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Terms by chunk, with their counts.
@@ -16,6 +17,8 @@ pub struct Lexicon {
     bytes: Arc<[u8]>,
     chunks: usize,
     terms: usize,
+    /// The lengths of all chunks together.
+    length: u64,
 }
 
 impl Default for Lexicon {
@@ -54,7 +57,8 @@ impl Lexicon {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&postings);
-        Self { bytes: bytes.into(), chunks: lengths.len(), terms: hashes.len() }
+        let length = lengths.iter().copied().map(u64::from).sum();
+        Self { bytes: bytes.into(), chunks: lengths.len(), terms: hashes.len(), length }
     }
 
     /// Takes what [`Lexicon::bytes`] gave.
@@ -62,7 +66,11 @@ impl Lexicon {
         let chunks = bytes.get(..2).map_or(0, |head| usize::from(u16::from_le_bytes([head[0], head[1]])));
         let terms = u32_at(&bytes, 2).unwrap_or_default() as usize;
         let fits = terms.checked_mul(8).is_some_and(|table| HEAD + chunks * 4 + table <= bytes.len());
-        if fits { Self { bytes, chunks, terms } } else { Self::default() }
+        if !fits {
+            return Self::default();
+        }
+        let length = words(&bytes, HEAD, chunks).iter().map(|four| u64::from(u32::from_le_bytes(*four))).sum();
+        Self { bytes, chunks, terms, length }
     }
 
     pub fn bytes(&self) -> &Arc<[u8]> {
@@ -72,6 +80,11 @@ impl Lexicon {
     /// How many chunks the file has.
     pub fn chunks(&self) -> usize {
         self.chunks
+    }
+
+    /// How many terms the file holds, repeats included.
+    pub fn total_length(&self) -> u64 {
+        self.length
     }
 
     /// How many terms a chunk holds, repeats included.
@@ -104,17 +117,25 @@ impl Lexicon {
         HEAD + self.chunks * 4 + at * 4
     }
 
+    /// Hashes are spread evenly, so a term is looked for where it should be, then a few steps around, then by halves.
     fn find(&self, hash: u32) -> Option<usize> {
-        let (mut low, mut high) = (0, self.terms);
-        while low < high {
-            let middle = (low + high) / 2;
-            match u32_at(&self.bytes, self.hash_offset(middle))?.cmp(&hash) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Some(middle),
+        let hashes = words(&self.bytes, self.hash_offset(0), self.terms);
+        let at = |at: usize| hashes.get(at).map(|four| u32::from_le_bytes(*four));
+        let mut place = ((u64::from(hash) * self.terms as u64) >> 32) as usize;
+        let (mut low, mut high) = (0, hashes.len());
+        for _ in 0..STEPS {
+            match at(place)?.cmp(&hash) {
+                Ordering::Equal => return Some(place),
+                Ordering::Less => low = place + 1,
+                Ordering::Greater => high = place,
             }
+            if low >= high {
+                return None;
+            }
+            place = if high == place { place - 1 } else { low };
         }
-        None
+        let found = hashes[low..high].binary_search_by_key(&hash, |four| u32::from_le_bytes(*four)).ok()?;
+        Some(low + found)
     }
 
     fn read_postings(&self, at: usize, mut take: impl FnMut(usize, u32)) {
@@ -135,6 +156,14 @@ impl Lexicon {
 }
 
 const HEAD: usize = 6;
+
+/// Steps that are tried before the table is halved.
+const STEPS: usize = 8;
+
+/// So many numbers of a table; none of them if they are not all there.
+fn words(bytes: &[u8], from: usize, count: usize) -> &[[u8; 4]] {
+    bytes.get(from..from + count * 4).unwrap_or_default().as_chunks().0
+}
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes)

@@ -12,6 +12,7 @@ mod indexed;
 mod jsonc;
 mod lexicon;
 mod model;
+mod places;
 pub mod queries;
 mod resolve;
 pub(crate) mod words;
@@ -22,12 +23,13 @@ pub use lexicon::Lexicon;
 pub use model::{
     Analysis, Chunk, Export, FileFacts, Import, ImportKind, Reference, ReferenceKind, Symbol, SymbolKind, Target,
 };
+pub(crate) use places::Places;
 pub use resolve::{Resolution, ResolveConfig, Resolver};
 
 use crate::path::RelPath;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The files of an index.
 pub type Files = BTreeMap<RelPath, Arc<Indexed>>;
@@ -40,6 +42,8 @@ pub struct Graph {
     edges: Arc<BTreeMap<RelPath, Arc<Edges>>>,
     importers: Arc<BTreeMap<RelPath, Arc<[RelPath]>>>,
     ambient: Arc<Ambient>,
+    /// When it is first asked for.
+    places: Arc<OnceLock<Places>>,
 }
 
 /// The declaration files that tell what a module offers, by the module's name (`declare module "x"`).
@@ -107,6 +111,7 @@ impl Graph {
             edges: Arc::new(edges),
             importers: Arc::new(importers.into_iter().map(|(path, from)| (path, from.into_iter().collect())).collect()),
             ambient: Arc::new(ambient),
+            places: Arc::default(),
         }
     }
 
@@ -124,6 +129,7 @@ impl Graph {
         };
         let mut stale = BTreeSet::from([path.clone()]);
         if was_there != is_there {
+            graph.places = Arc::default();
             graph.resolver = Arc::new(self.resolver.with(path, is_there));
             stale.extend(self.importers(path).iter().cloned());
             stale.extend(self.could_mean(path));
@@ -209,6 +215,11 @@ impl Graph {
     /// Every file, sorted by path.
     pub fn files(&self) -> &Files {
         &self.files
+    }
+
+    /// What the paths say by themselves.
+    pub(crate) fn places(&self) -> &Places {
+        self.places.get_or_init(|| Places::of(&self.files))
     }
 
     pub fn contains(&self, path: &RelPath) -> bool {
