@@ -46,9 +46,9 @@ impl<'g> Corpus<'g> {
         self.places.is_test(file)
     }
 
-    /// Everything about a file. To be asked for candidates only.
-    pub fn facts(&self, file: usize) -> Arc<FileFacts> {
-        self.files[file].1.facts()
+    /// What a file declares, without uses. To be asked for candidates only.
+    pub fn outline(&self, file: usize) -> Arc<FileFacts> {
+        self.files[file].1.outline()
     }
 
     pub fn is_generated(&self, file: usize) -> bool {

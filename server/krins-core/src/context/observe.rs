@@ -10,7 +10,6 @@ use super::near::{Near, likeness, stem_parts};
 use super::signals::{ChunkSignals, FileSignals};
 use crate::graph::{Chunk, FileFacts, SymbolKind, words};
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The distance to an active file that there is not.
@@ -572,9 +571,11 @@ impl<'g> View<'g> {
         let (facts, chunks) = (&candidate.facts, &candidate.chunks);
         let mut import_lines: Vec<u32> = facts.imports.iter().map(|import| import.line).collect();
         import_lines.sort_unstable();
+        let shares: Vec<f32> = chunks.iter().map(|chunk| self.chunk_share(chunk.score)).collect();
         Sheet {
             best: chunks.iter().map(|chunk| chunk.score).fold(f64::MIN_POSITIVE, f64::max),
-            shares: chunks.iter().map(|chunk| self.chunk_share(chunk.score)).collect(),
+            scored: (0..shares.len()).filter(|at| shares[*at] > 0.0).collect(),
+            shares,
             in_order: facts.chunks.is_sorted_by(|a, b| a.lines[1] < b.lines[0]),
             import_lines,
         }
@@ -709,6 +710,8 @@ struct Sheet {
     /// The best chunk's score, and every chunk's as a share of the best of all files.
     best: f64,
     shares: Vec<f32>,
+    /// The chunks whose share is not nothing, in order.
+    scored: Vec<usize>,
     /// Every chunk ends before the next begins.
     in_order: bool,
     /// Sorted.
@@ -716,15 +719,23 @@ struct Sheet {
 }
 
 impl Sheet {
-    /// The chunks among which are all that overlap with the symbol.
-    fn around(&self, symbol: usize, facts: &FileFacts) -> Range<usize> {
-        match facts.symbols.get(symbol).filter(|_| self.in_order) {
-            Some(symbol) => {
-                let from = facts.chunks.partition_point(|chunk| chunk.lines[1] < symbol.lines[0]);
-                from..facts.chunks.partition_point(|chunk| chunk.lines[0] <= symbol.lines[1]).max(from)
-            }
-            None => 0..facts.chunks.len(),
+    /// The best share of the other chunks that overlap with the symbol, the sum of their shares, and how many they are.
+    fn around(&self, number: usize, symbol: usize, facts: &FileFacts) -> (f32, f32, f32) {
+        let add = |(best, sum): (f32, f32), at: &usize| (best.max(self.shares[*at]), sum + self.shares[*at]);
+        let Some(of) = facts.symbols.get(symbol) else { return (0.0, 0.0, 0.0) };
+        let overlaps = |chunk: &Chunk| chunk.lines[0] <= of.lines[1] && chunk.lines[1] >= of.lines[0];
+        if !self.in_order {
+            let near: Vec<usize> =
+                (0..facts.chunks.len()).filter(|at| *at != number && overlaps(&facts.chunks[*at])).collect();
+            let (best, sum) = near.iter().fold((0.0, 0.0), add);
+            return (best, sum, near.len() as f32);
         }
+        let from = facts.chunks.partition_point(|chunk| chunk.lines[1] < of.lines[0]);
+        let to = facts.chunks.partition_point(|chunk| chunk.lines[0] <= of.lines[1]).max(from);
+        let scored = self.scored.partition_point(|at| *at < from)..self.scored.partition_point(|at| *at < to);
+        // What adds nothing is left out of the sum.
+        let (best, sum) = self.scored[scored].iter().filter(|at| **at != number).fold((0.0, 0.0), add);
+        (best, sum, (to - from - usize::from((from..to).contains(&number))) as f32)
     }
 }
 
@@ -733,11 +744,7 @@ fn add_surroundings(facts: &FileFacts, number: usize, sheet: &Sheet, signals: &m
     signals.previous = if number > 0 { sheet.shares[number - 1] } else { 0.0 };
     signals.next = if number + 1 < count { sheet.shares[number + 1] } else { 0.0 };
     let outer = top_symbol(&facts.chunks[number], facts);
-    let around = outer.map_or(0..0, |outer| sheet.around(outer, facts));
-    let near = around.filter(|other| *other != number && overlaps(&facts.chunks[*other], outer, facts));
-    let shares = near.map(|other| sheet.shares[other]);
-    let (best, sum, others) =
-        shares.fold((0.0f32, 0.0, 0.0f32), |(best, sum, count), s| (best.max(s), sum + s, count + 1.0));
+    let (best, sum, others) = outer.map_or((0.0, 0.0, 0.0), |outer| sheet.around(number, outer, facts));
     signals.symbol_best = best;
     signals.symbol_mean = sum / others.max(1.0);
     signals.position = number as f32 / count as f32;
@@ -788,7 +795,7 @@ fn name_hash(chunk: &Chunk, facts: &FileFacts) -> Option<u32> {
 }
 
 fn candidate(file: usize, wording: &Wording, lexical: &Lexical, scores: &FileScores, corpus: &Corpus<'_>) -> Candidate {
-    let facts = corpus.facts(file);
+    let facts = corpus.outline(file);
     let names: Vec<u64> = facts.symbols.iter().map(|symbol| matches_in(&symbol.name, wording)).collect();
     let mut chunks: Vec<ChunkWords> = facts
         .chunks
@@ -856,12 +863,6 @@ fn heaviest(mut all: Vec<Source>, count: usize) -> Vec<Source> {
 fn top_symbol(chunk: &Chunk, facts: &FileFacts) -> Option<usize> {
     let parent = |at: &usize| facts.symbols.get(*at).and_then(|symbol| symbol.parent).filter(|parent| parent < at);
     std::iter::successors(chunk.symbol, parent).last()
-}
-
-fn overlaps(chunk: &Chunk, symbol: Option<usize>, facts: &FileFacts) -> bool {
-    symbol
-        .and_then(|at| facts.symbols.get(at))
-        .is_some_and(|symbol| chunk.lines[0] <= symbol.lines[1] && chunk.lines[1] >= symbol.lines[0])
 }
 
 /// Logarithm of the rank of each value, the highest first; equal values share a rank.

@@ -1,7 +1,7 @@
 //! One file as the graph holds it: a few figures and the tables that searches read at hand, the rest encoded until
 //! somebody asks. Seven thousand files are held so; a file that is being edited is held as it is.
 
-use super::model::{Analysis, FileFacts};
+use super::model::{Analysis, FileFacts, Outline};
 use super::{Lexicon, words};
 use crate::digest::Digest;
 use crate::path::RelPath;
@@ -49,7 +49,7 @@ enum Body {
 }
 
 /// Of the encoding; a store that finds another number makes its content anew.
-pub const ENCODING_VERSION: u32 = 4;
+pub const ENCODING_VERSION: u32 = 5;
 
 impl Indexed {
     /// Reads a file's text: a file at rest.
@@ -101,6 +101,20 @@ impl Indexed {
                 let fresh = Arc::new(decode(facts, identifiers, &self.summary));
                 *known = Arc::downgrade(&fresh);
                 fresh
+            }
+        }
+    }
+
+    /// Everything but the references and the globals, which may be missing: decoded, if nobody holds all, in less time.
+    pub fn outline(&self) -> Arc<FileFacts> {
+        match &self.body {
+            Body::Live { facts, .. } => facts.clone(),
+            Body::Encoded { facts, identifiers, decoded, .. } => {
+                let known = decoded.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+                known.unwrap_or_else(|| {
+                    let outline = postcard::take_from_bytes::<Outline>(facts).map(|(outline, _)| outline.into());
+                    Arc::new(with_identifiers(outline, identifiers, &self.summary))
+                })
             }
         }
     }
@@ -199,9 +213,13 @@ fn encode(facts: &FileFacts) -> Vec<u8> {
     postcard::to_allocvec(facts).expect("facts are plain data, and memory is the only thing that can run out")
 }
 
-/// Bytes that were damaged are a file of which only the summary is known.
 fn decode(facts: &[u8], identifiers: &[u8], summary: &Summary) -> FileFacts {
-    let mut facts = postcard::from_bytes(facts).unwrap_or_else(|_| FileFacts {
+    with_identifiers(postcard::from_bytes(facts), identifiers, summary)
+}
+
+/// Bytes that were damaged are a file of which only the summary is known.
+fn with_identifiers(facts: postcard::Result<FileFacts>, identifiers: &[u8], summary: &Summary) -> FileFacts {
+    let mut facts = facts.unwrap_or_else(|_| FileFacts {
         lines: summary.lines,
         generated: summary.generated,
         broken: true,

@@ -47,11 +47,6 @@ pub struct FileFacts {
     /// Every module specifier in the text, in order; re-exports are here too.
     pub imports: Vec<Import>,
     pub exports: Vec<Export>,
-    /// Uses of module-level symbols and of imported names, by exact scopes where the text parses; in order.
-    pub references: Vec<Reference>,
-    /// Names that are used here and declared nowhere in the file, nor by the language or a platform, as far as it is
-    /// known; at most 64. A global declaration of another file may be meant.
-    pub globals: Vec<String>,
     /// FNV-1a hashes of the identifiers in the file (declarations and uses alike), sorted, each once.
     #[serde(skip)]
     pub identifiers: Vec<u32>,
@@ -62,6 +57,30 @@ pub struct FileFacts {
     pub generated: bool,
     /// The pieces that context selection chooses from; together they cover the file.
     pub chunks: Vec<Chunk>,
+    /// Uses of module-level symbols and of imported names, by exact scopes where the text parses; in order.
+    pub references: Vec<Reference>,
+    /// Names that are used here and declared nowhere in the file, nor by the language or a platform, as far as it is
+    /// known; at most 64. A global declaration of another file may be meant.
+    pub globals: Vec<String>,
+}
+
+/// The part of [`FileFacts`] that is encoded first.
+#[derive(Deserialize)]
+pub(super) struct Outline {
+    symbols: Vec<Symbol>,
+    imports: Vec<Import>,
+    exports: Vec<Export>,
+    broken: bool,
+    lines: u32,
+    generated: bool,
+    chunks: Vec<Chunk>,
+}
+
+impl From<Outline> for FileFacts {
+    fn from(outline: Outline) -> Self {
+        let Outline { symbols, imports, exports, broken, lines, generated, chunks } = outline;
+        Self { symbols, imports, exports, broken, lines, generated, chunks, ..Self::default() }
+    }
 }
 
 impl FileFacts {

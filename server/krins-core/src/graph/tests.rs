@@ -102,6 +102,10 @@ fn a_file_survives_its_encoding() {
             assert!(file.uses("a") || !text.contains("a "), "{name}");
             assert!(!file.uses("nowhereToBeFound"));
         }
+        let outline = FileFacts { references: Vec::new(), globals: Vec::new(), ..analysis.facts.clone() };
+        assert_eq!(*again.outline(), outline);
+        let all = again.facts();
+        assert!(Arc::ptr_eq(&again.outline(), &all));
         for cut in 0..file.to_bytes().len() {
             if let Some(cut) = Indexed::from_bytes(*file.digest(), &file.to_bytes()[..cut]) {
                 let _ = (cut.facts(), cut.uses("a"));
