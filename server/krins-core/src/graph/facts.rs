@@ -14,8 +14,8 @@ mod tree;
 
 pub use live::LiveFile;
 
-use super::chunks;
 use super::{Analysis, FileFacts, SymbolKind};
+use super::{chunks, words};
 use crate::path::RelPath;
 use crate::syntax::{self, Language};
 use crate::text::LineIndex;
@@ -88,7 +88,7 @@ fn facts(path: &RelPath, text: &str) -> FileFacts {
         return FileFacts { lines: lines(&index), generated: true, ..FileFacts::default() };
     }
     let (found, broken) = match adapter(path) {
-        Some((adapter, language)) => read(adapter, language, path, text, &index),
+        Some((adapter, language)) => read(adapter, language, path, text, &index, generated),
         None => (prose(text, &index), false),
     };
     assemble(found, broken, generated)
@@ -100,10 +100,13 @@ fn read<'t>(
     path: &RelPath,
     text: &'t str,
     index: &'t LineIndex,
+    generated: bool,
 ) -> (Collector<'t>, bool) {
     match syntax::if_shallow(text, || adapter.at_rest(path, text, index)) {
         Some(Some(found)) => return (found, false),
         Some(None) => return (adapter.live(language, text, index, &syntax::parse(language, text)), true),
+        // A bundle takes a hundred times its size to find out how deep it is, and nobody edits it.
+        None if generated => return (unread(text, index), true),
         None => {}
     }
     let tree = syntax::parse(language, text);
@@ -119,6 +122,13 @@ fn read<'t>(
 fn prose<'t>(text: &'t str, index: &'t LineIndex) -> Collector<'t> {
     let mut found = Collector::new(text, index);
     found.units = chunks::paragraphs(text, index);
+    found
+}
+
+/// A text that is not parsed: whatever it could use counts as used.
+fn unread<'t>(text: &'t str, index: &'t LineIndex) -> Collector<'t> {
+    let mut found = prose(text, index);
+    words::words(text).for_each(|word| found.identifiers.push(words::hash(word)));
     found
 }
 

@@ -449,6 +449,18 @@ fn empty_and_odd_texts_are_read() {
     assert!(facts_of("a.ts", &deep).lines == 1);
 }
 
+#[test]
+fn a_bundle_too_deep_to_read_at_once_is_not_parsed_and_uses_every_word() {
+    let text = format!("var first = second{};\n", "[third(0)]".repeat(40_000));
+    let bundle = crate::graph::Indexed::of(&RelPath::new("dist/bundle.js").unwrap(), &text);
+    let facts = bundle.facts();
+    assert!(facts.broken && facts.generated && facts.symbols.is_empty());
+    assert!(["first", "second", "third"].iter().all(|word| bundle.uses(word)) && !bundle.uses("fourth"));
+    assert_eq!(facts.chunks.iter().map(|chunk| chunk.range.len()).sum::<usize>(), text.len());
+    let small = facts_of("dist/bundle.js", "var first = second[third(0)];\n");
+    assert!(small.generated && !small.broken && small.symbols.len() == 1);
+}
+
 /// Every shape of nesting, at a fifth of the depth that the reserved stack is for: deeper takes minutes unoptimised.
 #[test]
 fn nesting_never_uses_the_stack_up() {
