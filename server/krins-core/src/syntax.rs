@@ -4,6 +4,8 @@
 //! `import("x").T[]`, `<const T>`); oxc is a conforming parser but gives up on broken text. So tree-sitter reads,
 //! and oxc has the last word on whether a text is in error. Knows nothing of patches or files on disk.
 
+mod levels;
+
 use crate::Digest;
 use crate::path::RelPath;
 use crate::text::LineIndex;
@@ -134,7 +136,9 @@ pub(crate) fn if_shallow<R>(text: &str, read: impl FnOnce() -> R) -> Option<R> {
     if stack_for(text.len()) <= stacker::remaining_stack().unwrap_or_default() {
         return Some(read());
     }
-    if_at_most(levels_at_most(text), read)
+    let levels = levels_at_most(text);
+    let fits = stack_for(levels) <= RESERVED_STACK;
+    if_at_most(if fits { levels } else { levels::of_data(text).unwrap_or(levels) }, read)
 }
 
 /// As [`if_shallow`], for a text whose levels are counted.
