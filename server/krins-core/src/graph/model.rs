@@ -163,9 +163,9 @@ pub struct Reference {
     pub range: Range<u32>,
     pub kind: ReferenceKind,
     pub target: Target,
-    /// The name behind the dot of an imported name: `b` of `a.b`, `<a.b>`, `const { b } = a`. It says something only if
-    /// what is imported turns out to be a module (`* as a`, or a name that is exported as one); `a` itself has a reference
-    /// of its own, without a member.
+    /// The names behind the dots of an imported name: `b` of `a.b`, `<a.b>`, `const { b } = a`, `b.c` of `a.b.c`. It says
+    /// something only if what is imported, and each name but the last, turns out to be a module (`* as a`, or a name that
+    /// is exported as one). `a` itself has a reference of its own, without a member, and so has `a.b` of `a.b.c`.
     pub member: Option<Arc<str>>,
     /// Index of the innermost symbol that the use is in; `None` at the top level.
     pub within: Option<u32>,
@@ -191,8 +191,12 @@ pub enum ReferenceKind {
     New,
     /// `<Name …>`.
     Jsx,
-    /// In a type, `typeof name` included.
+    /// As a type.
     Type,
+    /// `typeof name` in a type: a value.
+    TypeOf,
+    /// The `name` of `name.Other` in a type: what holds other names.
+    Namespace,
     Extends,
     Implements,
     /// A name in `import { … }`: the imported one.

@@ -445,7 +445,7 @@ fn kind_name(kind: ReferenceKind) -> &'static str {
         ReferenceKind::Call => "call",
         ReferenceKind::New => "new",
         ReferenceKind::Jsx => "jsx",
-        ReferenceKind::Type => "type",
+        ReferenceKind::Type | ReferenceKind::TypeOf | ReferenceKind::Namespace => "type",
         ReferenceKind::Extends => "extends",
         ReferenceKind::Implements => "implements",
         ReferenceKind::Import => "import",

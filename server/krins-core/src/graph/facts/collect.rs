@@ -48,6 +48,31 @@ pub(super) struct Taken {
     pub binding: Option<u32>,
 }
 
+/// A name behind the dots of another: `c` of `a.b.c`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Behind {
+    pub range: Range<u32>,
+    /// Where the first name behind a dot begins: `b`.
+    pub from: u32,
+}
+
+impl Behind {
+    /// `b` of `a.b`.
+    pub fn first(range: Range<u32>) -> Self {
+        Self { from: range.start, range }
+    }
+}
+
+/// What a name is used as, which may have others behind its dots.
+pub(super) fn kind_of_name(kind: ReferenceKind, usual: ReferenceKind, members: &[Behind]) -> ReferenceKind {
+    match (kind, usual) {
+        _ if members.is_empty() => kind,
+        (ReferenceKind::TypeOf | ReferenceKind::Read, ReferenceKind::Type) => kind,
+        (_, ReferenceKind::Type) => ReferenceKind::Namespace,
+        _ => usual,
+    }
+}
+
 /// One use of a name.
 pub(super) struct Used<'m> {
     /// What the name is in its file.
@@ -59,8 +84,7 @@ pub(super) struct Used<'m> {
     pub kind: ReferenceKind,
     /// What a name is used as where nothing else is known.
     pub usual: ReferenceKind,
-    /// Names behind the dot.
-    pub members: &'m [Range<u32>],
+    pub members: &'m [Behind],
     pub within: Option<u32>,
 }
 
@@ -204,14 +228,21 @@ impl<'a> Collector<'a> {
     /// Adds the references that a use of a name is.
     pub fn reference(&mut self, used: Used<'_>) {
         let Used { own, module, range, kind, usual, members, within } = used;
-        let kind_of_name = if members.is_empty() { kind } else { usual };
-        let name = |target| Reference { range, kind: kind_of_name, target, member: None, within };
+        let usual = kind_of_name(kind, usual, members);
+        let name = |target| Reference { range, kind: usual, target, member: None, within };
         self.references.extend(own.or(module).map(name));
         // Only what comes from another module can be a module itself.
         let Some(target) = module else { return };
-        for range in members {
-            let member = Some(Arc::from(self.slice(range.start as usize..range.end as usize)));
-            self.references.push(Reference { range: range.clone(), kind, target, member, within });
+        for Behind { range, from } in members {
+            let names = self.slice(*from as usize..range.end as usize);
+            let member = match names.chars().all(is_of_path) {
+                true => Arc::from(names),
+                // Broken over lines, or with `?.`.
+                false => names.chars().filter(|c| is_of_path(*c)).collect::<String>().into(),
+            };
+            let has_more = members.iter().any(|other| other.from == *from && other.range.start > range.end);
+            let kind = if has_more { usual } else { kind };
+            self.references.push(Reference { range: range.clone(), kind, target, member: Some(member), within });
         }
     }
 
@@ -255,6 +286,11 @@ impl<'a> Collector<'a> {
 
 /// The most global names that are kept of one file; a bundle or a data file may have thousands.
 const MAX_GLOBALS: usize = 64;
+
+/// Whether it is of a name, or a dot between two.
+fn is_of_path(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$' | '.' | '\u{200c}' | '\u{200d}') || !c.is_ascii()
+}
 
 /// The range without the quotes at its ends, if it has some.
 pub(super) fn inside_quotes(range: Range<usize>, text: &str) -> Range<usize> {

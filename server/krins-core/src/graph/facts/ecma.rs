@@ -1,7 +1,7 @@
 //! TypeScript and JavaScript that parses, read by oxc: the cheapest way to facts, with exact scopes. Knows nothing of
 //! half-typed text, for which [`super::tree`] gives the same facts.
 
-use super::collect::{Collector, Place, Taken, Used, inside_quotes, is_first_on_line};
+use super::collect::{Behind, Collector, Place, Taken, Used, inside_quotes, is_first_on_line, kind_of_name};
 use super::globals::is_builtin;
 use super::modules::is_of_promise;
 use super::tree;
@@ -166,14 +166,14 @@ struct Use {
     range: Range<u32>,
     kind: ReferenceKind,
     usual: ReferenceKind,
-    members: Vec<Range<u32>>,
+    members: Vec<Behind>,
     within: Option<u32>,
 }
 
-/// A name behind the dot of the identifier that starts at `of`.
+/// A name behind the dots of the identifier that starts at `of`.
 struct Member {
     of: u32,
-    range: Range<u32>,
+    name: Behind,
 }
 
 struct Reader<'s, 't> {
@@ -217,7 +217,7 @@ struct Unresolved<'t> {
     range: Range<u32>,
     kind: ReferenceKind,
     usual: ReferenceKind,
-    members: Vec<Range<u32>>,
+    members: Vec<Behind>,
     within: Option<u32>,
 }
 
@@ -270,7 +270,7 @@ impl<'s, 't> Reader<'s, 't> {
                     self.found.reference(Used { own, module, range, kind, usual, members: &members, within });
                 }
                 None if is_builtin(name) => {}
-                None => self.found.global(name, range, if members.is_empty() { kind } else { usual }, within),
+                None => self.found.global(name, range, kind_of_name(kind, usual, &members), within),
             }
         }
         self.found.sort();
@@ -543,7 +543,7 @@ impl<'s, 't> Reader<'s, 't> {
         if let (BindingPattern::ObjectPattern(pattern), Some(name)) = (&declarator.id, base_identifier(init)) {
             for property in pattern.properties.iter().rev() {
                 if let Some(range) = key_range(&property.key, property.computed, self.found.text) {
-                    self.members.push(Member { of: name.span.start, range });
+                    self.members.push(Member { of: name.span.start, name: Behind::first(range) });
                 }
             }
         }
@@ -607,11 +607,11 @@ impl<'s, 't> Reader<'s, 't> {
 
     /// Notes what the name that an expression comes down to is used as.
     fn used_as(&mut self, expression: &Expression<'_>, kind: ReferenceKind) {
-        let name = base_identifier(expression).or_else(|| {
+        let name = base_identifier(expression).map(|name| name.span.start).or_else(|| {
             let Expression::StaticMemberExpression(member) = bare(expression) else { return None };
-            base_identifier(&member.object)
+            dotted(&member.object).map(|(of, _)| of)
         });
-        self.role = name.map(|name| (name.span.start, kind));
+        self.role = name.map(|name| (name, kind));
     }
 
     fn type_used_as(&mut self, name: &TSTypeName<'_>, kind: ReferenceKind) {
@@ -620,6 +620,13 @@ impl<'s, 't> Reader<'s, 't> {
             name = &qualified.left;
         }
         self.role = Some((name.span().start, kind));
+    }
+
+    /// `[name]` is a value, also among types.
+    fn key_used(&mut self, key: &PropertyKey<'_>, computed: bool) {
+        if let Some(key) = key.as_expression().filter(|_| computed) {
+            self.used_as(key, ReferenceKind::Read);
+        }
     }
 
     /// A member of a class, an interface, an enum or an object; `node` is after decorators.
@@ -680,8 +687,10 @@ impl<'s, 't> Reader<'s, 't> {
         let role = self.role.take_if(|(at, _)| *at == start).map(|(_, kind)| kind);
         let within = self.within();
         let from = self.members.iter().rposition(|member| member.of != start).map_or(0, |at| at + 1);
-        let members: Vec<Member> =
-            if from == self.members.len() { Vec::new() } else { self.members.drain(from..).collect() };
+        let members: Vec<Behind> = match from == self.members.len() {
+            true => Vec::new(),
+            false => self.members.drain(from..).map(|member| member.name).collect(),
+        };
         let Some(reference) = it.reference_id.get().map(|id| self.scoping.get_reference(id)) else { return };
         let usual = if reference.is_write() {
             ReferenceKind::Write
@@ -695,10 +704,9 @@ impl<'s, 't> Reader<'s, 't> {
         let Some(symbol) = reference.symbol_id() else {
             let name = self.slice(it.span);
             if self.hole.is_some() {
-                let members = members.into_iter().map(|member| member.range).collect();
                 self.unresolved.push(Unresolved { name, range, kind, usual, members, within });
             } else if !is_builtin(name) {
-                self.found.global(name, range, if members.is_empty() { kind } else { usual }, within);
+                self.found.global(name, range, kind_of_name(kind, usual, &members), within);
             }
             return;
         };
@@ -708,7 +716,6 @@ impl<'s, 't> Reader<'s, 't> {
             self.aliases.iter().any(|(alias, _)| *alias == start)
         };
         if in_file || is_alias() {
-            let members = members.into_iter().map(|member| member.range).collect();
             self.uses.push(Use { symbol, range, kind, usual, members, within });
         }
     }
@@ -798,6 +805,16 @@ fn base_identifier<'e, 'a>(expression: &'e Expression<'a>) -> Option<&'e Identif
         Expression::Identifier(name) => Some(name),
         _ => None,
     }
+}
+
+/// Where the name that `a.b` and `a` begin with is, and where the first name behind a dot begins.
+fn dotted(expression: &Expression<'_>) -> Option<(u32, Option<u32>)> {
+    if let Some(name) = base_identifier(expression) {
+        return Some((name.span.start, None));
+    }
+    let Expression::StaticMemberExpression(member) = expression else { return None };
+    let (of, from) = dotted(&member.object)?;
+    Some((of, from.or(Some(member.property.span.start))))
 }
 
 /// The start of the call that loads a module, behind `await`, parentheses and casts.
@@ -964,13 +981,13 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
                 TSSignature::TSPropertySignature(it) => {
                     let name = reader.key_span(it.key.span(), it.computed);
                     reader.member(span, span.start, name, SymbolKind::Property, None, |reader| {
-                        walk::walk_ts_property_signature(reader, it);
+                        reader.visit_ts_property_signature(it);
                     });
                 }
                 TSSignature::TSMethodSignature(it) => {
                     let name = reader.key_span(it.key.span(), it.computed);
                     reader.member(span, span.start, name, SymbolKind::Method, None, |reader| {
-                        walk::walk_ts_method_signature(reader, it);
+                        reader.visit_ts_method_signature(it);
                     });
                 }
                 _ => reader.visit_ts_signature(signature),
@@ -1022,6 +1039,7 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
         let name = self.key_span(it.key.span(), it.computed);
         let body = it.value.body.as_ref().map(|body| body.span);
         self.member(span, start, name, SymbolKind::Method, body, |reader| {
+            reader.key_used(&it.key, it.computed);
             reader.visit_property_key(&it.key);
             reader.visit_function(&it.value, ScopeFlags::Function);
         });
@@ -1034,6 +1052,7 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
         let name = self.key_span(it.key.span(), it.computed);
         let body = it.value.as_ref().and_then(|value| valued(value).1);
         self.member(span, start, name, SymbolKind::Property, body, |reader| {
+            reader.key_used(&it.key, it.computed);
             reader.visit_property_key(&it.key);
             if let Some(annotation) = &it.type_annotation {
                 reader.visit_ts_type_annotation(annotation);
@@ -1051,6 +1070,7 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
         let name = self.key_span(it.key.span(), it.computed);
         let body = it.value.as_ref().and_then(|value| valued(value).1);
         self.member(span, start, name, SymbolKind::Property, body, |reader| {
+            reader.key_used(&it.key, it.computed);
             reader.visit_property_key(&it.key);
             if let Some(annotation) = &it.type_annotation {
                 reader.visit_ts_type_annotation(annotation);
@@ -1309,8 +1329,8 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
 
     fn visit_static_member_expression(&mut self, it: &StaticMemberExpression<'a>) {
         let range = it.property.span.start..it.property.span.end;
-        if let Some(name) = base_identifier(&it.object) {
-            self.members.push(Member { of: name.span.start, range });
+        if let Some((of, from)) = dotted(&it.object) {
+            self.members.push(Member { of, name: Behind { from: from.unwrap_or(range.start), range } });
         } else if let Some(call) = loading_call(&it.object)
             && !is_of_promise(&it.property.name)
         {
@@ -1323,21 +1343,39 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
     fn visit_computed_member_expression(&mut self, it: &ComputedMemberExpression<'a>) {
         if let (Some(name), Expression::StringLiteral(key)) = (base_identifier(&it.object), &it.expression) {
             let range = inside_quotes(bytes(key.span), self.found.text);
-            self.members.push(Member { of: name.span.start, range: range.start as u32..range.end as u32 });
+            let range = range.start as u32..range.end as u32;
+            self.members.push(Member { of: name.span.start, name: Behind::first(range) });
         }
         walk::walk_computed_member_expression(self, it);
     }
 
     fn visit_ts_qualified_name(&mut self, it: &TSQualifiedName<'a>) {
-        if let TSTypeName::IdentifierReference(name) = &it.left {
-            self.members.push(Member { of: name.span.start, range: it.right.span.start..it.right.span.end });
+        let mut from = it.right.span.start;
+        let mut left = &it.left;
+        while let TSTypeName::QualifiedName(inner) = left {
+            from = inner.right.span.start;
+            left = &inner.left;
+        }
+        if let TSTypeName::IdentifierReference(name) = left {
+            let range = it.right.span.start..it.right.span.end;
+            self.members.push(Member { of: name.span.start, name: Behind { range, from } });
         }
         walk::walk_ts_qualified_name(self, it);
     }
 
+    fn visit_ts_property_signature(&mut self, it: &TSPropertySignature<'a>) {
+        self.key_used(&it.key, it.computed);
+        walk::walk_ts_property_signature(self, it);
+    }
+
+    fn visit_ts_method_signature(&mut self, it: &TSMethodSignature<'a>) {
+        self.key_used(&it.key, it.computed);
+        walk::walk_ts_method_signature(self, it);
+    }
+
     fn visit_ts_type_query(&mut self, it: &TSTypeQuery<'a>) {
         if let Some(name) = it.expr_name.as_ts_type_name() {
-            self.type_used_as(name, ReferenceKind::Type);
+            self.type_used_as(name, ReferenceKind::TypeOf);
         }
         walk::walk_ts_type_query(self, it);
     }
@@ -1379,8 +1417,15 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
     }
 
     fn visit_jsx_member_expression(&mut self, it: &JSXMemberExpression<'a>) {
-        if let JSXMemberExpressionObject::IdentifierReference(name) = &it.object {
-            self.members.push(Member { of: name.span.start, range: it.property.span.start..it.property.span.end });
+        let mut from = it.property.span.start;
+        let mut object = &it.object;
+        while let JSXMemberExpressionObject::MemberExpression(inner) = object {
+            from = inner.property.span.start;
+            object = &inner.object;
+        }
+        if let JSXMemberExpressionObject::IdentifierReference(name) = object {
+            let range = it.property.span.start..it.property.span.end;
+            self.members.push(Member { of: name.span.start, name: Behind { range, from } });
         }
         walk::walk_jsx_member_expression(self, it);
     }

@@ -1,7 +1,7 @@
 //! Scopes and uses in a tree-sitter tree: which names lead out of their own scope, and to what. As exact as the tree
 //! is; where text is in error, a name that is declared in what is lost counts as one of the file.
 
-use super::collect::{Collector, Used, inside_quotes};
+use super::collect::{Behind, Collector, Used, inside_quotes, kind_of_name};
 use super::globals::is_builtin;
 use super::kinds::{Kinds, Shape};
 use super::modules::bound_names;
@@ -49,7 +49,7 @@ pub(super) struct Use<'a> {
     space: Space,
     pub kind: ReferenceKind,
     pub usual: ReferenceKind,
-    pub members: Vec<Range<u32>>,
+    pub members: Vec<Behind>,
     pub within: Option<u32>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Scopes<'a> {
     /// What the name at a start is used as.
     roles: BTreeMap<usize, ReferenceKind>,
     /// Names behind the dot of the name at a start.
-    members: BTreeMap<usize, Vec<Range<u32>>>,
+    members: BTreeMap<usize, Vec<Behind>>,
     /// Imported bindings, by the starts of their names.
     imported: BTreeMap<u32, Target>,
     /// Bindings that are whole modules loaded in place, by the starts of their names.
@@ -159,14 +159,12 @@ impl<'a> Scopes<'a> {
         let object = matches!(inner.kind(), "member_expression" | "nested_identifier" | "nested_type_identifier")
             .then(|| inner.child(0))
             .flatten();
-        let mut base = object.map_or(inner, bare);
-        if kind != ReferenceKind::Call && kind != ReferenceKind::New {
-            // A qualified type can be deeper than one member.
-            while base.kind() == "nested_identifier" {
-                let Some(object) = base.child(0) else { return };
-                base = object;
-            }
+        let mut base = object.unwrap_or(inner);
+        while matches!(base.kind(), "member_expression" | "nested_identifier") {
+            let Some(object) = base.child(0) else { return };
+            base = object;
         }
+        let base = bare(base);
         if matches!(base.kind(), "identifier" | "type_identifier") {
             self.roles.insert(base.start_byte(), kind);
         }
@@ -181,10 +179,20 @@ impl<'a> Scopes<'a> {
     }
 
     fn member(&mut self, object: Option<Node<'_>>, name: Option<Node<'_>>) {
-        let (Some(object), Some(name)) = (object.map(bare), name) else { return };
+        let (Some(mut object), Some(name)) = (object, name) else { return };
+        let range = inside_quotes(name.byte_range(), self.text);
+        let range = range.start as u32..range.end as u32;
+        let mut from = range.start;
+        // `a.b["c"]` says no more than `a.b` does.
+        while name.kind() != "string" && matches!(object.kind(), "member_expression" | "nested_identifier") {
+            let first = object.child_by_field_id(self.kinds.fields.property);
+            let (Some(inner), Some(first)) = (object.child(0), first) else { return };
+            from = first.start_byte() as u32;
+            object = inner;
+        }
+        let object = bare(object);
         if object.kind() == "identifier" {
-            let range = inside_quotes(name.byte_range(), self.text);
-            self.members.entry(object.start_byte()).or_default().push(range.start as u32..range.end as u32);
+            self.members.entry(object.start_byte()).or_default().push(Behind { range, from });
         }
     }
 
@@ -275,7 +283,7 @@ impl<'a> Scopes<'a> {
                 self.member(field(fields.object), field(fields.index).filter(|index| index.kind() == "string"));
             }
             Shape::QualifiedType => self.qualified_type(node),
-            Shape::TypeQuery => self.used_as(node.named_child(0), ReferenceKind::Type),
+            Shape::TypeQuery => self.used_as(node.named_child(0), ReferenceKind::TypeOf),
             Shape::Extends => {
                 self.used_as(field(fields.value).or_else(|| node.named_child(0)), ReferenceKind::Extends);
             }
@@ -308,7 +316,7 @@ impl<'a> Scopes<'a> {
         let role = self.roles.remove(&start);
         let members = self.members.remove(&start).unwrap_or_default();
         let kind = role.unwrap_or(usual);
-        let in_type = matches!(role, Some(ReferenceKind::Type));
+        let in_type = matches!(role, Some(ReferenceKind::Type | ReferenceKind::TypeOf));
         let usual = if in_type { ReferenceKind::Type } else { usual };
         let anything =
             matches!(kind, ReferenceKind::Export | ReferenceKind::Implements | ReferenceKind::Extends) || in_type;
@@ -465,7 +473,7 @@ impl<'a> Scopes<'a> {
     pub fn finish(self, found: &mut Collector<'a>) {
         for used in self.resolve_all(found, true).0 {
             if !is_builtin(used.name) {
-                let kind = if used.members.is_empty() { used.kind } else { used.usual };
+                let kind = kind_of_name(used.kind, used.usual, &used.members);
                 found.global(used.name, used.range, kind, used.within);
             }
         }

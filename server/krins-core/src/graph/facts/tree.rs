@@ -1,7 +1,7 @@
 //! What half-typed text says, read from a tree-sitter tree in one walk: the same facts as [`super::ecma`] gives of text
 //! that parses, as far as they survive.
 
-use super::collect::{self, Collector, is_first_on_line};
+use super::collect::{self, Behind, Collector, is_first_on_line};
 use super::ecma::Hole;
 use super::kinds::{Kind, Kinds};
 use super::modules::{self, Modules};
@@ -39,7 +39,7 @@ pub(super) struct Free<'t> {
     pub range: Range<u32>,
     pub kind: ReferenceKind,
     pub usual: ReferenceKind,
-    pub members: Vec<Range<u32>>,
+    pub members: Vec<Behind>,
     pub within: Option<u32>,
 }
 
@@ -95,7 +95,11 @@ pub(super) fn read_part<'t>(
             range,
             kind: used.kind,
             usual: used.usual,
-            members: used.members.into_iter().map(|range| shift.range32(range)).collect(),
+            members: used
+                .members
+                .into_iter()
+                .map(|name| Behind { from: shift.range32(name.from..name.from).start, range: shift.range32(name.range) })
+                .collect(),
             within: used.within.and_then(|at| shift.symbol(at as usize)).map(|at| at as u32),
         })
     });

@@ -194,7 +194,7 @@ fn share(kind: ReferenceKind) -> f64 {
         | ReferenceKind::Extends
         | ReferenceKind::Implements => 1.0,
         ReferenceKind::Read | ReferenceKind::Write => 0.8,
-        ReferenceKind::Type => 0.5,
+        ReferenceKind::Type | ReferenceKind::TypeOf | ReferenceKind::Namespace => 0.5,
         ReferenceKind::Import | ReferenceKind::Export => 0.0,
     }
 }

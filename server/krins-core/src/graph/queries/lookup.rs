@@ -2,7 +2,7 @@
 //! nothing is decoded or followed twice.
 
 use super::{Named, SymbolRef};
-use crate::graph::{Export, FileFacts, Graph, Import, ImportKind, Indexed, ReferenceKind, Target};
+use crate::graph::{Export, FileFacts, Graph, Import, ImportKind, Indexed, Reference, ReferenceKind, Target};
 use crate::path::RelPath;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -147,8 +147,10 @@ impl<'g> Lookup<'g> {
             Target::Import { import, name } => {
                 for entity in self.binding(path, facts, import as usize, name as usize).iter() {
                     match (entity, &reference.member) {
-                        (Entity::Module(module), Some(member)) => {
-                            uses.extend(self.export(module, member).iter().cloned().map(found));
+                        (Entity::Module(module), Some(names)) => {
+                            let behind = self.behind(module, names).into_iter();
+                            let said = |entity: &Entity| matches!(entity, Entity::Symbol(_)) || !has_member(facts, at);
+                            uses.extend(behind.filter(said).map(found));
                         }
                         // Of what is no module, a member is no export.
                         (Entity::Symbol(_), Some(_)) => {}
@@ -158,6 +160,19 @@ impl<'g> Lookup<'g> {
                 }
             }
         }
+    }
+
+    /// What names behind dots lead to from a module on: each but the last has to be a module again.
+    fn behind(&self, module: &RelPath, names: &str) -> Vec<Entity> {
+        let mut found = vec![Entity::Module(module.clone())];
+        for name in names.split('.') {
+            let of = |entity: Entity| match entity {
+                Entity::Module(module) => self.export(&module, name).to_vec(),
+                Entity::Symbol(_) => Vec::new(),
+            };
+            found = found.into_iter().flat_map(of).collect();
+        }
+        found
     }
 
     /// What a name of an import is bound to.
@@ -335,12 +350,17 @@ pub(in crate::graph) fn globals(facts: &FileFacts) -> impl Iterator<Item = usize
     top.map(|(index, _)| index)
 }
 
-/// Whether the reference at `at` is the `a` of `a.b` or `const { b } = a`: the member's says what is used.
+/// Whether the reference at `at` is the `a` of `a.b` or `const { b } = a`, or the `a.b` of `a.b.c`: the member's says what
+/// is used.
 fn has_member(facts: &FileFacts, at: usize) -> bool {
-    let of = facts.references.get(at).map(|reference| reference.target);
-    let is_member =
-        |at: usize| facts.references.get(at).is_some_and(|near| near.member.is_some() && Some(near.target) == of);
-    is_member(at + 1) || at > 0 && is_member(at - 1)
+    let Some(own) = facts.references.get(at) else { return false };
+    let goes_on = |names: &str| match &own.member {
+        Some(own) => names.strip_prefix(&**own).is_some_and(|rest| rest.starts_with('.')),
+        None => true,
+    };
+    let is_member = |near: &Reference| near.target == own.target && near.member.as_deref().is_some_and(goes_on);
+    let near = |at: usize| facts.references.get(at).is_some_and(is_member);
+    near(at + 1) || at > 0 && near(at - 1)
 }
 
 /// Whether an export of a file leads to what `from` exports as `name`.

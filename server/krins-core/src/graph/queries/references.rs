@@ -2,7 +2,7 @@
 
 use super::lookup::Exposures;
 use super::{Entity, Lookup, SymbolRef, Use};
-use crate::graph::{Graph, ImportKind, ReferenceKind, Symbol, SymbolKind};
+use crate::graph::{FileFacts, Graph, ImportKind, ReferenceKind, Symbol, SymbolKind};
 use crate::path::RelPath;
 use std::ops::Range;
 
@@ -47,54 +47,65 @@ impl From<Range<u32>> for Range32 {
 
 /// All references of a symbol, as a type and as a value.
 pub fn references(graph: &Graph, symbol: &SymbolRef) -> References {
-    found(graph, symbol, &|_| true, &|_, _| true)
+    found(graph, symbol, &|_, _| true, &|_, _| true)
 }
 
-/// The references of one declaration: where a type and a value share the name, those that can mean it. (`typeof name` in
-/// a type counts as a type.)
+/// The references of one declaration: where a type, a value and a namespace share the name, those that can mean it.
 pub fn references_as_declared(graph: &Graph, symbol: &SymbolRef) -> References {
     let facts = graph.facts(&symbol.path).unwrap_or_default();
     let Some(asked) = facts.symbols.get(symbol.index).filter(|symbol| symbol.parent.is_none()) else {
         return references(graph, symbol);
     };
-    let same = facts.symbols.iter().filter(|other| other.parent.is_none() && other.name == asked.name);
-    let kinds: Vec<SymbolKind> = same.map(|symbol| symbol.kind).collect();
+    let same = facts.symbols.iter().enumerate();
+    let same = same.filter(|(_, other)| other.parent.is_none() && other.name == asked.name);
+    let meanings: Vec<Meaning> = same.map(|(index, _)| Meaning::of(&facts, index)).collect();
     // A class and an interface of one name are both: what meets one of them meets all that it meets.
-    let mut space = Space::of(asked.kind);
-    for _ in &kinds {
-        let met = kinds.iter().map(|kind| Space::of(*kind)).filter(|other| other.meets(space));
-        space = met.fold(space, Space::with);
+    let mut meaning = Meaning::of(&facts, symbol.index);
+    for _ in &meanings {
+        let met = meanings.iter().filter(|other| other.meets(meaning));
+        meaning = met.fold(meaning, |all, other| all.with(*other));
     }
-    let declared = |symbol: &Symbol| Space::of(symbol.kind).meets(space);
-    found(graph, symbol, &declared, &|kind, within| Space::of_use(kind, within).meets(space))
+    let declared = |facts: &FileFacts, index: usize| Meaning::of(facts, index).meets(meaning);
+    found(graph, symbol, &declared, &|kind, within| Meaning::of_use(kind, within).meets(meaning))
 }
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Space {
+struct Meaning {
     value: bool,
     types: bool,
+    /// What holds other names.
+    namespace: bool,
 }
 
-impl Space {
-    const BOTH: Self = Self { value: true, types: true };
-    const VALUE: Self = Self { value: true, types: false };
-    const TYPE: Self = Self { value: false, types: true };
+impl Meaning {
+    const NONE: Self = Self { value: false, types: false, namespace: false };
+    const ALL: Self = Self { value: true, types: true, namespace: true };
+    const VALUE: Self = Self { value: true, ..Self::NONE };
+    const TYPE: Self = Self { types: true, ..Self::NONE };
+    const NAMESPACE: Self = Self { namespace: true, ..Self::NONE };
 
-    fn of(kind: SymbolKind) -> Self {
-        match kind {
+    /// Of the symbol of that index.
+    fn of(facts: &FileFacts, index: usize) -> Self {
+        let Some(symbol) = facts.symbols.get(index) else { return Self::NONE };
+        match symbol.kind {
             SymbolKind::Interface | SymbolKind::TypeAlias => Self::TYPE,
             SymbolKind::Function | SymbolKind::Variable | SymbolKind::Method | SymbolKind::Property => Self::VALUE,
-            SymbolKind::Class | SymbolKind::Enum | SymbolKind::Namespace => Self::BOTH,
+            SymbolKind::Class => Self::VALUE.with(Self::TYPE),
+            SymbolKind::Enum => Self::ALL,
+            SymbolKind::Namespace if is_instantiated(facts, index) => Self::VALUE.with(Self::NAMESPACE),
+            SymbolKind::Namespace => Self::NAMESPACE,
         }
     }
 
     fn of_use(kind: ReferenceKind, within: Option<SymbolKind>) -> Self {
         match kind {
-            ReferenceKind::Import | ReferenceKind::Export => Self::BOTH,
+            ReferenceKind::Import | ReferenceKind::Export => Self::ALL,
             ReferenceKind::Type | ReferenceKind::Implements => Self::TYPE,
+            ReferenceKind::Namespace => Self::NAMESPACE,
             ReferenceKind::Extends if within == Some(SymbolKind::Interface) => Self::TYPE,
             ReferenceKind::Extends
+            | ReferenceKind::TypeOf
             | ReferenceKind::Read
             | ReferenceKind::Write
             | ReferenceKind::Call
@@ -104,19 +115,37 @@ impl Space {
     }
 
     fn meets(self, other: Self) -> bool {
-        self.value && other.value || self.types && other.types
+        self.value && other.value || self.types && other.types || self.namespace && other.namespace
     }
 
     fn with(self, other: Self) -> Self {
-        Self { value: self.value || other.value, types: self.types || other.types }
+        Self {
+            value: self.value || other.value,
+            types: self.types || other.types,
+            namespace: self.namespace || other.namespace,
+        }
     }
 }
+
+/// Whether a namespace holds anything that is there when the program runs.
+fn is_instantiated(facts: &FileFacts, namespace: usize) -> bool {
+    // A symbol comes after what it is in.
+    let inside = facts.symbols.iter().enumerate().skip(namespace + 1);
+    inside.filter(|(_, symbol)| symbol.parent == Some(namespace)).any(|(index, symbol)| match symbol.kind {
+        SymbolKind::Interface | SymbolKind::TypeAlias => false,
+        SymbolKind::Namespace => is_instantiated(facts, index),
+        _ => true,
+    })
+}
+
+/// Whether a symbol of a file counts as a declaration.
+type Declared<'d> = &'d dyn Fn(&FileFacts, usize) -> bool;
 
 /// Declarations that are `declared`, and uses, by kind and the kind of declaration they are in, that are `meant`.
 fn found(
     graph: &Graph,
     symbol: &SymbolRef,
-    declared: &dyn Fn(&Symbol) -> bool,
+    declared: Declared<'_>,
     meant: &dyn Fn(ReferenceKind, Option<SymbolKind>) -> bool,
 ) -> References {
     let lookup = Lookup::new(graph);
@@ -140,17 +169,17 @@ fn found(
 }
 
 /// The declarations of its name in its file.
-fn declarations(lookup: &Lookup<'_>, of: &SymbolRef, declared: &dyn Fn(&Symbol) -> bool) -> Vec<Found> {
+fn declarations(lookup: &Lookup<'_>, of: &SymbolRef, declared: Declared<'_>) -> Vec<Found> {
     let Some(facts) = lookup.facts(&of.path) else { return Vec::new() };
     let Some(name) = facts.symbols.get(of.index).map(|symbol| symbol.name.as_str()) else { return Vec::new() };
     let same = facts.symbols.iter().enumerate();
-    same.filter(|(_, symbol)| symbol.parent.is_none() && symbol.name == name && declared(symbol))
+    same.filter(|(index, symbol)| symbol.parent.is_none() && symbol.name == name && declared(&facts, *index))
         .map(|(index, symbol)| declaration(&of.path, index, symbol))
         .collect()
 }
 
 /// What `declare module` adds to it in other files, by whatever module it is exported.
-fn augmentations(lookup: &Lookup<'_>, exposures: &Exposures, declared: &dyn Fn(&Symbol) -> bool) -> Vec<Found> {
+fn augmentations(lookup: &Lookup<'_>, exposures: &Exposures, declared: Declared<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (module, name) in &exposures.names {
         for path in lookup.graph().importers(module) {
@@ -169,7 +198,7 @@ fn augmentations(lookup: &Lookup<'_>, exposures: &Exposures, declared: &dyn Fn(&
             for (index, symbol) in facts.symbols.iter().enumerate().filter(|(_, symbol)| symbol.name == *name) {
                 let parent = symbol.parent.and_then(|parent| facts.symbols.get(parent));
                 if parent.is_some_and(|parent| parent.kind == SymbolKind::Namespace && augments(parent))
-                    && declared(symbol)
+                    && declared(&facts, index)
                 {
                     found.push(declaration(path, index, symbol));
                 }

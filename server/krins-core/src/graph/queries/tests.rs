@@ -1,7 +1,7 @@
 //! Questions over several files.
 
 use super::*;
-use crate::graph::{Graph, Indexed, ResolveConfig};
+use crate::graph::{Graph, Indexed, ResolveConfig, SymbolKind};
 use crate::path::RelPath;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -384,6 +384,63 @@ let x: Both = { a: Both };
     assert_eq!(of(0), ["a.ts:1", "a.ts:3", "b.ts:1", "b.ts:2"]);
     assert_eq!(of(value), ["a.ts:2", "b.ts:1", "b.ts:2"]);
     assert_eq!(project.references("a.ts#Both").len(), 6);
+}
+
+#[test]
+fn a_name_may_be_a_type_a_value_and_a_namespace() {
+    let project = project(
+        "\
+//- /a.ts
+export interface Props { own: Props.Own }
+export declare namespace Props { type Own = 1 }
+export const Mode = { on: 1 };
+export type Mode = (typeof Mode)[keyof typeof Mode];
+export namespace Live { export const one = 1; }
+export type Live = 1;
+//- /b.ts
+import { Live, Mode, Props } from './a';
+let a: Props.Own; let b: Props;
+let c: typeof Mode; let d: Mode; Mode;
+Live.one; let e: Live;
+",
+    );
+    let facts = project.graph.facts(&path("a.ts")).unwrap();
+    let of = |name: &str, kind: SymbolKind| {
+        let index = facts.symbols.iter().position(|symbol| symbol.name == name && symbol.kind == kind).unwrap();
+        let found = references_as_declared(&project.graph, &SymbolRef { path: path("a.ts"), index }).found;
+        let show = |found: &Found| format!("{}:{}", found.path, project.line(&found.path, found.range.start));
+        found.iter().map(show).collect::<Vec<_>>()
+    };
+    assert_eq!(of("Props", SymbolKind::Interface), ["a.ts:1", "b.ts:1", "b.ts:2"]);
+    assert_eq!(of("Props", SymbolKind::Namespace), ["a.ts:1", "a.ts:2", "b.ts:1", "b.ts:2"]);
+    assert_eq!(of("Mode", SymbolKind::Variable), ["a.ts:3", "a.ts:4", "a.ts:4", "b.ts:1", "b.ts:3", "b.ts:3"]);
+    assert_eq!(of("Mode", SymbolKind::TypeAlias), ["a.ts:4", "b.ts:1", "b.ts:3"]);
+    assert_eq!(of("Live", SymbolKind::Namespace), ["a.ts:5", "b.ts:1", "b.ts:4"]);
+    assert_eq!(of("Live", SymbolKind::TypeAlias), ["a.ts:6", "b.ts:1", "b.ts:4"]);
+}
+
+#[test]
+fn references_go_through_namespaces_of_namespaces() {
+    let project = project(
+        "\
+//- /core/one.ts
+export const one = 1;
+export type One = 1;
+//- /core/index.ts
+export * from './one';
+export * as again from './one';
+//- /index.ts
+export * as core from './core';
+//- /use.ts
+import * as z from './index';
+z.core.one; z.core.again.one;
+let a: z.core.One; let b: typeof z.core.one;
+z.core.nothing.one; z.nothing.one;
+",
+    );
+    let one = ["core/one.ts:1 Declaration one", "use.ts:2 Read one", "use.ts:2 Read one", "use.ts:3 TypeOf one"];
+    assert_eq!(project.references("core/one.ts#one"), one);
+    assert_eq!(project.references("core/one.ts#One"), ["core/one.ts:2 Declaration One", "use.ts:3 Type One"]);
 }
 
 #[test]
