@@ -6,6 +6,7 @@
 //!
 //! Reading is incremental: a commit that the state directory knows is not compared again.
 
+use crate::limits::Limits;
 use crate::state::StateDir;
 use crate::workspace::Root;
 use gix_diff::tree::{Recorder, Visit, recorder, visit};
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 const MOST_CHANGES: usize = 4_000;
 /// Bytes of a message beyond these are a changelog.
 const LONGEST_MESSAGE: usize = 4_096;
-/// Bytes of unpacked trees that are kept while a history is read.
+/// Bytes of unpacked trees, and of packed objects, that are kept at most while a history is read.
 const CACHE: usize = 16 << 20;
 
 /// A root's history, kept up to date with its HEAD.
@@ -158,8 +159,9 @@ impl Repository {
         };
         let head = head.or_else(|| head_of(git_dir, common.clone()))?;
         let mut objects = gix_odb::at(common.join("objects"), Kind::Sha1).ok()?;
-        objects.set_pack_cache(|| Box::new(gix_pack::cache::lru::MemoryCappedHashmap::new(CACHE)));
-        objects.set_object_cache(|| Box::new(gix_pack::cache::object::MemoryCappedHashmap::new(CACHE)));
+        let cache = Limits::current().cache(CACHE);
+        objects.set_pack_cache(move || Box::new(gix_pack::cache::lru::MemoryCappedHashmap::new(cache)));
+        objects.set_object_cache(move || Box::new(gix_pack::cache::object::MemoryCappedHashmap::new(cache)));
         Some(Self { objects, head, below })
     }
 

@@ -4,6 +4,7 @@
 
 use crate::beneath::{Beneath, Found};
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use ignore::{WalkBuilder, WalkState};
 use krins_core::{Digest, Entry, RelPath, Tree};
 use std::ffi::OsStr;
@@ -159,7 +160,7 @@ pub(crate) fn walker(dir: &Path) -> WalkBuilder {
         .require_git(false)
         .git_global(false)
         .add_custom_ignore_filename(".krinsignore")
-        .threads(std::thread::available_parallelism().map_or(2, |threads| threads.get().min(8)));
+        .threads(Limits::current().workers());
     builder
 }
 

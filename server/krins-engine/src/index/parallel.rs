@@ -1,17 +1,16 @@
 //! Work on many things with the threads that this process may use.
 
+use crate::limits::Limits;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Fewer items are not worth a thread.
 const FEW: usize = 64;
 /// Taken by a thread at once.
 const PORTION: usize = 16;
-/// More threads would only wait for the disk and for memory.
-const MOST: usize = 8;
 
 /// How many threads work on the index at once: what the machine, its affinity mask and its control group allow.
 pub(super) fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST))
+    Limits::current().workers()
 }
 
 /// Maps in order; `None` answers are left out.
