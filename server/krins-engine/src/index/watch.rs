@@ -237,7 +237,7 @@ mod inotify {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(test, not(target_os = "linux")))]
 mod nothing {
     use super::*;
 
@@ -267,5 +267,22 @@ mod nothing {
         pub fn pending(&self) -> u64 {
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiled everywhere, so that it stays right where it is used.
+    #[test]
+    fn where_nothing_can_be_watched_nothing_is_promised() {
+        assert!(nothing::Watch::new(Path::new("/")).is_none());
+        let watch = nothing::Watch;
+        watch.add("src");
+        watch.wake();
+        watch.wait();
+        assert!(!watch.is_complete() && watch.pending() == 0);
+        assert_eq!(watch.clone().drain(), News::Lost);
     }
 }
