@@ -10,6 +10,7 @@ pub mod error;
 pub mod graph;
 pub mod http;
 pub mod lsp;
+pub mod openapi;
 pub mod schema;
 
 /// The protocol's major version: same major, compatible. Unknown fields are ignored by both sides.

@@ -855,3 +855,26 @@ async fn figures_of_a_durable_submission() {
     writeln!(std::io::stderr(), "POST /tasks: p50 {:?}, p95 {:?}, p99 {:?}", at(50), at(95), at(99)).unwrap();
     assert!(at(95) <= Duration::from_millis(20), "p95 {:?}", at(95));
 }
+
+#[tokio::test]
+async fn the_openapi_document_says_what_is_answered() {
+    let server = server(&Arc::new(Stub::default()));
+    let document = get(server.address, "/openapi.json").await;
+    assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
+    let document = document.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let address = path.replace("{id}", "t-1").replace("{question}", "stats");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let told = item.get(method.to_lowercase());
+            let answer = raw_http::send(server.address, method, &address, &[], b"").await;
+            assert_eq!(answer.status == 405, told.is_none(), "{method} {path}: {answer:?}");
+            let Some(told) = told else { continue };
+            // What is answered, a refusal too, has a form that the document tells.
+            let status = answer.status.to_string();
+            let form = told["responses"].get(&status).unwrap_or(&told["responses"]["default"]);
+            let media = answer.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
+            assert!(form["content"].get(media).is_some(), "{method} {path}: {answer:?}");
+        }
+    }
+}

@@ -52,6 +52,7 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/health", get(health))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
+        .route("/openapi.json", get(openapi))
         .merge(guarded)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -189,6 +190,10 @@ async fn exposition(State(tasks): Shared) -> Result<Response, Problem> {
 
 async fn live() -> Json<Health> {
     Json(health_of("ok", Vec::new()))
+}
+
+async fn openapi() -> Json<serde_json::Value> {
+    Json(krins_protocol::openapi::document(env!("CARGO_PKG_VERSION")))
 }
 
 /// Whether new tasks should be sent here.
@@ -402,6 +407,20 @@ mod tests {
         for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:80", "[::2]", "", "localhost.evil"] {
             assert!(!is_this_machine(host), "{host}");
         }
+    }
+
+    #[test]
+    fn every_route_is_in_the_openapi_document() {
+        let mut served = std::collections::BTreeSet::new();
+        for route in include_str!("routes.rs").lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+            let (path, methods) = route.split_once("\", ").expect("a path, then its methods");
+            for method in ["get", "post", "put", "patch", "delete"] {
+                let is_served = methods.split('.').any(|served| served.starts_with(&format!("{method}(")));
+                served.extend(is_served.then(|| (method.to_owned(), path.to_owned())));
+            }
+        }
+        let told = krins_protocol::openapi::ROUTES.iter();
+        assert_eq!(served, told.map(|route| (route.method.to_owned(), route.path.to_owned())).collect());
     }
 
     #[test]

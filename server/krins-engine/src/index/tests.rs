@@ -15,6 +15,8 @@ struct Place {
     state: tempfile::TempDir,
     comparing: Index,
     watching: Index,
+    /// Would watch, where it could: as on macOS.
+    refused: Index,
 }
 
 const FILES: [&str; 9] = [
@@ -92,7 +94,9 @@ impl Place {
         let watching = Index::default();
         watching.watch();
         let comparing = Index::at(state.path());
-        Self { dir, root, documents, state, comparing, watching }
+        let refused = unwatchable();
+        refused.watch();
+        Self { dir, root, documents, state, comparing, watching, refused }
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -137,8 +141,32 @@ impl Place {
         assert_eq!(expect.0.keys().find(|path| exclusions.hold(path)), None, "kept out, on disk or in a buffer");
         assert_eq!(said(&self.comparing.view(&self.snapshot())), expect, "by comparing stamps");
         assert_eq!(said(&self.watching.view(&self.snapshot())), expect, "by watching");
+        assert_eq!(said(&self.refused.view(&self.snapshot())), expect, "where nothing can be watched");
         let later = Index::at(self.state.path());
         assert_eq!(said(&later.view(&self.snapshot())), expect, "from the store, as a new process");
+    }
+}
+
+/// An index that gets no watches.
+fn unwatchable() -> Index {
+    let index = Index::default();
+    index.lock().unwatchable = true;
+    index
+}
+
+/// An editor's sidecar there: it reads everything once in the background, and from then on looks when it is asked.
+#[test]
+fn without_watches_the_background_ends_and_every_answer_is_fresh() {
+    let place = Place::new();
+    two_branches(place.dir.path(), 200);
+    let index = Arc::new(unwatchable());
+    index.keep_fresh(&place.root, &Arc::new(Documents::new(place.root.clone(), Encoding::Utf8)));
+    until("everything was read", || index.stats().1 && !index.is_kept());
+    for text in TEXTS {
+        place.write("pkg1/src/fresh.ts", text);
+        let expect = said(&Index::default().view(&place.snapshot()));
+        let soon = index.answer(&place.snapshot(), &Wish::default(), Duration::ZERO);
+        assert_eq!(said(&soon), expect, "{text}");
     }
 }
 
@@ -319,7 +347,9 @@ fn an_early_answer_is_partial_and_has_what_matters_first() {
     let wish = Wish { focus: Some(&focus), words: "make wonderfulThing faster" };
     let index = Index::default();
     let view = index.soon(&place.snapshot(), &wish, Duration::from_millis(1));
-    assert!(view.partial && view.graph.files().len() < 1_202, "{}", view.graph.files().len());
+    let read = view.graph.files().len();
+    assert!(read < 1_202, "{read}");
+    assert_eq!(view.partial, Some(Partial { read, total: 1_203 }));
     let index = Index::default();
     let view = index.soon(&place.snapshot(), &wish, Duration::from_millis(400));
     for path in ["src/focus.ts", "lib/needle.ts", "zoo/with_the_word.ts"] {
@@ -336,7 +366,7 @@ type Said = (BTreeMap<RelPath, (Digest, Vec<Option<RelPath>>, Vec<RelPath>, Vec<
 
 /// Everything that a view says.
 fn said(view: &View) -> Said {
-    assert!(!view.partial);
+    assert_eq!(view.partial, None);
     let graph = &view.graph;
     let file = |(path, file): (&RelPath, &Arc<Indexed>)| {
         // What a text in error is understood as may depend on what it was before.
