@@ -1,7 +1,7 @@
 //! The `--json` documents of the command line.
 
 use crate::error::ErrorReport;
-use crate::lsp::{Estimate, FileKind};
+use crate::lsp::{Estimate, FileKind, Partial};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ pub struct Context {
     pub pruned: Vec<String>,
     pub tokens: u32,
     pub estimate: Estimate,
+    /// There while not everything is read, which only `--patience` allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

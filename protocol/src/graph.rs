@@ -3,7 +3,7 @@
 //! `path` is relative to the root, lines are 1-based. `uri` and `range` (positions in the negotiated encoding) are there over
 //! LSP alone. A list is cut at `limit`; then `truncated` is true and `total` says how many there are.
 
-use crate::lsp::{Meta, Position, Range};
+use crate::lsp::{Meta, Partial, Position, Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,9 @@ pub struct GraphParams {
     /// The most entries of each list; without it 200, at most 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// The most milliseconds to wait for files that are not read yet; without it the answer waits for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
     #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
 }
@@ -137,6 +140,9 @@ pub struct GraphStats {
     pub lines: u64,
     /// How long it took to have the graph as the files are now.
     pub millis: f64,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 /// `module`: one file and its neighbours.
@@ -157,6 +163,9 @@ pub struct ModuleResult {
     pub external: Vec<String>,
     pub owners: Vec<String>,
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 /// How one file imports another.
@@ -185,6 +194,9 @@ pub struct ReferencesResult {
     pub files: u32,
     pub total: u32,
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -228,6 +240,9 @@ pub struct ImpactResult {
     /// How many symbols, files and tests there are before the cut.
     pub total: [u32; 3],
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -291,6 +306,9 @@ pub struct OwnersResult {
     /// Lines of the file that were passed over.
     pub ignored: Vec<IgnoredLine>,
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -331,6 +349,9 @@ pub struct TestsResult {
     pub covers: Vec<CoveredFile>,
     pub total: u32,
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -366,6 +387,9 @@ pub struct PathResult {
     /// There is a way from `to` to `from` alone; the steps are that way's.
     pub reversed: bool,
     pub steps: Vec<PathStep>,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -392,6 +416,9 @@ pub struct UnusedResult {
     pub unused: Vec<UnusedExport>,
     pub total: u32,
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -415,6 +442,9 @@ pub struct CyclesResult {
     pub cycles: Vec<GraphCycle>,
     pub total: u32,
     pub truncated: bool,
+    /// There while not everything is read: the answer is about what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -89,6 +89,9 @@ pub struct AssignParams {
     /// An LSP progress token (string or integer).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_done_token: Option<serde_json::Value>,
+    /// The most milliseconds to wait for files that are not read yet; without it 80 for `krins/context`, 1,500 for a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
     #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
 }
@@ -423,6 +426,15 @@ pub struct Estimate {
     pub micros: Option<u64>,
 }
 
+/// How far the reading is while not every file is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Partial {
+    /// Files of code that are read.
+    pub read: u32,
+    /// Files of code that there are.
+    pub total: u32,
+}
+
 /// `krins/context` result: what would be sent, without sending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContextResult {
@@ -431,6 +443,9 @@ pub struct ContextResult {
     pub pruned: Vec<String>,
     pub tokens: u32,
     pub estimate: Estimate,
+    /// There while not everything is read: chosen from what is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 /// `krins/status` result.
@@ -450,5 +465,26 @@ pub struct StatusResult {
 pub struct IndexStatus {
     pub files: u32,
     pub symbols: u32,
+    /// Everything was read once; what changes since is read when it is needed.
     pub ready: bool,
+    /// Nothing is read in the background.
+    pub paused: bool,
+    /// What is being read now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Partial>,
+}
+
+/// `krins/graph/pause` and `krins/graph/resume` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IndexParams {
+    /// A file of the workspace that is meant; without one, every workspace of the connection, also those that open later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
+/// `krins/graph/pause` and `krins/graph/resume` result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IndexResult {
+    /// One for each workspace that was meant.
+    pub index: Vec<IndexStatus>,
 }

@@ -34,6 +34,8 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/graph/path", params: "GraphParams", result: "PathResult" },
     Method { name: "krins/graph/unused", params: "GraphParams", result: "UnusedResult" },
     Method { name: "krins/graph/cycles", params: "GraphParams", result: "CyclesResult" },
+    Method { name: "krins/graph/pause", params: "IndexParams", result: "IndexResult" },
+    Method { name: "krins/graph/resume", params: "IndexParams", result: "IndexResult" },
     Method { name: "krins/status", params: "Null", result: "StatusResult" },
 ];
 
@@ -56,6 +58,8 @@ pub fn document() -> Value {
     add::<lsp::ReviewParams>(&mut generator);
     add::<lsp::ContextResult>(&mut generator);
     add::<lsp::StatusResult>(&mut generator);
+    add::<lsp::IndexParams>(&mut generator);
+    add::<lsp::IndexResult>(&mut generator);
     add::<graph::GraphParams>(&mut generator);
     add::<graph::GraphStats>(&mut generator);
     add::<graph::ModuleResult>(&mut generator);

@@ -466,6 +466,11 @@ impl Client {
         self.inbox().progress.clone()
     }
 
+    /// The first `$/progress` that fits, also one that came before.
+    pub fn await_progress(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        self.wait("$/progress", |inbox| inbox.progress.iter().find(|value| fits(value)).cloned())
+    }
+
     /// Every `window/logMessage` so far.
     pub fn log(&self) -> Vec<String> {
         self.inbox().log.clone()

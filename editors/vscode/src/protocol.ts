@@ -25,6 +25,8 @@ export interface Methods {
   "krins/graph/path": { params: GraphParams; result: PathResult };
   "krins/graph/unused": { params: GraphParams; result: UnusedResult };
   "krins/graph/cycles": { params: GraphParams; result: CyclesResult };
+  "krins/graph/pause": { params: IndexParams; result: IndexResult };
+  "krins/graph/resume": { params: IndexParams; result: IndexResult };
   "krins/status": { params: null; result: StatusResult };
 }
 
@@ -217,6 +219,10 @@ export interface AssignParams {
    * An LSP progress token (string or integer).
    */
   workDoneToken?: unknown;
+  /**
+   * The most milliseconds to wait for files that are not read yet; without it 80 for `krins/context`, 1,500 for a task.
+   */
+  patience?: number | null;
   _meta?: Meta | null;
 }
 
@@ -302,6 +308,10 @@ export interface ContextResult {
   pruned: string[];
   tokens: number;
   estimate: Estimate;
+  /**
+   * There while not everything is read: chosen from what is.
+   */
+  partial?: Partial | null;
 }
 
 export interface CoveredFile {
@@ -330,6 +340,10 @@ export interface CyclesResult {
   cycles: GraphCycle[];
   total: number;
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 /**
@@ -526,6 +540,10 @@ export interface GraphParams {
    * The most entries of each list; without it 200, at most 10,000.
    */
   limit?: number | null;
+  /**
+   * The most milliseconds to wait for files that are not read yet; without it the answer waits for all of them.
+   */
+  patience?: number | null;
   _meta?: Meta | null;
 }
 
@@ -576,6 +594,10 @@ export interface GraphStats {
    * How long it took to have the graph as the files are now.
    */
   millis: number;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 /**
@@ -677,12 +699,47 @@ export interface ImpactResult {
    */
   total: [number, number, number];
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
+}
+
+/**
+ * `krins/graph/pause` and `krins/graph/resume` params.
+ */
+export interface IndexParams {
+  /**
+   * A file of the workspace that is meant; without one, every workspace of the connection, also those that open later.
+   */
+  uri?: string | null;
+}
+
+/**
+ * `krins/graph/pause` and `krins/graph/resume` result.
+ */
+export interface IndexResult {
+  /**
+   * One for each workspace that was meant.
+   */
+  index: IndexStatus[];
 }
 
 export interface IndexStatus {
   files: number;
   symbols: number;
+  /**
+   * Everything was read once; what changes since is read when it is needed.
+   */
   ready: boolean;
+  /**
+   * Nothing is read in the background.
+   */
+  paused: boolean;
+  /**
+   * What is being read now.
+   */
+  reading?: Partial | null;
 }
 
 /**
@@ -728,6 +785,10 @@ export interface ModuleResult {
   external: string[];
   owners: string[];
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 export interface OwnedFile {
@@ -778,6 +839,24 @@ export interface OwnersResult {
    */
   ignored: IgnoredLine[];
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
+}
+
+/**
+ * How far the reading is while not every file is read.
+ */
+export interface Partial {
+  /**
+   * Files of code that are read.
+   */
+  read: number;
+  /**
+   * Files of code that there are.
+   */
+  total: number;
 }
 
 /**
@@ -790,6 +869,10 @@ export interface PathResult {
    */
   reversed: boolean;
   steps: PathStep[];
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 export interface PathStep {
@@ -843,6 +926,10 @@ export interface ReferencesResult {
   files: number;
   total: number;
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 /**
@@ -943,6 +1030,10 @@ export interface TestsResult {
   covers: CoveredFile[];
   total: number;
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 export interface TextDocument {
@@ -1015,6 +1106,10 @@ export interface UnusedResult {
   unused: UnusedExport[];
   total: number;
   truncated: boolean;
+  /**
+   * There while not everything is read: the answer is about what is.
+   */
+  partial?: Partial | null;
 }
 
 /**

@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::gate::{self, Gated};
 use crate::history::Past;
-use crate::index::Index;
-use crate::pipeline::{self, Intent, Proposed, Reporter, Stage, Workshop};
+use crate::index::{Index, View, Wish};
+use crate::pipeline::{self, Chosen, Intent, Proposed, Reporter, Stage, Workshop};
 use crate::settings::Settings;
 use crate::state::StateDir;
 use crate::tasks::{Answered, HunkVerdict, Pin, StoredFile, Task, TaskState, Tasks};
@@ -18,7 +18,6 @@ use krins_backend::{Ask, Backend};
 use krins_core::gate::{Policy, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
-use krins_core::prompt::ContextPack;
 use krins_core::text::Encoding;
 use krins_core::{Entry, Tree as _};
 use std::collections::{BTreeMap, VecDeque};
@@ -185,6 +184,11 @@ impl Engine {
         self.inner.index.keep_fresh(&self.inner.root, &self.inner.documents);
     }
 
+    /// The graph that is known after about so long; what the wish is about comes first. Blocking.
+    pub fn graph_soon(&self, snapshot: &Snapshot, wish: &Wish<'_>, patience: Duration) -> View {
+        self.inner.index.soon(snapshot, wish, patience)
+    }
+
     /// The graph of the files as they are now. Blocking.
     pub fn graph(&self) -> Graph {
         self.inner.index.refresh(&self.snapshot())
@@ -308,7 +312,7 @@ impl Engine {
     }
 
     /// What a model would be sent, without sending it.
-    pub async fn context(&self, intent: &Intent) -> Result<ContextPack> {
+    pub async fn context(&self, intent: &Intent) -> Result<Chosen> {
         let base = Arc::new(self.snapshot().base());
         pipeline::select(&self.workshop(""), intent, base).await
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::gate::{self, Gated};
 use crate::history::Past;
-use crate::index::{Index, View, Wish};
+use crate::index::{Index, Partial, View, Wish};
 use crate::rules;
 use crate::settings::Settings;
 use crate::tasks::Step;
@@ -29,7 +29,7 @@ use krins_core::syntax::Language;
 use krins_core::{Digest, Entry, RelPath, Tree, tokens};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::{Instrument as _, info_span};
 
 /// A task in words.
@@ -43,13 +43,15 @@ pub struct Intent {
     pub provider: Option<String>,
     /// Do not answer from the cache.
     pub fresh: bool,
+    /// How long to wait for files that are not read yet; without it, what is usual.
+    pub patience: Option<Duration>,
 }
 
 /// What the steps work with. One per task.
 pub struct Workshop {
     pub task: String,
     /// How long to wait for an index that is not complete.
-    pub patience: std::time::Duration,
+    pub patience: Duration,
     pub root: Arc<Root>,
     pub index: Arc<Index>,
     pub past: Arc<Past>,
@@ -57,6 +59,14 @@ pub struct Workshop {
     pub backend: Arc<dyn Backend>,
     pub settings: Arc<Settings>,
     pub policy: Arc<Policy>,
+}
+
+/// What would be sent.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    pub pack: ContextPack,
+    /// There when it was chosen before everything was read.
+    pub partial: Option<Partial>,
 }
 
 /// Where a task is, as it goes along.
@@ -94,7 +104,10 @@ pub async fn propose(
     let intent = &addressed(shop, intent);
 
     reporter.stage(Stage::Context);
-    let pack = clock.time("context", choose(shop, intent, base.clone())).await?;
+    let Chosen { pack, partial } = clock.time("context", choose(shop, intent, base.clone())).await?;
+    if let Some(Partial { read, total }) = partial {
+        reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
+    }
     let (prompt, restorer) = redact(compose(intent, &pack));
 
     reporter.stage(Stage::Asking);
@@ -131,7 +144,7 @@ fn addressed(shop: &Workshop, intent: &Intent) -> Intent {
 }
 
 /// What the answer is made from. The keyless refactorings need every affected file whole; a model gets a pruned pack.
-async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<ContextPack> {
+async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Chosen> {
     if !shop.backend.is_builtin_for(intent.provider.as_deref()) {
         return select(shop, intent, base).await;
     }
@@ -143,26 +156,30 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Con
         let View { graph, unread, .. } = index.view(base.snapshot());
         let wanted = refactor::aim(wanted, intent.focus.as_ref(), &graph);
         refuse_blind_spots(&wanted, &unread, &*base)?;
-        whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)
+        let pack = whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)?;
+        Ok(Chosen { pack, partial: None })
     })
     .await
 }
 
 /// The pruned pack under the budget.
-pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<ContextPack> {
+pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Chosen> {
     let (index, past, findings, intent) =
         (shop.index.clone(), shop.past.clone(), shop.findings.clone(), intent.clone());
     let budget = intent.budget.unwrap_or(shop.settings.budget_tokens);
     let vocabulary = shop.settings.vocabulary();
-    let patience = shop.patience;
+    let (usual, own) = (shop.patience, intent.patience);
     off_thread("krins.context", move || {
         refuse_excluded(&intent, &base)?;
-        let (graph, history) = std::thread::scope(|scope| {
+        let (view, history) = std::thread::scope(|scope| {
             let history = scope.spawn(|| past.refresh());
             scope.spawn(|| vocabulary.prepare());
             let wish = Wish { focus: intent.focus.as_ref().map(|focus| &focus.path), words: &intent.words };
             (
-                index.answer(base.snapshot(), &wish, patience).graph,
+                match own {
+                    Some(patience) => index.soon(base.snapshot(), &wish, patience),
+                    None => index.answer(base.snapshot(), &wish, usual),
+                },
                 history.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             )
         });
@@ -177,7 +194,9 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
             vocabulary,
         };
         let root = base.snapshot().root();
-        Ok(context::select_with_rules(&query, &graph, &*base, |chosen| rules::near(root, chosen, &base)))
+        let rules = |chosen: &_| rules::near(root, chosen, &base);
+        let pack = context::select_with_rules(&query, &view.graph, &*base, rules);
+        Ok(Chosen { pack, partial: view.partial })
     })
     .await
 }

@@ -8,6 +8,7 @@ use krins_engine::documents::Change;
 use krins_engine::pipeline::Intent;
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp;
+use std::time::Duration;
 use tower_lsp::ls_types;
 
 /// A task in words, about a file of this engine's root.
@@ -37,7 +38,13 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
         budget: params.budget.and_then(|budget| budget.tokens),
         provider: params.agent.clone(),
         fresh: false,
+        patience: patience(params.patience),
     })
+}
+
+/// Milliseconds.
+pub fn patience(millis: Option<u32>) -> Option<Duration> {
+    millis.map(|millis| Duration::from_millis(millis.into()))
 }
 
 pub fn reach(scope: lsp::Scope) -> Reach {

@@ -2,14 +2,17 @@
 //! Blocking: the files are looked at first, so that an answer is about what they are now.
 
 use crate::from_proto;
+use crate::to_proto;
 use crate::to_proto::graph::Teller;
 use krins_core::graph::Graph;
 use krins_core::graph::queries::{self, Change, Entries, Lookup, NameError, Named, Owners, PatchError};
 use krins_core::text::Encoding;
 use krins_core::{RelPath, Tree as _};
 use krins_engine::base::Snapshot;
+use krins_engine::index::{View, Wish};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::graph::{GraphParams, GraphStats, Question};
+use krins_protocol::lsp::Partial;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,17 +47,26 @@ pub fn answer(engine: &Engine, question: Question, params: &GraphParams, door: D
     }
     let began = Instant::now();
     let snapshot = engine.snapshot();
-    let graph = engine.graph();
+    let View { graph, partial, .. } = match from_proto::patience(params.patience) {
+        Some(patience) => {
+            let focus = focus(engine, params);
+            let words: Vec<&str> =
+                params.targets.iter().chain(&params.from).chain(&params.to).map(String::as_str).collect();
+            engine.graph_soon(&snapshot, &Wish { focus: focus.as_ref(), words: &words.join(" ") }, patience)
+        }
+        None => View { graph: engine.graph(), ..View::default() },
+    };
     let asked = Asked {
         engine,
         params,
         door,
         snapshot: &snapshot,
         graph: &graph,
+        partial: partial.map(to_proto::partial),
         millis: began.elapsed().as_secs_f64() * 1000.0,
         limit: params.limit.unwrap_or(LIMIT).min(MOST) as usize,
     };
-    match question {
+    let answer = match question {
         Question::Stats => value(&asked.stats()),
         Question::Module => asked.module(),
         Question::Impact => asked.impact(),
@@ -64,7 +76,8 @@ pub fn answer(engine: &Engine, question: Question, params: &GraphParams, door: D
         Question::Path => asked.path(),
         Question::Unused => asked.unused(),
         Question::Cycles => value(&asked.teller().cycles(&queries::cycles(&graph))),
-    }
+    };
+    answer.map_err(|error| maybe_later(error, asked.partial))
 }
 
 fn value(answer: &impl Serialize) -> Result<Value, Error> {
@@ -77,6 +90,8 @@ struct Asked<'a> {
     door: Door,
     snapshot: &'a Snapshot,
     graph: &'a Graph,
+    /// While not everything is in the graph.
+    partial: Option<Partial>,
     /// How long it took to have the graph.
     millis: f64,
     limit: usize,
@@ -84,7 +99,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn teller(&self) -> Teller<'_> {
-        Teller::new(self.graph, self.snapshot, self.door, self.limit)
+        Teller::new(self.graph, self.snapshot, self.door, self.limit, self.partial)
     }
 
     fn stats(&self) -> GraphStats {
@@ -98,6 +113,7 @@ impl Asked<'_> {
             broken: stats.broken as u64,
             lines: stats.lines,
             millis: self.millis,
+            partial: self.partial,
         }
     }
 
@@ -280,6 +296,28 @@ impl Asked<'_> {
         match self.door {
             Door::CommandLine => here.or_else(|| self.engine.root().typed(Path::new(target))),
             Door::Lsp(_) | Door::Http => here,
+        }
+    }
+}
+
+/// The file that is asked about, as far as that can be known before there is a graph.
+fn focus(engine: &Engine, params: &GraphParams) -> Option<RelPath> {
+    let uri = params.uri.as_ref().or(params.uris.first());
+    let spelled = params.targets.first().or(params.from.as_ref()).map(|target| {
+        let path = target.split('#').next().unwrap_or_default();
+        path.rsplit_once(':').map_or(path, |(path, _)| path)
+    });
+    let path = uri.and_then(|uri| from_proto::path(engine, uri).ok());
+    path.or_else(|| RelPath::new(spelled?).ok()).filter(|path| engine.has(path))
+}
+
+/// What is not found may be in a file that is not read yet.
+fn maybe_later(error: Error, partial: Option<Partial>) -> Error {
+    match partial {
+        None => error,
+        Some(Partial { read, total }) => {
+            let hint = format!("{read} of {total} files are read; ask again, or with more `patience`");
+            error.hint(hint)
         }
     }
 }

@@ -6,9 +6,10 @@ use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Report, Verdict};
 use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk};
-use krins_core::prompt::ContextPack;
 use krins_engine::apply::Route;
 use krins_engine::engine::{Outcome, Review};
+use krins_engine::index::{Index, Partial};
+use krins_engine::pipeline::Chosen;
 use krins_engine::tasks::{Pin, Task};
 use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
@@ -187,8 +188,27 @@ pub fn patch_conflict(conflict: &Conflict) -> cli::PatchConflict {
     }
 }
 
+pub fn partial(partial: Partial) -> lsp::Partial {
+    let count = |files: usize| u32::try_from(files).unwrap_or(u32::MAX);
+    lsp::Partial { read: count(partial.read), total: count(partial.total) }
+}
+
+/// `krins/status`, and what a pause and its end answer.
+pub fn index(index: &Index) -> lsp::IndexStatus {
+    let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX);
+    let (stats, ready) = index.stats();
+    let reading = index.progress().map(|(read, total)| partial(Partial { read, total }));
+    lsp::IndexStatus {
+        files: count(stats.files),
+        symbols: count(stats.symbols),
+        ready,
+        paused: index.is_paused(),
+        reading,
+    }
+}
+
 /// `krins/context`.
-pub fn context(root: &Root, pack: &ContextPack, free: bool) -> lsp::ContextResult {
+pub fn context(root: &Root, Chosen { pack, partial: early }: &Chosen, free: bool) -> lsp::ContextResult {
     let item = |item: &krins_core::prompt::Item| lsp::ContextItem {
         uri: root.uri(&item.path),
         ranges: item.ranges.clone(),
@@ -200,11 +220,12 @@ pub fn context(root: &Root, pack: &ContextPack, free: bool) -> lsp::ContextResul
         pruned: pack.pruned.iter().map(|path| root.uri(path)).collect(),
         tokens: pack.tokens,
         estimate: lsp::Estimate { micros: free.then_some(0) },
+        partial: early.map(partial),
     }
 }
 
 /// `krins context --json`.
-pub fn cli_context(pack: &ContextPack, free: bool) -> cli::Context {
+pub fn cli_context(Chosen { pack, partial: early }: &Chosen, free: bool) -> cli::Context {
     let names = |paths: &[RelPath]| paths.iter().map(RelPath::to_string).collect();
     let item = |item: &krins_core::prompt::Item| cli::ContextItem {
         path: item.path.to_string(),
@@ -219,5 +240,6 @@ pub fn cli_context(pack: &ContextPack, free: bool) -> cli::Context {
         pruned: names(&pack.pruned),
         tokens: pack.tokens,
         estimate: lsp::Estimate { micros: free.then_some(0) },
+        partial: early.map(partial),
     }
 }

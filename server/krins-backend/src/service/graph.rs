@@ -58,10 +58,11 @@ fn read(query: &str) -> Result<GraphParams, Problem> {
             "to" => params.to = Some(value.into_owned()),
             "depth" => params.depth = number()?,
             "limit" => params.limit = number()?,
+            "patience" => params.patience = number()?,
             _ => {
                 let name: String = name.chars().take(40).collect();
                 return Err(Problem::new(ErrorKind::BadParams, format!("read the query: {name:?} is not known"))
-                    .hint("the graph takes target (more than once), from, to, depth and limit"));
+                    .hint("the graph takes target (more than once), from, to, depth, limit and patience"));
             }
         }
     }
@@ -94,10 +95,11 @@ mod tests {
 
     #[test]
     fn a_query_says_what_is_asked() {
-        let params = read("target=src%2Fa.ts%23b&target=c+d&from=x&to=y&depth=2&limit=9").unwrap();
+        let params = read("target=src%2Fa.ts%23b&target=c+d&from=x&to=y&depth=2&limit=9&patience=0").unwrap();
         assert_eq!(params.targets, ["src/a.ts#b", "c d"]);
         assert_eq!((params.from.as_deref(), params.to.as_deref()), (Some("x"), Some("y")));
         assert_eq!((params.depth, params.limit), (Some(2), Some(9)));
+        assert_eq!(params.patience, Some(0));
         for bad in ["depth=many", "limit=-1", "colour=red"] {
             assert!(read(bad).is_err(), "{bad}");
         }

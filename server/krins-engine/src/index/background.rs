@@ -1,7 +1,7 @@
 //! The thread that keeps an index up to date while an editor is open: it reads everything once, at low priority, then
 //! sleeps until the disk changes. Bursts (a branch switch, a pull) are taken as one. Nobody needs it for a right answer.
 
-use super::{Index, Until, parallel};
+use super::{Index, Run, Until, parallel};
 use crate::base::Snapshot;
 use crate::documents::Documents;
 use crate::workspace::Root;
@@ -16,6 +16,18 @@ const QUIET: Duration = Duration::from_millis(60);
 const LONGEST: Duration = Duration::from_secs(5);
 /// As `nice` does: the person's own work goes first.
 const NICE: i32 = 10;
+
+/// Reading fewer files is over before anybody could look at how far it is.
+const LONG: usize = 500;
+
+/// The background's readings of many files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Long {
+    /// How many have begun or were taken up again after a pause.
+    pub begun: u64,
+    /// The last of them goes on.
+    pub reading: bool,
+}
 
 /// Starts the thread. It ends with the index.
 pub(super) fn start(index: &Arc<Index>, root: Arc<Root>, documents: Arc<Documents>) {
@@ -87,6 +99,11 @@ impl Index {
         self.paused.load(Ordering::Relaxed)
     }
 
+    /// Tells when many files begin to be read in the background, and when that ends or is paused.
+    pub fn long_readings(&self) -> tokio::sync::watch::Receiver<Long> {
+        self.long.subscribe()
+    }
+
     /// One round of the background's work; false when it was interrupted by a pause.
     fn work_on(&self, snapshot: &Snapshot) -> bool {
         {
@@ -94,23 +111,36 @@ impl Index {
             let resumed = self.resumed.wait_while(state, |_| self.is_paused());
             drop(resumed.unwrap_or_else(PoisonError::into_inner));
         }
-        let root = snapshot.root();
-        match self.join(root) {
+        match self.join(snapshot.root()) {
             Err(mut state) => drop(self.finish(&mut state, snapshot)),
             Ok((run, _)) => {
-                run.help(root, &self.store, parallel::workers(), Until::Paused(&self.paused));
-                let mut state = self.lock();
-                state.take(&run);
-                if !run.is_over() {
-                    return false;
+                let long = run.progress().1 >= LONG;
+                if long {
+                    self.long.send_modify(|long| *long = Long { begun: long.begun + 1, reading: true });
                 }
-                if state.run.is_none() {
-                    drop(self.finish(&mut state, snapshot));
+                let over = self.read_all(&run, snapshot);
+                if long {
+                    self.long.send_modify(|long| long.reading = false);
+                }
+                if !over {
+                    return false;
                 }
             }
         }
         self.save();
         true
+    }
+
+    /// Whether the run came to its end.
+    fn read_all(&self, run: &Arc<Run>, snapshot: &Snapshot) -> bool {
+        run.help(snapshot.root(), &self.store, parallel::workers(), Until::Paused(&self.paused));
+        let mut state = self.lock();
+        state.take(run);
+        let over = run.is_over();
+        if over && state.run.is_none() {
+            drop(self.finish(&mut state, snapshot));
+        }
+        over
     }
 }
 

@@ -2,12 +2,13 @@
 //! hold the task's words, then whatever there is time for.
 
 use super::survey::file_stamp;
-use super::{Index, Run, State, Until, View, parallel};
+use super::{Index, LARGEST, Partial, Run, State, Until, View, parallel};
 use crate::base::Snapshot;
 use crate::workspace::Root;
 use krins_core::graph::{Graph, Resolver};
+use krins_core::syntax::Language;
 use krins_core::{Entry, RelPath, Tree as _};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,15 @@ impl Index {
 }
 
 impl State {
+    /// How many files of code there are to be read.
+    fn readable(&self) -> usize {
+        let on_disk = self.survey.files().iter().filter(|(path, stamp)| {
+            stamp.size <= LARGEST && Language::of(path).is_some() && !self.unreadable.contains_key(*path)
+        });
+        let new = self.buffers.keys().filter(|path| !self.survey.files().contains_key(*path));
+        on_disk.count() + new.count()
+    }
+
     /// A graph of what is known, without what may have changed. It is not kept.
     fn partial(&mut self, snapshot: &Snapshot, waiting: &BTreeSet<RelPath>) -> View {
         self.take_documents(snapshot);
@@ -117,8 +127,9 @@ impl State {
             let fresh = self.buffers.contains_key(*path) || as_read(path);
             fresh.then(|| Some(((*path).clone(), self.file(path)?.clone()))).flatten()
         });
-        let files = files.into_iter().collect();
-        View { graph: Graph::build(files, resolver), unread: self.unread(), partial: true }
+        let files: BTreeMap<_, _> = files.into_iter().collect();
+        let partial = Some(Partial { read: files.len(), total: self.readable().max(files.len()) });
+        View { graph: Graph::build(files, resolver), unread: self.unread(), partial }
     }
 }
 

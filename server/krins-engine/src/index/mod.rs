@@ -12,6 +12,7 @@ mod store;
 mod survey;
 mod watch;
 
+pub use background::Long;
 pub use early::Wish;
 pub use store::StoreInfo;
 
@@ -46,8 +47,16 @@ pub struct View {
     pub graph: Graph,
     /// Code that is not in the graph: too large to parse, unreadable, or not UTF-8. Sorted.
     pub unread: Vec<RelPath>,
-    /// Some files were not looked at yet. Never of [`Index::view`].
-    pub partial: bool,
+    /// There while files are not read yet. Never of [`Index::view`].
+    pub partial: Option<Partial>,
+}
+
+/// How much of the code an early answer is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// Files.
+    pub read: usize,
+    pub total: usize,
 }
 
 /// The index of one root.
@@ -62,6 +71,8 @@ pub struct Index {
     paused: AtomicBool,
     /// Told when it is resumed, or ends.
     resumed: Condvar,
+    /// What the background's long readings are at.
+    long: tokio::sync::watch::Sender<Long>,
 }
 
 /// What was made of a file on disk.
@@ -99,6 +110,9 @@ struct State {
     watch: Option<Watch>,
     /// Somebody stays to ask again: what changes shall be watched.
     watching: bool,
+    /// As on a system, or a file system, that gives no watches.
+    #[cfg(test)]
+    unwatchable: bool,
     /// Counts the watches; `Some` while one is on.
     epoch: u64,
     /// What the watch told of since the last plan.
@@ -262,7 +276,7 @@ impl Index {
         if changed {
             *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = (state.shown.graph.stats(), true);
         }
-        View { graph: state.shown.graph.clone(), unread: state.unread(), partial: false }
+        View { graph: state.shown.graph.clone(), unread: state.unread(), partial: None }
     }
 
     /// Saves here, or has it saved by whoever keeps the index.
@@ -348,12 +362,21 @@ impl State {
 
     /// Looks at everything and watches from then on, if it can.
     fn look_everywhere(&mut self, root: &Root) {
-        let watch = Watch::new(root.path());
+        let watch = self.new_watch(root);
         self.survey.compare(root, watch.as_ref());
         self.watch = watch.filter(Watch::is_complete);
         // What could not be watched once is not tried at every question.
         self.watching = self.watch.is_some();
         self.epoch += 1;
+    }
+
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "a test says that there is none to be had"))]
+    fn new_watch(&self, root: &Root) -> Option<Watch> {
+        #[cfg(test)]
+        if self.unwatchable {
+            return None;
+        }
+        Watch::new(root.path())
     }
 
     /// What has to be read. What is gone is forgotten.

@@ -208,6 +208,9 @@ pub struct Context {
     /// The most tokens of context
     #[arg(long, value_name = "TOKENS")]
     pub budget: Option<u32>,
+    /// Answer after about so many milliseconds from what is read by then (default: from everything)
+    #[arg(long, value_name = "MS")]
+    pub patience: Option<u32>,
     /// One JSON query a line in ({"intent", "file"?, "budget"?}), one answer a line out
     #[arg(long, value_name = "FILE", conflicts_with_all = ["intent", "file"])]
     pub batch: Option<PathBuf>,
@@ -234,6 +237,9 @@ pub struct GraphArgs {
     /// The most entries of each list (default: 200)
     #[arg(long, global = true, value_name = "N")]
     pub limit: Option<u32>,
+    /// Answer after about so many milliseconds from what is read by then (default: from everything)
+    #[arg(long, global = true, value_name = "MS")]
+    pub patience: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

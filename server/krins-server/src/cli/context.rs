@@ -3,9 +3,8 @@
 use super::args::{Context, Global};
 use super::output::{DIM, Output, PLACE, STRONG, paint};
 use super::{Done, engine, focus};
-use crate::to_proto;
-use krins_core::prompt::ContextPack;
-use krins_engine::pipeline::Intent;
+use crate::{from_proto, to_proto};
+use krins_engine::pipeline::{Chosen, Intent};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::cli::{ContextQuery, Failure};
 use std::io::{BufRead as _, BufReader};
@@ -22,16 +21,17 @@ pub async fn run(global: &Global, args: Context, out: &mut Output) -> Done {
         focus: args.file.as_deref().map(|place| focus(&engine, place)).transpose()?,
         reach: args.scope.into(),
         budget: args.budget,
+        patience: from_proto::patience(args.patience),
         ..Intent::default()
     };
-    let pack = engine.context(&intent).await?;
-    out.document(&to_proto::cli_context(&pack, engine.is_free()));
-    show(&pack, out);
+    let chosen = engine.context(&intent).await?;
+    out.document(&to_proto::cli_context(&chosen, engine.is_free()));
+    show(&chosen, out);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Items with their reasons, then what was left out.
-pub fn show(pack: &ContextPack, out: &mut Output) {
+pub fn show(Chosen { pack, partial }: &Chosen, out: &mut Output) {
     for item in &pack.items {
         let lines: Vec<String> = item.ranges.iter().map(|[first, last]| format!("{first}-{last}")).collect();
         let form = if item.verbatim { "" } else { " outline" };
@@ -49,6 +49,9 @@ pub fn show(pack: &ContextPack, out: &mut Output) {
         out.line(format!("{} {}{tail}", paint(STRONG, "pruned"), shown.join(", ")));
     }
     out.line(format!("{} {} tokens, {} items", paint(STRONG, "total"), pack.tokens, pack.items.len()));
+    if let Some(partial) = partial {
+        out.line(super::graph::early(&to_proto::partial(*partial)));
+    }
 }
 
 /// One query a line in, one answer a line out, in order; a bad line is answered with an error and the rest goes on.
@@ -63,7 +66,7 @@ async fn run_batch(engine: &Engine, batch: &Path, args: &Context, out: &mut Outp
             continue;
         }
         let answer = match answer(engine, &line, args).await {
-            Ok(pack) => serde_json::to_string(&to_proto::cli_context(&pack, engine.is_free())),
+            Ok(chosen) => serde_json::to_string(&to_proto::cli_context(&chosen, engine.is_free())),
             Err(error) => {
                 code = ExitCode::from(error.kind.exit_code());
                 serde_json::to_string(&Failure { error: to_proto::error(&error) })
@@ -75,7 +78,7 @@ async fn run_batch(engine: &Engine, batch: &Path, args: &Context, out: &mut Outp
     Ok(code)
 }
 
-async fn answer(engine: &Engine, line: &str, args: &Context) -> Result<ContextPack, Error> {
+async fn answer(engine: &Engine, line: &str, args: &Context) -> Result<Chosen, Error> {
     let query: ContextQuery = serde_json::from_str(line).map_err(|error| {
         Error::new(ErrorKind::BadParams, format!("read a query: {error}"))
             .hint("one JSON object a line: {\"intent\", \"file\"?, \"budget\"?}")
@@ -85,6 +88,7 @@ async fn answer(engine: &Engine, line: &str, args: &Context) -> Result<ContextPa
         focus: query.file.as_deref().map(|place| focus(engine, place)).transpose()?,
         reach: args.scope.into(),
         budget: query.budget.or(args.budget),
+        patience: from_proto::patience(args.patience),
         ..Intent::default()
     };
     engine.context(&intent).await

@@ -8,6 +8,7 @@ use krins_core::graph::export::{self, Format, Options};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::graph as wire;
 use krins_protocol::graph::{GraphParams, Question};
+use krins_protocol::lsp::Partial;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -40,7 +41,7 @@ pub fn run(global: &Global, args: GraphArgs, out: &mut Output) -> Done {
         GraphCommand::Unused { files } => (Question::Unused, of(files)),
         GraphCommand::Cycles => (Question::Cycles, GraphParams::default()),
     };
-    let params = GraphParams { limit: args.limit, ..params };
+    let params = GraphParams { limit: args.limit, patience: args.patience, ..params };
     let answer = with_progress(&engine, out, || questions::answer(&engine, question, &params, Door::CommandLine))?;
     out.document(&answer);
     for line in lines(question, answer)? {
@@ -123,7 +124,8 @@ fn export(engine: &Engine, picture: Picture, out: &mut Output) -> Done {
 
 /// The answer as a person reads it, with colours.
 pub fn lines(question: Question, answer: Value) -> Result<Vec<String>, Error> {
-    Ok(match question {
+    let partial = answer.get("partial").map(|partial| read(partial.clone())).transpose()?;
+    let mut lines = match question {
         Question::Stats => stats(&read(answer)?),
         Question::Module => module(&read(answer)?),
         Question::Impact => impact(&read(answer)?),
@@ -133,7 +135,14 @@ pub fn lines(question: Question, answer: Value) -> Result<Vec<String>, Error> {
         Question::Path => path(&read(answer)?),
         Question::Unused => unused(&read(answer)?),
         Question::Cycles => cycles(&read(answer)?),
-    })
+    };
+    lines.extend(partial.as_ref().map(early));
+    Ok(lines)
+}
+
+/// The note that an answer came before everything was read.
+pub fn early(Partial { read, total }: &Partial) -> String {
+    format!("{} from {read} of {total} files: the rest is not read yet", paint(CARE, "note"))
 }
 
 fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Error> {

@@ -4,10 +4,10 @@ use super::{Done, args::Global, overrides};
 use crate::lsp::server::Server;
 use crate::lsp::session::Session;
 use crate::lsp::transport::{self, Options};
-use crate::lsp::{parent, reporter, stdio};
+use crate::lsp::{indexing, parent, reporter, stdio};
 use crate::setup::Setup;
 use crate::telemetry;
-use krins_engine::{Error, ErrorKind};
+use krins_engine::{Engine, Error, ErrorKind};
 use serde_json::json;
 use std::sync::Arc;
 use tower::ServiceExt as _;
@@ -36,11 +36,17 @@ pub fn run(global: &Global, client: Option<u64>) -> Done {
     std::process::exit(end.exit_code())
 }
 
+/// Tells the client what the engine is at.
+fn follow(session: &Arc<Session>, engine: &Engine) {
+    reporter::start(session, engine);
+    indexing::start(session, engine);
+}
+
 async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: stdio::Output) -> transport::End {
     let session: Arc<std::sync::OnceLock<Arc<Session>>> = Arc::default();
     let kept = session.clone();
     let (service, socket) = LspService::build(move |client| {
-        let session = Arc::new(Session::new(client, setup, reporter::start));
+        let session = Arc::new(Session::new(client, setup, follow));
         let _ = kept.set(session.clone());
         Server { session }
     })
@@ -63,6 +69,8 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     .custom_method("krins/graph/path", Server::graph_path)
     .custom_method("krins/graph/unused", Server::graph_unused)
     .custom_method("krins/graph/cycles", Server::graph_cycles)
+    .custom_method("krins/graph/pause", Server::graph_pause)
+    .custom_method("krins/graph/resume", Server::graph_resume)
     .custom_method("window/workDoneProgress/cancel", Server::cancel_progress)
     .custom_method("krins/status", Server::status)
     .finish();

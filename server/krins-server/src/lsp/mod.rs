@@ -5,6 +5,7 @@ pub mod editor;
 pub mod envelope;
 pub mod frame;
 pub mod handlers;
+pub mod indexing;
 pub mod parent;
 pub mod quirks;
 pub mod reporter;

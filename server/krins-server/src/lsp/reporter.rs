@@ -121,17 +121,11 @@ impl Reporter {
         if !self.session.agreed().progress || self.session.agreed().plugin {
             return None;
         }
-        let token = ProgressToken::String(format!("krins-{task}"));
-        let create = self
-            .session
-            .client
-            .send_request::<WorkDoneProgressCreate>(WorkDoneProgressCreateParams { token: token.clone() });
-        tokio::time::timeout(CREATE_PATIENCE, create).await.ok()?.ok().map(|()| token)
+        created(&self.session, format!("krins-{task}")).await
     }
 
     async fn send_progress(&self, token: ProgressToken, value: WorkDoneProgress) {
-        let params = ProgressParams { token, value: ProgressParamsValue::WorkDone(value) };
-        self.session.client.send_notification::<Progress>(params).await;
+        send_progress(&self.session, token, value).await;
     }
 
     async fn finish(&mut self, task: &Task) {
@@ -213,6 +207,19 @@ impl Reporter {
         }
         by_file
     }
+}
+
+/// A progress of ours, once the client has agreed to it.
+pub(super) async fn created(session: &Session, name: String) -> Option<ProgressToken> {
+    let token = ProgressToken::String(name);
+    let params = WorkDoneProgressCreateParams { token: token.clone() };
+    let create = session.client.send_request::<WorkDoneProgressCreate>(params);
+    tokio::time::timeout(CREATE_PATIENCE, create).await.ok()?.ok().map(|()| token)
+}
+
+pub(super) async fn send_progress(session: &Session, token: ProgressToken, value: WorkDoneProgress) {
+    let params = ProgressParams { token, value: ProgressParamsValue::WorkDone(value) };
+    session.client.send_notification::<Progress>(params).await;
 }
 
 fn hunks(review: &Review) -> usize {

@@ -6,8 +6,8 @@ use crate::lsp::handlers;
 use crate::lsp::session::Session;
 use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
-    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, ReviewParams, StateResult,
-    StatusResult, TaskParams, TaskStatus, UndoParams,
+    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, IndexParams, IndexResult,
+    ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -99,6 +99,14 @@ impl Server {
 
     pub async fn graph_cycles(&self, params: GraphParams) -> Result<Value> {
         handlers::graph::run(&self.session, Question::Cycles, params).await
+    }
+
+    pub async fn graph_pause(&self, params: IndexParams) -> Result<IndexResult> {
+        handlers::pause::run(&self.session, true, &params)
+    }
+
+    pub async fn graph_resume(&self, params: IndexParams) -> Result<IndexResult> {
+        handlers::pause::run(&self.session, false, &params)
     }
 
     /// `window/workDoneProgress/cancel`, which the trait does not have.

@@ -8,6 +8,7 @@ use krins_engine::{Engine, Error, ErrorKind};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tower_lsp::Client;
 use tower_lsp::ls_types::{InitializeParams, ProgressToken};
@@ -30,6 +31,8 @@ pub struct Session {
     setup: Setup,
     agreed: OnceLock<Agreed>,
     engines: Mutex<Vec<Engine>>,
+    /// No workspace is read in the background, whichever opens.
+    paused: AtomicBool,
     /// Open documents whose engine could not be opened, so that nobody knows their text.
     unknown: Mutex<BTreeSet<String>>,
     /// Progress tokens that came with an assign, by task.
@@ -45,6 +48,7 @@ impl Session {
             setup,
             agreed: OnceLock::new(),
             engines: Mutex::default(),
+            paused: AtomicBool::default(),
             unknown: Mutex::default(),
             tokens: Mutex::default(),
             on_open,
@@ -192,9 +196,18 @@ impl Session {
         self.hand_over(&engine, &engines);
         // Before anybody can assign a task to it, so that the reporter misses none.
         (self.on_open)(self, &engine);
+        engine.index().pause(self.paused.load(Ordering::Relaxed));
         engine.keep_index_fresh();
         engines.push(engine.clone());
         Ok(engine)
+    }
+
+    /// Holds the background's reading of every workspace, or lets it go on; and gives the engines that there are.
+    pub fn pause(&self, pause: bool) -> Vec<Engine> {
+        let engines = self.lock();
+        self.paused.store(pause, Ordering::Relaxed);
+        engines.iter().for_each(|engine| engine.index().pause(pause));
+        engines.clone()
     }
 
     pub fn remember_token(&self, task: &str, token: ProgressToken) {

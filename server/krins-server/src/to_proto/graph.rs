@@ -28,6 +28,7 @@ pub struct Teller<'a> {
     snapshot: &'a Snapshot,
     door: Door,
     limit: usize,
+    partial: Option<lsp::Partial>,
     texts: RefCell<BTreeMap<RelPath, Rc<Text>>>,
 }
 
@@ -63,9 +64,15 @@ fn weight(weight: f64) -> f64 {
 }
 
 impl<'a> Teller<'a> {
-    /// At most `limit` entries in a list.
-    pub fn new(graph: &'a Graph, snapshot: &'a Snapshot, door: Door, limit: usize) -> Self {
-        Self { lookup: Lookup::new(graph), snapshot, door, limit, texts: RefCell::default() }
+    /// At most `limit` entries in a list; `partial` while the graph is.
+    pub fn new(
+        graph: &'a Graph,
+        snapshot: &'a Snapshot,
+        door: Door,
+        limit: usize,
+        partial: Option<lsp::Partial>,
+    ) -> Self {
+        Self { lookup: Lookup::new(graph), snapshot, door, limit, partial, texts: RefCell::default() }
     }
 
     fn text(&self, path: &RelPath) -> Rc<Text> {
@@ -152,6 +159,7 @@ impl<'a> Teller<'a> {
         external.dedup();
         let (imports, importers) = (graph.imports(path), graph.importers(path));
         wire::ModuleResult {
+            partial: self.partial,
             file: self.file(path),
             lines: facts.lines,
             generated: facts.generated,
@@ -195,6 +203,7 @@ impl<'a> Teller<'a> {
         let mut files: Vec<&RelPath> = references.found.iter().map(|found| &found.path).collect();
         files.dedup();
         wire::ReferencesResult {
+            partial: self.partial,
             symbol: self.symbol(asked, true),
             approximate: facts.symbols.get(asked.index).is_some_and(|symbol| symbol.parent.is_some()),
             files: count(files.len()),
@@ -248,6 +257,7 @@ impl<'a> Teller<'a> {
         paths.sort();
         paths.dedup();
         wire::ImpactResult {
+            partial: self.partial,
             changed: told,
             symbols: self.cut(&reached, |affected| self.affected(affected)),
             files: self.cut(&impact.files, |file| self.affected_file(file, impact)),
@@ -294,6 +304,7 @@ impl<'a> Teller<'a> {
         };
         let Some(owners) = owners else {
             return wire::OwnersResult {
+                partial: self.partial,
                 source: None,
                 flavour: None,
                 files: self.cut(paths, |path| self.owned(None, path)),
@@ -305,6 +316,7 @@ impl<'a> Teller<'a> {
         };
         let (counted, unowned) = counts(owners, &all);
         wire::OwnersResult {
+            partial: self.partial,
             source: Some(owners.path.to_string()),
             flavour: Some(format!("{:?}", owners.flavour).to_lowercase()),
             files: self.cut(paths, |path| self.owned(Some(owners), path)),
@@ -332,6 +344,7 @@ impl<'a> Teller<'a> {
 
     pub fn tests(&self, of: &Named, tests: &[Testing], covered: &[(RelPath, u32)]) -> wire::TestsResult {
         wire::TestsResult {
+            partial: self.partial,
             of: match of {
                 Named::File(path) => path.to_string(),
                 Named::Symbol(symbol) => self.id(symbol),
@@ -354,6 +367,7 @@ impl<'a> Teller<'a> {
     /// `None`: there is no way in either direction.
     pub fn path(&self, steps: Option<&[Step]>, reversed: bool) -> wire::PathResult {
         wire::PathResult {
+            partial: self.partial,
             found: steps.is_some(),
             reversed: reversed && steps.is_some(),
             steps: steps.unwrap_or_default().iter().map(|step| self.step(step)).collect(),
@@ -387,6 +401,7 @@ impl<'a> Teller<'a> {
 
     pub fn unused(&self, unused: &[Unused]) -> wire::UnusedResult {
         wire::UnusedResult {
+            partial: self.partial,
             unused: self.cut(unused, |unused| wire::UnusedExport {
                 symbol: self.symbol(&unused.symbol, false),
                 exported_as: unused.name.clone(),
@@ -417,7 +432,12 @@ impl<'a> Teller<'a> {
             }),
         });
         let long = cycles.iter().any(|cycle| cycle.files.len().max(cycle.shortest.len()) > self.limit);
-        wire::CyclesResult { total: count(cycles.len()), truncated: long || cycles.len() > self.limit, cycles: told }
+        wire::CyclesResult {
+            partial: self.partial,
+            total: count(cycles.len()),
+            truncated: long || cycles.len() > self.limit,
+            cycles: told,
+        }
     }
 }
 

@@ -98,7 +98,10 @@ pub(super) fn read_part<'t>(
             members: used
                 .members
                 .into_iter()
-                .map(|name| Behind { from: shift.range32(name.from..name.from).start, range: shift.range32(name.range) })
+                .map(|name| Behind {
+                    from: shift.range32(name.from..name.from).start,
+                    range: shift.range32(name.range),
+                })
                 .collect(),
             within: used.within.and_then(|at| shift.symbol(at as usize)).map(|at| at as u32),
         })

@@ -16,6 +16,6 @@ pub async fn run(session: &Arc<Session>, params: AssignParams) -> Reply<ContextR
 async fn choose(session: &Arc<Session>, params: AssignParams) -> Result<ContextResult, Error> {
     let engine = session.engine(params.text_document.as_ref().map(|document| document.uri.as_str()))?;
     let intent = from_proto::intent(&engine, &params)?;
-    let pack = engine.context(&intent).await?;
-    Ok(to_proto::context(engine.root(), &pack, engine.is_free()))
+    let chosen = engine.context(&intent).await?;
+    Ok(to_proto::context(engine.root(), &chosen, engine.is_free()))
 }

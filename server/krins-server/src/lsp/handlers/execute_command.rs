@@ -33,6 +33,8 @@ pub const COMMANDS: &[&str] = &[
     "krins.graph.unused",
     "krins.graph.cycles",
     "krins.graph.stats",
+    "krins.graph.pause",
+    "krins.graph.resume",
     "krins.task",
     "krins.status",
 ];
@@ -48,6 +50,8 @@ pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<
         "krins.discard" => answer(handlers::cancel::discard(session, read(name, argument)?).await),
         "krins.review" => answer(handlers::review::run(session, read(name, argument)?).await),
         "krins.context" => answer(handlers::context::run(session, read(name, argument)?).await),
+        "krins.graph.pause" => answer(handlers::pause::run(session, true, &read(name, argument)?)),
+        "krins.graph.resume" => answer(handlers::pause::run(session, false, &read(name, argument)?)),
         "krins.status" => answer(handlers::status::run(session).await),
         "krins.apply" => {
             let params = read(name, argument)?;

@@ -45,7 +45,12 @@ async fn show(session: &Arc<Session>, engine: &Engine, question: Question, answe
     let lines = cli::graph::lines(question, answer)?;
     let plain: Vec<String> = lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
     let path = engine.write_view(&format!("graph-{}.txt", question.name()), (plain.join("\n") + "\n").as_bytes())?;
-    let said = plain.iter().rev().find(|line| !line.starts_with('…')).map(|line| short(line)).unwrap_or_default();
+    let said = plain
+        .iter()
+        .rev()
+        .find(|line| !line.starts_with('…') && !line.starts_with("note "))
+        .map(|line| short(line))
+        .unwrap_or_default();
     reporter::show_view(session, &path, &said).await;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod documents;
 pub mod execute_command;
 pub mod graph;
 pub mod initialize;
+pub mod pause;
 pub mod review;
 pub mod status;
 pub mod task;

@@ -2,7 +2,8 @@
 
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
-use krins_protocol::lsp::{IndexStatus, StatusResult};
+use crate::to_proto;
+use krins_protocol::lsp::StatusResult;
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
 
@@ -11,7 +12,6 @@ pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
     let route = engine.backend().route();
     let (provider, model) = route.split_once('/').unwrap_or((&route, ""));
     let (cache_hits, cache_misses) = engine.backend().cache_counts();
-    let (stats, ready) = engine.index().stats();
     Ok(StatusResult {
         version: env!("CARGO_PKG_VERSION").into(),
         provider: provider.to_owned(),
@@ -19,6 +19,6 @@ pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
         running: engine.running() as u32,
         cache_hits,
         cache_misses,
-        index: IndexStatus { files: stats.files as u32, symbols: stats.symbols as u32, ready },
+        index: to_proto::index(engine.index()),
     })
 }
