@@ -163,7 +163,12 @@ pub const ROUTES: &[Route] = &[
         guarded: true,
         parameters: &[],
         body: None,
-        answers: &[Answer { status: 200, says: "Exposition format", media: "text/plain", body: Body::Text }],
+        answers: &[Answer {
+            status: 200,
+            says: "OpenMetrics",
+            media: "application/openmetrics-text",
+            body: Body::Text,
+        }],
     },
     Route {
         method: "get",

@@ -45,7 +45,7 @@ fn over_lsp_an_early_answer_says_how_much_is_read() {
     let mut client = paused(&workspace);
     let uri = client.uri("src/user.ts");
     let hurried = json!({"uri": uri, "patience": 0});
-    for question in ["stats", "owners", "cycles", "unused"] {
+    for question in ["owners", "stats", "cycles", "unused"] {
         let method = format!("krins/graph/{question}");
         // Of a file that is not read only its owners can be told.
         let params = if question == "owners" { hurried.clone() } else { json!({"patience": 0}) };

@@ -370,7 +370,6 @@ impl State {
         self.epoch += 1;
     }
 
-    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "a test says that there is none to be had"))]
     fn new_watch(&self, root: &Root) -> Option<Watch> {
         #[cfg(test)]
         if self.unwatchable {

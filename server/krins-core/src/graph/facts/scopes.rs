@@ -64,6 +64,8 @@ pub(super) struct Scopes<'a> {
     declared: BTreeSet<usize>,
     /// What the name at a start is used as.
     roles: BTreeMap<usize, ReferenceKind>,
+    /// Starts of names that types are behind the dots of.
+    qualifiers: BTreeSet<usize>,
     /// Names behind the dot of the name at a start.
     members: BTreeMap<usize, Vec<Behind>>,
     /// Imported bindings, by the starts of their names.
@@ -89,6 +91,7 @@ impl<'a> Scopes<'a> {
             uses: Vec::new(),
             declared: BTreeSet::new(),
             roles: BTreeMap::new(),
+            qualifiers: BTreeSet::new(),
             members: BTreeMap::new(),
             imported: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -316,7 +319,8 @@ impl<'a> Scopes<'a> {
         let role = self.roles.remove(&start);
         let members = self.members.remove(&start).unwrap_or_default();
         let kind = role.unwrap_or(usual);
-        let in_type = matches!(role, Some(ReferenceKind::Type | ReferenceKind::TypeOf));
+        let qualifies = self.qualifiers.remove(&start);
+        let in_type = qualifies || matches!(role, Some(ReferenceKind::Type | ReferenceKind::TypeOf));
         let usual = if in_type { ReferenceKind::Type } else { usual };
         let anything =
             matches!(kind, ReferenceKind::Export | ReferenceKind::Implements | ReferenceKind::Extends) || in_type;
@@ -444,6 +448,7 @@ impl<'a> Scopes<'a> {
             base = object;
         }
         self.roles.entry(base.start_byte()).or_insert(ReferenceKind::Type);
+        self.qualifiers.insert(base.start_byte());
         self.member(Some(module), Some(name));
     }
 
