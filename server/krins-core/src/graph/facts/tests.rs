@@ -250,10 +250,7 @@ fn references_have_exact_scopes_and_kinds() {
                 "key Read #key in [key]",
             ],
         ),
-        (
-            "namespace N { export type A = 1 } let a: N.A; let b: typeof N;",
-            &["N Namespace #N in a", "N TypeOf #N in b"],
-        ),
+        ("namespace N { export type A = 1 } let a: N.A;", &["N Namespace #N in a"]),
         ("declare const a: Known; enum E { A, B = A } E.A;", &["Known Type ?Known in a", "E Read #E in -"]),
         (
             "const tag = 1; tag`x`; @tag class A { @tag() m() {} }",
