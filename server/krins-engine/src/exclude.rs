@@ -23,7 +23,7 @@ pub struct Exclusions {
 
 /// The ignore files of one directory, the strongest kind first.
 #[derive(Debug)]
-struct Rules {
+pub(crate) struct Rules {
     krins: Gitignore,
     ignore: Gitignore,
     git: Gitignore,
@@ -68,21 +68,9 @@ impl Exclusions {
         (real != Path::new(path.as_str())).then(|| real.to_owned())
     }
 
-    /// The nearest file of a kind that says something decides for its kind, and the strongest kind wins: the order of
-    /// the crate `ignore`, which walks. Like there, rules above the repository count too.
     fn matches(&self, path: &Path, is_dir: bool) -> bool {
-        let mut found = [(); 4].map(|()| Match::None);
-        for dir in path.ancestors().skip(1) {
-            let rules = self.rules(dir);
-            let kinds = [&rules.krins, &rules.ignore, &rules.git, &rules.git_exclude];
-            for (rules, found) in kinds.into_iter().zip(&mut found) {
-                if found.is_none() {
-                    *found = rules.matched(path, is_dir).map(|_| ());
-                }
-            }
-        }
-        let [krins, ignore, git, git_exclude] = found;
-        krins.or(ignore).or(git).or(git_exclude).is_ignore()
+        let rules: Vec<Arc<Rules>> = path.ancestors().skip(1).map(|dir| self.rules(dir)).collect();
+        is_left_out(rules.iter().map(|rules| &**rules), path, is_dir)
     }
 
     fn rules(&self, dir: &Path) -> Arc<Rules> {
@@ -91,8 +79,29 @@ impl Exclusions {
     }
 }
 
+/// Whether the rules of the directories above a path leave it out, the nearest directory first. The nearest file of a kind
+/// that says something decides for its kind, and the strongest kind wins: as in the crate `ignore`. Like there, rules
+/// above the repository count too.
+pub(crate) fn is_left_out<'r>(nearest_first: impl Iterator<Item = &'r Rules>, path: &Path, is_dir: bool) -> bool {
+    let mut found = [(); 4].map(|()| Match::None);
+    for rules in nearest_first {
+        let kinds = [&rules.krins, &rules.ignore, &rules.git, &rules.git_exclude];
+        for (rules, found) in kinds.into_iter().zip(&mut found) {
+            if found.is_none() {
+                *found = rules.matched(path, is_dir).map(|_| ());
+            }
+        }
+    }
+    let [krins, ignore, git, git_exclude] = found;
+    krins.or(ignore).or(git).or(git_exclude).is_ignore()
+}
+
 impl Rules {
-    fn read(dir: &Path) -> Self {
+    pub(crate) fn is_empty(&self) -> bool {
+        [&self.krins, &self.ignore, &self.git, &self.git_exclude].into_iter().all(Gitignore::is_empty)
+    }
+
+    pub(crate) fn read(dir: &Path) -> Self {
         let git_dir = dir.join(".git");
         Self {
             krins: read(dir, &dir.join(".krinsignore")),

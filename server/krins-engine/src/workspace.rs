@@ -152,7 +152,7 @@ impl Root {
 }
 
 /// A walk of a directory by the ignore rules, also those above it; the caller keeps it out of what [`is_never`] names.
-pub(crate) fn walker(dir: &Path) -> WalkBuilder {
+fn walker(dir: &Path) -> WalkBuilder {
     let mut builder = WalkBuilder::new(dir);
     builder
         .hidden(false)

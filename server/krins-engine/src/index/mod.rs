@@ -5,6 +5,7 @@
 
 mod background;
 mod early;
+mod list;
 mod parallel;
 mod run;
 mod stamp;

@@ -5,18 +5,18 @@
 //! directories that changed are listed. When a rule changed (`.gitignore`, `.ignore`, `.krinsignore`, `info/exclude`,
 //! also above the root), everything is walked anew.
 
+use super::list::{self, Found};
 use super::parallel;
 use super::stamp::Stamp;
 use super::watch::Watch;
-use crate::workspace::{MAX_FILES, Root, is_never, walker};
-use ignore::{DirEntry, WalkState};
+use crate::workspace::{MAX_FILES, Root};
 use krins_core::RelPath;
 use krins_core::graph::ResolveConfig;
 use krins_core::syntax::Language;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Files with rules, in any directory.
@@ -206,40 +206,13 @@ impl Survey {
 
     /// Lists a directory, and everything below it that is not known yet.
     fn list(&mut self, root: &Root, dir: &str, watch: Option<&Watch>) {
-        let found = Mutex::new(Found::default());
-        let top = root.path().join(dir);
         let known = self.dirs.contains_key(dir).then(|| self.children(dir));
-        let mut builder = walker(&top);
-        let (filter_root, filter_watch) = (root.path().to_owned(), watch.cloned());
-        let seen: Arc<Mutex<BTreeSet<Dir>>> = Arc::default();
-        let still = seen.clone();
-        builder.filter_entry(move |entry| {
-            if is_never(entry.file_name()) {
-                return false;
-            }
-            if entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) {
-                return true;
-            }
-            let Some(path) = relative(&filter_root, entry.path()) else { return false };
-            if known.as_ref().is_some_and(|known| known.contains(path.as_str())) {
-                still.lock().unwrap_or_else(PoisonError::into_inner).insert(path.as_str().into());
-                return false;
-            }
-            if let Some(watch) = &filter_watch {
-                watch.add(path.as_str());
-            }
-            true
-        });
-        builder.build_parallel().run(|| {
-            let mut batch = Batch { into: &found, found: Found::default(), limit: MAX_FILES };
-            Box::new(move |entry| entry.map_or(WalkState::Continue, |entry| batch.take(root.path(), &entry)))
-        });
-        let still = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.merge(root, dir, found.into_inner().unwrap_or_else(PoisonError::into_inner), &still);
+        let found = list::list(root, dir, known.as_ref(), watch);
+        self.merge(root, dir, found);
     }
 
-    fn merge(&mut self, root: &Root, dir: &str, found: Found, still: &BTreeSet<Dir>) {
-        let gone: Vec<Dir> = self.children(dir).into_iter().filter(|child| !still.contains(child)).collect();
+    fn merge(&mut self, root: &Root, dir: &str, found: Found) {
+        let gone: Vec<Dir> = self.children(dir).into_iter().filter(|child| !found.still.contains(child)).collect();
         for child in gone {
             self.forget(root, &child);
         }
@@ -369,70 +342,14 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// What one walk found.
-#[derive(Default)]
-struct Found {
-    dirs: Vec<(Dir, Option<Stamp>)>,
-    files: Vec<(RelPath, Stamp)>,
-    rules: Vec<(PathBuf, Option<Stamp>)>,
-}
-
-/// What one walking thread found; handed over when the thread ends.
-struct Batch<'w> {
-    into: &'w Mutex<Found>,
-    found: Found,
-    limit: usize,
-}
-
-impl Batch<'_> {
-    fn take(&mut self, root: &Path, entry: &DirEntry) -> WalkState {
-        let now = SystemTime::now();
-        let Some(kind) = entry.file_type() else { return WalkState::Continue };
-        if kind.is_dir() {
-            let dir = if entry.path() == root {
-                Some(Dir::from(""))
-            } else {
-                relative(root, entry.path()).map(|path| path.as_str().into())
-            };
-            let Some(dir) = dir else { return WalkState::Skip };
-            let stamp = stamp(entry.path()).filter(|stamp| stamp.is_settled(now));
-            self.found.dirs.push((dir, stamp));
-            self.found.rules.extend(rules_in(entry.path(), now));
-        } else if kind.is_file()
-            && let Some(path) = relative(root, entry.path()).filter(is_wanted)
-            && let Ok(meta) = entry.metadata()
-        {
-            self.found.files.push((path, Stamp::of(&meta)));
-        }
-        // One thread alone never needs more than the limit and one, to know that it was passed.
-        if self.found.files.len() > self.limit { WalkState::Quit } else { WalkState::Continue }
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        let mut into = self.into.lock().unwrap_or_else(PoisonError::into_inner);
-        into.dirs.append(&mut self.found.dirs);
-        into.files.append(&mut self.found.files);
-        into.rules.append(&mut self.found.rules);
-    }
-}
-
-/// The files with rules in a directory.
-fn rules_in(dir: &Path, now: SystemTime) -> Vec<(PathBuf, Option<Stamp>)> {
-    let mut found: Vec<(PathBuf, Option<Stamp>)> = exclude_of(dir).map(|path| rule(path, now)).into_iter().collect();
-    found.extend(RULES.iter().map(|name| rule(dir.join(name), now)).filter(|(_, stamp)| stamp.is_some()));
-    found
-}
-
 /// One that is younger than its clock gets a stamp that nothing has.
-fn rule(path: PathBuf, now: SystemTime) -> (PathBuf, Option<Stamp>) {
+pub(super) fn rule(path: PathBuf, now: SystemTime) -> (PathBuf, Option<Stamp>) {
     let stamp = stamp(&path).map(|stamp| if stamp.is_settled(now) { stamp } else { Stamp::NEVER });
     (path, stamp)
 }
 
 /// `info/exclude` of the repository whose work tree begins here.
-fn exclude_of(dir: &Path) -> Option<PathBuf> {
+pub(super) fn exclude_of(dir: &Path) -> Option<PathBuf> {
     let git = dir.join(".git");
     let kind = std::fs::symlink_metadata(&git).ok()?.file_type();
     if kind.is_dir() {
@@ -444,15 +361,11 @@ fn exclude_of(dir: &Path) -> Option<PathBuf> {
     Some(common.map_or_else(|| own.clone(), |common| own.join(common.trim())).join("info/exclude"))
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::symlink_metadata(path).ok().map(|meta| Stamp::of(&meta))
 }
 
 /// `None` for what is no file.
 pub(super) fn file_stamp(path: &Path) -> Option<Stamp> {
     std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file).map(|meta| Stamp::of(&meta))
-}
-
-fn relative(root: &Path, path: &Path) -> Option<RelPath> {
-    path.strip_prefix(root).ok()?.to_str().and_then(|path| RelPath::new(path).ok())
 }
