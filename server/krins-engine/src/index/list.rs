@@ -188,3 +188,46 @@ impl Drop for Below<'_> {
         self.listing.more.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_finds_what_the_walk_of_the_crate_ignore_finds() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("outer/repo");
+        let rules = [
+            ("../.gitignore", "*.above.ts\n"),
+            (".git/info/exclude", "*.local.ts\n"),
+            (".gitignore", "dist/\n*.log.ts\n!keep.log.ts\n/only-top.ts\n# comment\n[bad\n"),
+            (".ignore", "*.tmp.ts\n"),
+            (".krinsignore", "secret*\nprivate/\n!dist.ts\n"),
+            ("src/.krinsignore", "!secret-but-fine.ts\n"),
+            ("src/.gitignore", "*.made.ts\n!loud.log.ts\n"),
+            ("src/deep/.git", "gitdir: ../../.git\n"),
+        ];
+        let names = ["a", "x.above", "x.local", "a.log", "keep.log", "loud.log", "only-top", "x.tmp", "secret"];
+        let names = names.iter().chain(&["secret-but-fine", "x.made", "dist"]);
+        let places = ["", "src/", "src/deep/", "dist/", "private/", "src/private/", "node_modules/p/", ".github/"];
+        let files = names.flat_map(|name| places.map(|place| format!("{place}{name}.ts")));
+        for (path, text) in rules.map(|(path, text)| (path.to_owned(), text)).into_iter().chain(files.map(|p| (p, "x")))
+        {
+            let path = top.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        std::os::unix::fs::symlink("src", top.join("linked")).unwrap();
+        let root = Root::open(&top).unwrap();
+        let walked = root.walk().files.into_iter().map(|file| file.path).filter(is_wanted);
+        let found = list(&root, "", None, None);
+        let listed: BTreeSet<RelPath> = found.files.into_iter().map(|(path, _)| path).collect();
+        assert_eq!(listed, walked.collect());
+        assert!(listed.len() > 12 && listed.len() < 60, "{}", listed.len());
+        // Again, and only what is right in it.
+        let known = BTreeSet::from(["src".into(), "gone".into()]);
+        let found = list(&root, "", Some(&known), None);
+        assert_eq!(found.still, BTreeSet::from(["src".into()]));
+        assert!(found.files.iter().all(|(path, _)| !path.as_str().starts_with("src/")) && !found.files.is_empty());
+    }
+}
