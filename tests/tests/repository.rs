@@ -102,6 +102,7 @@ fn the_core_touches_no_disk_clock_environment_or_thread() {
         "context/corpus.rs",
         "context/expand.rs",
         "graph/hashes.rs",
+        "graph/places.rs",
         "graph/resolve/mod.rs",
         "patch/align.rs",
         "patch/diff.rs",
