@@ -39,9 +39,12 @@ impl Index {
     /// marked as partial. No file in it is stale.
     pub fn soon(&self, snapshot: &Snapshot, wish: &Wish<'_>, limit: Duration) -> View {
         let root = snapshot.root();
-        let run = self.join(root).ok().map(|(run, _)| run).filter(|run| run.waiting().len() > FEW);
-        // Which looks again: what another began may be older than this question.
-        let Some(run) = run else { return self.view(snapshot) };
+        let run = match self.join(root) {
+            Err(state) => return self.conclude(state, snapshot),
+            Ok((run, _)) if run.waiting().len() > FEW => run,
+            // Which looks again: what another began may be older than this question.
+            Ok(_) => return self.view(snapshot),
+        };
         // From here on: before anything can be read, it has to be known what there is.
         let deadline = Instant::now() + limit;
         let step = |part: u32| Until::Deadline((Instant::now() + limit * part / 10).min(deadline));

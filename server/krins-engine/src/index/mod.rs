@@ -118,6 +118,8 @@ struct State {
     epoch: u64,
     /// What the watch told of since the last plan.
     touched: BTreeSet<RelPath>,
+    /// The last plan was that there is nothing to read.
+    at_rest: bool,
     held: BTreeMap<RelPath, Held>,
     /// Code that could not be read when it looked so.
     unreadable: BTreeMap<RelPath, Option<Stamp>>,
@@ -173,24 +175,24 @@ impl Index {
         loop {
             let (run, own) = match self.join(snapshot.root()) {
                 Ok(joined) => joined,
-                Err(mut state) => {
-                    let view = self.finish(&mut state, snapshot);
-                    drop(state);
-                    self.save_or_tell();
-                    return view;
-                }
+                Err(state) => return self.conclude(state, snapshot),
             };
             run.help(snapshot.root(), &self.store, parallel::workers(), Until::Empty);
             let mut state = self.lock();
             state.take(&run);
             // What another began may have been planned before this call.
             if own {
-                let view = self.finish(&mut state, snapshot);
-                drop(state);
-                self.save_or_tell();
-                return view;
+                return self.conclude(state, snapshot);
             }
         }
+    }
+
+    /// Gives what is known, which is everything, and sees to it that it is saved.
+    fn conclude(&self, mut state: MutexGuard<'_, State>, snapshot: &Snapshot) -> View {
+        let view = self.finish(&mut state, snapshot);
+        drop(state);
+        self.save_or_tell();
+        view
     }
 
     /// What is being read, and whether it was begun here, after a look at the disk; or that there is nothing to read.
@@ -245,8 +247,12 @@ impl Index {
         if !state.loaded {
             self.load(state);
         }
-        state.look(root);
+        // Where nothing happened, there is nothing to do that there was not before.
+        if !state.look(root) && state.at_rest {
+            return None;
+        }
         let jobs = state.plan(root);
+        state.at_rest = jobs.is_empty();
         if jobs.is_empty() {
             return None;
         }
@@ -339,13 +345,15 @@ impl State {
         self.held.iter().map(row).collect()
     }
 
-    /// Finds out which files there are and how they look.
-    fn look(&mut self, root: &Root) {
+    /// Finds out which files there are and how they look; whether anything may have changed since the last look.
+    fn look(&mut self, root: &Root) -> bool {
         match self.watch.as_ref().map(|watch| (watch.clone(), watch.drain())) {
             Some((watch, News::Touched(touched))) => {
                 if self.survey.outer_rules_changed(root) {
                     self.survey = Survey::walk(root, Some(&watch));
-                } else if !touched.is_empty() {
+                } else if touched.is_empty() {
+                    return false;
+                } else {
                     self.survey.touch(root, &touched, Some(&watch));
                 }
                 // Read again whatever the stamp says: two writes may share one.
@@ -359,6 +367,7 @@ impl State {
             None if self.watching => self.look_everywhere(root),
             None => self.survey.compare(root, None),
         }
+        true
     }
 
     /// Looks at everything and watches from then on, if it can.
