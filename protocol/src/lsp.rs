@@ -266,6 +266,20 @@ pub struct Hunk {
     /// The body, each with its ` `, `+` or `-` mark, without line ends.
     pub lines: Vec<String>,
     pub verdict: HunkVerdict,
+    /// True when the new lines are a person's, in place of the answer's.
+    #[serde(default)]
+    pub edited: bool,
+}
+
+/// How one hunk of the answer found its place. The answer's hunks need not be those of the diff.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Placed {
+    /// The rung of the matching ladder: `exact`, `trailing-space`, ….
+    pub level: String,
+    /// What was mended on the way in, such as `wrong line counts`.
+    pub repairs: Vec<String>,
+    /// 1-based line in the base.
+    pub line: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -277,6 +291,9 @@ pub struct FileDiff {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     pub hunks: Vec<Hunk>,
+    /// By hunk of the answer; none for what was made without a model's text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub placed: Vec<Placed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -402,7 +419,22 @@ pub struct ReviewParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
     pub hunk: String,
-    pub verdict: HunkVerdict,
+    pub verdict: ReviewVerdict,
+    /// Only with `edit`: what shall stand where the hunk's new lines stand, context lines included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// What a person says of one hunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReviewVerdict {
+    /// Takes back what was said of it, an edit too.
+    Open,
+    Accept,
+    Reject,
+    /// Accepts it with the person's own text.
+    Edit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

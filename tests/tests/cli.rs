@@ -187,6 +187,37 @@ fn hunks_can_be_chosen() {
 }
 
 #[test]
+fn a_hunk_is_rejected_edited_and_opened_again() {
+    let (workspace, schema) = (shop(), Schema::published());
+    let diff = krins(&workspace, &["assign", RENAME, "--json"]).expect(0).json();
+    let (task, proposed) = (diff["task"].as_str().unwrap(), &diff["patch"]);
+    let review = |words: &[&str], input: &str| {
+        let args = [&["review", task, "h1"], words, &["--json"]].concat();
+        krins_reading(&workspace, &args, input)
+    };
+    let rejected = review(&["reject"], "").expect(0).json();
+    schema.holds("DiffResult", &rejected);
+    assert_eq!(rejected["files"][0]["hunks"][0]["verdict"], "reject");
+    let edited = review(&["edit", "--text", "-"], "export const mine = 1;\n").expect(0).json();
+    assert_eq!(edited["files"][0]["hunks"][0]["edited"], true);
+    assert!(edited["patch"].as_str().unwrap().contains("+export const mine = 1;\n"), "{edited:#}");
+    assert_eq!(review(&["edit", "--text", "-"], "export const = 1;\n").expect(1).json()["state"], "blocked");
+    // The person's own editor, which gets the new lines as they are.
+    let command_of = |args: &[&str]| command(&workspace, args);
+    let mut editing = command_of(&["review", task, "h1", "edit", "--json"]);
+    editing.env("VISUAL", "sed -i s/Mine/yours/I");
+    review(&["edit", "--text", "-"], "export const mine = 1;\n").expect(0);
+    let edited = run(editing, b"").expect(0).json();
+    assert!(edited["patch"].as_str().unwrap().contains("+export const yours = 1;\n"), "{edited:#}");
+    assert_eq!(&review(&["open"], "").expect(0).json()["patch"], proposed);
+    fails(krins(&workspace, &["review", task, "h99", "accept", "--json"]), 2, "BadParams");
+    fails(review(&["accept", "--text", "-"], "x"), 2, "BadParams");
+    let mut without = command_of(&["review", task, "h1", "edit", "--json"]);
+    without.env_remove("VISUAL").env_remove("EDITOR");
+    fails(run(without, b""), 2, "BadParams");
+}
+
+#[test]
 fn a_file_that_moved_on_is_merged_or_refused() {
     let workspace = shop();
     krins(&workspace, &["assign", RENAME]).expect(0);

@@ -169,6 +169,69 @@ fn one_hunk_can_be_applied_and_the_rest_rejected() {
     quiet(&mut client);
 }
 
+/// Hunk of a file in a `krins/diff` result.
+fn hunk_of<'a>(diff: &'a Value, file: &str) -> &'a Value {
+    let files = diff["files"].as_array().unwrap();
+    let found = files.iter().find(|one| one["uri"].as_str().unwrap().ends_with(file));
+    &found.unwrap_or_else(|| panic!("no {file} in {diff}"))["hunks"][0]
+}
+
+/// The hunk's new lines, as an editor would offer them.
+fn new_text(hunk: &Value) -> String {
+    let lines = hunk["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
+    lines.filter(|line| !line.starts_with('-')).map(|line| format!("{}\n", &line[1..])).collect()
+}
+
+/// What a person writes in a hunk's place is what is hashed, judged, kept over a restart, applied and undone.
+#[test]
+fn a_hunk_that_a_person_edits_becomes_the_truth() {
+    let (workspace, mut client) = start(Persona::VSCODE);
+    let before = workspace.snapshot();
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    let proposed = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    let hunk = hunk_of(&proposed, "report.ts");
+    let text = new_text(hunk).replace("`calculateTotal: ${", "`Total: ${");
+    let edit = |text: &str| json!({"task": "t", "hunk": hunk["id"], "verdict": "edit", "text": text});
+    let edited = client.request("krins/review", edit(&text)).unwrap();
+    let now = hunk_of(&edited, "report.ts");
+    assert_eq!((&now["id"], &now["verdict"], &now["edited"]), (&hunk["id"], &json!("accept"), &json!(true)));
+    assert!(edited["patch"].as_str().unwrap().contains("+export const report = (prices: number[]) => `Total: ${"));
+    assert_eq!(hunk_of(&edited, "total.ts"), hunk_of(&proposed, "total.ts"), "the others are what they were");
+    let digest = krins_core::Digest::of(edited["patch"].as_str().unwrap()).to_string();
+    assert_eq!((&edited["gate"]["patch"], &edited["state"]), (&json!(digest), &json!("ready")));
+    assert_ne!(edited["gate"]["patch"], proposed["gate"]["patch"]);
+
+    let secret = format!("{text}const key = \"ghp_{}\";\n", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B");
+    let blocked = client.request("krins/review", edit(&secret)).unwrap();
+    assert_eq!((&blocked["state"], &blocked["gate"]["verdict"]), (&json!("blocked"), &json!("block")));
+    let error = client.request("krins/apply", json!({"task": "t"})).unwrap_err();
+    assert_eq!(error.kind(), Some("GateFailed"), "a person's text has no other gate: {error:?}");
+    let others = json!({"task": "t", "hunks": [hunk_of(&proposed, "total.ts")["id"]], "dryRun": true});
+    assert_eq!(client.request("krins/apply", others).unwrap()["applied"].as_array().unwrap().len(), 1);
+    let open = json!({"task": "t", "hunk": hunk["id"], "verdict": "open"});
+    let reopened = client.request("krins/review", open).unwrap();
+    assert_eq!((&reopened["patch"], &reopened["state"]), (&proposed["patch"], &json!("ready")), "as it was proposed");
+    for wrong in [json!("accept"), json!("edit")] {
+        let text = (wrong == "accept").then_some("x");
+        let params = json!({"task": "t", "hunk": hunk["id"], "verdict": wrong, "text": text});
+        assert_eq!(client.request("krins/review", params).unwrap_err().kind(), Some("BadParams"));
+    }
+    client.request("krins/review", edit(&text)).unwrap();
+    quiet(&mut client);
+    client.kill();
+    drop(client);
+
+    let mut client = Client::start(&workspace, Persona::VSCODE);
+    let kept = client.request("krins/diff", json!({"task": "t"})).unwrap();
+    assert_eq!((&kept["patch"], &kept["files"]), (&edited["patch"], &edited["files"]), "it survives the process");
+    client.request("krins/apply", json!({"task": "t"})).unwrap();
+    assert!(workspace.read("src/report.ts").contains("=> `Total: ${total(prices)}`"));
+    assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
+    client.request("krins/undo", json!({"undo": "t"})).unwrap();
+    assert_eq!(workspace.snapshot(), before);
+    quiet(&mut client);
+}
+
 #[test]
 fn what_moved_on_in_the_same_place_is_a_conflict_and_nothing_is_written() {
     let (workspace, mut client) = start(Persona::VSCODE);

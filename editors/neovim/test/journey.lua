@@ -90,6 +90,14 @@ local function journey()
 
   vim.cmd('Krins rename calculateProgress to completionRate')
   eventually('a second proposal opens', diff_open)
+  vim.fn.search('^+')
+  vim.api.nvim_feedkeys('e', 'x', false)
+  check('a hunk opens with its new lines', vim.fn.search('completionRate') > 0 and vim.fn.search('calculateProgress') == 0)
+  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '// mine' })
+  vim.cmd('write')
+  eventually('what a person writes stands in the diff', function()
+    return diff_open() and vim.fn.search('^+// mine', 'w') > 0
+  end)
   vim.api.nvim_feedkeys('D', 'x', false)
   eventually('discard closes it and writes nothing', function()
     return not diff_open() and read('src/stats.ts') == stats_before

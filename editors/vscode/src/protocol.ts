@@ -60,6 +60,11 @@ export type Mode = "patch" | "spec";
 
 export type OnConflict = "refuse" | "markers";
 
+/**
+ * What a person says of one hunk.
+ */
+export type ReviewVerdict = ("accept" | "reject") | "open" | "edit";
+
 export type Route = "buffer" | "disk";
 
 /**
@@ -426,6 +431,10 @@ export interface FileDiff {
    */
   from?: string | null;
   hunks: Hunk[];
+  /**
+   * By hunk of the answer; none for what was made without a model's text.
+   */
+  placed?: Placed[];
 }
 
 /**
@@ -651,6 +660,10 @@ export interface Hunk {
    */
   lines: string[];
   verdict: HunkVerdict;
+  /**
+   * True when the new lines are a person's, in place of the answer's.
+   */
+  edited?: boolean;
 }
 
 export interface IgnoredLine {
@@ -895,6 +908,24 @@ export interface PathStep {
 }
 
 /**
+ * How one hunk of the answer found its place. The answer's hunks need not be those of the diff.
+ */
+export interface Placed {
+  /**
+   * The rung of the matching ladder: `exact`, `trailing-space`, ….
+   */
+  level: string;
+  /**
+   * What was mended on the way in, such as `wrong line counts`.
+   */
+  repairs: string[];
+  /**
+   * 1-based line in the base.
+   */
+  line: number;
+}
+
+/**
  * A zero-based position; `character` counts units of the negotiated position encoding.
  */
 export interface Position {
@@ -938,7 +969,11 @@ export interface ReferencesResult {
 export interface ReviewParams {
   task?: string | null;
   hunk: string;
-  verdict: HunkVerdict;
+  verdict: ReviewVerdict;
+  /**
+   * Only with `edit`: what shall stand where the hunk's new lines stand, context lines included.
+   */
+  text?: string | null;
 }
 
 export interface StateResult {

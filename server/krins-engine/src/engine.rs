@@ -1,6 +1,10 @@
 //! One root's engine: what the edges call. It keeps the rooms together and starts the pipeline; every decision is
 //! taken elsewhere.
 
+mod review;
+
+pub use review::Judgement;
+
 use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned};
 use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
@@ -19,7 +23,7 @@ use krins_core::gate::{Policy, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::text::Encoding;
-use krins_core::{Entry, Tree as _};
+use krins_core::{Digest, Entry, Tree as _};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -60,8 +64,13 @@ struct Inner {
     /// What was asked for the last tasks, by id, oldest first.
     asks: Mutex<VecDeque<(String, Ask)>>,
     /// The patch that was put together last, and its task: editors ask for it at every move of the cursor.
-    shown: Mutex<Option<((String, u64), Patch)>>,
+    shown: Mutex<Option<(Shown, Patch)>>,
+    /// One verdict on a hunk at a time: an edit is judged before it is noted.
+    reviewing: tokio::sync::Mutex<()>,
 }
+
+/// A task's id, its birth, and the edits of its hunks.
+type Shown = (String, u64, BTreeMap<String, Digest>);
 
 /// What an apply, undo or redo with that undo id makes of its task.
 type Mark = fn(&mut Task, &str);
@@ -134,6 +143,7 @@ impl Engine {
             applying: Arc::default(),
             asks: Mutex::default(),
             shown: Mutex::default(),
+            reviewing: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -329,23 +339,13 @@ impl Engine {
 
     fn patch_of(&self, task: &Task) -> Result<Patch> {
         let shown = || self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (task.id.clone(), task.created);
+        let key = (task.id.clone(), task.created, task.edits.clone());
         if let Some((_, patch)) = shown().as_ref().filter(|(of, _)| *of == key) {
             return Ok(patch.clone());
         }
         let patch = task.patch(&self.inner.state)?;
         *shown() = Some((key, patch.clone()));
         Ok(patch)
-    }
-
-    /// Accepts or rejects one hunk.
-    pub fn judge_hunk(&self, task: Option<&str>, hunk: &str, verdict: HunkVerdict) -> Result<Review> {
-        let review = self.review(task)?;
-        known_hunks(&review.patch, std::slice::from_ref(&hunk.to_owned()))?;
-        let task = self.inner.tasks.update(&review.task.id, |task| {
-            task.verdicts.insert(hunk.to_owned(), verdict);
-        })?;
-        Ok(Review { task, patch: review.patch })
     }
 
     /// Stops a running task; nothing is written after this returned. A task that has ended keeps its state.
@@ -401,8 +401,8 @@ impl Engine {
         let review = self.review(task)?;
         match review.task.state {
             // After some hunks the others may follow: what is there already merges to nothing.
-            TaskState::Ready | TaskState::Undone | TaskState::Applied => {}
-            TaskState::Blocked => return Err(blocked(&review.task.id, review.task.report.as_ref())),
+            // Of a change that the gate blocks, the hunks that it does not mind may be applied: they pass it themselves.
+            TaskState::Ready | TaskState::Undone | TaskState::Applied | TaskState::Blocked => {}
             _ => return Err(not_ready(&review.task)),
         }
         let id = review.task.id.clone();
@@ -628,7 +628,7 @@ fn chosen(review: &Review, hunks: Option<&[String]>) -> Result<Patch> {
         }
     };
     if patch.is_empty() {
-        return Err(Error::new(ErrorKind::BadParams, "apply a change without hunks: all of them are rejected")
+        return Err(Error::new(ErrorKind::BadParams, "apply a change without hunks: none is left of them")
             .hint("accept at least one"));
     }
     Ok(patch)

@@ -82,6 +82,9 @@ pub struct Task {
     pub answered: Option<Answered>,
     /// By hunk id; a hunk that is not in it is open.
     pub verdicts: BTreeMap<String, HunkVerdict>,
+    /// What a person wrote in place of a hunk's new lines, by hunk id; the texts are blobs of the state directory.
+    #[serde(default)]
+    pub edits: BTreeMap<String, Digest>,
     /// The apply's undo id.
     pub undo: Option<String>,
     pub traceparent: Option<String>,
@@ -106,6 +109,7 @@ impl Task {
             report: None,
             answered: None,
             verdicts: BTreeMap::new(),
+            edits: BTreeMap::new(),
             undo: None,
             traceparent,
             steps: Vec::new(),
@@ -114,8 +118,23 @@ impl Task {
         }
     }
 
-    /// Puts the patch together again from the blobs.
+    /// The patch as a person left it: what was proposed, with their own text in the hunks that they edited.
     pub fn patch(&self, state: &StateDir) -> Result<Patch> {
+        let mut patch = self.proposed(state)?;
+        for (hunk, text) in &self.edits {
+            let text = String::from_utf8_lossy(&state.blob(text)?).into_owned();
+            patch = patch.with_hunk(hunk, &text).map_err(|refusal| Error::from(vec![refusal]))?;
+        }
+        Ok(patch)
+    }
+
+    /// How the answer's hunks for a file found their places.
+    pub fn placements(&self, path: &RelPath) -> &[Placement] {
+        self.files.iter().find(|file| file.path == *path).map_or(&[], |file| &file.placements)
+    }
+
+    /// Puts the patch as it was answered together again from the blobs. Its hunks have the ids that the task knows.
+    pub fn proposed(&self, state: &StateDir) -> Result<Patch> {
         let blob = |digest: Option<Digest>| -> Result<Option<Arc<[u8]>>> {
             digest.map(|digest| state.blob(&digest).map(Arc::from)).transpose()
         };
@@ -346,7 +365,11 @@ impl Tasks {
     pub fn sweep(&self) -> Result<usize> {
         let names = self.state.documents("tasks");
         let tasks = names.iter().filter_map(|name| self.state.document::<Task>("tasks", name));
-        let keep = tasks.flat_map(|task| task.files).flat_map(|file| [file.before, file.after]).flatten().collect();
+        let texts = |task: Task| {
+            let files = task.files.into_iter().flat_map(|file| [file.before, file.after]).flatten();
+            files.chain(task.edits.into_values()).collect::<Vec<_>>()
+        };
+        let keep = tasks.flat_map(texts).collect();
         Ok(self.state.sweep_blobs(&keep, Limits::default())?)
     }
 

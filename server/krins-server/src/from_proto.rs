@@ -5,6 +5,7 @@ use krins_core::prompt::Focus;
 use krins_core::text::{Encoding, LineIndex, Position};
 use krins_core::{RelPath, Tree as _};
 use krins_engine::documents::Change;
+use krins_engine::engine::Judgement;
 use krins_engine::pipeline::Intent;
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp;
@@ -52,6 +53,22 @@ pub fn reach(scope: lsp::Scope) -> Reach {
         lsp::Scope::Narrow => Reach::Narrow,
         lsp::Scope::Normal => Reach::Normal,
         lsp::Scope::Broad => Reach::Broad,
+    }
+}
+
+/// What a person says of one hunk.
+pub fn judgement(verdict: lsp::ReviewVerdict, text: Option<String>) -> Result<Judgement, Error> {
+    match (verdict, text) {
+        (lsp::ReviewVerdict::Open, None) => Ok(Judgement::Open),
+        (lsp::ReviewVerdict::Accept, None) => Ok(Judgement::Accept),
+        (lsp::ReviewVerdict::Reject, None) => Ok(Judgement::Reject),
+        (lsp::ReviewVerdict::Edit, Some(text)) => Ok(Judgement::Edit(text)),
+        (lsp::ReviewVerdict::Edit, None) => Err(Error::new(ErrorKind::BadParams, "edit a hunk without its new text")
+            .hint("say in `text` what shall stand where the hunk's new lines stand; \"\" takes them all away")),
+        (_, Some(_)) => {
+            Err(Error::new(ErrorKind::BadParams, "review a hunk: a text goes with the verdict `edit` only")
+                .hint("leave `text` out, or say `edit`"))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ pub mod graph;
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Report, Verdict};
-use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk};
+use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement};
 use krins_engine::apply::Route;
 use krins_engine::engine::{Outcome, Review};
 use krins_engine::index::{Index, Partial};
@@ -120,13 +120,20 @@ fn file_diff(root: &Root, file: &FilePatch, task: &Task) -> lsp::FileDiff {
         header: hunk.header.clone(),
         lines: hunk.lines.clone(),
         verdict: task.verdicts.get(&hunk.id).copied().unwrap_or_default(),
+        edited: task.edits.contains_key(&hunk.id),
     };
     lsp::FileDiff {
         uri: root.uri(&file.path),
         kind: kind(file.kind),
         from: file.from.as_ref().map(|path| root.uri(path)),
         hunks: file.hunks.iter().map(hunk).collect(),
+        placed: task.placements(&file.path).iter().map(placed).collect(),
     }
+}
+
+fn placed(placement: &Placement) -> lsp::Placed {
+    let Placement { level, repairs, line } = placement.clone();
+    lsp::Placed { level, repairs, line }
 }
 
 /// Zero-based half-open lines as a range; whole lines need no encoding.

@@ -103,7 +103,8 @@ local function with_intent(call, prompt, continue)
   end
 end
 
-local function show(task)
+local show
+function show(task)
   local entry = tasks[task]
   local diff = entry.diff
   view.diff(diff, entry.intent, {
@@ -117,6 +118,12 @@ local function show(task)
       client.request('krins/review', { task = task, hunk = hunk, verdict = verdict }, function(changed)
         entry.diff = changed
         done(changed)
+      end)
+    end,
+    edit = function(hunk, text)
+      client.request('krins/review', { task = task, hunk = hunk, verdict = 'edit', text = text }, function(changed)
+        entry.diff = changed
+        show(task)
       end)
     end,
   })

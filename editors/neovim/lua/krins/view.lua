@@ -3,7 +3,7 @@ local M = {}
 
 local marks = vim.api.nvim_create_namespace('krins')
 
-local help = 'a apply   x reject or take back the hunk   ]c [c next, previous hunk   D discard   q close'
+local help = 'a apply   x reject or take back the hunk   e edit it   ]c [c next, previous hunk   D discard   q close'
 
 local function scratch(name, filetype, lines)
   local buffer = vim.fn.bufnr('^' .. vim.fn.escape(name, '[]*?^$.\\') .. '$')
@@ -52,7 +52,34 @@ function M.hunks(diff)
   return hunks
 end
 
---- Shows a proposal. `actions`: apply(), discard(), review(hunk, verdict).
+--- A hunk's new lines, to be changed: writing the buffer makes them the truth.
+local function edit(task, hunk, done)
+  local lines = {}
+  for _, line in ipairs(hunk.lines) do
+    if line:sub(1, 1) ~= '-' then
+      lines[#lines + 1] = line:sub(2)
+    end
+  end
+  local buffer = scratch('krins://' .. task .. '.' .. hunk.id, '', lines)
+  vim.bo[buffer].buftype = 'acwrite'
+  vim.bo[buffer].modifiable = true
+  vim.bo[buffer].modified = false
+  vim.wo.winbar = ('krins: the new lines of %s  (:w takes them, :q! leaves them)'):format(hunk.id)
+  vim.api.nvim_create_autocmd('BufWriteCmd', {
+    buffer = buffer,
+    callback = function()
+      local written = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
+      local text = table.concat(written, '\n') .. '\n'
+      vim.bo[buffer].modified = false
+      vim.schedule(function()
+        vim.api.nvim_buf_delete(buffer, { force = true })
+        done(hunk.id, text == '\n' and '' or text)
+      end)
+    end,
+  })
+end
+
+--- Shows a proposal. `actions`: apply(), discard(), review(hunk, verdict, done), edit(hunk, text).
 function M.diff(diff, intent, actions)
   local lines = vim.split((diff.patch:gsub('\n$', '')), '\n', { plain = true })
   local buffer = scratch('krins://' .. diff.task .. '.diff', 'diff', lines)
@@ -101,6 +128,12 @@ function M.diff(diff, intent, actions)
       end
     end)
   end, 'reject the hunk, or take it back')
+  map(buffer, 'e', function()
+    local hunk = under_cursor()
+    if hunk and #hunk.lines > 0 then
+      edit(diff.task, hunk, actions.edit)
+    end
+  end, 'edit the new lines of the hunk')
   return buffer
 end
 
@@ -113,6 +146,8 @@ function M.mark(buffer, rows, hunks)
       local text, group = hunk.id, 'Comment'
       if hunk.verdict == 'reject' then
         text, group = hunk.id .. ' rejected', 'WarningMsg'
+      elseif hunk.edited then
+        text = hunk.id .. ' edited'
       end
       vim.api.nvim_buf_set_extmark(buffer, marks, row, 0, { virt_text = { { text, group } } })
     end

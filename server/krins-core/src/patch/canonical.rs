@@ -135,6 +135,12 @@ impl Hunk {
         Self { id, header, lines, before, after }
     }
 
+    /// The lines that it puts in place of its old ones, context included: what a person who edits it begins with.
+    pub fn new_text(&self) -> String {
+        let new = self.lines.iter().filter(|line| !line.starts_with('-'));
+        new.map(|line| format!("{}\n", line.get(1..).unwrap_or_default())).collect()
+    }
+
     /// Whether it stands for a change of the file as a whole, not of lines.
     pub fn is_whole_file(&self) -> bool {
         self.lines.is_empty()

@@ -2,7 +2,7 @@
 
 use super::bytes::{Edit, Ends, NewLine, base_bom, rebuild, split, without_bom};
 use super::canonical::{file_header, lines, text};
-use super::encoding::encode;
+use super::encoding::{encode, why_not_text};
 use super::parse::refuse;
 use super::{ChangeKind, FilePatch, Hunk, Refusal};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -28,6 +28,9 @@ pub(super) fn edit_hunk(file: &FilePatch, id: &str, new: &str) -> Result<Option<
         return Err(refused("the byte order mark would go with the hunk's lines"));
     }
     let body = replaced(&after, hunk, new);
+    if let Some(why) = why_not_text(&encode(&body, encoding)) {
+        return Err(refused(why));
+    }
     let (old, now) = (lines(&before), lines(&body));
     let grown = i64::try_from(now.len()).unwrap_or(i64::MAX) - lines(&after).len() as i64;
     let moved = |line: u32| u32::try_from(i64::from(line) + grown).unwrap_or(u32::MAX);

@@ -16,6 +16,8 @@ mod norm;
 mod parse;
 mod place;
 mod plan;
+#[cfg(test)]
+mod properties;
 mod reading;
 mod symbols;
 #[cfg(test)]

@@ -147,6 +147,8 @@ pub struct Applied {
 pub struct Past {
     pub id: String,
     pub task: Option<String>,
+    /// sha256 of the canonical diff that was applied.
+    pub patch: Option<Digest>,
     /// Milliseconds since the Unix epoch.
     pub time: u64,
     pub paths: Vec<RelPath>,
@@ -290,6 +292,7 @@ impl Applier {
         let past = |record: &&Record| Past {
             id: record.about().to_owned(),
             task: record.task.clone(),
+            patch: records.iter().find(|first| first.id() == record.about()).and_then(Record::patch),
             time: record.time,
             paths: record.files().map(|(path, _, _)| path.clone()).collect(),
             undone: matches!(record.kind, Kind::Undo { .. }),

@@ -56,7 +56,9 @@ impl Plan {
         if !blocked.is_empty() {
             return Err(blocked);
         }
-        Self::of_writes(merge.writes, current, Kind::Apply, task, &[])
+        let mut plan = Self::of_writes(merge.writes, current, Kind::Apply, task, &[])?;
+        plan.record.patch = Some(gated.report().patch);
+        Ok(plan)
     }
 
     /// Takes a record back, merged onto what the files are now: an apply or a redo is undone, an undo is redone.
@@ -122,6 +124,7 @@ impl Plan {
             id: uuid::Uuid::now_v7().simple().to_string(),
             kind,
             task,
+            patch: None,
             time: now_millis(),
             steps,
             make_dirs,

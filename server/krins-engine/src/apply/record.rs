@@ -65,6 +65,8 @@ pub struct Record {
     pub(crate) id: String,
     pub(crate) kind: Kind,
     pub(crate) task: Option<String>,
+    /// The canonical diff that was applied, by its sha256: what was shown and judged.
+    pub(crate) patch: Option<Digest>,
     /// Milliseconds since the Unix epoch.
     pub(crate) time: u64,
     pub(crate) steps: Vec<Step>,
@@ -95,6 +97,11 @@ impl Record {
         self.task.as_deref()
     }
 
+    /// sha256 of the canonical diff that an apply carried out; `None` for an undo or redo.
+    pub fn patch(&self) -> Option<Digest> {
+        self.patch
+    }
+
     /// Milliseconds since the Unix epoch.
     pub fn time(&self) -> u64 {
         self.time
@@ -115,6 +122,7 @@ impl Record {
             id: self.id.clone(),
             kind: self.kind.clone(),
             task: self.task.clone(),
+            patch: self.patch,
             time: self.time,
             steps: self.steps.iter().map(StepHeader::of).collect(),
             make_dirs: self.make_dirs.clone(),
@@ -160,6 +168,7 @@ impl Record {
             id: header.id,
             kind: header.kind,
             task: header.task,
+            patch: header.patch,
             time: header.time,
             steps,
             make_dirs: header.make_dirs,
@@ -179,6 +188,8 @@ struct Header {
     id: String,
     kind: Kind,
     task: Option<String>,
+    #[serde(default)]
+    patch: Option<Digest>,
     time: u64,
     steps: Vec<StepHeader>,
     make_dirs: Vec<String>,
@@ -240,6 +251,7 @@ mod tests {
                 id: "id".into(),
                 kind: Kind::Undo { of: "x".into() },
                 task: None,
+                patch: None,
                 time: 7,
                 steps: steps
                     .into_iter()

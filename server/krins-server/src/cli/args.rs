@@ -83,6 +83,9 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say of one hunk whether it is taken, left, or taken with a text of yours
+    #[command(after_help = REVIEW_EXAMPLES)]
+    Review(Review),
     /// Take an apply back, byte for byte
     Undo(Undo),
     /// Do again what undo took back
@@ -176,6 +179,34 @@ impl From<Scope> for Reach {
 pub enum Conflicts {
     Refuse,
     Markers,
+}
+
+const REVIEW_EXAMPLES: &str = "\
+Examples:
+  krins review t-1 h2 reject
+  krins review t-1 h2 edit                  with $VISUAL or $EDITOR
+  krins review t-1 h2 edit --text new.txt   what stands in the file is what will be applied; - is standard input
+  krins review t-1 h2 open                  takes the verdict and the edit back
+
+Exit codes: 1 when the gate blocks the change as it is now.";
+
+#[derive(Debug, Args)]
+pub struct Review {
+    pub task: String,
+    /// h1, h2, …
+    pub hunk: String,
+    pub verdict: Say,
+    /// With edit: what shall stand where the hunk's new lines stand, context lines included; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Say {
+    Accept,
+    Reject,
+    Edit,
+    Open,
 }
 
 #[derive(Debug, Args)]

@@ -6,9 +6,10 @@ use super::{Done, changes, engine, focus};
 use crate::to_proto;
 use krins_backend::propagation;
 use krins_core::gate::{Report, Verdict};
+use krins_core::patch::Placement;
 use krins_engine::engine::Review;
 use krins_engine::pipeline::Intent;
-use krins_engine::tasks::{Task, TaskState};
+use krins_engine::tasks::{StoredFile, Task, TaskState};
 use krins_engine::{Engine, Error};
 use std::process::ExitCode;
 
@@ -84,6 +85,9 @@ pub fn show(review: &Review, out: &mut Output) {
     ));
     out.line("");
     out.line(paint_diff(review.patch.unified()).trim_end());
+    for mended in mended(task) {
+        out.line(mended);
+    }
     if !answered.why.is_empty() {
         out.line("");
         for (reason, places) in &answered.why {
@@ -96,6 +100,19 @@ pub fn show(review: &Review, out: &mut Output) {
     if let Some(report) = &task.report {
         show_report(report, out);
     }
+}
+
+/// One line for each hunk of the answer that did not stand as it should.
+fn mended(task: &Task) -> Vec<String> {
+    let of = |file: &StoredFile| -> Vec<String> {
+        let mended = file.placements.iter().filter(|placement| !placement.repairs.is_empty());
+        let line = |Placement { level, repairs, line }: &Placement| {
+            let (place, repairs) = (paint(PLACE, format!("{}:{line}", file.path)), repairs.join(", "));
+            format!("{} {place} {level} {}", paint(STRONG, "mended"), paint(DIM, repairs))
+        };
+        mended.map(line).collect()
+    };
+    task.files.iter().flat_map(of).collect()
 }
 
 /// One line a check, one line a finding.

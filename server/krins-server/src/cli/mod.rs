@@ -11,6 +11,7 @@ pub mod graph;
 mod lsp;
 pub mod output;
 mod patch;
+mod review;
 mod schema;
 mod serve;
 mod task;
@@ -51,6 +52,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Apply { task, hunks, on_conflict, dry_run } => {
             on_runtime(async { changes::apply(global, task.as_deref(), hunks, on_conflict, dry_run, out).await })
         }
+        Command::Review(args) => on_runtime(async { review::run(global, args, out).await }),
         Command::Undo(args) => on_runtime(async { changes::undo(global, args, out).await }),
         Command::Redo(args) => on_runtime(async { changes::redo(global, args, out).await }),
         Command::Cancel { task } => on_runtime(async { task::cancel(global, task.as_deref(), out).await }),

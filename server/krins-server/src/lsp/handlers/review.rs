@@ -1,17 +1,20 @@
-//! `krins/review`: accept or reject one hunk.
+//! `krins/review`: accept, reject or edit one hunk.
 
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
-use crate::to_proto;
+use crate::{from_proto, to_proto};
+use krins_engine::Error;
 use krins_protocol::lsp::{DiffResult, ReviewParams};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
 
 pub async fn run(session: &Arc<Session>, params: ReviewParams) -> Reply<DiffResult> {
+    review(session, params).await.map_err(|error| failure(&error))
+}
+
+async fn review(session: &Arc<Session>, params: ReviewParams) -> Result<DiffResult, Error> {
     let task = params.task.as_deref();
-    let reviewed = session.engine_of_task(task).and_then(|engine| {
-        let review = engine.judge_hunk(task, &params.hunk, params.verdict)?;
-        to_proto::diff(&engine, &review)
-    });
-    reviewed.map_err(|error| failure(&error))
+    let judgement = from_proto::judgement(params.verdict, params.text)?;
+    let engine = session.engine_of_task(task)?;
+    to_proto::diff(&engine, &engine.judge_hunk(task, &params.hunk, judgement).await?)
 }

@@ -1,0 +1,91 @@
+//! What a person says of one hunk: taken, left, or taken with a text of their own, which is the truth from then on. An
+//! edited patch is another patch, so hash and verdict are its own.
+
+use super::{Engine, Review, known_hunks, no_diff};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gate;
+use crate::tasks::{HunkVerdict, Task, TaskState};
+use krins_core::Digest;
+use krins_core::gate::{Report, Verdict};
+use krins_core::patch::Refusal;
+use std::collections::BTreeMap;
+
+/// A person's word on one hunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Nothing is said of it; an edit is taken back, too.
+    Open,
+    /// As it is now: an edit stays.
+    Accept,
+    Reject,
+    /// Accepted with this in place of its new lines, context lines included.
+    Edit(String),
+}
+
+impl Judgement {
+    fn verdict(&self) -> HunkVerdict {
+        match self {
+            Self::Open => HunkVerdict::Open,
+            Self::Reject => HunkVerdict::Reject,
+            Self::Accept | Self::Edit(_) => HunkVerdict::Accept,
+        }
+    }
+}
+
+impl Engine {
+    /// Notes what a person says of one hunk. With an edit the whole patch is judged anew, before it is noted.
+    pub async fn judge_hunk(&self, task: Option<&str>, hunk: &str, judgement: Judgement) -> Result<Review> {
+        let _turn = self.inner.reviewing.lock().await;
+        let task = self.inner.tasks.find(task)?;
+        if task.files.is_empty() {
+            return Err(no_diff(&task));
+        }
+        let edits = self.edits(&task, hunk, &judgement)?;
+        let report = if edits == task.edits { None } else { Some(self.judged(&task, &edits).await?) };
+        let task = self.inner.tasks.update(&task.id, |task| {
+            task.verdicts.insert(hunk.to_owned(), judgement.verdict());
+            if let Some(report) = report {
+                task.edits = edits;
+                follow(task, report);
+            }
+        })?;
+        let patch = self.patch_of(&task)?;
+        Ok(Review { task, patch })
+    }
+
+    /// The task's edits with this judgement. An edit is tried first, alone.
+    fn edits(&self, task: &Task, hunk: &str, judgement: &Judgement) -> Result<BTreeMap<String, Digest>> {
+        let proposed = task.proposed(&self.inner.state)?;
+        known_hunks(&proposed, std::slice::from_ref(&hunk.to_owned()))?;
+        let mut edits = task.edits.clone();
+        match judgement {
+            Judgement::Open => drop(edits.remove(hunk)),
+            Judgement::Accept | Judgement::Reject => {}
+            Judgement::Edit(text) => {
+                proposed.with_hunk(hunk, text).map_err(|refusal| not_taken(hunk, &refusal))?;
+                edits.insert(hunk.to_owned(), self.inner.state.put_blob(text.as_bytes())?);
+            }
+        }
+        Ok(edits)
+    }
+
+    async fn judged(&self, task: &Task, edits: &BTreeMap<String, Digest>) -> Result<Report> {
+        let patch = Task { edits: edits.clone(), ..task.clone() }.patch(&self.inner.state)?;
+        let policy = self.inner.policy.clone();
+        let judged = tokio::task::spawn_blocking(move || gate::judge(&patch, &policy)).await;
+        judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the edit: {error}")))
+    }
+}
+
+/// The new verdict, and the state that it means for a change that waits for one.
+fn follow(task: &mut Task, report: Report) {
+    if matches!(task.state, TaskState::Ready | TaskState::Blocked) {
+        task.state = if report.verdict == Verdict::Block { TaskState::Blocked } else { TaskState::Ready };
+    }
+    task.report = Some(report);
+}
+
+fn not_taken(hunk: &str, refusal: &Refusal) -> Error {
+    let path = if refusal.path.is_empty() { String::new() } else { format!(" of {}", refusal.path) };
+    Error::new(ErrorKind::BadParams, format!("edit hunk {hunk}{path}: {}", refusal.why))
+}
