@@ -1,7 +1,7 @@
 //! The `--json` documents of the command line.
 
 use crate::error::ErrorReport;
-use crate::lsp::{Estimate, FileKind, Partial};
+use crate::lsp::{Estimate, FileKind, Finding, Partial};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,9 @@ pub struct PatchReport {
     /// Applied, clean-up pending: what the next start ends.
     #[serde(default)]
     pub pending: Option<String>,
+    /// What is worth a second look, such as a change of what runs elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     pub undo: Option<String>,
 }
 

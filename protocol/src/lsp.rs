@@ -358,6 +358,9 @@ pub struct UndoParams {
     /// An undo id, or a task id; without one, the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
+    /// Only for `krins/undo`: only these hunks of the task that `undo` names, or of the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunks: Option<Vec<String>>,
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -382,6 +385,9 @@ pub struct ConflictReport {
     pub uri: String,
     /// In the text as it is now.
     pub range: Range,
+    /// The hunks of the task that are in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hunks: Vec<String>,
     pub ours: String,
     pub theirs: String,
     pub base: String,

@@ -497,7 +497,7 @@ fn a_patch_that_means_harm_is_refused() {
         "--- /dev/null\n+++ b//etc/krins-was-here\n@@ -0,0 +1 @@\n+1\n",
         "--- /dev/null\n+++ b/.git/hooks/pre-commit\n@@ -0,0 +1 @@\n+#!/bin/sh\n",
         "--- /dev/null\n+++ b/.krins/config.toml\n@@ -0,0 +1 @@\n+provider = \"x\"\n",
-        "--- /dev/null\n+++ b/.github/workflows/ci.yml\n@@ -0,0 +1 @@\n+on: push\n",
+        "--- /dev/null\n+++ b/.husky/pre-commit\n@@ -0,0 +1 @@\n+true\n",
         "*** Begin Patch\n*** Add File: src/../../up.ts\n+1\n*** End Patch\n",
         "not a patch at all",
         "",
@@ -515,6 +515,85 @@ fn a_patch_that_means_harm_is_refused() {
     assert!(!workspace.root().with_file_name("outside.ts").exists());
     let binary = krins_reading(&workspace, &["patch", "apply", "--json"], b"\xff\xfe\x00").expect(2);
     assert_eq!(binary.json()["error"]["kind"], "BadParams");
+}
+
+/// What runs elsewhere is a person's to change, and they are told; for a model's answer the gate still blocks it.
+#[test]
+fn a_patch_of_what_runs_elsewhere_is_applied_and_said() {
+    let workspace = shop();
+    let workflow = "--- /dev/null\n+++ b/.github/workflows/ci.yml\n@@ -0,0 +1 @@\n+on: push\n";
+    let report = patch(&workspace, workflow, 0);
+    assert_eq!((&report["outcome"], &report["findings"][0]["verdict"]), (&json!("applied"), &json!("warn")));
+    assert!(workspace.exists(".github/workflows/ci.yml"));
+    let said = krins_reading(&workspace, &["patch", "apply"], workflow.replace("ci.yml", "two.yml")).expect(0).text();
+    assert!(said.contains(".github/workflows/two.yml is protected by"), "{said}");
+    krins_reading(&workspace, &["gate", "--json"], workflow.replace("ci.yml", "three.yml")).expect(1);
+    workspace.write(".krins/config.toml", "[gate]\nprotected_paths = [\".github/workflows/\"]\n");
+    patch(&workspace, &workflow.replace("ci.yml", "four.yml"), 2);
+}
+
+/// What cannot be patched as text is refused by its name, before anything is written and without reading it whole.
+#[test]
+fn what_is_no_text_that_can_be_patched_is_refused_by_name() {
+    let workspace = shop();
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let cases: [(&str, Vec<u8>, &str); 5] = [
+        ("latin.ts", b"caf\xe9\n".to_vec(), "ISO 8859-1"),
+        ("sjis.ts", b"\x83e\x83X\x83g\n".to_vec(), "not UTF-8"),
+        ("wide.ts", wide("one\n"), "UTF-16 without a byte order mark"),
+        ("wider.ts", "one\n".bytes().flat_map(|byte| [byte, 0, 0, 0]).collect(), "UTF-32"),
+        ("picture.ts", b"\x89PNG\0\r\n\x1a\n".to_vec(), "binary"),
+    ];
+    for (path, bytes, name) in &cases {
+        workspace.write(path, bytes);
+        let text = format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-one\n+two\n");
+        let report = patch(&workspace, &text, 2);
+        assert!(report["refusals"][0]["why"].as_str().unwrap().contains(name), "{path}: {report:#}");
+    }
+    let large = std::fs::File::create(workspace.path("large.ts")).unwrap();
+    large.set_len(100 << 20).unwrap();
+    let report = patch(&workspace, "--- a/large.ts\n+++ b/large.ts\n@@ -1 +1 @@\n-one\n+two\n", 2);
+    assert!(report["refusals"][0]["why"].as_str().unwrap().contains("larger than 20 MB"), "{report:#}");
+    let sides = ["large.ts", "large.ts", "src/total.ts"];
+    fails(krins(&workspace, &["merge", sides[0], sides[1], sides[2], "--json"]), 2, "BadParams");
+}
+
+#[cfg(unix)]
+#[test]
+fn modes_empty_files_and_long_lines_are_what_the_patch_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let workspace = shop();
+    let mode = |path: &str| std::fs::metadata(workspace.path(path)).unwrap().permissions().mode() & 0o777;
+    let script =
+        "diff --git a/run.sh b/run.sh\nnew file mode 100755\n--- /dev/null\n+++ b/run.sh\n@@ -0,0 +1 @@\n+true\n";
+    patch(&workspace, script, 0);
+    assert_eq!(mode("run.sh") & 0o111, 0o111, "as the umask lets it");
+    std::fs::set_permissions(workspace.path("run.sh"), std::fs::Permissions::from_mode(0o750)).unwrap();
+    patch(&workspace, "--- a/run.sh\n+++ b/run.sh\n@@ -1 +1 @@\n-true\n+false\n", 0);
+    assert_eq!((mode("run.sh"), workspace.read("run.sh").as_str()), (0o750, "false\n"), "what is not said stays");
+    patch(&workspace, "diff --git a/run.sh b/run.sh\nold mode 100755\nnew mode 100644\n", 0);
+    assert_eq!(mode("run.sh"), 0o640);
+    patch(&workspace, "diff --git a/empty b/empty\nnew file mode 100644\nindex 0000000..e69de29\n", 0);
+    assert_eq!(workspace.read("empty"), "");
+    patch(&workspace, "diff --git a/empty b/empty\ndeleted file mode 100644\nindex e69de29..0000000\n", 0);
+    assert!(!workspace.exists("empty"));
+    let long = "x".repeat(3 << 20);
+    workspace.write("long.txt", format!("a\n{long}\nb"));
+    let call = r#"{"command": "str_replace", "path": "long.txt", "old_str": "b", "new_str": "c"}"#;
+    patch(&workspace, call, 0);
+    assert_eq!(workspace.read("long.txt"), format!("a\n{long}\nc"), "still without a final line end");
+}
+
+/// What was mended on the way in is named, hunk by hunk.
+#[test]
+fn every_repair_is_listed() {
+    let workspace = shop();
+    let base = shop();
+    let text = PATCH.replace("@@ -1,4 +1,4 @@", "@@ -3,9 +3,7 @@");
+    assert_ne!(text, PATCH);
+    let args = ["patch", "apply", "--json", "--base", base.root().to_str().unwrap()];
+    let report = krins_reading(&workspace, &args, text).expect(0).json();
+    assert_eq!(report["files"][0]["hunks"][0]["repairs"], json!(["wrong line counts", "line number off by 2"]));
 }
 
 #[test]

@@ -233,6 +233,49 @@ fn a_hunk_that_a_person_edits_becomes_the_truth() {
 }
 
 #[test]
+fn some_hunks_of_a_change_are_taken_back_and_come_again() {
+    let (workspace, mut client) = start(Persona::VSCODE);
+    let before = workspace.snapshot();
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    client.request("krins/apply", json!({"task": "t"})).unwrap();
+    let after = workspace.snapshot();
+    // Somebody goes on working meanwhile, also in that file.
+    let report = workspace.read("src/report.ts");
+    workspace.write("src/report.ts", format!("{report}\nexport const more = 1;\n"));
+    let hunks = json!([hunk_of(&diff, "report.ts")["id"]]);
+    let planned = client.request("krins/undo", json!({"undo": "t", "hunks": hunks, "dryRun": true})).unwrap();
+    assert_eq!(planned["applied"].as_array().unwrap().len(), 1);
+    client.request("krins/undo", json!({"undo": "t", "hunks": hunks})).unwrap();
+    let taken = workspace.read("src/report.ts");
+    assert!(taken.contains("calculateTotal as total") && taken.ends_with("more = 1;\n"), "{taken}");
+    assert!(workspace.read("src/total.ts").contains("orderTotal"), "the rest stays");
+    assert_eq!(client.request("krins/task", json!({"task": "t"})).unwrap()["state"], "applied");
+    let again = client.request("krins/undo", json!({"undo": "t", "hunks": hunks})).unwrap();
+    assert_eq!(again["applied"], json!([]), "it is back already");
+    quiet(&mut client);
+    client.kill();
+    drop(client);
+
+    let mut client = Client::start(&workspace, Persona::VSCODE);
+    assert_eq!(client.request("krins/task", json!({"task": "t"})).unwrap()["state"], "applied");
+    client.request("krins/redo", json!({})).unwrap();
+    workspace.write("src/report.ts", workspace.read("src/report.ts").replace("\nexport const more = 1;\n", ""));
+    assert_eq!(workspace.snapshot(), after);
+    client.request("krins/undo", json!({"undo": "t", "hunks": hunks})).unwrap();
+    client.request("krins/undo", json!({"undo": "t"})).unwrap();
+    assert_eq!(workspace.snapshot(), before, "what is back already is no hindrance for the rest");
+    for (method, params) in [
+        ("krins/redo", json!({"undo": "t", "hunks": hunks})),
+        ("krins/undo", json!({"undo": "t", "hunks": ["h99"]})),
+        ("krins/undo", json!({"undo": "t", "hunks": hunks})),
+    ] {
+        assert_eq!(client.request(method, params.clone()).unwrap_err().kind(), Some("BadParams"), "{method} {params}");
+    }
+    quiet(&mut client);
+}
+
+#[test]
 fn what_moved_on_in_the_same_place_is_a_conflict_and_nothing_is_written() {
     let (workspace, mut client) = start(Persona::VSCODE);
     client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
@@ -246,6 +289,14 @@ fn what_moved_on_in_the_same_place_is_a_conflict_and_nothing_is_written() {
     assert_eq!(applied["conflicts"].as_array().unwrap().len(), 1, "{applied}");
     assert_eq!(applied["undo"], Value::Null);
     assert_eq!(workspace.snapshot(), before);
+    // The hunk in the way is named, so that the others can go on.
+    let diff = client.request("krins/diff", json!({"task": "t"})).unwrap();
+    let hunk = hunk_of(&diff, "total.ts")["id"].clone();
+    assert_eq!(applied["conflicts"][0]["hunks"], json!([hunk]));
+    client.request("krins/review", json!({"task": "t", "hunk": hunk, "verdict": "reject"})).unwrap();
+    let others = client.request("krins/apply", json!({"task": "t", "dryRun": true})).unwrap();
+    assert_eq!(others["applied"].as_array().unwrap().len(), 2, "{others}");
+    client.request("krins/review", json!({"task": "t", "hunk": hunk, "verdict": "open"})).unwrap();
     // Elsewhere in the file it merges.
     workspace.write("src/total.ts", format!("// new first line\n{}", String::from_utf8_lossy(&before_total())));
     let applied = client.request("krins/apply", json!({"task": "t"})).unwrap();

@@ -65,13 +65,22 @@ pub struct Policy {
     /// Paths no patch may touch, as patterns: a trailing `/` means the directory, or a file in its place, and everything
     /// below; `*` anything within a component; no `/` the file name in any directory. Compared without regard to case.
     pub protected: Vec<String>,
+    /// The same for what runs elsewhere, or decides there who must approve: no answer of a model may touch it. A person
+    /// who hands over a patch of their own may, and is told.
+    pub reviewed: Vec<String>,
 }
 
-/// What decides which code runs, who must approve, or how Krins behaves.
-pub const PROTECTED: &[&str] = &[
-    ".git/",
-    ".krins/",
-    ".krinsignore",
+/// Whose change it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// A model's answer to a task.
+    Model,
+    /// A person hands it over to be applied as it is.
+    Person,
+}
+
+/// What runs after a push, where others look at it first, or decides who must.
+pub const REVIEWED: &[&str] = &[
     ".github/workflows/",
     ".github/actions/",
     ".gitlab-ci.yml",
@@ -82,6 +91,14 @@ pub const PROTECTED: &[&str] = &[
     "Jenkinsfile",
     "azure-pipelines.yml",
     "bitbucket-pipelines.yml",
+    "CODEOWNERS",
+];
+
+/// What runs on this machine without being asked, holds secrets, or decides how Krins and git behave.
+pub const PROTECTED: &[&str] = &[
+    ".git/",
+    ".krins/",
+    ".krinsignore",
     ".husky/",
     ".githooks/",
     ".pre-commit-config.yaml",
@@ -97,7 +114,6 @@ pub const PROTECTED: &[&str] = &[
     ".nvim.lua",
     ".dir-locals.el",
     ".envrc",
-    "CODEOWNERS",
     ".npmrc",
     ".yarnrc.yml",
     ".gitmodules",
@@ -108,19 +124,26 @@ pub const PROTECTED: &[&str] = &[
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { protected: PROTECTED.iter().map(|path| (*path).to_owned()).collect() }
+        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        Self { protected: owned(PROTECTED), reviewed: owned(REVIEWED) }
     }
 }
 
 impl Policy {
     pub fn digest(&self) -> Digest {
-        Digest::of(self.protected.join("\n"))
+        Digest::of([self.protected.join("\n"), self.reviewed.join("\n")].join("\n\n"))
     }
 
-    /// The pattern that protects the path.
-    pub fn protects(&self, path: &RelPath) -> Option<&str> {
+    /// The pattern that keeps a change of the path away from the author's hands, or makes it worth a second look.
+    pub fn protects(&self, path: &RelPath, author: Author) -> Option<(Verdict, &str)> {
         let path = fold(path.as_str());
-        self.protected.iter().map(String::as_str).find(|pattern| matches(&fold(pattern), &path))
+        let of = |patterns: &[String]| patterns.iter().position(|pattern| matches(&fold(pattern), &path));
+        let reviewed = if author == Author::Person { Verdict::Warn } else { Verdict::Block };
+        match (of(&self.protected), of(&self.reviewed)) {
+            (Some(at), _) => Some((Verdict::Block, &self.protected[at])),
+            (None, Some(at)) => Some((reviewed, &self.reviewed[at])),
+            (None, None) => None,
+        }
     }
 }
 
@@ -163,18 +186,21 @@ fn glob(pattern: &str, name: &str) -> bool {
 }
 
 /// `policy/*`: protected paths, both ends of a rename.
-pub fn check_policy(patch: &Patch, policy: &Policy) -> Vec<Finding> {
+pub fn check_policy(patch: &Patch, policy: &Policy, author: Author) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in patch.files() {
         for path in [Some(&file.path), file.from.as_ref()].into_iter().flatten() {
-            if let Some(pattern) = policy.protects(path) {
+            if let Some((verdict, pattern)) = policy.protects(path, author) {
                 findings.push(Finding {
                     rule: "policy/protected-path".into(),
-                    verdict: Verdict::Block,
+                    verdict,
                     path: path.clone(),
                     lines: None,
                     message: format!("{path} is protected by `{pattern}`"),
-                    fix: Some("make this change by hand".into()),
+                    fix: Some(match verdict {
+                        Verdict::Block => "make this change by hand".into(),
+                        Verdict::Pass | Verdict::Warn => "have somebody look at it before it is pushed".into(),
+                    }),
                 });
             }
         }
@@ -296,6 +322,8 @@ mod tests {
     #[test]
     fn protected_paths_hold_in_every_spelling() {
         let policy = Policy::default();
+        let verdict =
+            |path: &str, author| policy.protects(&RelPath::new(path).unwrap(), author).map(|(verdict, _)| verdict);
         for path in [
             ".git/hooks/pre-commit",
             "a/.git/config",
@@ -314,7 +342,7 @@ mod tests {
             ".github/workflows",
             "tools/.envrc",
         ] {
-            assert!(policy.protects(&RelPath::new(path).unwrap()).is_some(), "{path}");
+            assert_eq!(verdict(path, Author::Model), Some(Verdict::Block), "{path}");
         }
         for path in [
             "src/git/config.ts",
@@ -324,8 +352,26 @@ mod tests {
             ".gitignore",
             "x.git/config",
         ] {
-            assert_eq!(policy.protects(&RelPath::new(path).unwrap()), None, "{path}");
+            assert_eq!(verdict(path, Author::Model), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_person_may_change_what_others_look_at_and_never_what_runs_here() {
+        let mut policy = Policy::default();
+        let verdict = |policy: &Policy, path: &str| {
+            policy.protects(&RelPath::new(path).unwrap(), Author::Person).map(|(verdict, _)| verdict)
+        };
+        for path in [".github/workflows/ci.yml", ".GitHub/Workflows/ci.yml", "docs/CODEOWNERS", "Jenkinsfile"] {
+            assert_eq!(verdict(&policy, path), Some(Verdict::Warn), "{path}");
+        }
+        for path in
+            [".git/hooks/pre-commit", ".g\u{200c}it/config", ".husky/pre-commit", ".envrc", ".krins/config.toml"]
+        {
+            assert_eq!(verdict(&policy, path), Some(Verdict::Block), "{path}");
+        }
+        policy.protected.push(".github/workflows/".into());
+        assert_eq!(verdict(&policy, ".github/workflows/ci.yml"), Some(Verdict::Block), "the settings say no");
     }
 
     #[test]

@@ -93,6 +93,9 @@ impl Beneath {
             rustix::fs::FileType::Directory => return Ok(Found::Refused("a directory".into())),
             _ => return Ok(Found::Refused("not a regular file".into())),
         }
+        if u64::try_from(stat.st_size).is_ok_and(|size| size > MAX_FILE) {
+            return Ok(Found::Refused("larger than 20 MB".into()));
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(MAX_FILE as usize) + 1);
         File::from(fd).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE {

@@ -19,7 +19,7 @@ use crate::state::StateDir;
 use crate::tasks::{Answered, HunkVerdict, Pin, StoredFile, Task, TaskState, Tasks};
 use crate::workspace::Root;
 use krins_backend::{Ask, Backend};
-use krins_core::gate::{Policy, Report};
+use krins_core::gate::{Author, Policy, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::text::Encoding;
@@ -119,7 +119,8 @@ impl Engine {
     ) -> Result<Self> {
         let root = Arc::new(root);
         let documents = Arc::new(Documents::new(root.clone(), encoding));
-        let applier = Applier::open(Current::new(root.clone(), documents.clone()), state.clone())?;
+        let applier =
+            Applier::open(Current::new(root.clone(), documents.clone()), state.clone())?.keeping(settings.history);
         if let Some(recovered) = applier.recover_at_start()? {
             tracing::warn!(?recovered, "an interrupted apply was ended");
         }
@@ -413,7 +414,8 @@ impl Engine {
             Err(NotPlanned { conflicts, refusals }) if wish.markers && refusals.is_empty() => {
                 let marked = self.with_markers(gated.value(), &conflicts);
                 // Markers are no code: the patch was judged without them, and its paths are judged again.
-                let gated = gate::admit(marked, &self.inner.policy).map_err(|report| blocked(&id, Some(&report)))?;
+                let gated = gate::admit(marked, &self.inner.policy, Author::Model);
+                let gated = gated.map_err(|report| blocked(&id, Some(&report)))?;
                 self.plan(gated, Some(id.clone())).await?
             }
             plan => plan,
@@ -518,6 +520,22 @@ impl Engine {
         self.turn(plan, dry_run, editor, turn, |task, _| task.state = TaskState::Undone).await
     }
 
+    /// Takes some hunks of a task's change back. The rest of it stays as it is.
+    pub async fn undo_hunks(
+        &self,
+        task: Option<&str>,
+        hunks: &[String],
+        dry_run: bool,
+        editor: Option<Arc<dyn Editor>>,
+    ) -> Result<Outcome> {
+        let turn = self.inner.applying.clone().lock_owned().await;
+        let review = self.review(task)?;
+        known_hunks(&review.patch, hunks)?;
+        let part = review.patch.subset(&|hunk| hunks.contains(&hunk.id)).inverse();
+        let plan = self.inner.applier.plan_undo_part(&review.task.id, part).await?;
+        self.carry_out(plan, dry_run, editor, turn, None).await
+    }
+
     /// Does again what was undone last, or the named one.
     pub async fn redo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
@@ -533,7 +551,9 @@ impl Engine {
         turn: OwnedMutexGuard<()>,
         mark: Mark,
     ) -> Result<Outcome> {
-        let task = plan.as_ref().ok().and_then(|plan| plan.task().map(str::to_owned));
+        // A task some hunks of which come back, or go, is applied all the same.
+        let whole = plan.as_ref().ok().filter(|plan| !plan.is_part());
+        let task = whole.and_then(|plan| plan.task().map(str::to_owned));
         self.carry_out(plan, dry_run, editor, turn, task.map(|task| (task, mark))).await
     }
 
@@ -659,7 +679,8 @@ fn agree(applier: &Applier, tasks: &Tasks) {
         tracing::warn!(%error, "the newest record of the history cannot be read");
         None
     });
-    let Some((record, task)) = newest.and_then(|record| tasks.get(record.task()?).ok().map(|task| (record, task)))
+    let whole = newest.filter(|record| !record.is_part());
+    let Some((record, task)) = whole.and_then(|record| tasks.get(record.task()?).ok().map(|task| (record, task)))
     else {
         return;
     };

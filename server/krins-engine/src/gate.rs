@@ -3,9 +3,11 @@
 //! Cheap checks first; a report is bound to the hash of the patch and of the policy, so a changed patch, also a subset
 //! of its hunks, has to pass again.
 
-use krins_core::gate::{self, CheckRun, Finding, Policy, Report, Verdict};
+use krins_core::gate::{self, Author, CheckRun, Finding, Policy, Report, Verdict};
 use krins_core::patch::Patch;
 use std::time::Instant;
+
+const SYNTAX: &str = "syntax";
 
 /// Proof that the gate did not block the value.
 #[derive(Clone, Debug)]
@@ -23,6 +25,11 @@ impl<T> Gated<T> {
     pub fn report(&self) -> &Report {
         &self.report
     }
+
+    /// Whether what it says was judged, and not only which paths it touches.
+    pub fn is_judged(&self) -> bool {
+        self.report.checks.iter().any(|run| run.check == SYNTAX)
+    }
 }
 
 /// Judges a patch. `Err` carries the report of a patch that is blocked.
@@ -34,10 +41,11 @@ pub fn run(patch: Patch, policy: &Policy) -> Result<Gated<Patch>, Box<Report>> {
     }
 }
 
-/// Admits a patch by its paths alone: for a patch that a person hands over as it is, to be applied and not judged.
-pub fn admit(patch: Patch, policy: &Policy) -> Result<Gated<Patch>, Box<Report>> {
+/// Admits a patch by its paths alone: for a patch that a person hands over as it is, to be applied and not judged, and
+/// for conflict markers around a patch that was judged.
+pub fn admit(patch: Patch, policy: &Policy, author: Author) -> Result<Gated<Patch>, Box<Report>> {
     let started = Instant::now();
-    let findings = gate::check_policy(&patch, policy);
+    let findings = gate::check_policy(&patch, policy, author);
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     let checks = vec![CheckRun { check: "policy".to_owned(), verdict: gate::worst(&findings), millis }];
     let report = Report::new(&patch, policy, checks, findings);
@@ -58,9 +66,9 @@ pub fn judge(patch: &Patch, policy: &Policy) -> Report {
         checks.push(CheckRun { check: name.to_owned(), verdict: gate::worst(&found), millis });
         findings.extend(found);
     };
-    check("policy", &|| gate::check_policy(patch, policy));
+    check("policy", &|| gate::check_policy(patch, policy, Author::Model));
     check("secrets", &|| gate::check_secrets(patch));
     check("honesty", &|| gate::check_hidden_unicode(patch));
-    check("syntax", &|| gate::check_syntax(patch));
+    check(SYNTAX, &|| gate::check_syntax(patch));
     Report::new(patch, policy, checks, findings)
 }

@@ -88,7 +88,7 @@ pub fn base_dir(env: &dyn Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
 }
 
 /// How much may be kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub count: usize,
     pub age: Duration,
@@ -304,7 +304,7 @@ fn entry_line(path: &Path, content: &Digest) -> String {
 }
 
 /// Which of the files have to go, oldest first.
-pub(crate) fn sweep<T>(mut files: Vec<(SystemTime, u64, T)>, limits: Limits) -> Vec<T> {
+fn sweep<T>(mut files: Vec<(SystemTime, u64, T)>, limits: Limits) -> Vec<T> {
     files.sort_by_key(|(modified, _, _)| std::cmp::Reverse(*modified));
     let mut bytes = 0;
     let mut kept = 0;

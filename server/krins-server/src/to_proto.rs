@@ -4,7 +4,7 @@ pub mod graph;
 
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
-use krins_core::gate::{Report, Verdict};
+use krins_core::gate::{Finding, Report, Verdict};
 use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement};
 use krins_engine::apply::Route;
 use krins_engine::engine::{Outcome, Review};
@@ -38,7 +38,17 @@ pub fn gate(report: &Report) -> lsp::GateReport {
         verdict: verdict(run.verdict),
         millis: run.millis,
     };
-    let finding = |finding: &krins_core::gate::Finding| lsp::Finding {
+    lsp::GateReport {
+        verdict: verdict(report.verdict),
+        patch: report.patch.to_string(),
+        policy: report.policy.to_string(),
+        checks: report.checks.iter().map(check).collect(),
+        findings: report.findings.iter().map(finding).collect(),
+    }
+}
+
+pub fn finding(finding: &Finding) -> lsp::Finding {
+    lsp::Finding {
         rule: finding.rule.clone(),
         verdict: verdict(finding.verdict),
         path: finding.path.to_string(),
@@ -46,13 +56,6 @@ pub fn gate(report: &Report) -> lsp::GateReport {
         message: finding.message.clone(),
         fix: finding.fix.clone(),
         link: None,
-    };
-    lsp::GateReport {
-        verdict: verdict(report.verdict),
-        patch: report.patch.to_string(),
-        policy: report.policy.to_string(),
-        checks: report.checks.iter().map(check).collect(),
-        findings: report.findings.iter().map(finding).collect(),
     }
 }
 
@@ -178,6 +181,7 @@ fn conflict_report(root: &Root, conflict: &Conflict) -> lsp::ConflictReport {
     lsp::ConflictReport {
         uri: root.uri(&conflict.path),
         range: lines([conflict.lines[0].saturating_sub(1), conflict.lines[1]]),
+        hunks: conflict.hunks.clone(),
         ours: conflict.ours.clone(),
         theirs: conflict.theirs.clone(),
         base: conflict.base.clone(),

@@ -6,6 +6,9 @@ use std::borrow::Cow;
 /// Files and answers above this are refused; the matching below is linear, but the person could not review more.
 pub const MAX_FILE_BYTES: usize = 20 * 1024 * 1024;
 
+/// More lines are refused: what is kept of each would fill the memory, and nobody reviews them.
+pub(super) const MAX_LINES: usize = 2_000_000;
+
 pub(super) const BOM: &str = "\u{feff}";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,11 +78,13 @@ pub(super) struct RawHunk {
     pub at_end: bool,
     /// What its header says beside the numbers: the declaration that it is in, or the last before it.
     pub section: Vec<String>,
+    /// What was mended when it was read.
+    pub repairs: Vec<&'static str>,
 }
 
 impl RawHunk {
     pub fn new(body: Body) -> Self {
-        Self { body, hint: None, at_end: false, section: Vec::new() }
+        Self { body, hint: None, at_end: false, section: Vec::new(), repairs: Vec::new() }
     }
 }
 

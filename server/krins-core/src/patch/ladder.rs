@@ -17,6 +17,8 @@ const MAX_LISTED: usize = 20;
 /// How far a line number may be off, and how much farther the next candidate must be, for the number to decide.
 const HINT_REACH: usize = 8;
 const HINT_RATIO: usize = 4;
+/// So many lines of context are shown on each side where there are as many.
+const FULL_CONTEXT: usize = 3;
 /// How many outer context lines may be dropped on each side.
 const MAX_DROPPED: usize = 3;
 
@@ -122,6 +124,9 @@ pub(super) struct Lost {
 }
 
 pub(super) const NOT_FOUND: &str = "its old text is nowhere in the file";
+
+const GOES_ON: &str =
+    "its new lines stood at the end of the file, which goes on there now: without the base their place is not known";
 
 fn lost(why: &'static str) -> Lost {
     Lost { why, candidates: Vec::new() }
@@ -311,6 +316,9 @@ impl Finder<'_, '_> {
             if !self.based && covered(reading, keys, *level, start, old.len()) {
                 return at_an_edge(reading, start).map(Some);
             }
+            if !self.based && self.goes_on(reading, start + old.len()) {
+                return Err(lost(GOES_ON));
+            }
             let mut found = site(reading, *level, start);
             if told_apart {
                 found.repairs.push("told apart by the declaration that its header names".to_owned());
@@ -320,6 +328,12 @@ impl Finder<'_, '_> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the hunk says that it stood at the end of the file, which goes on at `end` now.
+    fn goes_on(&self, reading: &Reading, end: usize) -> bool {
+        let last = self.base.lines.iter().rposition(|line| !line.text.trim().is_empty());
+        (self.hunk.at_end || ends_the_file(reading)) && last.is_some_and(|last| last >= end)
     }
 
     /// The only one of several places that stands in the declaration that the hunk's header names.
@@ -556,6 +570,16 @@ fn nearest(found: &[usize], line: usize) -> Option<usize> {
 fn covered(reading: &Reading, keys: &[Cow<'_, str>], level: Level, start: usize, len: usize) -> bool {
     let new: Vec<Cow<'_, str>> = reading.added_and_kept().map(|line| key_of(level, line)).collect();
     new.len() > len && occurrences(keys, &new).into_iter().any(|at| at <= start && at + new.len() >= start + len)
+}
+
+/// Whether new lines were put at a file's end, as far as they show it: they follow as much context as a diff shows, the
+/// last of it at the outermost level, and begin with a blank line, and nothing follows them.
+fn ends_the_file(reading: &Reading) -> bool {
+    let added = reading.lines.iter().rev().take_while(|line| line.mark == Mark::Add).count();
+    let (kept, new) = reading.lines.split_at(reading.lines.len() - added);
+    let above = kept.iter().rev().take_while(|line| line.mark == Mark::Keep).count();
+    let outermost = kept.last().is_some_and(|line| !line.text.trim().is_empty() && indent(&line.text).is_empty());
+    above >= FULL_CONTEXT && outermost && new.first().is_some_and(|line| line.text.trim().is_empty())
 }
 
 /// New lines at the hunk's edge stand beside the old text, which stays as it was: applied already. New lines between

@@ -1,11 +1,11 @@
 //! The 3-way merge of base, current and patched text. Conflicts are data; markers are drawn only on demand.
 
 use super::bytes::BOM;
+use super::diff3::{Clash, Diff3};
 use super::encoding::{Encoding, decode, encode, why_not_text};
-use super::{ChangeKind, Conflict, FilePatch, Merge, Patch, Refusal, Write};
+use super::{ChangeKind, Conflict, FilePatch, Hunk, Merge, Patch, Refusal, Write};
 use crate::path::RelPath;
 use crate::tree::{Entry, Tree};
-use similar::{Algorithm, ConflictStyle, TextMerge};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,18 +59,18 @@ fn wide_texts(sides: [&[u8]; 3]) -> Option<([String; 3], Encoding)> {
 }
 
 fn merge_bytes(path: &RelPath, base: &[u8], ours: &[u8], theirs: &[u8]) -> Result<Vec<u8>, Vec<Conflict>> {
-    let merged = merged(base, ours, theirs);
-    if !merged.is_conflicted() {
-        return Ok(written(&merged));
-    }
-    let conflicts = merged.conflicts().map(|region| Conflict {
+    let merged = Diff3::new(base, ours, theirs);
+    let conflict = |clash: &Clash| Conflict {
         path: path.clone(),
-        lines: one_based(&region.ours_range(), merged.ours_len()),
-        base: shown(&region.base_range(), &|at| merged.base_line(at)),
-        ours: shown(&region.ours_range(), &|at| merged.ours_line(at)),
-        theirs: shown(&region.theirs_range(), &|at| merged.theirs_line(at)),
-    });
-    Err(conflicts.collect())
+        lines: one_based(&clash.ours, merged.ours.len()),
+        base_lines: one_based(&clash.base, merged.base.len()),
+        hunks: Vec::new(),
+        base: shown(&merged.base[clash.base.clone()]),
+        ours: shown(&merged.ours[clash.ours.clone()]),
+        theirs: shown(&merged.theirs[clash.theirs.clone()]),
+    };
+    let conflicts: Vec<Conflict> = merged.conflicts().map(conflict).collect();
+    if conflicts.is_empty() { Ok(merged.write(&|_, _| {})) } else { Err(conflicts) }
 }
 
 /// The merged text with conflict markers where there are conflicts; labels are those of base, ours and theirs.
@@ -85,24 +85,31 @@ pub fn render_conflicts(base: &[u8], ours: &[u8], theirs: &[u8], labels: [&str; 
 }
 
 fn render_bytes(base: &[u8], ours: &[u8], theirs: &[u8], labels: [&str; 3], style: MarkerStyle) -> Vec<u8> {
-    let mut merged = merged(base, ours, theirs);
-    merged.labels(labels[0], labels[1], labels[2]).conflict_style(match style {
-        MarkerStyle::Merge => ConflictStyle::Merge,
-        MarkerStyle::Diff3 => ConflictStyle::Diff3,
-    });
-    written(&merged)
+    let merged = Diff3::new(base, ours, theirs);
+    merged.write(&|clash, out| {
+        marker(out, b'<', Some(labels[1]));
+        out.extend(merged.ours[clash.ours.clone()].iter().copied().flatten());
+        if style == MarkerStyle::Diff3 {
+            marker(out, b'|', Some(labels[0]));
+            out.extend(merged.base[clash.base.clone()].iter().copied().flatten());
+        }
+        marker(out, b'=', None);
+        out.extend(merged.theirs[clash.theirs.clone()].iter().copied().flatten());
+        marker(out, b'>', Some(labels[2]));
+    })
 }
 
-fn merged<'b, 'o, 't>(base: &'b [u8], ours: &'o [u8], theirs: &'t [u8]) -> TextMerge<'b, 'o, 't, [u8]> {
-    // Patience equals `git merge-file` on 1,027 real merges, where Myers has needless conflicts.
-    TextMerge::configure().algorithm(Algorithm::Patience).merge_lines(base, ours, theirs)
-}
-
-fn written(merged: &TextMerge<'_, '_, '_, [u8]>) -> Vec<u8> {
-    let mut out = Vec::new();
-    // Writing into a Vec cannot fail.
-    let _ = merged.to_writer(&mut out);
-    out
+/// A marker on a line of its own. A line end in a label would make a line that looks like content.
+fn marker(out: &mut Vec<u8>, mark: u8, label: Option<&str>) {
+    if out.last().is_some_and(|last| !matches!(last, b'\n' | b'\r')) {
+        out.push(b'\n');
+    }
+    out.extend([mark; 7]);
+    if let Some(label) = label {
+        out.push(b' ');
+        out.extend(label.replace(['\r', '\n'], " ").bytes());
+    }
+    out.push(b'\n');
 }
 
 /// 1-based inclusive lines of a range; an empty range is named by the line before it, or by line 1.
@@ -116,9 +123,8 @@ fn one_based(range: &Range<usize>, len: usize) -> [u32; 2] {
 }
 
 /// Lines of one side as text; bytes that are not UTF-8 are shown as replacement characters.
-fn shown<'a>(range: &Range<usize>, line: &dyn Fn(usize) -> Option<&'a [u8]>) -> String {
-    let bytes: Vec<u8> = range.clone().filter_map(line).flatten().copied().collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+fn shown(lines: &[&[u8]]) -> String {
+    String::from_utf8_lossy(&lines.concat()).into_owned()
 }
 
 /// What is at a patched file's old and new place now.
@@ -228,11 +234,25 @@ fn merged_text(
     }
     match merge_texts(&file.path, before, there, after) {
         Ok(text) => Some(text.into()),
-        Err(conflicts) => {
+        Err(mut conflicts) => {
+            conflicts.iter_mut().for_each(|conflict| conflict.hunks = in_the_way(file, conflict.base_lines));
             merge.conflicts.extend(conflicts);
             None
         }
     }
+}
+
+/// The hunks that change lines of the base from `first` to `last` (1-based), or put some next to them.
+fn in_the_way(file: &FilePatch, [first, last]: [u32; 2]) -> Vec<String> {
+    let touches = |hunk: &&Hunk| {
+        let mut above = hunk.before[0];
+        hunk.lines.iter().any(|line| {
+            let (from, to) = if line.starts_with('+') { (above, above + 1) } else { (above + 1, above + 1) };
+            above += u32::from(!line.starts_with('+'));
+            !line.starts_with(' ') && from <= last && first <= to
+        })
+    };
+    file.hunks.iter().filter(touches).map(|hunk| hunk.id.clone()).collect()
 }
 
 fn read(current: &dyn Tree, path: &RelPath) -> Result<Option<File>, Refusal> {
@@ -251,10 +271,15 @@ fn read(current: &dyn Tree, path: &RelPath) -> Result<Option<File>, Refusal> {
 
 fn whole(file: &FilePatch, base: &[u8], ours: &[u8], theirs: &[u8]) -> Conflict {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let lines = ours.split_inclusive(|byte| *byte == b'\n').count();
+    let all = |bytes: &[u8]| {
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').count();
+        one_based(&(0..lines), lines)
+    };
     Conflict {
         path: file.path.clone(),
-        lines: one_based(&(0..lines), lines),
+        lines: all(ours),
+        base_lines: all(base),
+        hunks: file.hunks.iter().map(|hunk| hunk.id.clone()).collect(),
         base: text(base),
         ours: text(ours),
         theirs: text(theirs),

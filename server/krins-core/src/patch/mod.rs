@@ -5,6 +5,7 @@ mod align;
 mod bytes;
 mod canonical;
 mod diff;
+mod diff3;
 mod edited;
 mod encoding;
 mod indent;
@@ -251,6 +252,10 @@ pub fn place(parsed: &Parsed, base: &dyn Tree, based: bool) -> Result<Patch, Vec
 pub struct Conflict {
     pub path: RelPath,
     pub lines: [u32; 2],
+    /// The same in the base.
+    pub base_lines: [u32; 2],
+    /// The hunks of the patch that are in the way, by id.
+    pub hunks: Vec<String>,
     pub base: String,
     pub ours: String,
     pub theirs: String,

@@ -7,7 +7,7 @@ use super::diff::diff_lines;
 use super::encoding::{Encoding, decode, encode, why_not_text};
 use super::indent::Habit;
 use super::ir::{Action, Body, FileOp, Mark, RawHunk};
-use super::ladder::{Base, Located, NOT_FOUND, locate, locate_late};
+use super::ladder::{Base, Located, NOT_FOUND, Site, locate, locate_late};
 use super::names::writable_name;
 use super::norm::{Level, is_elision};
 use super::parse::refuse;
@@ -329,7 +329,7 @@ impl Placer<'_> {
         file: &FileOp,
         hunks: &[RawHunk],
         known: Known,
-        repairs: Vec<String>,
+        mut repairs: Vec<String>,
     ) -> Result<Edits, Vec<Refusal>> {
         let path = RelPath::new(&file.path).ok();
         let base = path.as_ref().map_or_else(|| Base::new(&known.text), |path| Base::of(path, &known.text));
@@ -341,7 +341,9 @@ impl Placer<'_> {
             }
             match locate(hunk, &base, self.based) {
                 Ok(found) => located.push((number, found)),
-                Err(lost) if lost.why == "it changes nothing" && hunks.len() > 1 => {}
+                Err(lost) if lost.why == "it changes nothing" && hunks.len() > 1 => {
+                    repairs.push(format!("hunk {} changes nothing, dropped", number + 1));
+                }
                 Err(lost) if lost.why == NOT_FOUND && number > 0 && matches!(hunk.body, Body::Blocks { .. }) => {
                     late.push(number);
                 }
@@ -386,6 +388,20 @@ impl Staged {
 }
 
 impl Edits {
+    /// What was mended in one hunk before its lines were compared, its line number too.
+    fn mended(&self, number: usize, found: &Located) -> Vec<String> {
+        let hunk = &self.hunks[number];
+        let mut repairs: Vec<String> = hunk.repairs.iter().map(|repair| (*repair).to_owned()).collect();
+        let compared = |site: &&Site| site.level < Level::OuterContext && site.base.iter().any(Option::is_some);
+        let start = found.sites().first().filter(compared).map(|site| site.start + 1);
+        if let (true, Some(hint), Some(start)) = (self.based, hunk.hint, start)
+            && hint as usize != start
+        {
+            repairs.push(format!("line number off by {}", start.abs_diff(hint as usize)));
+        }
+        repairs
+    }
+
     /// The text with the located hunks applied; their placements go to the draft.
     fn apply(
         &self,
@@ -399,7 +415,8 @@ impl Edits {
         let mut plan = Plan::new(Style::of(located, &base, habit));
         let mut refusals = Vec::new();
         for (number, found) in located {
-            if let Err(why) = plan.take(found.clone(), &base, *number, repairs) {
+            let repairs = [repairs, &self.mended(*number, found)].concat();
+            if let Err(why) = plan.take(found.clone(), &base, *number, &repairs) {
                 refusals.push(refuse_hunk(&self.path, *number, why, Vec::new()));
             }
         }

@@ -98,6 +98,9 @@ impl<'a> Plan<'a> {
         if let Some(repair) = reindent(&mut site, base, self.style)? {
             site.repairs.push(repair.to_owned());
         }
+        if site.lines.iter().any(|line| line.bare && line.mark == Mark::Keep) {
+            site.repairs.push("lines without a mark taken as context".to_owned());
+        }
         self.ends.bom = site.bom.or(self.ends.bom);
         self.final_newline(&site, base);
         self.edits.extend(edits_of(&site, base).into_iter().map(|edit| (edit, number)));

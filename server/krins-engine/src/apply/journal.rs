@@ -5,8 +5,11 @@
 //! stage     make directories, write every new content as a temporary file beside its target, sync them
 //! commit    rename `prepared` to `pending`, sync the directory        <- the commit point
 //! install   swap each temporary file with its target, if the target is what it was
-//! finish    sync the directories, rename `pending` to `<number>-<id>.record`, sync
+//! finish    sync the directories, rename `pending` to `<number>-<about>.record`, sync
 //! ```
+//!
+//! `<about>` is the apply that a record is about: itself, or the one that it takes back or does again. Of the records about
+//! one apply only the newest is of use.
 //!
 //! Before the commit point any error takes everything back, the failed sync of the commit itself too: going on with a
 //! log that a power cut may lose would risk half a change. After it nothing is taken back: an error leaves `pending`
@@ -18,12 +21,11 @@
 
 use super::record::{BadRecord, Image, Record, Step};
 use super::vfs::{Node, Permissions, Vfs};
-use crate::state::{Limits, io_hint, sweep};
+use crate::state::{Limits, io_hint};
 use krins_core::RelPath;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 const PREPARED: &str = "prepared";
 const PENDING: &str = "pending";
@@ -357,7 +359,7 @@ impl Journal {
     fn finish(&self, record: &Record) -> Result<(), JournalError> {
         self.sync_dirs(record).map_err(failed("sync", "the directories"))?;
         let number = self.names()?.last().and_then(|name| name.split('-').next()?.parse::<u64>().ok()).unwrap_or(0) + 1;
-        let name = format!("{number:012}-{}{RECORD}", record.id);
+        let name = format!("{number:012}-{}{RECORD}", record.about());
         self.state.rename(PENDING, &name).map_err(failed("close", "the journal"))?;
         self.state.sync(&[], &[""]).map_err(failed("sync", "the journal"))
     }
@@ -425,17 +427,32 @@ impl Journal {
         Ok(names.into_iter().filter(|name| name.ends_with(RECORD)).collect())
     }
 
-    /// The history, oldest first. Damaged records are left out.
-    pub(crate) fn history(&self) -> Result<Vec<Record>, JournalError> {
-        let mut records = Vec::new();
-        for name in self.names()? {
-            match self.read(&name)? {
-                Some(Ok(record)) => records.push(record),
-                Some(Err(error)) => tracing::warn!(name, %error, "a record of the history is damaged"),
-                None => {}
+    /// The last record about each apply, newest first, one after the other. Damaged records are left out.
+    fn last_words(&self) -> Result<impl Iterator<Item = Result<Record, JournalError>>, JournalError> {
+        let mut names = self.names()?;
+        names.reverse();
+        let mut seen = BTreeSet::new();
+        let mut heard = BTreeSet::new();
+        let read = move |name: String| match self.read(&name) {
+            Ok(Some(Ok(record))) => heard.insert(record.about().to_owned()).then_some(Ok(record)),
+            Ok(Some(Err(error))) => {
+                tracing::warn!(name, %error, "a record of the history is damaged");
+                None
             }
-        }
-        Ok(records)
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        };
+        Ok(names.into_iter().filter(move |name| seen.insert(about(name).to_owned())).filter_map(read))
+    }
+
+    /// The last record about each apply, newest first.
+    pub(crate) fn history(&self) -> Result<Vec<Record>, JournalError> {
+        self.last_words()?.collect()
+    }
+
+    /// The newest of these that fits. Those behind it are not read.
+    pub(crate) fn find(&self, fits: impl Fn(&Record) -> bool) -> Result<Option<Record>, JournalError> {
+        self.last_words()?.find(|record| record.as_ref().map_or(true, &fits)).transpose()
     }
 
     /// The newest record that is not damaged.
@@ -448,31 +465,33 @@ impl Journal {
         Ok(None)
     }
 
-    /// Removes the oldest records beyond the limits.
+    /// Removes the records that a newer one about the same apply has taken the place of, and the oldest beyond the limits.
+    /// The newest stays whatever the limits say: the last change can be taken back.
     pub(crate) fn sweep(&self, limits: Limits) -> Result<(), JournalError> {
-        let names = self.names()?;
-        if names.len() <= limits.count / 2 && names.len() < 50 {
-            return Ok(());
-        }
-        let mut files = Vec::new();
-        for (at, name) in names.into_iter().enumerate() {
-            let Some(Ok(record)) = self.read(&name)? else { continue };
-            let bytes = record
-                .steps
-                .iter()
-                .flat_map(|step| [&step.before, &step.after])
-                .flatten()
-                .map(|image| image.bytes.len() as u64)
-                .sum();
-            // The number breaks ties, and keeps the order when a clock was set back.
-            let made = SystemTime::UNIX_EPOCH + Duration::from_millis(record.time) + Duration::from_nanos(at as u64);
-            files.push((made, bytes, name));
-        }
-        for name in sweep(files, limits) {
+        let mut names = self.names()?;
+        names.reverse();
+        let mut seen = BTreeSet::new();
+        let (mut kept, mut bytes) = (0, 0_u64);
+        for name in names {
+            let superseded = !seen.insert(about(&name).to_owned());
+            if !superseded && kept < limits.count {
+                let Some((size, written)) = self.state.stat(&name).map_err(failed("look at", &name))? else { continue };
+                let old = written.elapsed().is_ok_and(|age| age > limits.age);
+                if kept == 0 || !old && bytes.saturating_add(size) <= limits.bytes {
+                    kept += 1;
+                    bytes = bytes.saturating_add(size);
+                    continue;
+                }
+            }
             let _ = self.state.remove(&name);
         }
         Ok(())
     }
+}
+
+/// The apply that a record is about, as its name says.
+fn about(name: &str) -> &str {
+    name.strip_suffix(RECORD).and_then(|name| name.split_once('-')).map_or(name, |(_, about)| about)
 }
 
 /// Beside the target, so that a rename does not cross file systems; found again by recovery.

@@ -29,6 +29,7 @@ use crate::state::{Lease, Limits, StateDir, StateError};
 use crate::workspace::Root;
 use buffers::BufferChange;
 use journal::{Installed, Journal};
+use krins_core::patch::Patch;
 use krins_core::{Digest, Entry, RelPath, Tree};
 use record::Step;
 use std::path::PathBuf;
@@ -40,8 +41,8 @@ use vfs::disk::Disk;
 const EDITOR_LIMIT: Duration = Duration::from_secs(10);
 /// How long another apply in the same root is waited for.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
-/// What the undo history may hold.
-const HISTORY: Limits = Limits { count: 200, age: Duration::from_secs(30 * 24 * 3600), bytes: 256 << 20 };
+/// What the undo history may hold where the settings say nothing else.
+pub const HISTORY: Limits = Limits { count: 200, age: Duration::from_secs(30 * 24 * 3600), bytes: 256 << 20 };
 
 /// Applies plans to one root.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ pub struct Applier {
     state: StateDir,
     journal: Journal,
     editor_limit: Duration,
+    history: Limits,
 }
 
 /// Why nothing was applied. The files on disk are as they were.
@@ -99,7 +101,7 @@ impl From<ApplyError> for Error {
             }
             ApplyError::State(_) | ApplyError::Worker => (ErrorKind::Internal, String::new()),
             ApplyError::NoSuchRecord(_) | ApplyError::NothingTo(_) => {
-                (ErrorKind::BadParams, "the history keeps the newest 200 changes and undos of 30 days".into())
+                (ErrorKind::BadParams, "the history has limits: `history.*` in the settings".into())
             }
             ApplyError::EarlierPending(_) => (
                 ErrorKind::Internal,
@@ -170,7 +172,13 @@ impl Applier {
         // The header and the framing of a record are far below a tenth of what it may hold.
         let records = open(&apply, record::MAX_BYTES + record::MAX_BYTES / 10)?;
         let journal = Journal::new(workspace, records);
-        Ok(Self { current, state, journal, editor_limit: EDITOR_LIMIT })
+        Ok(Self { current, state, journal, editor_limit: EDITOR_LIMIT, history: HISTORY })
+    }
+
+    /// The same with a history of another size.
+    #[must_use]
+    pub fn keeping(self, history: Limits) -> Self {
+        Self { history, ..self }
     }
 
     /// Ends or takes back what a killed process left, unless another process is at work here, which does it then.
@@ -238,7 +246,8 @@ impl Applier {
         // The change is made, or will be at the next start, whatever happens from here on.
         let installed =
             installed.unwrap_or_else(|error| Installed { fates: Vec::new(), pending: Some(error.to_string()) });
-        if let Err(error) = self.blocking(|journal| journal.sweep(HISTORY)).await.and_then(|swept| Ok(swept?)) {
+        let limits = self.history;
+        if let Err(error) = self.blocking(move |journal| journal.sweep(limits)).await.and_then(|swept| Ok(swept?)) {
             tracing::warn!(%error, "the undo history was not swept");
         }
         drop(lock);
@@ -268,36 +277,55 @@ impl Applier {
         self.plan_back(id, true).await
     }
 
-    async fn plan_back(&self, id: Option<&str>, undone: bool) -> Result<Result<Plan, NotPlanned>, ApplyError> {
-        let records = self.blocking(|journal| journal.history()).await??;
-        let last = last_word(&records);
-        let ripe = |record: &&&Record| matches!(record.kind, Kind::Undo { .. }) == undone;
-        let wanted = |record: &&&Record| {
-            id.is_none_or(|id| record.about() == id || record.id() == id || record.task() == Some(id))
+    /// The plan that takes some hunks of a task's change back: `part` is their inverse.
+    pub async fn plan_undo_part(&self, task: &str, part: Patch) -> Result<Result<Plan, NotPlanned>, ApplyError> {
+        let wanted = task.to_owned();
+        let touched: Vec<RelPath> = part.files().iter().map(|file| file.path.clone()).collect();
+        let fits = move |record: &Record| {
+            let holds = |path: &RelPath| record.steps.iter().any(|step| step.path == *path);
+            is_done(record) && record.task() == Some(&wanted) && touched.iter().all(holds)
         };
-        let found = last.iter().rev().filter(ripe).find(wanted);
+        let found = self.blocking(move |journal| journal.find(fits)).await??;
+        let record = found.ok_or_else(|| ApplyError::NoSuchRecord(task.chars().take(100).collect()))?;
+        self.planned(move |current| Plan::take_back_part(&record, &part, current)).await
+    }
+
+    async fn plan_back(&self, id: Option<&str>, undone: bool) -> Result<Result<Plan, NotPlanned>, ApplyError> {
+        let wanted = id.map(str::to_owned);
+        let fits = move |record: &Record| {
+            let named = |id: &String| record.about() == id || record.id() == id || record.task() == Some(id);
+            is_done(record) != undone && wanted.as_ref().is_none_or(named)
+        };
+        let found = self.blocking(move |journal| journal.find(fits)).await??;
         let what = if undone { "redo" } else { "undo" };
-        let record: Record = match (found, id) {
-            (Some(record), _) => (**record).clone(),
+        let record = match (found, id) {
+            (Some(record), _) => record,
             (None, Some(id)) => return Err(ApplyError::NoSuchRecord(id.chars().take(100).collect())),
             (None, None) => return Err(ApplyError::NothingTo(what)),
         };
+        self.planned(move |current| Plan::revert(&record, current)).await
+    }
+
+    async fn planned(
+        &self,
+        plan: impl FnOnce(&Current) -> Result<Plan, NotPlanned> + Send + 'static,
+    ) -> Result<Result<Plan, NotPlanned>, ApplyError> {
         let current = self.current.clone();
-        tokio::task::spawn_blocking(move || Plan::revert(&record, &current)).await.map_err(|_| ApplyError::Worker)
+        tokio::task::spawn_blocking(move || plan(&current)).await.map_err(|_| ApplyError::Worker)
     }
 
     /// Every apply that can be undone or redone, newest first.
     pub async fn history(&self) -> Result<Vec<Past>, ApplyError> {
         let records = self.blocking(|journal| journal.history()).await??;
-        let past = |record: &&Record| Past {
+        let past = |record: &Record| Past {
             id: record.about().to_owned(),
             task: record.task.clone(),
-            patch: records.iter().find(|first| first.id() == record.about()).and_then(Record::patch),
+            patch: record.patch,
             time: record.time,
             paths: record.files().map(|(path, _, _)| path.clone()).collect(),
-            undone: matches!(record.kind, Kind::Undo { .. }),
+            undone: !is_done(record),
         };
-        Ok(last_word(&records).iter().rev().map(past).collect())
+        Ok(records.iter().map(past).collect())
     }
 
     async fn lock(&self) -> Result<Lease, ApplyError> {
@@ -439,12 +467,7 @@ fn texts(step: &Step) -> Option<(&str, &str)> {
     Some((before, after))
 }
 
-/// The last record about each apply, oldest first.
-fn last_word(records: &[Record]) -> Vec<&Record> {
-    let mut last: Vec<&Record> = Vec::new();
-    for record in records {
-        last.retain(|earlier| earlier.about() != record.about());
-        last.push(record);
-    }
-    last
+/// Whether what the record is about is there, as far as the history knows.
+fn is_done(record: &Record) -> bool {
+    !matches!(record.kind, Kind::Undo { .. })
 }

@@ -52,7 +52,9 @@ impl Plan {
     pub fn new(gated: &Gated<Patch>, current: &Current, task: Option<String>) -> Result<Self, NotPlanned> {
         let merge = patch::merge(gated.value(), current);
         let mut blocked = NotPlanned { conflicts: merge.conflicts, refusals: merge.refusals };
-        blocked.refusals.extend(merge.writes.iter().filter_map(|write| broken_by_merging(write, gated.value())));
+        if gated.is_judged() {
+            blocked.refusals.extend(merge.writes.iter().filter_map(|write| broken_by_merging(write, gated.value())));
+        }
         if !blocked.is_empty() {
             return Err(blocked);
         }
@@ -82,14 +84,37 @@ impl Plan {
         if !moved.is_empty() {
             let merge = patch::merge(&Patch::between(moved), current);
             writes.extend(merge.writes);
-            blocked.conflicts.extend(merge.conflicts);
+            // The hunks here are those of the history's texts, which nobody was shown.
+            let unnamed = |conflict| Conflict { hunks: Vec::new(), ..conflict };
+            blocked.conflicts.extend(merge.conflicts.into_iter().map(unnamed));
             blocked.refusals.extend(merge.refusals);
         }
         if !blocked.is_empty() {
             return Err(blocked);
         }
         writes.sort_by(|a, b| a.path.cmp(&b.path));
-        Self::of_writes(writes, current, kind, record.task.clone(), &record.make_dirs)
+        let mut plan = Self::of_writes(writes, current, kind, record.task.clone(), &record.make_dirs)?;
+        (plan.record.patch, plan.record.part) = (record.patch, record.part);
+        Ok(plan)
+    }
+
+    /// Takes a part of a record back: `part` is the inverse of some hunks of its change. The rest of the change stays, and
+    /// what is taken back can be done again, like any undo.
+    pub fn take_back_part(record: &Record, part: &Patch, current: &Current) -> Result<Self, NotPlanned> {
+        let known = |path: &RelPath| record.steps.iter().any(|step| step.path == *path);
+        let paths = part.files().iter().flat_map(|file| [Some(&file.path), file.from.as_ref()]).flatten();
+        if let Some(path) = paths.into_iter().find(|path| !known(path)) {
+            return Err(NotPlanned::refuse(path, "the change did not touch it"));
+        }
+        let merge = patch::merge(part, current);
+        let blocked = NotPlanned { conflicts: merge.conflicts, refusals: merge.refusals };
+        if !blocked.is_empty() {
+            return Err(blocked);
+        }
+        let kind = Kind::Undo { of: uuid::Uuid::now_v7().simple().to_string() };
+        let mut plan = Self::of_writes(merge.writes, current, kind, record.task.clone(), &record.make_dirs)?;
+        (plan.record.patch, plan.record.part) = (Some(part.digest()), true);
+        Ok(plan)
     }
 
     /// `made` are directories that the reverted apply made.
@@ -125,6 +150,7 @@ impl Plan {
             kind,
             task,
             patch: None,
+            part: false,
             time: now_millis(),
             steps,
             make_dirs,
@@ -141,6 +167,11 @@ impl Plan {
     /// The task that it belongs to.
     pub fn task(&self) -> Option<&str> {
         self.record.task()
+    }
+
+    /// Whether it is about some hunks of the task's change only.
+    pub fn is_part(&self) -> bool {
+        self.record.part
     }
 
     /// Whether it changes nothing.

@@ -67,6 +67,8 @@ pub struct Record {
     pub(crate) task: Option<String>,
     /// The canonical diff that was applied, by its sha256: what was shown and judged.
     pub(crate) patch: Option<Digest>,
+    /// It is about some hunks of a task's change, the rest of which stays as it is.
+    pub(crate) part: bool,
     /// Milliseconds since the Unix epoch.
     pub(crate) time: u64,
     pub(crate) steps: Vec<Step>,
@@ -97,7 +99,12 @@ impl Record {
         self.task.as_deref()
     }
 
-    /// sha256 of the canonical diff that an apply carried out; `None` for an undo or redo.
+    /// Whether it is about some hunks of its task's change only.
+    pub fn is_part(&self) -> bool {
+        self.part
+    }
+
+    /// sha256 of the canonical diff that the apply carried out, or that is taken back or done again.
     pub fn patch(&self) -> Option<Digest> {
         self.patch
     }
@@ -123,6 +130,7 @@ impl Record {
             kind: self.kind.clone(),
             task: self.task.clone(),
             patch: self.patch,
+            part: self.part,
             time: self.time,
             steps: self.steps.iter().map(StepHeader::of).collect(),
             make_dirs: self.make_dirs.clone(),
@@ -169,6 +177,7 @@ impl Record {
             kind: header.kind,
             task: header.task,
             patch: header.patch,
+            part: header.part,
             time: header.time,
             steps,
             make_dirs: header.make_dirs,
@@ -190,6 +199,8 @@ struct Header {
     task: Option<String>,
     #[serde(default)]
     patch: Option<Digest>,
+    #[serde(default)]
+    part: bool,
     time: u64,
     steps: Vec<StepHeader>,
     make_dirs: Vec<String>,
@@ -251,7 +262,8 @@ mod tests {
                 id: "id".into(),
                 kind: Kind::Undo { of: "x".into() },
                 task: None,
-                patch: None,
+                patch: Some(Digest::of("p")),
+                part: true,
                 time: 7,
                 steps: steps
                     .into_iter()

@@ -168,6 +168,79 @@ async fn undo_works_in_a_new_process_and_in_the_order_of_a_stack() {
     }
 }
 
+/// An undo takes the place of what it takes back, so that undoing does not use the history up.
+#[tokio::test]
+async fn what_the_history_holds_can_be_undone_to_its_beginning() {
+    let room = room(&[("a.ts", "0")]);
+    let limits = |count| Limits { count, ..HISTORY };
+    let applier = room.applier.clone().keeping(limits(9));
+    for n in 1..=9 {
+        applier.apply(room.plan(&[("a.ts", Some(&n.to_string()))]), None).await.unwrap();
+    }
+    for n in (0..9).rev() {
+        applier.apply(applier.plan_undo(None).await.unwrap().unwrap(), None).await.unwrap();
+        assert_eq!(fs::read_to_string(room.root().join("a.ts")).unwrap(), n.to_string());
+    }
+    for _ in 1..=9 {
+        applier.apply(applier.plan_redo(None).await.unwrap().unwrap(), None).await.unwrap();
+    }
+    assert_eq!(fs::read_to_string(room.root().join("a.ts")).unwrap(), "9");
+    assert_eq!(fs::read_dir(room.records()).unwrap().count(), 9);
+    // Less is kept from now on, and the oldest goes first.
+    let applier = applier.keeping(limits(3));
+    applier.apply(room.plan(&[("a.ts", Some("10"))]), None).await.unwrap();
+    for n in (7..10).rev() {
+        applier.apply(applier.plan_undo(None).await.unwrap().unwrap(), None).await.unwrap();
+        assert_eq!(fs::read_to_string(room.root().join("a.ts")).unwrap(), n.to_string());
+    }
+    assert!(matches!(applier.plan_undo(None).await, Err(ApplyError::NothingTo("undo"))));
+}
+
+#[tokio::test]
+async fn the_history_has_a_size_and_an_age_and_keeps_the_newest_change() {
+    let room = room(&[("a.ts", "0")]);
+    let texts: Vec<String> = (1..=4).map(|n| n.to_string().repeat(1_000)).collect();
+    let left = |applier: &Applier| {
+        let applier = applier.clone();
+        async move { applier.history().await.unwrap().len() }
+    };
+    let applier = room.applier.clone().keeping(Limits { bytes: 5_000, ..HISTORY });
+    for text in &texts[..3] {
+        applier.apply(room.plan(&[("a.ts", Some(text))]), None).await.unwrap();
+    }
+    assert_eq!(left(&applier).await, 2, "three of 1,300 and more than 2,300 bytes are too many");
+    for record in fs::read_dir(room.records()).unwrap() {
+        let long_ago = std::time::SystemTime::now() - HISTORY.age * 2;
+        fs::File::options().append(true).open(record.unwrap().path()).unwrap().set_modified(long_ago).unwrap();
+    }
+    let applier = applier.keeping(HISTORY);
+    applier.apply(room.plan(&[("a.ts", Some(&texts[3]))]), None).await.unwrap();
+    assert_eq!(left(&applier).await, 1, "what is past its age is gone");
+    let applier = applier.keeping(Limits { bytes: 1, ..HISTORY });
+    applier.apply(room.plan(&[("a.ts", Some("5"))]), None).await.unwrap();
+    applier.apply(applier.plan_undo(None).await.unwrap().unwrap(), None).await.unwrap();
+    assert_eq!(fs::read_to_string(room.root().join("a.ts")).unwrap(), texts[3], "the last change can be taken back");
+}
+
+#[tokio::test]
+async fn a_record_names_the_diff_that_was_shown() {
+    let room = room(&[("a.ts", "0\n")]);
+    let side = |text: &str| Some(std::sync::Arc::from(text.as_bytes()));
+    let patch = krins_core::patch::Patch::between(vec![krins_core::patch::Change {
+        path: rel("a.ts"),
+        from: None,
+        before: side("0\n"),
+        after: side("1\n"),
+        executable: false,
+    }]);
+    let gated = crate::gate::run(patch.clone(), &Default::default()).unwrap();
+    let plan = Plan::new(&gated, &room.current, Some("t".into())).unwrap();
+    room.applier.apply(plan, None).await.unwrap();
+    room.applier.apply(room.applier.plan_undo(None).await.unwrap().unwrap(), None).await.unwrap();
+    let history = room.applier.history().await.unwrap();
+    assert_eq!((history[0].patch, history[0].undone), (Some(patch.digest()), true));
+}
+
 #[tokio::test]
 async fn undo_refuses_what_would_lose_later_work() {
     let room = room(&[("a.ts", "0")]);
@@ -361,6 +434,8 @@ fn record_of(writes: &[(&str, Option<&str>)], before: &BTreeMap<String, Vec<u8>>
         id: "0123456789abcdef".into(),
         kind: Kind::Apply,
         task: None,
+        patch: None,
+        part: false,
         time: 0,
         steps: writes.iter().map(step).collect(),
         make_dirs: Vec::new(),

@@ -55,7 +55,10 @@ impl Engine {
 
     /// The task's edits with this judgement. An edit is tried first, alone.
     fn edits(&self, task: &Task, hunk: &str, judgement: &Judgement) -> Result<BTreeMap<String, Digest>> {
-        let proposed = task.proposed(&self.inner.state)?;
+        let proposed = match task.edits.is_empty() {
+            true => self.patch_of(task)?,
+            false => task.proposed(&self.inner.state)?,
+        };
         known_hunks(&proposed, std::slice::from_ref(&hunk.to_owned()))?;
         let mut edits = task.edits.clone();
         match judgement {

@@ -116,6 +116,20 @@ pub(super) const KEYS: &[Key] = &[
         Untrusted::Add,
         "paths that no change may touch, beside the built-in ones",
     ),
+    // A smaller history forgets what a person could take back, so a repository has no say in it.
+    key(
+        "history.changes",
+        Shape::Integer { min: 1, max: 10_000 },
+        Untrusted::Nothing,
+        "how many changes can be undone or redone",
+    ),
+    key("history.days", Shape::Integer { min: 1, max: 3_650 }, Untrusted::Nothing, "how long a change can be undone"),
+    key(
+        "history.megabytes",
+        Shape::Integer { min: 1, max: 100_000 },
+        Untrusted::Nothing,
+        "how much the history may hold; the newest change is kept whatever its size",
+    ),
 ];
 
 impl Key {

@@ -12,8 +12,9 @@ mod options;
 
 pub use options::{Options, Place, Problem, Source};
 
+use crate::apply::HISTORY;
 use crate::error::{Error, ErrorKind};
-use crate::state::Trust;
+use crate::state::{Limits, Trust};
 use crate::workspace::Root;
 use keys::Untrusted;
 use krins_backend::cache::CacheConfig;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub record: Option<PathBuf>,
     /// Beside the built-in ones.
     pub protected_paths: Vec<String>,
+    /// What the undo history may hold.
+    pub history: Limits,
     /// What an untrusted workspace file said in vain.
     pub untrusted: Vec<Ignored>,
     /// Where each setting that is not a default comes from, by key.
@@ -77,6 +80,7 @@ impl Default for Settings {
             http: HttpConfig::default(),
             record: None,
             protected_paths: Vec::new(),
+            history: HISTORY,
             untrusted: Vec::new(),
             origins: BTreeMap::new(),
         }
@@ -188,6 +192,9 @@ impl Settings {
             (["cache", "capacity"], Value::Integer(number)) => self.cache.capacity = small(number) as usize,
             (["cache", "ttl_seconds"], Value::Integer(number)) => self.cache.ttl = Duration::from_secs(number),
             (["gate", "protected_paths"], Value::List(list)) => self.protected_paths.extend(list),
+            (["history", "changes"], Value::Integer(number)) => self.history.count = small(number) as usize,
+            (["history", "days"], Value::Integer(number)) => self.history.age = Duration::from_secs(number * 24 * 3600),
+            (["history", "megabytes"], Value::Integer(number)) => self.history.bytes = number << 20,
             (["providers", name, rest], value) => return self.set_provider(name, rest, value),
             (words, _) => return Err(format!("`{}` is not understood", words.join("."))),
         }

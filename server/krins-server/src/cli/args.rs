@@ -89,7 +89,7 @@ pub enum Command {
     /// Take an apply back, byte for byte
     Undo(Undo),
     /// Do again what undo took back
-    Redo(Undo),
+    Redo(Redo),
     /// Stop a running task
     Cancel { task: Option<String> },
     /// Drop a task's diff
@@ -211,6 +211,18 @@ pub enum Say {
 
 #[derive(Debug, Args)]
 pub struct Undo {
+    /// An undo id or a task id (default: the last)
+    pub undo: Option<String>,
+    /// Only these hunks (h1, h2, …) of the task (default: the newest); the rest of the change stays
+    #[arg(long, value_delimiter = ',', value_name = "HUNKS")]
+    pub hunks: Option<Vec<String>>,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Redo {
     /// An undo id or a task id (default: the last)
     pub undo: Option<String>,
     /// Say what would be written, and write nothing

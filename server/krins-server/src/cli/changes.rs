@@ -1,6 +1,6 @@
 //! `krins diff`, `apply`, `undo`, `redo`.
 
-use super::args::{Conflicts, Global, Undo};
+use super::args::{Conflicts, Global, Redo, Undo};
 use super::output::{CARE, GOOD, Output, PLACE, STRONG, paint};
 use super::{Done, assign, engine};
 use crate::to_proto;
@@ -36,11 +36,15 @@ pub async fn apply_to(engine: &Engine, task: Option<&str>, wish: ApplyWish, out:
 
 pub async fn undo(global: &Global, args: Undo, out: &mut Output) -> Done {
     let engine = engine(global)?;
-    let applied = engine.undo(args.undo.as_deref(), args.dry_run, None).await?;
+    let which = args.undo.as_deref();
+    let applied = match &args.hunks {
+        Some(hunks) => engine.undo_hunks(which, hunks, args.dry_run, None).await?,
+        None => engine.undo(which, args.dry_run, None).await?,
+    };
     finish(&engine, &applied, if args.dry_run { "would restore" } else { "restored" }, "redo", out)
 }
 
-pub async fn redo(global: &Global, args: Undo, out: &mut Output) -> Done {
+pub async fn redo(global: &Global, args: Redo, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let applied = engine.redo(args.undo.as_deref(), args.dry_run, None).await?;
     finish(&engine, &applied, if args.dry_run { "would change" } else { "changed" }, "undo", out)
@@ -89,7 +93,9 @@ pub fn show(outcome: &Outcome, verb: &str, back: &str, out: &mut Output) {
 fn conflict(outcome: &Outcome, out: &mut Output) -> Done {
     for conflict in &outcome.conflicts {
         let [first, last] = conflict.lines;
-        out.line(format!("{} {}", paint(CARE, "conflict"), paint(PLACE, format!("{}:{first}-{last}", conflict.path))));
+        let hunks = if conflict.hunks.is_empty() { String::new() } else { format!(" {}", conflict.hunks.join(", ")) };
+        let place = paint(PLACE, format!("{}:{first}-{last}", conflict.path));
+        out.line(format!("{}{hunks} {place}", paint(CARE, "conflict")));
         out.line(format!("  now:  {}", excerpt(&conflict.ours)));
         out.line(format!("  want: {}", excerpt(&conflict.theirs)));
     }

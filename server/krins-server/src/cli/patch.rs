@@ -5,7 +5,7 @@ use super::output::{BAD, CARE, GOOD, Output, PLACE, paint};
 use super::{Done, assign, engine};
 use crate::to_proto;
 use krins_core::Digest;
-use krins_core::gate::Verdict;
+use krins_core::gate::{Author, Verdict};
 use krins_core::patch::{self, Patch, Refusal};
 use krins_engine::base::Current;
 use krins_engine::workspace::Root;
@@ -66,7 +66,7 @@ async fn carry_out(engine: &Engine, patch: Patch) -> Result<PatchReport, Error> 
         report.outcome = PatchOutcome::Noop;
         return Ok(report);
     }
-    let gated = match gate::admit(patch, engine.policy()) {
+    let gated = match gate::admit(patch, engine.policy(), Author::Person) {
         Ok(gated) => gated,
         Err(blocked) => {
             let refusal = |finding: &krins_core::gate::Finding| krins_protocol::cli::Refusal {
@@ -78,6 +78,7 @@ async fn carry_out(engine: &Engine, patch: Patch) -> Result<PatchReport, Error> 
             return Ok(PatchReport { refusals: blocked.findings.iter().map(refusal).collect(), ..refused(Vec::new()) });
         }
     };
+    report.findings = gated.report().findings.iter().map(to_proto::finding).collect();
     let outcome = match engine.apply_patch(gated).await {
         Ok(outcome) => outcome,
         Err(error) if error.kind == ErrorKind::Conflict => {
@@ -136,6 +137,7 @@ fn empty(outcome: PatchOutcome) -> PatchReport {
         files: Vec::new(),
         conflicts: Vec::new(),
         refusals: Vec::new(),
+        findings: Vec::new(),
         left_alone: Vec::new(),
         pending: None,
         undo: None,
@@ -153,6 +155,13 @@ fn show(report: &PatchReport, out: &mut Output) {
     for file in &report.files {
         let levels: Vec<String> = file.hunks.iter().map(|hunk| format!("{} at {}", hunk.level, hunk.line)).collect();
         out.line(format!("  {} {}", paint(PLACE, &file.path), levels.join(", ")));
+        for hunk in file.hunks.iter().filter(|hunk| !hunk.repairs.is_empty()) {
+            out.line(format!("    mended at {}: {}", hunk.line, hunk.repairs.join(", ")));
+        }
+    }
+    for finding in &report.findings {
+        let fix = finding.fix.as_deref().unwrap_or_default();
+        out.line(format!("  {} {}: {fix}", paint(CARE, "note"), finding.message));
     }
     for conflict in &report.conflicts {
         out.line(format!(
@@ -192,13 +201,19 @@ pub fn gate(global: &Global, out: &mut Output) -> Done {
     Ok(ExitCode::from(u8::from(report.verdict == Verdict::Block)))
 }
 
+/// One side of a merge. Texts in other encodings are merged by their bytes; what is no text at all is refused.
+fn side(path: &Path) -> Result<Vec<u8>, Error> {
+    let bad = |why: String| Error::new(ErrorKind::BadParams, format!("merge {}: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| bad(error.to_string()))?;
+    file.take(patch::MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| bad(error.to_string()))?;
+    let why = patch::why_not_text(&bytes).filter(|_| bytes.contains(&0) || bytes.len() > patch::MAX_FILE_BYTES);
+    why.map_or(Ok(bytes), |why| Err(bad(why.to_owned())))
+}
+
 /// `krins merge BASE OURS THEIRS`: the merged file, or the file with conflict markers and exit 1.
 pub fn merge(base: &Path, ours: &Path, theirs: &Path, out: &mut Output) -> Done {
-    let read = |path: &Path| {
-        std::fs::read(path)
-            .map_err(|error| Error::new(ErrorKind::BadParams, format!("read {}: {error}", path.display())))
-    };
-    let (base, ours_text, theirs_text) = (read(base)?, read(ours)?, read(theirs)?);
+    let (base, ours_text, theirs_text) = (side(base)?, side(ours)?, side(theirs)?);
     let name =
         krins_core::RelPath::new("merged").map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     match patch::merge_texts(&name, &base, &ours_text, &theirs_text) {

@@ -7,7 +7,7 @@ mod v4a;
 mod whole_file;
 
 use super::Refusal;
-use super::bytes::MAX_FILE_BYTES;
+use super::bytes::{MAX_FILE_BYTES, MAX_LINES};
 use super::ir::{Action, FileOp, Form};
 
 /// What was found in an answer.
@@ -24,6 +24,9 @@ const MAX_WRAPPERS: usize = 3;
 pub(super) fn find(answer: &str) -> Result<Found, Refusal> {
     if answer.len() > MAX_FILE_BYTES {
         return Err(refuse("", "the answer is larger than 20 MB"));
+    }
+    if answer.len() > MAX_LINES && answer.bytes().filter(|byte| *byte == b'\n').count() > MAX_LINES {
+        return Err(refuse("", "the answer has more than two million lines"));
     }
     unwrap(answer, MAX_WRAPPERS)
 }

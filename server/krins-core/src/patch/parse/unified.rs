@@ -5,6 +5,7 @@ use super::super::ir::{Action, Body, FileOp, HunkLine, Mark, RawHunk};
 use super::super::names::unquote;
 use super::v4a::marked;
 use super::{Parts, fence, refuse};
+use std::collections::BTreeSet;
 
 pub(super) fn first_marker(lines: &[&str]) -> Option<usize> {
     (0..lines.len()).find(|at| {
@@ -197,12 +198,14 @@ impl Parser<'_> {
             ends_changed: body.last().is_some_and(|line| line.mark != Mark::Keep),
             counted: numbers.is_some(),
         });
+        let miscounted = numbers.is_some_and(|n| (seen.old, seen.new) != (n.old_len, n.new_len));
         if let Some(file) = self.files.last_mut() {
             file.hunks.push(RawHunk {
                 body: Body::Marked(body),
                 hint: numbers.filter(|n| n.old_start > 0).map(|n| n.old_start),
                 at_end: false,
                 section: section(header),
+                repairs: miscounted.then_some("wrong line counts").into_iter().collect(),
             });
         }
         Ok(())
@@ -351,6 +354,11 @@ impl Section {
             (None, Some(_)) => Action::Create(Vec::new()),
             _ => Action::Edit(self.hunks.clone()),
         };
+        // The hunks of a file that is edited keep their own.
+        if !matches!(action, Action::Edit(_)) {
+            let mended: BTreeSet<&str> = self.hunks.iter().flat_map(|hunk| &hunk.repairs).copied().collect();
+            repairs.extend(mended.into_iter().map(str::to_owned));
+        }
         let mut file = FileOp { unstripped, executable, repairs, ..FileOp::new(path, action) };
         if let (None, Some(_)) = (&old, &new) {
             create(&mut file, &self.hunks)?;

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Up to so many files and directories are synced one by one; more of them with one call for the whole file system,
 /// which also waits for what other programs wrote.
@@ -140,6 +141,16 @@ impl Vfs for Disk {
         }
         names.sort();
         Ok(names)
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Option<(u64, SystemTime)>> {
+        match self.beneath.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            fd => {
+                let meta = File::from(fd?).metadata()?;
+                Ok(Some((meta.len(), meta.modified()?)))
+            }
+        }
     }
 
     fn sync(&self, files: &[&str], dirs: &[&str]) -> io::Result<()> {

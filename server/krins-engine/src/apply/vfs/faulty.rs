@@ -4,6 +4,7 @@ use super::{Node, Permissions, Vfs};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// What happens at the chosen operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,11 @@ impl Vfs for Faulty {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         self.step(false)?;
         self.inner.list(dir)
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Option<(u64, SystemTime)>> {
+        self.step(false)?;
+        self.inner.stat(path)
     }
 
     fn sync(&self, files: &[&str], dirs: &[&str]) -> io::Result<()> {

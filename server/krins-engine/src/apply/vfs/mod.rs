@@ -10,6 +10,7 @@ pub(crate) mod faulty;
 pub(crate) mod simulated;
 
 use std::io;
+use std::time::SystemTime;
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,9 @@ pub(crate) trait Vfs: Send + Sync {
 
     /// The names in a directory, sorted.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
+
+    /// A file's length in bytes and when it was written; `None` where there is none.
+    fn stat(&self, path: &str) -> io::Result<Option<(u64, SystemTime)>>;
 
     /// Makes the contents of `files` and the names in `dirs` durable.
     fn sync(&self, files: &[&str], dirs: &[&str]) -> io::Result<()>;

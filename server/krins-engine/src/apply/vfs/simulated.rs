@@ -7,6 +7,7 @@ use super::{Node, Permissions, Vfs};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
@@ -231,6 +232,13 @@ impl Vfs for Simulated {
         let disk = self.disk.lock().unwrap();
         let names = disk.names.keys().filter(|name| parent(name) == dir && !name.is_empty());
         Ok(names.map(|name| name.rsplit('/').next().unwrap().to_owned()).collect())
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Option<(u64, SystemTime)>> {
+        Ok(match self.read(path)? {
+            Node::File { bytes, .. } => Some((bytes.len() as u64, SystemTime::now())),
+            Node::Missing | Node::Other(_) => None,
+        })
     }
 
     fn sync(&self, files: &[&str], dirs: &[&str]) -> io::Result<()> {

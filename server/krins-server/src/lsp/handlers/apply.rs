@@ -8,7 +8,7 @@ use krins_backend::propagation;
 use krins_engine::apply::Editor;
 use krins_engine::engine::ApplyWish;
 use krins_engine::tasks::Task;
-use krins_engine::{Engine, Error};
+use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp::{ApplyParams, ApplyResult, OnConflict, UndoParams};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
@@ -40,9 +40,14 @@ async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<
     let which = params.undo.as_deref();
     let engine = engine_of(session, which)?;
     let editor = Some(editor(session, &engine));
-    let outcome = match back {
-        true => engine.undo(which, params.dry_run, editor).await?,
-        false => engine.redo(which, params.dry_run, editor).await?,
+    let outcome = match (back, params.hunks) {
+        (true, Some(hunks)) => engine.undo_hunks(which, &hunks, params.dry_run, editor).await?,
+        (true, None) => engine.undo(which, params.dry_run, editor).await?,
+        (false, None) => engine.redo(which, params.dry_run, editor).await?,
+        (false, Some(_)) => {
+            return Err(Error::new(ErrorKind::BadParams, "redo some hunks: an undo is done again as a whole")
+                .hint("apply the hunks (`krins/apply` with `hunks`)"));
+        }
     };
     Ok(to_proto::applied(engine.root(), &outcome))
 }
