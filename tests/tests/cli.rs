@@ -633,6 +633,8 @@ fn merge_is_what_git_makes_of_it() {
     );
     let conflict = krins(&workspace, &["merge", "base", "ours", "other"]).expect(1).text();
     assert_eq!(conflict, "<<<<<<< ours\nONE\n=======\neins\n>>>>>>> other\ntwo\nthree\nfour\nfive\n");
+    let named = krins(&workspace, &["merge", "base", "ours", "other", "--path", "src/a.ts"]).expect(1).text();
+    assert!(named.starts_with("<<<<<<< src/a.ts\n"), "{named}");
     fails(krins(&workspace, &["merge", "base", "ours", "nothing", "--json"]), 2, "BadParams");
 }
 

@@ -106,6 +106,7 @@ fn the_core_touches_no_disk_clock_environment_or_thread() {
         "graph/resolve/mod.rs",
         "patch/align.rs",
         "patch/diff.rs",
+        "patch/diff3.rs",
     ];
     for (path, text) in sources("server/krins-core/src", "rs") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();

@@ -287,6 +287,10 @@ export interface ConflictReport {
    * In the text as it is now.
    */
   range: Range;
+  /**
+   * The hunks of the task that are in the way.
+   */
+  hunks?: string[];
   ours: string;
   theirs: string;
   base: string;
@@ -1083,6 +1087,10 @@ export interface UndoParams {
    * An undo id, or a task id; without one, the last.
    */
   undo?: string | null;
+  /**
+   * Only for `krins/undo`: only these hunks of the task that `undo` names, or of the newest.
+   */
+  hunks?: string[] | null;
   dryRun?: boolean;
 }
 

@@ -283,7 +283,7 @@ impl Applier {
         let touched: Vec<RelPath> = part.files().iter().map(|file| file.path.clone()).collect();
         let fits = move |record: &Record| {
             let holds = |path: &RelPath| record.steps.iter().any(|step| step.path == *path);
-            is_done(record) && record.task() == Some(&wanted) && touched.iter().all(holds)
+            is_done(record) && !record.part && record.task() == Some(&wanted) && touched.iter().all(holds)
         };
         let found = self.blocking(move |journal| journal.find(fits)).await??;
         let record = found.ok_or_else(|| ApplyError::NoSuchRecord(task.chars().take(100).collect()))?;
@@ -293,7 +293,9 @@ impl Applier {
     async fn plan_back(&self, id: Option<&str>, undone: bool) -> Result<Result<Plan, NotPlanned>, ApplyError> {
         let wanted = id.map(str::to_owned);
         let fits = move |record: &Record| {
-            let named = |id: &String| record.about() == id || record.id() == id || record.task() == Some(id);
+            // A task's undo is about the whole of it, whatever came and went of its hunks since.
+            let of_task = |id: &String| record.task() == Some(id) && (undone || !record.part);
+            let named = |id: &String| record.about() == id || record.id() == id || of_task(id);
             is_done(record) != undone && wanted.as_ref().is_none_or(named)
         };
         let found = self.blocking(move |journal| journal.find(fits)).await??;

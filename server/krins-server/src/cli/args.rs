@@ -111,7 +111,14 @@ pub enum Command {
     /// Judge a patch from standard input by the quality gate
     Gate,
     /// Merge three versions of a file to standard output; exit 1 on conflict
-    Merge { base: PathBuf, ours: PathBuf, theirs: PathBuf },
+    Merge {
+        base: PathBuf,
+        ours: PathBuf,
+        theirs: PathBuf,
+        /// The file's own name, where the three are temporary files (git's %P): the label of its conflict markers
+        #[arg(long, value_name = "NAME")]
+        path: Option<String>,
+    },
     /// Run the remote backend
     Serve {
         /// Where to listen

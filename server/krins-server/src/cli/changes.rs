@@ -93,9 +93,9 @@ pub fn show(outcome: &Outcome, verb: &str, back: &str, out: &mut Output) {
 fn conflict(outcome: &Outcome, out: &mut Output) -> Done {
     for conflict in &outcome.conflicts {
         let [first, last] = conflict.lines;
-        let hunks = if conflict.hunks.is_empty() { String::new() } else { format!(" {}", conflict.hunks.join(", ")) };
         let place = paint(PLACE, format!("{}:{first}-{last}", conflict.path));
-        out.line(format!("{}{hunks} {place}", paint(CARE, "conflict")));
+        let hunks = if conflict.hunks.is_empty() { String::new() } else { format!(" ({})", conflict.hunks.join(", ")) };
+        out.line(format!("{} {place}{hunks}", paint(CARE, "conflict")));
         out.line(format!("  now:  {}", excerpt(&conflict.ours)));
         out.line(format!("  want: {}", excerpt(&conflict.theirs)));
     }

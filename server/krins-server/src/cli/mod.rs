@@ -46,7 +46,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Lsp { stdio: _, client_process_id } => lsp::run(global, client_process_id),
         Command::Schema => schema::run(out),
         Command::Completions { shell } => completions::run(shell, out),
-        Command::Merge { base, ours, theirs } => patch::merge(&base, &ours, &theirs, out),
+        Command::Merge { base, ours, theirs, path } => patch::merge([&base, &ours, &theirs], path.as_deref(), out),
         Command::Assign(args) => on_runtime(async { assign::run(global, args, out).await }),
         Command::Diff { task } => on_runtime(async { changes::diff(global, task.as_deref(), out) }),
         Command::Apply { task, hunks, on_conflict, dry_run } => {

@@ -212,18 +212,19 @@ fn side(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// `krins merge BASE OURS THEIRS`: the merged file, or the file with conflict markers and exit 1.
-pub fn merge(base: &Path, ours: &Path, theirs: &Path, out: &mut Output) -> Done {
+pub fn merge(paths: [&Path; 3], name: Option<&str>, out: &mut Output) -> Done {
+    let [base, ours, theirs] = paths;
     let (base, ours_text, theirs_text) = (side(base)?, side(ours)?, side(theirs)?);
-    let name =
-        krins_core::RelPath::new("merged").map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-    match patch::merge_texts(&name, &base, &ours_text, &theirs_text) {
+    let any = krins_core::RelPath::new("merged").map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    match patch::merge_texts(&any, &base, &ours_text, &theirs_text) {
         Ok(merged) => {
             out.raw(&merged);
             Ok(ExitCode::SUCCESS)
         }
         Err(_) => {
-            let (ours_name, theirs_name) = (ours.to_string_lossy(), theirs.to_string_lossy());
-            let labels = ["base", &*ours_name, &*theirs_name];
+            let label = |path: &Path| name.map_or_else(|| path.to_string_lossy().into_owned(), str::to_owned);
+            let (ours, theirs) = (label(ours), label(theirs));
+            let labels = ["base", &ours, &theirs];
             out.raw(&patch::render_conflicts(&base, &ours_text, &theirs_text, labels, patch::MarkerStyle::Merge));
             Ok(ExitCode::from(1))
         }
