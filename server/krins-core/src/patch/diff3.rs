@@ -261,7 +261,13 @@ mod tests {
         assert_eq!(merge.conflicts().count(), 0);
         let merged = merge.write(&|_, _| {});
         assert!(merged == text(&|n| n % 97 == 3 || n % 97 == 50).into_bytes());
-        let noise = |seed: usize| -> String { (0..50_000).map(|n| format!("{}\n", n * n * seed % 101 % 7)).collect() };
+        let noise = |mut seed: u64| -> String {
+            let mut line = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                format!("{}\n", (seed >> 33) % 50)
+            };
+            (0..30_000).map(|_| line()).collect()
+        };
         let (base, ours, theirs) = (noise(1), noise(3), noise(5));
         let hostile = Diff3::new(base.as_bytes(), ours.as_bytes(), theirs.as_bytes());
         assert!(hostile.conflicts().count() > 0, "it ends, and says that it does not know");
