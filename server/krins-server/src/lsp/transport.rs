@@ -24,7 +24,7 @@ use krins_protocol::error::ErrorKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -494,6 +494,8 @@ type Replies = Box<dyn FnMut(Response) + Send>;
 struct Answers {
     replies: Mutex<Replies>,
     asked: Mutex<Vec<(Id, Instant)>>,
+    /// Told when there is one more.
+    more: Notify,
     answer_timeout: Duration,
     person_timeout: Duration,
 }
@@ -510,6 +512,7 @@ impl Answers {
         Self {
             replies: Mutex::new(replies),
             asked: Mutex::default(),
+            more: Notify::new(),
             answer_timeout: options.answer_timeout,
             person_timeout: options.person_timeout,
         }
@@ -527,6 +530,7 @@ impl Answers {
             _ => self.answer_timeout,
         };
         self.asked().push((id.clone(), Instant::now() + limit));
+        self.more.notify_one();
     }
 
     /// Hands a reply to who waits for it. One that nobody waits for, or no longer, is dropped.
@@ -569,12 +573,18 @@ impl Answers {
     }
 }
 
+/// Sleeps while nothing is asked.
 async fn expire(answers: Arc<Answers>) {
-    let shortest = answers.answer_timeout.min(answers.person_timeout);
-    let mut tick = tokio::time::interval((shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1)));
     loop {
-        tick.tick().await;
-        answers.expire(Instant::now());
+        let first = answers.asked().iter().map(|(_, deadline)| *deadline).min();
+        let Some(first) = first else {
+            answers.more.notified().await;
+            continue;
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(first.into()) => answers.expire(Instant::now()),
+            () = answers.more.notified() => {}
+        }
     }
 }
 
