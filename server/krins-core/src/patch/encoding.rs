@@ -49,7 +49,8 @@ fn unmarked(bytes: &[u8]) -> &'static str {
     let ascii = |unit: &[u8], at: usize| unit.iter().enumerate().all(|(n, byte)| (n == at) == (*byte != 0));
     let mostly = |width: usize, at: usize| {
         let units = bytes.chunks_exact(width);
-        bytes.len() % width == 0 && units.clone().filter(|unit| ascii(unit, at)).count() * 10 >= units.len() * 9
+        bytes.len().is_multiple_of(width)
+            && units.clone().filter(|unit| ascii(unit, at)).count() * 10 >= units.len() * 9
     };
     if mostly(4, 0) || mostly(4, 3) {
         "its encoding is UTF-32"

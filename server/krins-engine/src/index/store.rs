@@ -281,7 +281,11 @@ impl Open {
         let there = world(&transaction)?;
         // What another process wrote for this very world is as good as ours; for another, every row is in question.
         let same = there == self.world || there.is_some() && there == save.world;
-        if same && !self.damaged {
+        if self.damaged {
+            // Rows and their indexes may contradict each other: nothing of them is built on.
+            transaction.execute_batch("DELETE FROM file; DELETE FROM content; DELETE FROM meta")?;
+            write(&transaction, save, save.paths)?;
+        } else if same {
             write(&transaction, save, save.dirty)?;
         } else {
             let known = paths(&transaction)?;
