@@ -7,8 +7,6 @@ use krins_core::gate::{self, Author, CheckRun, Finding, Policy, Report, Verdict}
 use krins_core::patch::Patch;
 use std::time::Instant;
 
-const SYNTAX: &str = "syntax";
-
 /// Proof that the gate did not block the value.
 #[derive(Clone, Debug)]
 #[must_use = "a gated patch that is dropped was checked for nothing"]
@@ -24,11 +22,6 @@ impl<T> Gated<T> {
 
     pub fn report(&self) -> &Report {
         &self.report
-    }
-
-    /// Whether what it says was judged, and not only which paths it touches.
-    pub fn is_judged(&self) -> bool {
-        self.report.checks.iter().any(|run| run.check == SYNTAX)
     }
 }
 
@@ -69,6 +62,6 @@ pub fn judge(patch: &Patch, policy: &Policy) -> Report {
     check("policy", &|| gate::check_policy(patch, policy, Author::Model));
     check("secrets", &|| gate::check_secrets(patch));
     check("honesty", &|| gate::check_hidden_unicode(patch));
-    check(SYNTAX, &|| gate::check_syntax(patch));
+    check("syntax", &|| gate::check_syntax(patch));
     Report::new(patch, policy, checks, findings)
 }

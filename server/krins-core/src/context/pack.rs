@@ -40,10 +40,7 @@ pub(super) fn pack(query: &Query, ranking: &Ranking<'_>, tree: &dyn Tree, breadt
     packer.take_focus();
     packer.take_active();
     packer.fill();
-    let mut items = packer.items();
-    for item in &mut items {
-        item.tokens = query.vocabulary.count(&quote(item));
-    }
+    let items = packer.items();
     let inside: BTreeSet<&RelPath> = items.iter().map(|item| &item.path).collect();
     let mut files: Vec<RelPath> = ranking.files.iter().map(|file| file.path.clone()).collect();
     if let Some(focus) = items.first().filter(|item| !files.contains(&item.path)) {

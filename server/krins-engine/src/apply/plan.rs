@@ -4,8 +4,8 @@
 use super::record::{Image, Kind, Record, Route, Step};
 use crate::base::Current;
 use crate::gate::Gated;
-use krins_core::patch::{self, Change, ChangeKind, Conflict, FilePatch, Patch, Refusal, Write};
-use krins_core::syntax::new_errors;
+use krins_core::patch::{self, Change, ChangeKind, Conflict, Patch, Refusal, Write};
+use krins_core::syntax::{SyntaxError, new_errors};
 use krins_core::{Entry, RelPath, Tree};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,9 +52,7 @@ impl Plan {
     pub fn new(gated: &Gated<Patch>, current: &Current, task: Option<String>) -> Result<Self, NotPlanned> {
         let merge = patch::merge(gated.value(), current);
         let mut blocked = NotPlanned { conflicts: merge.conflicts, refusals: merge.refusals };
-        if gated.is_judged() {
-            blocked.refusals.extend(merge.writes.iter().filter_map(|write| broken_by_merging(write, gated.value())));
-        }
+        blocked.refusals.extend(merge.writes.iter().filter_map(|write| broken_by_merging(write, gated.value())));
         if !blocked.is_empty() {
             return Err(blocked);
         }
@@ -197,22 +195,28 @@ impl Plan {
     }
 }
 
-/// The gate judged the patched base. Where the file has moved on, the merged text is another one, and may be sound on
-/// both sides and broken together.
+/// What was judged is the patched base. Where the file has moved on, the merged text is another one, and may be sound on
+/// both sides and broken together. What breaks by the patch alone is not of the merge: that was the gate's to say.
 fn broken_by_merging(write: &Write, patch: &Patch) -> Option<Refusal> {
-    let as_judged = |file: &FilePatch| file.path == write.path && file.after == write.after;
-    if patch.files().iter().any(as_judged) {
+    let file = patch.files().iter().find(|file| file.path == write.path);
+    if file
+        .is_some_and(|file| file.after == write.after || first_error(&write.path, &file.before, &file.after).is_some())
+    {
         return None;
     }
-    let text = |bytes: &Option<Arc<[u8]>>| {
-        bytes.as_deref().and_then(|bytes| patch::text_of(bytes).map(std::borrow::Cow::into_owned))
-    };
-    let after = text(&write.after)?;
-    let error = new_errors(&write.path, text(&write.current).as_deref(), &after).into_iter().next()?;
+    let error = first_error(&write.path, &write.current, &write.after)?;
     Some(refusal(
         &write.path,
         format!("merged with what the file is now, line {} would not parse: {}", error.lines[0], error.message),
     ))
+}
+
+/// The first error that `after` brings.
+fn first_error(path: &RelPath, before: &Option<Arc<[u8]>>, after: &Option<Arc<[u8]>>) -> Option<SyntaxError> {
+    let text = |bytes: &Option<Arc<[u8]>>| {
+        bytes.as_deref().and_then(|bytes| patch::text_of(bytes).map(std::borrow::Cow::into_owned))
+    };
+    new_errors(path, text(before).as_deref(), &text(after)?).into_iter().next()
 }
 
 fn now_millis() -> u64 {
