@@ -82,7 +82,9 @@ for (const file of files) {
         .filter((element) => ts.isBindingElement(element) && (element.propertyName || ts.isArrayBindingPattern(name)))
         .forEach((element) => names(element.name));
   };
-  for (const statement of source.statements) {
+  // What `declare global` declares is as if it stood at the top of a script.
+  const isGlobal = (statement) => ts.isModuleDeclaration(statement) && statement.name.text === "global" && ts.isGlobalScopeAugmentation(statement);
+  for (const statement of source.statements.flatMap((each) => (isGlobal(each) ? [...each.body.statements] : [each]))) {
     if (ts.isVariableStatement(statement)) statement.declarationList.declarations.forEach((each) => names(each.name));
     else if (statement.name && ts.isIdentifier(statement.name) && (ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement) || ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement) || ts.isEnumDeclaration(statement) || ts.isModuleDeclaration(statement)))
       declared.push({ file, name: statement.name });
@@ -110,7 +112,7 @@ const isAlias = (node) => {
 const isName = (node) => ts.isIdentifier(node) || ts.isStringLiteralLike(node) || node.kind === ts.SyntaxKind.DefaultKeyword;
 
 const symbols = [];
-for (let tries = 0; symbols.length < Number(count) && tries < declared.length && declared.length > 0; tries += 1) {
+while (symbols.length < Number(count) && declared.length > 0) {
   const [{ file, name }] = declared.splice(random(declared.length), 1);
   const at = name.getStart();
   const found = service.findReferences(file, at) ?? [];

@@ -151,6 +151,47 @@ fn references_are_those_that_typescript_finds() {
     );
 }
 
+const GLOBALS: &str = "
+//- /env.d.ts
+interface Env { a: 1 }
+//- /module.ts
+export interface Settings { own: 1 }
+export declare namespace Kit { interface Part {} }
+declare global {
+  interface Env { b: Settings; c: Kit.Tool }
+  interface Settings { theirs: 1 }
+  namespace Kit { interface Tool {} }
+  var __SEEN__: Env;
+  function later(of: Env): Settings;
+}
+export const seen = __SEEN__;
+export let own: Settings;
+export const again = later(__SEEN__);
+//- /other.ts
+import { Settings as Own } from './module';
+declare global {
+  interface Env { d: Own }
+  type Alias = Settings;
+}
+export let a: Own;
+export let b: Settings;
+export const c: Env = __SEEN__;
+export const d: Alias = later(c);
+//- /local.ts
+interface Settings {}
+export let b: Settings;
+export function later(of: Alias) { return later(of); }
+";
+
+#[test]
+fn what_modules_declare_globally_is_found_as_typescript_finds_it() {
+    let workspace = Workspace::from_fixture(GLOBALS.trim_start());
+    let score = score(workspace.root(), 300, 7);
+    assert!(score.symbols >= 18, "{}", score.symbols);
+    let none: Vec<String> = Vec::new();
+    assert_eq!((&score.missing, &score.wrong), (&none, &none));
+}
+
 fn number(name: &str, usual: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }

@@ -138,6 +138,7 @@ fn lines(index: &LineIndex) -> u32 {
 
 fn assemble(mut found: Collector<'_>, broken: bool, generated: bool) -> FileFacts {
     let identifiers = found.take_identifiers();
+    let augments_global = found.augmenting();
     let mut facts = FileFacts {
         chunks: Vec::new(),
         symbols: found.symbols,
@@ -145,6 +146,7 @@ fn assemble(mut found: Collector<'_>, broken: bool, generated: bool) -> FileFact
         exports: found.exports,
         references: found.references,
         globals: found.globals,
+        augments_global,
         identifiers,
         broken,
         lines: lines(found.index),
@@ -164,10 +166,10 @@ fn mark_exported(facts: &mut FileFacts) {
         .filter_map(|export| export.local.as_deref())
         .collect();
     let mut exported: Vec<bool> = Vec::with_capacity(facts.symbols.len());
-    for symbol in &facts.symbols {
+    for (index, symbol) in facts.symbols.iter().enumerate() {
         let inherited = symbol.parent.and_then(|parent| exported.get(parent)).copied();
         exported.push(match (inherited, symbol.kind) {
-            (None, _) => symbol.exported || names.contains(symbol.name.as_str()),
+            (None, _) => symbol.exported || names.contains(symbol.name.as_str()) && !facts.is_augmenting(index),
             (Some(parent), SymbolKind::Method | SymbolKind::Property) => parent,
             (Some(parent), _) => parent && symbol.exported,
         });

@@ -57,6 +57,8 @@ pub struct FileFacts {
     pub generated: bool,
     /// The pieces that context selection chooses from; together they cover the file.
     pub chunks: Vec<Chunk>,
+    /// Indices of the outermost symbols in `declare global { … }`, sorted: every file can name them.
+    pub augments_global: Vec<u32>,
     /// Uses of module-level symbols and of imported names, by exact scopes where the text parses; in order.
     pub references: Vec<Reference>,
     /// Names that are used here and declared nowhere in the file, nor by the language or a platform, as far as it is
@@ -74,16 +76,22 @@ pub(super) struct Outline {
     lines: u32,
     generated: bool,
     chunks: Vec<Chunk>,
+    augments_global: Vec<u32>,
 }
 
 impl From<Outline> for FileFacts {
     fn from(outline: Outline) -> Self {
-        let Outline { symbols, imports, exports, broken, lines, generated, chunks } = outline;
-        Self { symbols, imports, exports, broken, lines, generated, chunks, ..Self::default() }
+        let Outline { symbols, imports, exports, broken, lines, generated, chunks, augments_global } = outline;
+        Self { symbols, imports, exports, broken, lines, generated, chunks, augments_global, ..Self::default() }
     }
 }
 
 impl FileFacts {
+    /// Whether a symbol is what `declare global { … }` declares, and so none of the file's own.
+    pub fn is_augmenting(&self, symbol: usize) -> bool {
+        self.augments_global.binary_search_by(|index| (*index as usize).cmp(&symbol)).is_ok()
+    }
+
     /// Whether it imports or exports anything by a statement of its own; else it is a script, and what it declares is
     /// there everywhere.
     pub fn is_module(&self) -> bool {

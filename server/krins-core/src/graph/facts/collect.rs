@@ -4,6 +4,7 @@
 use super::super::chunks::Unit;
 use super::super::{Export, Import, ImportKind, Reference, ReferenceKind, Symbol, SymbolKind, Target, words};
 use crate::text::LineIndex;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(super) struct Collector<'a> {
     pub references: Vec<Reference>,
     /// Names that nothing in the file declares.
     pub globals: Vec<String>,
+    /// Bytes of what is in `declare global`.
+    pub augmented: Vec<Range<usize>>,
     /// Hashes, repeats included.
     pub identifiers: Vec<u32>,
 }
@@ -99,6 +102,7 @@ impl<'a> Collector<'a> {
             exports: Vec::new(),
             references: Vec::new(),
             globals: Vec::new(),
+            augmented: Vec::new(),
             identifiers: Vec::new(),
         }
     }
@@ -132,6 +136,21 @@ impl<'a> Collector<'a> {
         identifiers.sort_unstable();
         identifiers.dedup();
         identifiers
+    }
+
+    /// Indices of the outermost symbols in `declare global`, sorted.
+    pub fn augmenting(&self) -> Vec<u32> {
+        if self.augmented.is_empty() {
+            return Vec::new();
+        }
+        let inside = |at: usize| self.augmented.iter().any(|range| range.contains(&at));
+        let outermost = self.symbols.iter().zip(0..).filter(|(symbol, _)| symbol.parent.is_none());
+        outermost.filter(|(symbol, _)| inside(symbol.name_range.start)).map(|(_, at)| at).collect()
+    }
+
+    /// Starts of the names of [`augmenting`](Self::augmenting) symbols.
+    pub fn augmenting_names(&self) -> BTreeSet<u32> {
+        self.augmenting().into_iter().map(|at| self.symbols[at as usize].name_range.start as u32).collect()
     }
 
     /// Adds a piece that the file can be cut into; gives its index if it is long enough for its parts to matter.

@@ -188,6 +188,8 @@ struct Reader<'s, 't> {
     short: bool,
     /// Whether exports leave the file: not those of namespaces.
     leaves: bool,
+    /// The scopes of `declare global`.
+    shared: Vec<ScopeId>,
     statement: Option<Around>,
     /// What the identifier at this start is used as.
     role: Option<(u32, ReferenceKind)>,
@@ -231,6 +233,7 @@ impl<'s, 't> Reader<'s, 't> {
             open_units: Vec::new(),
             short: false,
             leaves: true,
+            shared: Vec::new(),
             statement: None,
             role: None,
             members: Vec::new(),
@@ -258,8 +261,7 @@ impl<'s, 't> Reader<'s, 't> {
         let uses = std::mem::take(&mut self.uses);
         for Use { symbol, range, kind, usual, members, within } in uses {
             let start = self.scoping.symbol_span(symbol).start;
-            let in_file = self.scoping.symbol_scope_id(symbol) == self.scoping.root_scope_id();
-            let own = look_up(&self.targets, start).filter(|_| in_file);
+            let own = look_up(&self.targets, start).filter(|_| self.is_outermost(symbol));
             let module = look_up(&self.aliases, start).or(own.filter(|own| matches!(own, Target::Import { .. })));
             self.found.reference(Used { own, module, range, kind, usual, members: &members, within });
         }
@@ -275,6 +277,12 @@ impl<'s, 't> Reader<'s, 't> {
         }
         self.found.sort();
         self.found
+    }
+
+    /// Whether a symbol is declared in the file's own scope or in that of a `declare global`.
+    fn is_outermost(&self, symbol: SymbolId) -> bool {
+        let scope = self.scoping.symbol_scope_id(symbol);
+        scope == self.scoping.root_scope_id() || self.shared.contains(&scope)
     }
 
     fn slice(&self, span: Span) -> &'t str {
@@ -710,12 +718,11 @@ impl<'s, 't> Reader<'s, 't> {
             }
             return;
         };
-        let in_file = self.scoping.symbol_scope_id(symbol) == self.scoping.root_scope_id();
         let is_alias = || {
             let start = self.scoping.symbol_span(symbol).start;
             self.aliases.iter().any(|(alias, _)| *alias == start)
         };
-        if in_file || is_alias() {
+        if self.is_outermost(symbol) || is_alias() {
             self.uses.push(Use { symbol, range, kind, usual, members, within });
         }
     }
@@ -1166,6 +1173,12 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
                 reader.visit_ts_module_block(body);
             }
         });
+    }
+
+    fn visit_ts_global_declaration(&mut self, it: &TSGlobalDeclaration<'a>) {
+        self.found.augmented.push(bytes(it.span));
+        self.shared.extend(it.scope_id.get());
+        walk::walk_ts_global_declaration(self, it);
     }
 
     fn visit_ts_namespace_declaration(&mut self, it: &TSNamespaceDeclaration<'a>) {

@@ -76,6 +76,8 @@ pub(super) struct Scopes<'a> {
     variables: Vec<(u32, bool)>,
     /// The depth of the statement around the current node whose names are no uses.
     ignored: Option<u32>,
+    /// The depth of the block of `declare global` that comes next: no `var` leaves it.
+    pub augmented: Option<u32>,
     /// Index of the innermost symbol around the current node.
     pub within: Option<u32>,
 }
@@ -97,6 +99,7 @@ impl<'a> Scopes<'a> {
             aliases: BTreeMap::new(),
             variables: Vec::new(),
             ignored: None,
+            augmented: None,
             within: None,
         }
     }
@@ -211,7 +214,10 @@ impl<'a> Scopes<'a> {
             Shape::TypeName => self.name(node, Space::Type, ReferenceKind::Type),
             Shape::Function => self.function(node, depth),
             Shape::Typed => self.typed(node, depth),
-            Shape::Block => self.push(depth, false),
+            Shape::Block => {
+                let holds_vars = self.augmented.take_if(|at| *at == depth).is_some();
+                self.push(depth, holds_vars);
+            }
             Shape::ForIn => {
                 self.push(depth, false);
                 let Some(left) = field(fields.left) else { return };
@@ -496,6 +502,7 @@ impl<'a> Scopes<'a> {
             .map(|(at, symbol)| (symbol.name_range.start as u32, Target::Symbol(at)))
             .collect();
         let target = |start: u32| self.imported.get(&start).or_else(|| own.get(&start)).copied().filter(|_| in_file);
+        let augmenting = found.augmenting_names();
         let mut file: BTreeMap<&str, u32> = BTreeMap::new();
         for binding in &self.scopes[0].bindings {
             let start = file.entry(binding.name).or_insert(binding.start);
@@ -510,7 +517,7 @@ impl<'a> Scopes<'a> {
                 free.push(used);
                 continue;
             };
-            let own = if in_scope { target(start) } else { None };
+            let own = if in_scope || augmenting.contains(&start) { target(start) } else { None };
             let alias = self.aliases.get(&start).copied();
             found.reference(Used {
                 own,

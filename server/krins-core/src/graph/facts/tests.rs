@@ -381,6 +381,35 @@ declare global {
 }
 
 #[test]
+fn what_declare_global_declares_is_none_of_the_files_own() {
+    let text = "\
+import { a } from './a';
+declare global {
+  interface Env { seen: Settings; again: Env }
+  var seen: string;
+  interface Settings {}
+  namespace Deep { interface Inner {} }
+}
+interface Settings { own: 1 }
+const seen2 = seen;
+export { Settings };
+declare module 'x' { interface Env {} }
+";
+    let facts = facts_of("src/a.ts", text);
+    let named = |index: &u32| facts.symbols[*index as usize].name.as_str();
+    let names: Vec<&str> = facts.augments_global.iter().map(named).collect();
+    assert_eq!(names, ["Env", "seen", "Settings", "Deep"]);
+    let exported: Vec<bool> =
+        facts.symbols.iter().filter(|symbol| symbol.name == "Settings").map(|symbol| symbol.exported).collect();
+    assert_eq!(exported, [false, true]);
+    assert_typed_alike("src/a.ts", text);
+    for text in ["declare module 'x' { var a: 1; }", "declare namespace global { var a: 1; }", "const global = {};"] {
+        assert_eq!(facts_of("src/a.ts", text).augments_global, [0_u32; 0], "{text}");
+        assert_typed_alike("src/a.ts", text);
+    }
+}
+
+#[test]
 fn decorators_are_no_part_of_what_they_decorate_but_of_its_range() {
     let text = "const d = 1;\n@d()\nexport class A {\n  @d()\n  @d a: string = d;\n  @d() m() {}\n}\n@d class B {}\n";
     let facts = facts_of("a.ts", text);

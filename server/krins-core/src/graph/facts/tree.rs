@@ -221,6 +221,7 @@ impl Shift {
             reference.within = within.or(self.parent).map(|at| at as u32);
             whole.references.push(reference);
         }
+        whole.augmented.extend(found.augmented.into_iter().map(|range| self.range(range)));
         whole.take_identifiers_of(found.identifiers);
         let Some(around) = units else { return };
         let base = whole.units.len();
@@ -481,6 +482,8 @@ impl<'a> Reader<'a> {
         self.wrap(node, depth, start, false, false);
         if modules::has_token(node, "global") {
             self.levels.push(depth + 2);
+            self.found.augmented.push(node.byte_range());
+            self.scopes.augmented = Some(depth + 1);
         }
     }
 

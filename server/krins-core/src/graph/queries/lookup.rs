@@ -198,9 +198,9 @@ impl<'g> Lookup<'g> {
                 continue;
             }
             let Some(facts) = self.facts(path) else { continue };
-            let declared = facts.symbols.iter().position(|symbol| symbol.parent.is_none() && symbol.name == name);
-            let symbol = declared.map(|index| SymbolRef { path: path.clone(), index });
-            found.extend(symbol.filter(|symbol| self.is_global(symbol)).map(Entity::Symbol));
+            let mut declared = globals(&facts).filter(|index| facts.symbols[*index].name == name);
+            let symbol = declared.next().map(|index| SymbolRef { path: path.clone(), index });
+            found.extend(symbol.map(Entity::Symbol));
         }
         let found: Rc<[Entity]> = found.into();
         self.globals.borrow_mut().insert(name.to_owned(), found.clone());
@@ -260,8 +260,10 @@ impl<'g> Lookup<'g> {
 
     /// What the name means at the top level of its file: a declaration, or what it was imported as.
     fn local(&self, path: &RelPath, facts: &FileFacts, name: &str) -> Local {
-        let here = facts.symbols.iter().position(|symbol| symbol.parent.is_none() && symbol.name == name);
-        if let Some(index) = here {
+        let mut symbols = facts.symbols.iter().enumerate();
+        let here = symbols
+            .find(|(index, symbol)| symbol.parent.is_none() && symbol.name == name && !facts.is_augmenting(*index));
+        if let Some((index, _)) = here {
             return Local::Here(SymbolRef { path: path.clone(), index });
         }
         for (import, target) in facts.imports.iter().zip(self.graph.resolved(path)) {
@@ -284,10 +286,11 @@ impl<'g> Lookup<'g> {
             let users = self.graph.files().iter().filter(|(_, file)| file.uses(name));
             exposures.files.extend(users.map(|(path, _)| path.clone()));
         }
+        let own = !facts.is_augmenting(symbol.index);
         let exported = facts
             .exports
             .iter()
-            .filter(|export| export.from.is_none() && export.local.as_deref().unwrap_or(&export.name) == name);
+            .filter(|export| own && export.from.is_none() && export.local.as_deref().unwrap_or(&export.name) == name);
         let mut queue: VecDeque<_> = exported.map(|export| (symbol.path.clone(), export.name.clone())).collect();
         while let Some((path, name)) = queue.pop_front() {
             if !exposures.names.insert((path.clone(), name.clone())) {
@@ -342,11 +345,17 @@ enum Local {
     Unknown,
 }
 
-/// Indices of the symbols that every file can name: those at the top level of a file that is no module.
+/// Indices of the symbols that every file can name: those at the top level of a file that is no module, and those that
+/// `declare global` declares in one.
 pub(in crate::graph) fn globals(facts: &FileFacts) -> impl Iterator<Item = usize> {
     let is_script = facts.exports.is_empty()
         && facts.imports.iter().all(|import| matches!(import.kind, ImportKind::Augment | ImportKind::Type));
-    let top = facts.symbols.iter().enumerate().filter(move |(_, symbol)| is_script && symbol.parent.is_none());
+    let every = facts.symbols.iter().enumerate();
+    let top = every.filter(
+        move |(index, symbol)| {
+            if is_script { symbol.parent.is_none() } else { facts.is_augmenting(*index) }
+        },
+    );
     top.map(|(index, _)| index)
 }
 
@@ -385,12 +394,12 @@ fn passes(export: &Export, facts: &FileFacts, resolved: &[Option<RelPath>], from
 }
 
 fn heads(facts: &FileFacts) -> Vec<usize> {
-    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut first: BTreeMap<(bool, &str), usize> = BTreeMap::new();
     let mut heads: Vec<usize> = Vec::with_capacity(facts.symbols.len());
     for (index, symbol) in facts.symbols.iter().enumerate() {
         heads.push(match symbol.parent.and_then(|parent| heads.get(parent)) {
             Some(of_parent) => *of_parent,
-            None => *first.entry(&symbol.name).or_insert(index),
+            None => *first.entry((facts.is_augmenting(index), &symbol.name)).or_insert(index),
         });
     }
     heads

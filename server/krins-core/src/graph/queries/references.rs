@@ -173,7 +173,9 @@ fn declarations(lookup: &Lookup<'_>, of: &SymbolRef, declared: Declared<'_>) -> 
     let Some(facts) = lookup.facts(&of.path) else { return Vec::new() };
     let Some(name) = facts.symbols.get(of.index).map(|symbol| symbol.name.as_str()) else { return Vec::new() };
     let same = facts.symbols.iter().enumerate();
-    same.filter(|(index, symbol)| symbol.parent.is_none() && symbol.name == name && declared(&facts, *index))
+    let is_one = |index: usize| facts.is_augmenting(index) == facts.is_augmenting(of.index);
+    same.filter(|(_, symbol)| symbol.parent.is_none() && symbol.name == name)
+        .filter(|(index, _)| is_one(*index) && declared(&facts, *index))
         .map(|(index, symbol)| declaration(&of.path, index, symbol))
         .collect()
 }

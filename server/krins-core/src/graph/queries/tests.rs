@@ -477,6 +477,51 @@ declare module './index' { interface Options { b: 2 } }
 }
 
 #[test]
+fn what_a_module_declares_globally_is_one_with_the_global() {
+    let project = project(
+        "\
+//- /env.d.ts
+interface Env { a: 1 }
+//- /module.ts
+export interface Settings { own: 1 }
+declare global {
+  interface Env { b: Settings }
+  interface Settings { theirs: 1 }
+  var __SEEN__: Env;
+}
+export const seen = __SEEN__;
+export let own: Settings;
+//- /use.ts
+import { Settings as Own } from './module';
+export let a: Own; export let b: Settings;
+export const c: Env = __SEEN__;
+//- /local.ts
+interface Settings {}
+export let b: Settings;
+",
+    );
+    let seen = ["module.ts:5 Declaration __SEEN__", "module.ts:7 Read __SEEN__", "use.ts:3 Read __SEEN__"];
+    assert_eq!(project.references("module.ts#__SEEN__"), seen);
+    let env =
+        ["env.d.ts:1 Declaration Env", "module.ts:3 Declaration Env", "module.ts:5 Type Env", "use.ts:3 Type Env"];
+    assert_eq!(project.references("env.d.ts#Env"), env);
+    assert_eq!(project.references("module.ts#Env"), env);
+    let own = [
+        "module.ts:1 Declaration Settings",
+        "module.ts:8 Type Settings",
+        "use.ts:1 Import Settings",
+        "use.ts:2 Type Own",
+    ];
+    assert_eq!(project.references("module.ts#Settings"), own);
+    let facts = project.graph.facts(&path("module.ts")).unwrap();
+    let index = facts.symbols.iter().rposition(|symbol| symbol.name == "Settings").unwrap();
+    let found = references_as_declared(&project.graph, &SymbolRef { path: path("module.ts"), index }).found;
+    let lines: Vec<_> =
+        found.iter().map(|found| format!("{}:{}", found.path, project.line(&found.path, found.range.start))).collect();
+    assert_eq!(lines, ["module.ts:3", "module.ts:4", "use.ts:2"]);
+}
+
+#[test]
 fn circles_of_names_come_to_an_end() {
     let project = project(
         "\
