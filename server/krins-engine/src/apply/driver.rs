@@ -4,6 +4,7 @@
 
 use super::journal::{Fate, Journal, Recovered};
 use super::plan::Plan;
+use super::record::{Image, Kind, Record, Route, Step};
 use super::vfs::Vfs;
 use super::vfs::disk::Disk;
 use super::vfs::faulty::{Fault, Faulty};
@@ -12,6 +13,7 @@ use crate::documents::Documents;
 use crate::workspace::Root;
 use krins_core::patch::Write;
 use krins_core::text::Encoding;
+use krins_core::{Digest, RelPath};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,4 +69,47 @@ impl Mortal {
     pub fn operations(&self) -> u64 {
         self.count.load(std::sync::atomic::Ordering::SeqCst)
     }
+}
+
+/// A file, its content before and its content after.
+pub type Change = (RelPath, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The bytes of a record of these files.
+pub fn record_bytes(files: &[Change]) -> io::Result<Vec<u8>> {
+    let image =
+        |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|bytes| Image { bytes: bytes.into(), executable: false });
+    let step = |(path, before, after): &Change| Step {
+        path: path.clone(),
+        before: image(before),
+        after: image(after),
+        route: if files.len().is_multiple_of(2) { Route::Disk } else { Route::Buffer },
+        waits_for: files.first().map(|(path, _, _)| path.clone()),
+    };
+    let record = Record {
+        id: "0123456789abcdef".into(),
+        kind: Kind::Undo { of: "fedcba".into() },
+        task: Some("t".into()),
+        patch: Some(Digest::of(b"diff")),
+        part: files.len() % 3 == 1,
+        time: 7,
+        steps: files.iter().map(step).collect(),
+        make_dirs: files.iter().map(|(path, _, _)| path.dir().to_owned()).filter(|dir| !dir.is_empty()).collect(),
+        remove_dirs: Vec::new(),
+    };
+    record.encode().map_err(io::Error::other)
+}
+
+/// The same bytes with the checksum that belongs to them, so that what is behind it is read.
+pub fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len().saturating_sub(32));
+    let seal = Digest::of(&bytes);
+    bytes.extend_from_slice(seal.as_bytes());
+    bytes
+}
+
+/// Reads a record. `Err` when what is read is not what is written and read again.
+pub fn read_record(bytes: &[u8]) -> Result<bool, String> {
+    let Ok(record) = Record::decode(bytes) else { return Ok(false) };
+    let again = record.encode().and_then(|bytes| Record::decode(&bytes));
+    if again.as_ref() == Ok(&record) { Ok(true) } else { Err(format!("{record:?} comes back as {again:?}")) }
 }

@@ -20,7 +20,7 @@
 //! and hard links to a target, which keep the old content.
 
 use super::record::{BadRecord, Image, Record, Step};
-use super::vfs::{Node, Permissions, Vfs};
+use super::vfs::{NewFile, Node, Permissions, Vfs};
 use crate::state::{Limits, io_hint};
 use krins_core::RelPath;
 use std::collections::BTreeSet;
@@ -142,16 +142,19 @@ impl Journal {
         for dir in &record.make_dirs {
             self.make_dir(dir).map_err(failed("make", dir))?;
         }
-        let mut temps = Vec::new();
+        let (mut temps, mut steps) = (Vec::new(), Vec::new());
         for (number, step) in record.disk_steps() {
             let mode = self.check(step)?;
             if let Some(after) = &step.after {
-                let temp = temp_name(record, number);
-                self.write_temp(&temp, after, mode).map_err(failed("write", step.path.as_str()))?;
-                temps.push(temp);
+                let permissions = permissions(after, mode);
+                temps.push(NewFile { path: temp_name(record, number), bytes: &after.bytes, permissions });
+                steps.push(step);
             }
         }
-        let temps: Vec<&str> = temps.iter().map(String::as_str).collect();
+        for (step, written) in steps.iter().zip(self.workspace.create_all(&temps)) {
+            written.map_err(failed("write", step.path.as_str()))?;
+        }
+        let temps: Vec<&str> = temps.iter().map(|temp| temp.path.as_str()).collect();
         self.workspace.sync(&temps, &[]).map_err(failed("write", "the new files"))
     }
 
@@ -163,14 +166,6 @@ impl Journal {
             node if is(&node, &step.before) => Ok(mode_of(&node)),
             _ => Err(JournalError::Moved(vec![step.path.clone()])),
         }
-    }
-
-    fn write_temp(&self, temp: &str, image: &Image, mode: Option<u32>) -> io::Result<()> {
-        let permissions = match mode {
-            Some(mode) => Permissions::Exactly(with_execute(mode, image.executable)),
-            None => Permissions::Fresh { executable: image.executable },
-        };
-        self.workspace.create(temp, &image.bytes, permissions)
     }
 
     /// Takes a staged apply back. What cannot be removed now is removed at the next start.
@@ -219,7 +214,7 @@ impl Journal {
 
     fn install_and_finish(&self, record: &Record, recovering: bool) -> Installed {
         let mut installed = Installed::default();
-        let mut foreign = BTreeSet::new();
+        let (mut foreign, mut old) = (BTreeSet::new(), Vec::new());
         for dir in record.make_dirs.iter().filter(|_| recovering) {
             if let Err(error) = self.make_dir(dir) {
                 installed.pending.get_or_insert(format!("make {dir}: {error}"));
@@ -228,8 +223,12 @@ impl Journal {
         let (deletions, writes): (Vec<_>, Vec<_>) = record.disk_steps().partition(|(_, step)| step.after.is_none());
         for (number, step) in writes.into_iter().chain(deletions) {
             let blocked = step.waits_for.as_ref().is_some_and(|path| foreign.contains(path));
-            let fate = match self.step(record, number, step, recovering) {
-                _ if blocked => Fate::Foreign,
+            let done = if blocked {
+                self.leave(record, number, step, recovering).map(|()| false)
+            } else {
+                self.step(record, number, step, recovering, &mut old)
+            };
+            let fate = match done {
                 Ok(true) => Fate::Written,
                 Ok(false) => Fate::Foreign,
                 Err(error) => {
@@ -242,6 +241,12 @@ impl Journal {
             }
             installed.fates.push((step.path.clone(), fate));
         }
+        // Every file is in its place by now; what they replaced goes last.
+        for (path, removed) in old.iter().zip(self.workspace.remove_all(&old)) {
+            if let Err(error) = removed {
+                installed.pending.get_or_insert(format!("remove {path}: {error}"));
+            }
+        }
         for dir in &record.remove_dirs {
             let _ = self.workspace.remove_dir(dir);
         }
@@ -251,10 +256,37 @@ impl Journal {
         installed
     }
 
-    /// One file; `false` when somebody else changed it.
-    fn step(&self, record: &Record, number: usize, step: &Step, recovering: bool) -> io::Result<bool> {
+    /// A file whose new name did not come about stays under its old one; what a killed process moved away comes back.
+    fn leave(&self, record: &Record, number: usize, step: &Step, recovering: bool) -> io::Result<()> {
+        let temp = temp_name(record, number);
+        if !recovering || self.workspace.read(&temp)? == Node::Missing {
+            return Ok(());
+        }
+        match self.workspace.rename_new(&temp, step.path.as_str()) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.settle_temp(&temp, step),
+            result => result,
+        }
+    }
+
+    /// One file; `false` when somebody else changed it. What it replaced, and is no longer needed, is added to `old`.
+    fn step(
+        &self,
+        record: &Record,
+        number: usize,
+        step: &Step,
+        recovering: bool,
+        old: &mut Vec<String>,
+    ) -> io::Result<bool> {
         let temp = temp_name(record, number);
         let target = step.path.as_str();
+        if !recovering && step.before.is_some() && step.after.is_some() {
+            // The look before the commit point was a moment ago, and what is swapped out is looked at.
+            match self.workspace.exchange(&temp, target) {
+                Ok(()) => return self.look_at_what_was_swapped_out(temp, step, old),
+                Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if recovering {
             self.settle_temp(&temp, step)?;
         }
@@ -267,9 +299,9 @@ impl Journal {
             gone(self.workspace.remove(&temp));
             return Ok(false);
         }
-        let Some(after) = &step.after else { return self.delete(&temp, step) };
+        let Some(after) = &step.after else { return self.delete(temp, step, old) };
         if recovering && self.workspace.read(&temp)? == Node::Missing {
-            self.write_temp(&temp, after, mode_of(&now))?;
+            self.workspace.create(&temp, &after.bytes, permissions(after, mode_of(&now)))?;
             self.workspace.sync(&[&temp], &[])?;
         }
         if step.before.is_none() {
@@ -284,31 +316,32 @@ impl Journal {
         match self.workspace.exchange(&temp, target) {
             Err(error) if error.kind() == ErrorKind::Unsupported => self.workspace.rename(&temp, target).map(|()| true),
             Err(error) => Err(error),
-            Ok(()) => self.look_at_what_was_swapped_out(&temp, step),
+            Ok(()) => self.look_at_what_was_swapped_out(temp, step, old),
         }
     }
 
     /// After a swap the old file is at `temp`. If it is not what it was, it goes back.
-    fn look_at_what_was_swapped_out(&self, temp: &str, step: &Step) -> io::Result<bool> {
-        if is(&self.workspace.read(temp)?, &step.before) {
-            self.workspace.remove(temp)?;
+    fn look_at_what_was_swapped_out(&self, temp: String, step: &Step, old: &mut Vec<String>) -> io::Result<bool> {
+        let out = self.workspace.read(&temp)?;
+        if is(&out, &step.before) || is(&out, &step.after) {
+            old.push(temp);
             return Ok(true);
         }
-        self.workspace.exchange(temp, step.path.as_str())?;
-        if is(&self.workspace.read(temp)?, &step.after) {
-            self.workspace.remove(temp)?;
+        self.workspace.exchange(&temp, step.path.as_str())?;
+        if is(&self.workspace.read(&temp)?, &step.after) {
+            self.workspace.remove(&temp)?;
         }
         Ok(false)
     }
 
     /// Moves the file away, looks at it, and only then removes it.
-    fn delete(&self, temp: &str, step: &Step) -> io::Result<bool> {
-        self.workspace.rename_new(step.path.as_str(), temp)?;
-        if is(&self.workspace.read(temp)?, &step.before) {
-            self.workspace.remove(temp)?;
+    fn delete(&self, temp: String, step: &Step, old: &mut Vec<String>) -> io::Result<bool> {
+        self.workspace.rename_new(step.path.as_str(), &temp)?;
+        if is(&self.workspace.read(&temp)?, &step.before) {
+            old.push(temp);
             return Ok(true);
         }
-        match self.workspace.rename_new(temp, step.path.as_str()) {
+        match self.workspace.rename_new(&temp, step.path.as_str()) {
             // Somebody made a third file meanwhile; what was moved away stays beside it.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             result => result.map(|()| false),
@@ -503,6 +536,13 @@ fn temp_name(record: &Record, number: usize) -> String {
     match step.path.dir() {
         "" => name,
         dir => format!("{dir}/{name}"),
+    }
+}
+
+fn permissions(image: &Image, mode: Option<u32>) -> Permissions {
+    match mode {
+        Some(mode) => Permissions::Exactly(with_execute(mode, image.executable)),
+        None => Permissions::Fresh { executable: image.executable },
     }
 }
 

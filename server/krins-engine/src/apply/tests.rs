@@ -528,6 +528,32 @@ fn an_edit_just_before_any_operation_is_never_lost() {
     assert!(left > 2, "{left}");
 }
 
+/// Its text would be nowhere: the old name is only given up for a new one that has it.
+#[test]
+fn a_renamed_file_keeps_its_old_name_where_somebody_else_has_taken_the_new_one() {
+    let mut left = 0;
+    for at in 0.. {
+        let room = room(&[("old.ts", "text\n")]);
+        let renamed = Write { from: Some(rel("old.ts")), path: rel("new.ts"), ..room.write("old.ts", Some("text\n")) };
+        let plan = Plan::for_driver(vec![renamed], &room.current).unwrap();
+        let count = Arc::new(AtomicU64::new(0));
+        let disk = |dir: &Path| Arc::new(Disk::open(dir, 1 << 30).unwrap());
+        let meddling = Faulty::new(disk(&room.root()), count.clone(), at, Fault::Meddle("new.ts"));
+        let journal = Journal::new(Arc::new(meddling), disk(&room.records()));
+        let outcome = journal.stage(&plan.record).and_then(|()| journal.commit(&plan.record));
+        let installed = outcome.map(|()| journal.install(&plan.record));
+        if at >= count.load(std::sync::atomic::Ordering::SeqCst) {
+            break;
+        }
+        let tree = room.tree();
+        let in_place = installed.as_ref().is_ok_and(|installed| installed.foreign().count() == 0);
+        assert_eq!(tree["new.ts"].0, b"theirs", "at {at}: {installed:?} {tree:?}");
+        assert_eq!(tree.get("old.ts").map(|(text, _)| &**text), (!in_place).then_some(&b"text\n"[..]), "at {at}");
+        left += usize::from(installed.is_ok() && !in_place);
+    }
+    assert!(left > 0);
+}
+
 #[test]
 fn an_editor_racing_with_the_renames_never_loses_what_it_wrote() {
     let mut raced = 0;

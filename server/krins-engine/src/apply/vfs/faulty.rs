@@ -12,12 +12,12 @@ pub(crate) enum Fault {
     /// The process is killed before it.
     Die,
     /// It fails once with this OS error; a failing write leaves half of the file.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests have a faulty disk"))]
     Once(i32),
     /// It and everything that needs space after it fails.
     #[cfg_attr(not(test), expect(dead_code, reason = "only the tests run out of space"))]
     From(i32),
     /// It and everything after it does nothing: for a process that dies, what follows does not happen.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests pull the plug"))]
     Dead,
     /// Somebody else writes `theirs` to this path just before it.
     #[cfg_attr(not(test), expect(dead_code, reason = "only the tests meddle"))]

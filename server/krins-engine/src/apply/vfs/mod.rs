@@ -34,12 +34,25 @@ pub(crate) enum Permissions {
     Exactly(u32),
 }
 
+/// A file that is to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFile<'a> {
+    pub path: String,
+    pub bytes: &'a [u8],
+    pub permissions: Permissions,
+}
+
 /// Nothing but [`Vfs::sync`] makes anything durable.
 pub(crate) trait Vfs: Send + Sync {
     fn read(&self, path: &str) -> io::Result<Node>;
 
     /// Writes a new file. `AlreadyExists` when there is something at `path`.
     fn create(&self, path: &str, bytes: &[u8], permissions: Permissions) -> io::Result<()>;
+
+    /// [`Vfs::create`] for each, in any order; the outcomes are in theirs.
+    fn create_all(&self, files: &[NewFile]) -> Vec<io::Result<()>> {
+        files.iter().map(|file| self.create(&file.path, file.bytes, file.permissions)).collect()
+    }
 
     /// Renames over whatever file is at `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -51,6 +64,11 @@ pub(crate) trait Vfs: Send + Sync {
     fn exchange(&self, a: &str, b: &str) -> io::Result<()>;
 
     fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// [`Vfs::remove`] for each, in any order; the outcomes are in theirs.
+    fn remove_all(&self, paths: &[String]) -> Vec<io::Result<()>> {
+        paths.iter().map(|path| self.remove(path)).collect()
+    }
 
     fn make_dir(&self, path: &str) -> io::Result<()>;
 
