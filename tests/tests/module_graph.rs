@@ -217,6 +217,50 @@ export {};
 {"name": "left-out", "version": "1.2.0", "main": "./dist/index"}
 //- /packages/left-out/src/index.ts
 export {};
+//- /packages/versioned/package.json
+{"name": "@traps/versioned", "types": "index.d.ts", "typesVersions": {"<5.0": {"*": ["old/*"]}, ">=5.1 <5.2 || 5.x": {"*": ["new/*"],
+ "deep/*": ["gone/*", "new/inner/*.d.ts"], "lost/*": ["nowhere/*"], "exact": ["new/one/index.d.ts"]}, "*": {"*": ["old/*"]}}}
+//- /packages/versioned/index.d.ts
+export {};
+//- /packages/versioned/plain.d.ts
+export {};
+//- /packages/versioned/lost/a.d.ts
+export {};
+//- /packages/versioned/old/index.d.ts
+export {};
+//- /packages/versioned/new/index.d.ts
+export {};
+//- /packages/versioned/new/plain.d.ts
+export {};
+//- /packages/versioned/new/inner/two.d.ts
+export {};
+//- /packages/versioned/new/one/index.d.ts
+export {};
+//- /packages/versioned/new/dir/index.d.ts
+export {};
+//- /packages/fallen/package.json
+{"name": "@traps/fallen", "main": "./main", "typesVersions": {"^5": {"main": ["none"]}}}
+//- /packages/fallen/main.ts
+export {};
+//- /packages/fallen/other.ts
+export {};
+//- /packages/exported/package.json
+{"name": "@traps/exported", "exports": {".": "./a.ts"}, "typesVersions": {"*": {"*": ["b.ts"]}}}
+//- /packages/exported/a.ts
+export {};
+//- /packages/exported/b.ts
+export {};
+//- /scripts/versions.ts
+import "@traps/versioned";
+import "@traps/versioned/plain";
+import "@traps/versioned/deep/two";
+import "@traps/versioned/exact";
+import "@traps/versioned/dir";
+import "@traps/fallen";
+import "@traps/fallen/other";
+import "@traps/exported";
+//- /scripts/lost.ts
+import "@traps/versioned/lost/a";
 //- /loose/tsconfig.json
 {"extends": "./tsconfig.json", "references": [{"path": "../nowhere"}], "compilerOptions": {"baseUrl": "."}}
 //- /loose/lib/x.ts
@@ -244,6 +288,9 @@ fn no_trap_costs_an_edge() {
             "packages/app/src/index.ts -> packages/left-out/src/index.ts",
             "packages/app/test/index.test.ts -> packages/app/src/util/text.ts",
             "scripts/build.ts -> packages/app/src/index.ts",
+            "scripts/lost.ts -> packages/versioned/lost/a.d.ts",
+            "scripts/versions.ts -> packages/fallen/main.ts",
+            "scripts/versions.ts -> packages/versioned/new/dir/index.d.ts",
         ]
     );
 }

@@ -30,7 +30,7 @@ type RawRow = (RelPath, Option<Stamp>, Arc<Indexed>, Option<Vec<i64>>);
 /// Of this file's layout. What is in the rows has versions of its own.
 const LAYOUT: u32 = 1;
 /// Of what [`krins_core::graph::analyse`] says about a text, and of how specifiers resolve. Raise it when either changes.
-const ANALYSIS: u32 = 4;
+const ANALYSIS: u32 = 5;
 /// `Krns`, for `file(1)` and against foreign files.
 const APPLICATION: i32 = 0x4b72_6e73;
 /// How long a writer waits for another process's; a reader never does.

@@ -1,5 +1,6 @@
 //! package.json: what resolution needs to know besides what oxc_resolver reads from it by itself.
 
+use super::versions::TypesVersions;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ pub(super) struct Manifest {
     pub dependencies: BTreeMap<String, String>,
     /// The files that the package itself may mean, as written.
     pub entries: Vec<String>,
+    pub types: Option<TypesVersions>,
     /// As JSON that no reader objects to.
     pub text: String,
 }
@@ -35,6 +37,7 @@ impl Manifest {
             workspaces,
             dependencies,
             entries: entries(value),
+            types: TypesVersions::read(value),
             text: value.to_string(),
         }
     }

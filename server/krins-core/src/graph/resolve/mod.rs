@@ -14,6 +14,7 @@
 mod built;
 mod manifest;
 mod project;
+mod versions;
 mod view;
 mod workspace;
 
@@ -25,6 +26,7 @@ use oxc_resolver::{ResolveOptions, ResolverGeneric, TsconfigDiscovery};
 use project::{Projects, Variant};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use versions::TypesVersions;
 use view::{Mode, Paths, View};
 use workspace::Links;
 
@@ -36,6 +38,8 @@ pub struct ResolveConfig {
     projects: Projects,
     links: Links,
     outputs: Outputs,
+    /// Whether any manifest has such paths, which is rare.
+    has_types_versions: bool,
     /// What specifiers that are not relative, and may mean a file all the same, begin with.
     local: BTreeSet<String>,
 }
@@ -94,7 +98,8 @@ impl ResolveConfig {
         let projects = Projects::read(&written, &links);
         let outputs = Outputs::of(&projects, &manifests);
         let local = links.names().chain(projects.aliases()).map(str::to_owned).collect();
-        Self { manifests, projects, links, outputs, local }
+        let has_types_versions = manifests.values().any(|manifest| manifest.types.is_some());
+        Self { manifests, projects, links, outputs, has_types_versions, local }
     }
 
     /// The sources that a built file may come from, the likeliest first, whether they are there or not. Paths from the
@@ -196,20 +201,60 @@ impl Resolver {
 
     fn search(&self, from: &RelPath, specifier: &str) -> Option<Resolution> {
         let plain = || {
-            let place = Mode::Plain.place(from.as_str());
-            self.found(self.usual(&place), &place, specifier)
+            let usual = self.usual(&Mode::Plain.place(from.as_str()));
+            self.found(usual, Mode::Plain, from, specifier)
         };
         // What follows a `?` is a bundler's word.
         let found = if specifier.contains('?') { None } else { plain() };
         found.map(|path| Resolution { path, inferred: false }).or_else(|| {
-            let path = self.found(&self.inferred, &Mode::Inferred.place(from.as_str()), specifier)?;
+            let path = self.found(&self.inferred, Mode::Inferred, from, specifier)?;
             Some(Resolution { path, inferred: true })
         })
     }
 
-    fn found(&self, resolver: &ResolverGeneric<View>, place: &str, specifier: &str) -> Option<RelPath> {
-        let found = resolver.resolve_file(place, specifier).ok()?;
-        self.view.file(&self.view.inside(found.path())?)
+    fn found(&self, resolver: &ResolverGeneric<View>, mode: Mode, from: &RelPath, specifier: &str) -> Option<RelPath> {
+        let place = mode.place(from.as_str());
+        let file = |specifier: &str| {
+            let found = resolver.resolve_file(&place, specifier).ok()?;
+            self.view.file(&self.view.inside(found.path())?)
+        };
+        let usual = file(specifier);
+        let Some((name, dir, types)) = self.types_versions(mode, from, specifier) else { return usual };
+        // What an alias leads to comes before packages.
+        if usual.is_some() && self.config().projects.aliases().any(|start| specifier.starts_with(start)) {
+            return usual;
+        }
+        let asked = specifier[name.len()..].trim_start_matches('/');
+        let Some(paths) = types.mapped(if asked.is_empty() { &types.entry } else { asked }) else { return usual };
+        let strict = mode == Mode::Plain;
+        // The compiler applies the paths again to what a directory means, below that directory: none is found.
+        let only_files = strict && !asked.is_empty() && types.mapped("index").is_some();
+        let is_meant = |path: &str, found: &RelPath| {
+            !only_files || below(found.as_str(), &join(dir, path)).is_none_or(|inside| inside.is_empty())
+        };
+        let mapped =
+            paths.iter().find_map(|path| file(&format!("{name}/{path}")).filter(|found| is_meant(path, found)));
+        mapped.or_else(|| usual.filter(|_| !strict))
+    }
+
+    /// Name, directory, and `typesVersions` of the package that is named.
+    fn types_versions<'s>(
+        &'s self,
+        mode: Mode,
+        from: &RelPath,
+        specifier: &'s str,
+    ) -> Option<(&'s str, &'s str, &'s TypesVersions)> {
+        let config = self.config();
+        if is_relative(specifier) || !config.has_types_versions {
+            return None;
+        }
+        let (name, _) = split_package(specifier)?;
+        let dir = ancestors(from.dir()).find_map(|dir| {
+            let link = join(dir, &format!("node_modules/{name}"));
+            let inferred = || config.links.inferred.get(&link).filter(|_| mode == Mode::Inferred);
+            config.links.plain.get(&link).or_else(inferred)
+        })?;
+        Some((name, dir, config.manifests.get(dir)?.types.as_ref()?))
     }
 
     /// The one that resolves as the project asks for that the file belongs to.
