@@ -196,15 +196,18 @@ impl Plan {
 }
 
 /// What was judged is the patched base. Where the file has moved on, the merged text is another one, and may be sound on
-/// both sides and broken together. What breaks by the patch alone is not of the merge: that was the gate's to say.
+/// both sides and broken together. What one side breaks alone is not of the merge: the patch was the gate's to judge, and
+/// in a text that somebody is typing errors move about.
 fn broken_by_merging(write: &Write, patch: &Patch) -> Option<Refusal> {
     let file = patch.files().iter().find(|file| file.path == write.path);
-    if file
-        .is_some_and(|file| file.after == write.after || first_error(&write.path, &file.before, &file.after).is_some())
-    {
+    if file.is_some_and(|file| file.after == write.after) {
         return None;
     }
     let error = first_error(&write.path, &write.current, &write.after)?;
+    let is_sound = |before, after| first_error(&write.path, before, after).is_none();
+    if !is_sound(&None, &write.current) || !file.is_none_or(|file| is_sound(&file.before, &file.after)) {
+        return None;
+    }
     Some(refusal(
         &write.path,
         format!("merged with what the file is now, line {} would not parse: {}", error.lines[0], error.message),
