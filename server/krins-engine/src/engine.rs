@@ -436,7 +436,8 @@ impl Engine {
 
     async fn gated(&self, patch: Patch) -> Result<Result<Gated<Patch>, Box<Report>>> {
         let policy = self.inner.policy.clone();
-        let judged = tokio::task::spawn_blocking(move || gate::run(patch, &policy)).await;
+        let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
+        let judged = tokio::task::spawn_blocking(move || gate::run(patch, &policy, &current)).await;
         judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the change: {error}")))
     }
 

@@ -118,7 +118,7 @@ pub async fn propose(
     let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
     let patch = patch.inspect_err(|_| shop.backend.forget(&ask))?;
 
-    let verdict = clock.time("gate", judge(shop, patch.clone())).await;
+    let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone())).await;
     if verdict.is_err() {
         shop.backend.forget(&ask);
     }
@@ -323,10 +323,11 @@ async fn normalise(shop: &Workshop, base: Arc<Base>, text: String, restorer: Res
     .await
 }
 
-async fn judge(shop: &Workshop, patch: Patch) -> Result<Gated<Patch>, Box<Report>> {
+async fn judge(shop: &Workshop, patch: Patch, base: Arc<Base>) -> Result<Gated<Patch>, Box<Report>> {
     let policy = shop.policy.clone();
-    let verdict =
-        tokio::task::spawn_blocking(move || gate::run(patch, &policy)).instrument(info_span!("krins.gate")).await;
+    let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &policy, &*base))
+        .instrument(info_span!("krins.gate"))
+        .await;
     match verdict {
         Ok(verdict) => verdict,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

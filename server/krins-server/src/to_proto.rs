@@ -55,7 +55,7 @@ pub fn finding(finding: &Finding) -> lsp::Finding {
         lines: finding.lines,
         message: finding.message.clone(),
         fix: finding.fix.clone(),
-        link: None,
+        link: finding.link.clone(),
     }
 }
 

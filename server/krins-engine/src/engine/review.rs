@@ -2,6 +2,7 @@
 //! edited patch is another patch, so hash and verdict are its own.
 
 use super::{Engine, Review, known_hunks, no_diff};
+use crate::base::Current;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate;
 use crate::tasks::{HunkVerdict, Task, TaskState};
@@ -75,7 +76,8 @@ impl Engine {
     async fn judged(&self, task: &Task, edits: &BTreeMap<String, Digest>) -> Result<Report> {
         let patch = Task { edits: edits.clone(), ..task.clone() }.patch(&self.inner.state)?;
         let policy = self.inner.policy.clone();
-        let judged = tokio::task::spawn_blocking(move || gate::judge(&patch, &policy)).await;
+        let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
+        let judged = tokio::task::spawn_blocking(move || gate::judge(&patch, &policy, &current)).await;
         judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the edit: {error}")))
     }
 }

@@ -56,8 +56,12 @@ fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patc
     };
     Ok(match base {
         Some(dir) => patch::place(&parsed, &Root::open(dir)?, true),
-        None => patch::place(&parsed, &Current::new(engine.root().clone(), engine.documents().clone()), false),
+        None => patch::place(&parsed, &current(engine), false),
     })
+}
+
+fn current(engine: &Engine) -> Current {
+    Current::new(engine.root().clone(), engine.documents().clone())
 }
 
 async fn carry_out(engine: &Engine, patch: Patch) -> Result<PatchReport, Error> {
@@ -195,7 +199,7 @@ fn show(report: &PatchReport, out: &mut Output) {
 pub fn gate(global: &Global, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let patch = place(&engine, &standard_input()?, None)?.map_err(Error::from)?;
-    let report = gate::judge(&patch, engine.policy());
+    let report = gate::judge(&patch, engine.policy(), &current(&engine));
     out.document(&to_proto::gate(&report));
     assign::show_report(&report, out);
     Ok(ExitCode::from(u8::from(report.verdict == Verdict::Block)))

@@ -131,6 +131,13 @@ pub(super) enum PartKind {
     Members,
 }
 
+impl Part {
+    /// What holds statements or members, rather than being one.
+    pub fn is_list(&self) -> bool {
+        matches!(self.kind, PartKind::Statements | PartKind::Members)
+    }
+}
+
 /// Where a part in error stands.
 pub(super) struct Hole {
     pub range: Range<usize>,

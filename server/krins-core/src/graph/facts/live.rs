@@ -14,6 +14,7 @@ use crate::path::RelPath;
 use crate::syntax::{self, Language};
 use crate::text::LineIndex;
 use oxc_span::SourceType;
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -161,13 +162,19 @@ impl Valid {
             at if at <= self.replaced.start => at,
             at => (at + new_end).saturating_sub(old_end),
         };
+        let apart = |part: &&Part| part.end as usize + 1 < self.replaced.start || part.start as usize > old_end + 1;
+        let units = || self.parts.iter().filter(|part| !part.is_list()).filter(apart);
+        // The neighbours stay: `if (x)` is sound where a statement follows, `@d` where a member does, `else` after an `if`.
+        let before = units().filter(|part| (part.start as usize) < self.replaced.start);
+        let before = before.max_by_key(|part| (part.end, Reverse(part.start)));
+        let after = units().filter(|part| part.start as usize > old_end);
+        let after = after.min_by_key(|part| (part.start, Reverse(part.end)));
+        let is_neighbour = |part: &Part| [before, after].into_iter().flatten().any(|other| std::ptr::eq(other, part));
         let mut bare = String::new();
         let mut from = 0;
-        for part in &self.parts {
-            let is_list = matches!(part.kind, PartKind::Statements | PartKind::Members);
-            let apart = part.end as usize + 1 < self.replaced.start || part.start as usize > old_end + 1;
+        for part in units().filter(|part| !is_neighbour(part)) {
             let (start, end) = (now(part.start), now(part.end));
-            if is_list || !apart || start < from {
+            if start < from {
                 continue;
             }
             bare.push_str(text.get(from..start).unwrap_or_default());
@@ -262,8 +269,7 @@ impl Typed {
 
     fn is_in(&self, part: &Part) -> bool {
         let around = part.start as usize <= self.range.start && self.range.end <= part.end as usize;
-        let is_list = matches!(part.kind, PartKind::Statements | PartKind::Members);
-        around && (is_list || self.touches(part))
+        around && (part.is_list() || self.touches(part))
     }
 }
 

@@ -91,6 +91,28 @@ fn what_is_typed_is_known_before_it_is_finished() {
 }
 
 #[test]
+fn what_only_its_neighbour_makes_sound_is_sound() {
+    for (before, typed) in [
+        ("  return add(x - 1)", "if (x)"),
+        ("  return add(x - 1)", "else x;"),
+        ("  other()", "@d"),
+        ("export class", "@d"),
+        ("const last", "x:"),
+        ("await last", "for (;;)"),
+    ] {
+        let mut file = live("a.ts", TEXT);
+        let at = TEXT.find(before).unwrap() - 1;
+        // Letter by letter, a line of its own away from its neighbours.
+        let spaced = format!("\n  {typed}\n");
+        for (offset, letter) in spaced.char_indices() {
+            file.edit(at + offset..at + offset, letter.encode_utf8(&mut [0; 4]));
+        }
+        let rest = analyse(file.path(), &file.text().clone()).facts;
+        assert_eq!(file.indexed().facts().broken, rest.broken, "{}", file.text());
+    }
+}
+
+#[test]
 fn a_declaration_in_error_is_still_what_others_refer_to() {
     let mut file = live("a.ts", TEXT);
     let at = TEXT.find("  if (x > 1)").unwrap();

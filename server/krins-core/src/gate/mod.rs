@@ -1,0 +1,147 @@
+//! The gate's pure checks and its report: what a patch brings, judged before anybody sees it.
+//!
+//! Only what the patch adds counts: an error or a secret that was there before is not this change's fault. One file a
+//! check; each takes the [`Scene`] and gives findings with its own verdict.
+
+mod hidden;
+mod policy;
+mod secrets;
+mod syntax;
+
+pub use hidden::check_hidden_unicode;
+pub use policy::{PROTECTED, Policy, REVIEWED, check_policy};
+pub use secrets::check_secrets;
+pub use syntax::check_syntax;
+
+use crate::digest::Digest;
+use crate::patch::{Patch, text_of};
+use crate::path::RelPath;
+use crate::tree::Tree;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Pass,
+    Warn,
+    Block,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `check/rule`.
+    pub rule: String,
+    pub verdict: Verdict,
+    pub path: RelPath,
+    /// 1-based inclusive lines of the patched text.
+    pub lines: Option<[u32; 2]>,
+    pub message: String,
+    pub fix: Option<String>,
+    /// Where more about the rule is to be read.
+    pub link: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckRun {
+    pub check: String,
+    pub verdict: Verdict,
+    pub millis: f64,
+}
+
+/// Bound to one patch and one policy: a changed patch has no verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub verdict: Verdict,
+    pub patch: Digest,
+    pub policy: Digest,
+    pub checks: Vec<CheckRun>,
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The worst verdict of its findings decides.
+    pub fn new(patch: &Patch, policy: &Policy, checks: Vec<CheckRun>, findings: Vec<Finding>) -> Self {
+        Self { verdict: worst(&findings), patch: patch.digest(), policy: policy.digest(), checks, findings }
+    }
+}
+
+/// The worst verdict among findings; pass when there are none.
+pub fn worst(findings: &[Finding]) -> Verdict {
+    findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Pass)
+}
+
+/// Whose change it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// A model's answer to a task.
+    Model,
+    /// A person hands it over to be applied as it is.
+    Person,
+}
+
+/// What a check may look at.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub patch: &'a Patch,
+    pub policy: &'a Policy,
+    pub author: Author,
+    /// The files as they are without the patch: manifests, lock files, owners.
+    pub base: &'a dyn Tree,
+}
+
+/// The text of a side of a change; empty where there is none.
+fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
+    bytes.and_then(text_of).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod testing {
+    use super::{Author, Finding, Policy, Scene};
+    use crate::RelPath;
+    use crate::patch::{Change, Patch};
+    use std::collections::BTreeMap;
+
+    /// What a check finds in a model's change where there is nothing else.
+    pub(super) fn judge(patch: &Patch, check: impl Fn(&Scene<'_>) -> Vec<Finding>) -> Vec<Finding> {
+        let (policy, base) = (Policy::default(), BTreeMap::new());
+        check(&Scene { patch, policy: &policy, author: Author::Model, base: &base })
+    }
+
+    /// A change of one file.
+    pub(super) fn patch(path: &str, before: Option<&str>, after: Option<&str>) -> Patch {
+        let bytes = |text: &str| text.as_bytes().into();
+        let path = RelPath::new(path).unwrap();
+        Patch::between(vec![Change {
+            path,
+            from: None,
+            before: before.map(bytes),
+            after: after.map(bytes),
+            executable: false,
+        }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::judge;
+    use super::*;
+    use crate::patch::Change;
+
+    #[test]
+    fn what_is_utf_16_is_read_too() {
+        let wide = |text: &str| -> std::sync::Arc<[u8]> {
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        };
+        let change = |after: &str| {
+            let path = RelPath::new("src/a.ts").unwrap();
+            let (before, after) = (Some(wide("export const a = 1\n")), Some(wide(after)));
+            Patch::between(vec![Change { path, from: None, before, after, executable: false }])
+        };
+        let key = format!("export const a = 'ghp_{}'\n", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B");
+        assert_eq!(judge(&change(&key), check_secrets).len(), 1);
+        assert_eq!(judge(&change("export const = 1\n"), check_syntax).len(), 1);
+        assert_eq!(judge(&change("export const a = 1 // \u{202e}\n"), check_hidden_unicode).len(), 1);
+        assert!(judge(&change("export const a = 2\n"), check_secrets).is_empty());
+    }
+}
