@@ -10,7 +10,7 @@ use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
-use crate::gate::{self, Gated};
+use crate::gate::{self, Gated, Rulebook};
 use crate::history::Past;
 use crate::index::{Index, View, Wish};
 use crate::pipeline::{self, Chosen, Intent, Proposed, Reporter, Stage, Workshop};
@@ -19,7 +19,7 @@ use crate::state::StateDir;
 use crate::tasks::{Answered, HunkVerdict, Pin, StoredFile, Task, TaskState, Tasks};
 use crate::workspace::Root;
 use krins_backend::{Ask, Backend};
-use krins_core::gate::{Author, Policy, Report};
+use krins_core::gate::{Author, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::text::Encoding;
@@ -53,7 +53,7 @@ struct Inner {
     state: StateDir,
     settings: Arc<Settings>,
     backend: Arc<dyn Backend>,
-    policy: Arc<Policy>,
+    rules: Arc<Rulebook>,
     index: Arc<Index>,
     past: Arc<Past>,
     findings: Arc<Findings>,
@@ -126,7 +126,7 @@ impl Engine {
         }
         let tasks = Tasks::load(state.clone());
         agree(&applier, &tasks);
-        let policy = Arc::new(settings.policy());
+        let rules = Arc::new(Rulebook::new(root.clone(), state.clone(), settings.clone()));
         let past = Past::new(root.clone(), state.clone());
         let index = Arc::new(Index::in_state(&state));
         let inner = Inner {
@@ -135,7 +135,7 @@ impl Engine {
             state,
             settings,
             backend,
-            policy,
+            rules,
             past,
             findings: Arc::default(),
             index,
@@ -169,8 +169,9 @@ impl Engine {
         &self.inner.state
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.inner.policy
+    /// The policy as it stands, read anew for each verdict.
+    pub fn rules(&self) -> &Arc<Rulebook> {
+        &self.inner.rules
     }
 
     pub fn index(&self) -> &Index {
@@ -272,7 +273,7 @@ impl Engine {
             findings: self.inner.findings.clone(),
             backend: self.inner.backend.clone(),
             settings: self.inner.settings.clone(),
-            policy: self.inner.policy.clone(),
+            rules: self.inner.rules.clone(),
         }
     }
 
@@ -414,7 +415,7 @@ impl Engine {
             Err(NotPlanned { conflicts, refusals }) if wish.markers && refusals.is_empty() => {
                 let marked = self.with_markers(gated.value(), &conflicts);
                 // Markers are no code: the patch was judged without them, and its paths are judged again.
-                let gated = gate::admit(marked, &self.inner.policy, Author::Model);
+                let gated = gate::admit(marked, &self.inner.rules, Author::Model);
                 let gated = gated.map_err(|report| blocked(&id, Some(&report)))?;
                 self.plan(gated, Some(id.clone())).await?
             }
@@ -435,9 +436,9 @@ impl Engine {
     }
 
     async fn gated(&self, patch: Patch) -> Result<Result<Gated<Patch>, Box<Report>>> {
-        let policy = self.inner.policy.clone();
+        let rules = self.inner.rules.clone();
         let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
-        let judged = tokio::task::spawn_blocking(move || gate::run(patch, &policy, &current)).await;
+        let judged = tokio::task::spawn_blocking(move || gate::run(patch, &rules, &current)).await;
         judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the change: {error}")))
     }
 

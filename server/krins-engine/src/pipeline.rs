@@ -11,7 +11,7 @@ use crate::apply::{Applied, Applier, Editor, Plan};
 use crate::base::Base;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
-use crate::gate::{self, Gated};
+use crate::gate::{self, Gated, Rulebook};
 use crate::history::Past;
 use crate::index::{Index, Partial, View, Wish};
 use crate::rules;
@@ -20,7 +20,7 @@ use crate::tasks::Step;
 use crate::workspace::Root;
 use krins_backend::{Ask, Backend, Progress, ProgressSink, Proposal};
 use krins_core::context::{self, Diagnostic, Query, Reach};
-use krins_core::gate::{Policy, Report};
+use krins_core::gate::Report;
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
 use krins_core::redact::{Redacted, Restorer, redact};
@@ -58,7 +58,7 @@ pub struct Workshop {
     pub findings: Arc<Findings>,
     pub backend: Arc<dyn Backend>,
     pub settings: Arc<Settings>,
-    pub policy: Arc<Policy>,
+    pub rules: Arc<Rulebook>,
 }
 
 /// What would be sent.
@@ -324,8 +324,8 @@ async fn normalise(shop: &Workshop, base: Arc<Base>, text: String, restorer: Res
 }
 
 async fn judge(shop: &Workshop, patch: Patch, base: Arc<Base>) -> Result<Gated<Patch>, Box<Report>> {
-    let policy = shop.policy.clone();
-    let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &policy, &*base))
+    let rules = shop.rules.clone();
+    let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &rules, &*base))
         .instrument(info_span!("krins.gate"))
         .await;
     match verdict {

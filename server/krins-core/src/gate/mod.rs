@@ -3,15 +3,26 @@
 //! Only what the patch adds counts: an error or a secret that was there before is not this change's fault. One file a
 //! check; each takes the [`Scene`] and gives findings with its own verdict.
 
+mod approval;
+mod day;
 mod hidden;
+mod owners;
+mod pattern;
 mod policy;
+mod rules;
 mod secrets;
 mod syntax;
+mod weigh;
 
+pub use approval::{Approvals, Approved, Document, NotCounted, Wanted, base_digest};
+pub use day::{Day, NotADay};
 pub use hidden::check_hidden_unicode;
-pub use policy::{PROTECTED, Policy, REVIEWED, check_policy};
+pub use owners::check_owners;
+pub use policy::{ASKED, Guard, PROTECTED, Policy, REVIEWED, check_policy};
+pub use rules::{is_rule, nearest_rule};
 pub use secrets::check_secrets;
 pub use syntax::check_syntax;
+pub use weigh::{Level, LevelRule, Waived, Waiver, Weighed, fingerprint};
 
 use crate::digest::Digest;
 use crate::patch::{Patch, text_of};
@@ -57,12 +68,21 @@ pub struct Report {
     pub policy: Digest,
     pub checks: Vec<CheckRun>,
     pub findings: Vec<Finding>,
+    /// What was found and is kept out of the verdict, with the reason that somebody gave.
+    #[serde(default)]
+    pub waived: Vec<Waived>,
 }
 
 impl Report {
-    /// The worst verdict of its findings decides.
-    pub fn new(patch: &Patch, policy: &Policy, checks: Vec<CheckRun>, findings: Vec<Finding>) -> Self {
-        Self { verdict: worst(&findings), patch: patch.digest(), policy: policy.digest(), checks, findings }
+    /// The worst verdict of its findings decides. The findings are as the policy weighs them.
+    pub fn new(patch: &Patch, policy: &Policy, checks: Vec<CheckRun>, weighed: Weighed) -> Self {
+        let Weighed { findings, waived } = weighed;
+        Self { verdict: worst(&findings), patch: patch.digest(), policy: policy.digest(), checks, findings, waived }
+    }
+
+    /// Whether it speaks of this patch under this policy.
+    pub fn is_of(&self, patch: &Patch, policy: &Policy) -> bool {
+        self.patch == patch.digest() && self.policy == policy.digest()
     }
 }
 
@@ -87,7 +107,9 @@ pub struct Scene<'a> {
     pub policy: &'a Policy,
     pub author: Author,
     /// The files as they are without the patch: manifests, lock files, owners.
-    pub base: &'a dyn Tree,
+    pub base: &'a (dyn Tree + Sync),
+    /// Who approved the patch.
+    pub approvals: &'a Approvals,
 }
 
 /// The text of a side of a change; empty where there is none.
@@ -97,15 +119,15 @@ fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod testing {
-    use super::{Author, Finding, Policy, Scene};
+    use super::{Approvals, Author, Finding, Policy, Scene};
     use crate::RelPath;
     use crate::patch::{Change, Patch};
     use std::collections::BTreeMap;
 
     /// What a check finds in a model's change where there is nothing else.
     pub(super) fn judge(patch: &Patch, check: impl Fn(&Scene<'_>) -> Vec<Finding>) -> Vec<Finding> {
-        let (policy, base) = (Policy::default(), BTreeMap::new());
-        check(&Scene { patch, policy: &policy, author: Author::Model, base: &base })
+        let (policy, base, approvals) = (Policy::default(), BTreeMap::new(), Approvals::default());
+        check(&Scene { patch, policy: &policy, author: Author::Model, base: &base, approvals: &approvals })
     }
 
     /// A change of one file.

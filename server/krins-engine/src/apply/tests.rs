@@ -233,7 +233,7 @@ async fn a_record_names_the_diff_that_was_shown() {
         after: side("1\n"),
         executable: false,
     }]);
-    let gated = crate::gate::run(patch.clone(), &Default::default(), &room.current).unwrap();
+    let gated = crate::gate::run(patch.clone(), &krins_core::gate::Policy::default().into(), &room.current).unwrap();
     let plan = Plan::new(&gated, &room.current, Some("t".into())).unwrap();
     room.applier.apply(plan, None).await.unwrap();
     room.applier.apply(room.applier.plan_undo(None).await.unwrap().unwrap(), None).await.unwrap();

@@ -75,9 +75,9 @@ impl Engine {
 
     async fn judged(&self, task: &Task, edits: &BTreeMap<String, Digest>) -> Result<Report> {
         let patch = Task { edits: edits.clone(), ..task.clone() }.patch(&self.inner.state)?;
-        let policy = self.inner.policy.clone();
+        let rules = self.inner.rules.clone();
         let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
-        let judged = tokio::task::spawn_blocking(move || gate::judge(&patch, &policy, &current)).await;
+        let judged = tokio::task::spawn_blocking(move || gate::judge(&patch, &rules, &current)).await;
         judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the edit: {error}")))
     }
 }

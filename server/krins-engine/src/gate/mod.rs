@@ -1,13 +1,33 @@
 //! The quality gate: the only maker of [`Gated`], which is what the apply takes.
 //!
-//! Cheap checks first; a report is bound to the hash of the patch and of the policy, so a changed patch, also a subset
-//! of its hunks, has to pass again.
+//! [`CHECKS`] is the order: policy → secrets → licences → owners → syntax → sast → honesty, then what runs commands or asks
+//! a model ([`extend`]). What only looks at values runs side by side; the results stand in the order of the table. A report
+//! is bound to the hash of the patch and of the policy, so a changed patch, also a subset of its hunks, has to pass again.
+
+pub mod approvals;
+mod policy_file;
+mod rulebook;
+
+pub use policy_file::{POLICY_FILE, Said};
+pub use rulebook::{Rulebook, Standing, StoredWaiver};
 
 use krins_core::Tree;
-use krins_core::gate::{self, Author, CheckRun, Finding, Policy, Report, Scene, Verdict};
+use krins_core::gate::{self, Approvals, Author, CheckRun, Finding, Policy, Report, Scene, Verdict, Weighed};
 use krins_core::patch::Patch;
 use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// A check that only looks at values.
+type Look = fn(&Scene<'_>) -> Vec<Finding>;
+
+/// The order of the gate. Whatever a check finds is weighed by the policy before it counts.
+const CHECKS: &[(&str, Look)] = &[
+    ("policy", gate::check_policy),
+    ("secrets", gate::check_secrets),
+    ("owners", gate::check_owners),
+    ("syntax", gate::check_syntax),
+    ("honesty", gate::check_hidden_unicode),
+];
 
 /// Proof that the gate did not block the value.
 #[derive(Clone, Debug)]
@@ -28,44 +48,199 @@ impl<T> Gated<T> {
 }
 
 /// Judges a patch of `base`. `Err` carries the report of a patch that is blocked.
-pub fn run(patch: Patch, policy: &Policy, base: &dyn Tree) -> Result<Gated<Patch>, Box<Report>> {
-    let report = judge(&patch, policy, base);
-    match report.verdict {
-        Verdict::Block => Err(Box::new(report)),
-        Verdict::Pass | Verdict::Warn => Ok(Gated { value: patch, report }),
-    }
+pub fn run(patch: Patch, rules: &Rulebook, base: &(dyn Tree + Sync)) -> Result<Gated<Patch>, Box<Report>> {
+    let report = judge(&patch, rules, base);
+    settle(patch, report)
 }
 
 /// Admits a patch by its paths alone: for a patch that a person hands over as it is, to be applied and not judged, and
 /// for conflict markers around a patch that was judged.
-pub fn admit(patch: Patch, policy: &Policy, author: Author) -> Result<Gated<Patch>, Box<Report>> {
-    let started = Instant::now();
-    let nothing = BTreeMap::new();
-    let findings = gate::check_policy(&Scene { patch: &patch, policy, author, base: &nothing });
-    let millis = started.elapsed().as_secs_f64() * 1000.0;
-    let checks = vec![CheckRun { check: "policy".to_owned(), verdict: gate::worst(&findings), millis }];
-    let report = Report::new(&patch, policy, checks, findings);
+pub fn admit(patch: Patch, rules: &Rulebook, author: Author) -> Result<Gated<Patch>, Box<Report>> {
+    let report = match rules.standing() {
+        Err(error) => unreadable(&patch, &error),
+        Ok(Standing { policy, .. }) => {
+            let (nothing, nobody) = (BTreeMap::new(), Approvals::default());
+            let scene = Scene { patch: &patch, policy: &policy, author, base: &nothing, approvals: &nobody };
+            let (run, weighed) = look(&scene, ("policy", gate::check_policy));
+            Report::new(&patch, &policy, vec![run], weighed)
+        }
+    };
+    settle(patch, report)
+}
+
+/// The report alone.
+pub fn judge(patch: &Patch, rules: &Rulebook, base: &(dyn Tree + Sync)) -> Report {
+    let Standing { policy, .. } = match rules.standing() {
+        Ok(standing) => standing,
+        Err(error) => return unreadable(patch, &error),
+    };
+    let approvals = rules.approvals(patch, &policy);
+    let scene = Scene { patch, policy: &policy, author: Author::Model, base, approvals: &approvals };
+    let looks: Vec<(CheckRun, Weighed)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = CHECKS.iter().map(|check| (check.0, scope.spawn(move || look(&scene, *check)))).collect();
+        let ended = |(name, thread): (&'static str, std::thread::ScopedJoinHandle<'_, (CheckRun, Weighed)>)| {
+            thread.join().unwrap_or_else(|_| failed(name, patch))
+        };
+        threads.into_iter().map(ended).collect()
+    });
+    let mut all = Weighed::default();
+    let mut checks = Vec::new();
+    for (run, weighed) in looks {
+        checks.push(run);
+        all.findings.extend(weighed.findings);
+        all.waived.extend(weighed.waived);
+    }
+    Report::new(patch, &policy, checks, all)
+}
+
+/// Adds the findings of a check that came later, because it runs commands or asks a model. They are weighed like the others.
+pub fn extend(
+    gated: Gated<Patch>,
+    rules: &Rulebook,
+    (check, millis): (&str, f64),
+    found: Vec<Finding>,
+) -> Result<Gated<Patch>, Box<Report>> {
+    let Gated { value: patch, report } = gated;
+    let policy = match rules.standing() {
+        Ok(standing) if standing.policy.digest() == report.policy => standing.policy,
+        Ok(_) => return Err(Box::new(unreadable(&patch, &"judge the change: the policy changed meanwhile"))),
+        Err(error) => return Err(Box::new(unreadable(&patch, &error))),
+    };
+    let Weighed { findings, waived } = policy.weigh(&patch, found);
+    let Report { mut checks, findings: mut all, waived: mut all_waived, .. } = report;
+    checks.push(CheckRun { check: check.to_owned(), verdict: gate::worst(&findings), millis });
+    all.extend(findings);
+    all_waived.extend(waived);
+    let report = Report::new(&patch, &policy, checks, Weighed { findings: all, waived: all_waived });
+    settle(patch, report)
+}
+
+/// The one place where a verdict becomes a proof.
+fn settle(patch: Patch, report: Report) -> Result<Gated<Patch>, Box<Report>> {
     match report.verdict {
-        Verdict::Block => Err(Box::new(report)),
-        Verdict::Pass | Verdict::Warn => Ok(Gated { value: patch, report }),
+        Verdict::Pass | Verdict::Warn if report.patch == patch.digest() => Ok(Gated { value: patch, report }),
+        _ => Err(Box::new(report)),
     }
 }
 
-/// The report alone, in the order policy → secrets → honesty → syntax.
-pub fn judge(patch: &Patch, policy: &Policy, base: &dyn Tree) -> Report {
-    let scene = Scene { patch, policy, author: Author::Model, base };
-    let mut checks = Vec::new();
-    let mut findings = Vec::new();
-    let mut check = |name: &str, run: fn(&Scene<'_>) -> Vec<Finding>| {
-        let started = Instant::now();
-        let found = run(&scene);
-        let millis = started.elapsed().as_secs_f64() * 1000.0;
-        checks.push(CheckRun { check: name.to_owned(), verdict: gate::worst(&found), millis });
-        findings.extend(found);
+fn look(scene: &Scene<'_>, (name, check): (&str, Look)) -> (CheckRun, Weighed) {
+    let started = Instant::now();
+    let weighed = scene.policy.weigh(scene.patch, check(scene));
+    let millis = started.elapsed().as_secs_f64() * 1000.0;
+    (CheckRun { check: name.to_owned(), verdict: gate::worst(&weighed.findings), millis }, weighed)
+}
+
+/// A check with a defect must not let anything through.
+fn failed(name: &str, patch: &Patch) -> (CheckRun, Weighed) {
+    let findings = firm(patch, "gate/check-failed", format!("the check {name} could not be carried out"));
+    let run = CheckRun { check: name.to_owned(), verdict: Verdict::Block, millis: 0.0 };
+    (run, Weighed { findings, waived: Vec::new() })
+}
+
+fn unreadable(patch: &Patch, why: &dyn std::fmt::Display) -> Report {
+    let findings = firm(patch, "policy/unreadable", format!("the policy is not known: failed to {why}"));
+    let run = CheckRun { check: "policy".to_owned(), verdict: Verdict::Block, millis: 0.0 };
+    Report::new(patch, &Policy::default(), vec![run], Weighed { findings, waived: Vec::new() })
+}
+
+/// What no level and no waiver softens.
+fn firm(patch: &Patch, rule: &str, message: String) -> Vec<Finding> {
+    let path = patch.files().first().map(|file| file.path.clone()).or_else(|| krins_core::RelPath::new("patch").ok());
+    let finding = |path| Finding {
+        rule: rule.to_owned(),
+        verdict: Verdict::Block,
+        path,
+        lines: None,
+        message,
+        fix: None,
+        link: None,
     };
-    check("policy", gate::check_policy);
-    check("secrets", gate::check_secrets);
-    check("honesty", gate::check_hidden_unicode);
-    check("syntax", gate::check_syntax);
-    Report::new(patch, policy, checks, findings)
+    path.map(finding).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use krins_core::RelPath;
+    use krins_core::gate::{Level, LevelRule, Waiver};
+    use krins_core::patch::Change;
+
+    fn patch(path: &str, after: &str) -> Patch {
+        let path = RelPath::new(path).unwrap();
+        let (before, after) = (Some(b"a\n".as_slice().into()), Some(after.as_bytes().into()));
+        Patch::between(vec![Change { path, from: None, before, after, executable: false }])
+    }
+
+    fn level(rule: &str, level: Level) -> LevelRule {
+        LevelRule { rule: rule.into(), paths: Vec::new(), level }
+    }
+
+    #[test]
+    fn results_stand_in_the_order_of_the_table_and_are_bound_to_patch_and_policy() {
+        let (change, nothing) = (patch("src/a.ts", "b\n"), BTreeMap::new());
+        let rules = Rulebook::from(Policy::default());
+        let report = judge(&change, &rules, &nothing);
+        let names: Vec<&str> = report.checks.iter().map(|run| run.check.as_str()).collect();
+        assert_eq!(names, CHECKS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        let order = ["policy", "secrets", "licences", "owners", "syntax", "sast", "honesty"];
+        let place = |name: &&str| order.iter().position(|known| known == name);
+        assert!(names.iter().map(place).collect::<Vec<_>>().is_sorted(), "{names:?}");
+        let policy = Policy::default();
+        assert!(report.is_of(&change, &policy) && !report.is_of(&patch("src/a.ts", "c\n"), &policy));
+        let other = Policy { levels: vec![level("syntax", Level::Off)], ..Policy::default() };
+        assert!(!report.is_of(&change, &other));
+    }
+
+    #[test]
+    fn a_blocked_patch_is_no_proof_and_a_level_or_a_waiver_is_what_opens_it() {
+        let (change, nothing) = (patch(".npmrc", "b\n"), BTreeMap::new());
+        let verdict =
+            |policy: Policy| run(change.clone(), &Rulebook::from(policy), &nothing).map(|gated| gated.report.verdict);
+        assert!(verdict(Policy::default()).is_err());
+        let warned = Policy { levels: vec![level("policy/protected-path", Level::Warn)], ..Policy::default() };
+        assert_eq!(verdict(warned), Ok(Verdict::Warn));
+        let expires = "2999-01-01".parse().unwrap();
+        let waiver = Waiver {
+            rule: "policy/protected-path".into(),
+            path: ".npmrc".into(),
+            fingerprint: None,
+            reason: "r".into(),
+            expires,
+        };
+        let waived =
+            run(change.clone(), &Rulebook::from(Policy { waivers: vec![waiver], ..Policy::default() }), &nothing);
+        let report = waived.unwrap().report;
+        assert_eq!((report.verdict, report.waived.len()), (Verdict::Pass, 1));
+    }
+
+    #[test]
+    fn what_comes_later_is_weighed_and_can_still_block() {
+        let (change, nothing) = (patch("src/a.ts", "b\n"), BTreeMap::new());
+        let finding = Finding {
+            rule: "tests/failed".into(),
+            verdict: Verdict::Block,
+            path: RelPath::new("src/a.ts").unwrap(),
+            lines: None,
+            message: "m".into(),
+            fix: None,
+            link: None,
+        };
+        let rules = Rulebook::from(Policy::default());
+        let gated = || run(change.clone(), &rules, &nothing).unwrap();
+        assert!(extend(gated(), &rules, ("tests", 1.0), vec![finding.clone()]).is_err());
+        let later = extend(gated(), &rules, ("tests", 1.0), Vec::new()).unwrap();
+        assert_eq!(later.report().checks.last().map(|run| run.check.as_str()), Some("tests"));
+        let off = Rulebook::from(Policy { levels: vec![level("tests", Level::Off)], ..Policy::default() });
+        let gated = run(change.clone(), &off, &nothing).unwrap();
+        assert!(extend(gated.clone(), &off, ("tests", 1.0), vec![finding]).is_ok());
+        assert!(extend(gated, &rules, ("tests", 1.0), Vec::new()).is_err(), "another policy than it was judged by");
+    }
+
+    #[test]
+    fn a_check_that_breaks_blocks() {
+        let change = patch("src/a.ts", "b\n");
+        let (run, weighed) = failed("syntax", &change);
+        assert_eq!((run.verdict, weighed.findings[0].rule.as_str()), (Verdict::Block, "gate/check-failed"));
+        assert_eq!(unreadable(&change, &"read x").verdict, Verdict::Block);
+    }
 }

@@ -116,6 +116,26 @@ pub(super) const KEYS: &[Key] = &[
         Untrusted::Add,
         "paths that no change may touch, beside the built-in ones",
     ),
+    key(
+        "approvals.identity",
+        Shape::Text,
+        Untrusted::Nothing,
+        "who you are to code owners: @name or a mail address; your own requests you cannot approve",
+    ),
+    key("approvals.key", Shape::Text, Untrusted::Nothing, "the SSH key that signs your approvals"),
+    key(
+        "approvals.signers",
+        Shape::Text,
+        Untrusted::Nothing,
+        "the allowed_signers file that says who may approve as whom",
+    ),
+    // Shorter would let a repository have its traces removed.
+    key(
+        "audit.retention_days",
+        Shape::Integer { min: 30, max: 90 },
+        Untrusted::Nothing,
+        "how long the audit keeps what its records are about; the records stay",
+    ),
     // A smaller history forgets what a person could take back, so a repository has no say in it.
     key(
         "history.changes",

@@ -54,10 +54,26 @@ pub struct Settings {
     pub protected_paths: Vec<String>,
     /// What the undo history may hold.
     pub history: Limits,
+    pub approvals: ApprovalSettings,
+    /// How long the audit keeps what its records are about.
+    pub audit_days: u32,
+    /// Where the person's own files lie: policy, signers, teams.
+    pub user_dir: Option<PathBuf>,
     /// What an untrusted workspace file said in vain.
     pub untrusted: Vec<Ignored>,
     /// Where each setting that is not a default comes from, by key.
     pub origins: BTreeMap<String, (Source, Place)>,
+}
+
+/// Who approves, and who may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApprovalSettings {
+    /// Who the person is to owners: `@name`, or a mail address.
+    pub identity: Option<String>,
+    /// The SSH key that signs; a public one has the agent sign.
+    pub key: Option<PathBuf>,
+    /// The `allowed_signers` file.
+    pub signers: Option<PathBuf>,
 }
 
 /// A line of a workspace file that was not followed, because nobody trusted the file.
@@ -81,6 +97,9 @@ impl Default for Settings {
             record: None,
             protected_paths: Vec::new(),
             history: HISTORY,
+            approvals: ApprovalSettings::default(),
+            audit_days: 90,
+            user_dir: None,
             untrusted: Vec::new(),
             origins: BTreeMap::new(),
         }
@@ -133,7 +152,8 @@ impl Settings {
         }
         layers.push(Options::environment(&text)?);
         layers.push(Options::flags(sources.flags)?);
-        Self::resolve(layers, trusted)
+        let user_dir = user_file(sources.env).and_then(|file| file.parent().map(Path::to_owned));
+        Ok(Self { user_dir, ..Self::resolve(layers, trusted)? })
     }
 
     /// Weighs the options. `trusted` says whether the workspace's are.
@@ -192,6 +212,10 @@ impl Settings {
             (["cache", "capacity"], Value::Integer(number)) => self.cache.capacity = small(number) as usize,
             (["cache", "ttl_seconds"], Value::Integer(number)) => self.cache.ttl = Duration::from_secs(number),
             (["gate", "protected_paths"], Value::List(list)) => self.protected_paths.extend(list),
+            (["approvals", "identity"], Value::Text(text)) => self.approvals.identity = Some(text),
+            (["approvals", "key"], Value::Text(text)) => self.approvals.key = Some(text.into()),
+            (["approvals", "signers"], Value::Text(text)) => self.approvals.signers = Some(text.into()),
+            (["audit", "retention_days"], Value::Integer(number)) => self.audit_days = small(number),
             (["history", "changes"], Value::Integer(number)) => self.history.count = small(number) as usize,
             (["history", "days"], Value::Integer(number)) => self.history.age = Duration::from_secs(number * 24 * 3600),
             (["history", "megabytes"], Value::Integer(number)) => self.history.bytes = number << 20,
@@ -317,7 +341,7 @@ fn unreadable(path: &Path, why: &str) -> Problem {
 }
 
 /// One byte more than the limit is enough to know.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut content = Vec::new();
     std::fs::File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;

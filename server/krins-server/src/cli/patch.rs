@@ -70,7 +70,7 @@ async fn carry_out(engine: &Engine, patch: Patch) -> Result<PatchReport, Error> 
         report.outcome = PatchOutcome::Noop;
         return Ok(report);
     }
-    let gated = match gate::admit(patch, engine.policy(), Author::Person) {
+    let gated = match gate::admit(patch, engine.rules(), Author::Person) {
         Ok(gated) => gated,
         Err(blocked) => {
             let refusal = |finding: &krins_core::gate::Finding| krins_protocol::cli::Refusal {
@@ -199,7 +199,7 @@ fn show(report: &PatchReport, out: &mut Output) {
 pub fn gate(global: &Global, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let patch = place(&engine, &standard_input()?, None)?.map_err(Error::from)?;
-    let report = gate::judge(&patch, engine.policy(), &current(&engine));
+    let report = gate::judge(&patch, engine.rules(), &current(&engine));
     out.document(&to_proto::gate(&report));
     assign::show_report(&report, out);
     Ok(ExitCode::from(u8::from(report.verdict == Verdict::Block)))
