@@ -79,6 +79,9 @@ pub struct Answer {
     /// Up to three reasons a deterministic provider gives; empty for models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub why: Vec<Why>,
+    /// Why this is not what was asked for: another route answered, or a cheaper model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 /// `POST /tasks` and `GET /tasks/{id}` body.

@@ -322,6 +322,9 @@ pub struct DiffResult {
     pub model: String,
     /// True when the answer came from the cache, without a model call.
     pub cached: bool,
+    /// Why this is not what was asked for: another route answered, or a cheaper model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
     /// The task's `traceparent`.
     pub trace: Option<String>,
 }
@@ -497,6 +500,31 @@ pub struct StatusResult {
     pub cache_hits: u64,
     pub cache_misses: u64,
     pub index: IndexStatus,
+    /// The routes that were asked, and how they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteStatus>,
+    /// What is left out because there is too much to do: `normal`, `cheaper-model`, `one-variant`, `judge-off`, `cache-only`.
+    #[serde(default)]
+    pub level: String,
+    /// Providers that the kill switch keeps from being asked, or `all`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switched_off: Vec<String>,
+}
+
+/// How one way to a model is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteStatus {
+    /// `provider/model`.
+    pub route: String,
+    /// `closed` (well), `resting` (its provider asked for it), `open` (it failed too often), `half-open` (one call tries it) or `disabled`
+    /// (a person has to do something).
+    pub state: String,
+    /// What the provider did: "is overloaded".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// Until it is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

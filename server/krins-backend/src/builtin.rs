@@ -2,7 +2,7 @@
 
 use crate::Usage;
 use crate::error::{Fault, ProviderError};
-use crate::provider::{DeltaSink, Finished, Kind, ModelRequest, Provider};
+use crate::provider::{DeltaSink, Finished, Kind, ModelRequest, Provider, Stopped};
 use async_trait::async_trait;
 use krins_core::RelPath;
 use krins_core::graph::{self, Graph};
@@ -18,7 +18,10 @@ pub(crate) struct Builtin;
 #[async_trait]
 impl Provider for Builtin {
     async fn call(&self, request: &ModelRequest<'_>, sink: &mut dyn DeltaSink) -> Result<Finished, ProviderError> {
-        let prompt = request.prompt.get().clone();
+        let Some(prompt) = request.prompt.map(|prompt| prompt.get().clone()) else {
+            return Err(ProviderError::new(Fault::Refused, "the built-in refactorings hold no conversations")
+                .with_hint("name a model: `provider/model`, or set a provider in the user settings"));
+        };
         let (text, why) = tokio::task::spawn_blocking(move || answer(&prompt))
             .await
             .map_err(|_| ProviderError::new(Fault::Internal, "the refactoring panicked"))??;
@@ -29,6 +32,7 @@ impl Provider for Builtin {
             usage: Usage::default(),
             response_id: None,
             why,
+            stopped: Stopped::Whole,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The answer cache: an LRU with a time to live in front of any backend, and one call for asks that are the same at the
 //! same time. Knows nothing of providers. Only finished answers get in, and [`Backend::forget`] takes a bad one out.
 
-use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
+use crate::resilience::policy::Unanswered;
+use crate::resilience::{Level, Status, Switch};
+use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
@@ -142,7 +144,10 @@ impl<B: Backend + 'static> Backend for Cached<B> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let proposal =
             if ask.fresh { self.inner.ask(ask, progress).await? } else { self.join(key, ask, progress).await? };
-        self.store(key, &proposal);
+        // The route that was asked would have answered otherwise, and will.
+        if proposal.degraded.is_none() {
+            self.store(key, &proposal);
+        }
         Ok(proposal)
     }
 
@@ -169,6 +174,30 @@ impl<B: Backend + 'static> Backend for Cached<B> {
 
     fn cache_counts(&self) -> (u64, u64) {
         (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+
+    async fn chat(&self, chat: Chat, progress: ProgressSink) -> Result<ChatReply, Unanswered> {
+        self.inner.chat(chat, progress).await
+    }
+
+    fn chat_models(&self) -> Vec<String> {
+        self.inner.chat_models()
+    }
+
+    fn status(&self) -> Status {
+        self.inner.status()
+    }
+
+    fn level(&self) -> Level {
+        self.inner.level()
+    }
+
+    fn press(&self, queue_age: Duration) {
+        self.inner.press(queue_age);
+    }
+
+    fn kill_switch(&self) -> Option<&Switch> {
+        self.inner.kill_switch()
     }
 }
 
@@ -213,10 +242,8 @@ fn describe(prompt: &Prompt) -> Value {
 }
 
 fn digest(value: &Value) -> Result<Digest, BackendError> {
-    let canonical = serde_json_canonicalizer::to_vec(value).map_err(|error| BackendError {
-        kind: ErrorKind::Internal,
-        message: format!("write the request in canonical form: {error}"),
-        hint: None,
+    let canonical = serde_json_canonicalizer::to_vec(value).map_err(|error| {
+        BackendError::new(ErrorKind::Internal, format!("write the request in canonical form: {error}"))
     })?;
     Ok(Digest::of(canonical))
 }
@@ -258,7 +285,7 @@ mod tests {
                 gate.notified().await;
             }
             if self.fail {
-                return Err(BackendError { kind: ErrorKind::Overloaded, message: "x".into(), hint: None });
+                return Err(BackendError::new(ErrorKind::Overloaded, "x"));
             }
             Ok(Proposal {
                 text: format!("answer {call}"),
@@ -267,6 +294,7 @@ mod tests {
                 usage: Usage::default(),
                 cached: false,
                 why: Vec::new(),
+                degraded: None,
             })
         }
 

@@ -1,20 +1,23 @@
-//! The backend in this process: picks the provider, calls it under the call policy, and turns its errors into what a
-//! person can act on. Knows no wire format and no HTTP.
+//! The backend in this process: makes the chain of routes an ask may take, lets the call policy walk along it, and turns
+//! its errors into what a person can act on. Knows no wire format and no HTTP.
 
 use crate::builtin::Builtin;
 use crate::cache::Cached;
 use crate::error::{Fault, ProviderError};
 use crate::http::Http;
 use crate::keys::{KeyPlace, Keys};
-use crate::provider::policy::{self, Jitter};
 use crate::provider::stream::HttpProvider;
-use crate::provider::{BackendConfig, Finished, Kind, ModelRequest, Provider, ProviderConfig, Timing};
+use crate::provider::{
+    BackendConfig, Finished, Kind, ModelRequest, Provider, ProviderConfig, Timing, provider_names, split_route,
+};
 use crate::replay::{Replay, record};
-use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
+use crate::resilience::policy::{self, Answered, Attempt, Listener, Route, Unanswered};
+use crate::resilience::{Clock, Level, Resilience, Resting, Status, Switch, System};
+use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The embedded backend with its cache: what the sidecar and the service run.
 pub fn embedded(config: BackendConfig) -> Result<Arc<Cached<Embedded>>, BackendError> {
@@ -22,17 +25,21 @@ pub fn embedded(config: BackendConfig) -> Result<Arc<Cached<Embedded>>, BackendE
     Ok(Arc::new(Cached::new(Embedded::new(config, Keys::default())?, cache)))
 }
 
+/// Hears of every call that ended, with the task's id; for whoever keeps books.
+pub type Observer = Arc<dyn Fn(&str, &Attempt) + Send + Sync>;
+
 /// Providers by name, called in this process.
 pub struct Embedded {
     providers: BTreeMap<String, Entry>,
-    default: String,
-    jitter: Jitter,
-    record: Option<PathBuf>,
+    config: BackendConfig,
+    board: Arc<Resilience>,
+    observer: Option<Observer>,
 }
 
 struct Entry {
     kind: Kind,
     model: Option<String>,
+    economy_model: Option<String>,
     timing: Timing,
     provider: Form,
 }
@@ -51,29 +58,52 @@ impl Entry {
             Form::Replay(provider) => provider,
         }
     }
+
+    fn is_remote(&self) -> bool {
+        matches!(self.provider, Form::Http(_))
+    }
 }
 
 impl Embedded {
     /// Checks all that can be checked without a call. A missing key is found out at the call, because a keyring is not
     /// asked before there is need.
     pub fn new(config: BackendConfig, keys: Keys) -> Result<Self, BackendError> {
-        let http = Http::new(config.http);
+        Self::with_clock(config, keys, Arc::new(System))
+    }
+
+    /// With another time and chance than the real ones.
+    pub fn with_clock(config: BackendConfig, keys: Keys, clock: Arc<dyn Clock>) -> Result<Self, BackendError> {
+        let http = Http::new(config.http.clone());
         let mut providers = BTreeMap::new();
-        for (name, provider) in all(&config.providers) {
+        for name in provider_names(&config.providers) {
+            let kind = Kind::of_name(&name).unwrap_or(Kind::OpenAiChat);
+            let provider = config.providers.get(&name).cloned().unwrap_or_else(|| ProviderConfig::of(kind));
             let entry = entry(&name, &provider, &http, &keys).map_err(|error| error.at(&name))?;
             providers.extend(entry.map(|entry| (name, entry)));
         }
-        let backend =
-            Self { providers, default: config.default, jitter: policy::random_jitter(), record: config.record };
-        backend.entry(&backend.default)?;
+        let known = providers.iter().flat_map(|(name, entry)| {
+            let models = entry.model.iter().chain(&entry.economy_model);
+            models.map(move |model| format!("{name}/{model}"))
+        });
+        let chains = config.providers.values().filter_map(|config| config.fallback.as_ref()).flatten();
+        let known = known.chain(config.fallback.iter().chain(chains).filter(|route| route.contains('/')).cloned());
+        let board = Resilience::new(config.resilience.clone(), known.collect(), clock);
+        let backend = Self { providers, config, board, observer: None };
+        backend.entry(&backend.config.default)?;
+        backend.check_chains()?;
         Ok(backend)
     }
 
-    /// With other chance than the real one.
+    /// Tells somebody of every call that ended.
     #[must_use]
-    pub fn with_jitter(mut self, jitter: Jitter) -> Self {
-        self.jitter = jitter;
+    pub fn with_observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
         self
+    }
+
+    /// What every ask of this backend shares.
+    pub fn resilience(&self) -> &Arc<Resilience> {
+        &self.board
     }
 
     /// Where the named provider's key is; `Ok(None)` when it needs none and has none.
@@ -82,6 +112,23 @@ impl Embedded {
             Form::Http(http) => http.place().await.map_err(|error| error.at(provider)),
             Form::Builtin(_) | Form::Replay(_) => Ok(None),
         }
+    }
+
+    /// A chain that names nobody, or nobody's model, is found out before there is need of it.
+    fn check_chains(&self) -> Result<(), BackendError> {
+        let own = self.config.providers.values().filter_map(|provider| provider.fallback.as_ref());
+        for route in self.config.fallback.iter().chain(own.flatten()) {
+            let (name, model) = split_route(route);
+            let entry = self.entry(name)?;
+            if model.or(entry.model.as_deref()).is_none_or(str::is_empty) {
+                return Err(no_model(name)
+                    .with_hint(format!(
+                        "write {name}/MODEL in the fallback, or set the provider's model in the user settings"
+                    ))
+                    .at(route));
+            }
+        }
+        Ok(())
     }
 
     fn entry(&self, name: &str) -> Result<&Entry, BackendError> {
@@ -94,27 +141,66 @@ impl Embedded {
     }
 
     fn name<'a>(&'a self, ask: &'a Ask) -> &'a str {
-        ask.provider.as_deref().unwrap_or(&self.default)
+        ask.provider.as_deref().unwrap_or(&self.config.default)
     }
 
-    async fn call(
-        &self,
-        entry: &Entry,
-        request: &ModelRequest<'_>,
-        route: &str,
-        progress: &ProgressSink,
-    ) -> Result<Finished, ProviderError> {
-        let mut characters = 0;
-        let mut sink = |delta: &str| {
-            characters += delta.chars().count() as u64;
-            progress(Progress::Received { characters });
+    /// The routes of an ask, the one it wishes first; and why the first is not the one it wishes, when it is not.
+    fn chain<'a>(&'a self, name: &str, model: Option<&str>) -> Result<(Vec<Route<'a>>, Option<String>), BackendError> {
+        let entry = self.entry(name)?;
+        let name = self.providers.get_key_value(name).map_or(self.config.default.as_str(), |(name, _)| name);
+        let economy = entry.economy_model.as_deref().filter(|_| model.is_none() && self.board.level().cheaper_model());
+        let Some(first) = economy.or(model).or(entry.model.as_deref()) else {
+            return Err(no_model(name)
+                .with_hint(format!("set model for the provider {name} in the user settings"))
+                .at(name));
         };
-        let sent = || progress(Progress::Sent { route: route.to_owned() });
-        policy::call(entry.provider(), request, &entry.timing, &self.jitter, sent, &mut sink).await
+        let mut chain = vec![route(name, first, entry)];
+        // What sends nothing fails for reasons that no other route has an answer to.
+        let fallback = if entry.is_remote() { self.config.fallback_of(name) } else { &[] };
+        for written in fallback {
+            let (name, model) = split_route(written);
+            let Some((name, entry)) = self.providers.get_key_value(name) else { continue };
+            let Some(model) = model.or(entry.model.as_deref()) else { continue };
+            let known = chain.iter().any(|route| route.provider == name && route.model == model);
+            // The refactorings need whole files: the engine asks them, with other words.
+            if !known && entry.kind != Kind::Builtin {
+                chain.push(route(name, model, entry));
+            }
+        }
+        let degraded = economy.map(|economy| format!("the service is overloaded: {economy} was asked"));
+        Ok((chain, degraded))
+    }
+
+    /// Which provider and model a conversation means.
+    fn addressed<'a>(&'a self, model: &'a str) -> (&'a str, Option<&'a str>) {
+        if self.providers.contains_key(model) {
+            return (model, None);
+        }
+        match model.split_once('/') {
+            Some((provider, model)) if self.providers.contains_key(provider) => (provider, Some(model)),
+            _ => (&self.config.default, Some(model)),
+        }
+    }
+
+    async fn walk<'a>(
+        &'a self,
+        id: &str,
+        chain: &'a [Route<'a>],
+        request: ModelRequest<'a>,
+        progress: &ProgressSink,
+    ) -> Result<Answered, Unanswered> {
+        if self.board.level().cache_only() && chain.iter().all(|route| route.remote) {
+            let error = ProviderError::new(Fault::Overloaded, "only answers from the cache are given now")
+                .with_hint("the service has too much to do: ask again later");
+            return Err(Unanswered { route: chain[0].label(), error, others: Vec::new() });
+        }
+        let mut teller =
+            Teller { id, progress, observer: self.observer.as_ref(), characters: 0, told_to_wait: String::new() };
+        policy::call(&self.board, chain, request, &mut teller).await
     }
 
     async fn record(&self, entry: &Entry, ask: &Ask, finished: &Finished) {
-        let (Some(directory), Form::Http(_)) = (&self.record, &entry.provider) else {
+        let (Some(directory), Form::Http(_)) = (&self.config.record, &entry.provider) else {
             return;
         };
         let (directory, prompt, finished) = (directory.clone(), ask.prompt.get().clone(), finished.clone());
@@ -129,30 +215,32 @@ impl Embedded {
 #[async_trait]
 impl Backend for Embedded {
     async fn ask(&self, ask: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
-        let name = self.name(&ask);
-        let entry = self.entry(name)?;
-        let Some(model) = ask.model.as_deref().or(entry.model.as_deref()) else {
-            return Err(ProviderError::new(Fault::Misconfigured, "no model is chosen")
-                .with_hint(format!("set model for the provider {name} in the user settings"))
-                .at(name));
+        let (chain, cheaper) = self.chain(self.name(&ask), ask.model.as_deref())?;
+        let words = ask.prompt.render();
+        let request = ModelRequest {
+            prompt: Some(&ask.prompt),
+            max_output_tokens: Some(ask.max_output_tokens),
+            ..ModelRequest::new(&words, "")
         };
-        let route = format!("{name}/{model}");
-        let request = ModelRequest { prompt: &ask.prompt, model, max_output_tokens: ask.max_output_tokens };
-        let finished = self.call(entry, &request, &route, &progress).await.map_err(|error| error.at(&route))?;
-        self.record(entry, &ask, &finished).await;
+        let Answered { route, finished, detour } =
+            self.walk(&ask.task, &chain, request, &progress).await.map_err(Unanswered::into_error)?;
+        let provider = chain[route].provider;
+        self.record(self.entry(provider)?, &ask, &finished).await;
+        let detour = detour.map(|(route, fault)| format!("{route} {}", fault.says()));
         Ok(Proposal {
             text: finished.text,
-            provider: name.to_owned(),
+            provider: provider.to_owned(),
             model: finished.model,
             usage: finished.usage,
             cached: false,
             why: finished.why,
+            degraded: detour.or(cheaper),
         })
     }
 
     fn route(&self) -> String {
-        let model = self.providers.get(&self.default).and_then(|entry| entry.model.as_deref());
-        format!("{}/{}", self.default, model.unwrap_or("?"))
+        let model = self.providers.get(&self.config.default).and_then(|entry| entry.model.as_deref());
+        format!("{}/{}", self.config.default, model.unwrap_or("?"))
     }
 
     fn route_for(&self, ask: &Ask) -> String {
@@ -162,7 +250,7 @@ impl Backend for Embedded {
     }
 
     fn is_builtin(&self) -> bool {
-        self.providers.get(&self.default).is_some_and(|entry| entry.kind == Kind::Builtin)
+        self.providers.get(&self.config.default).is_some_and(|entry| entry.kind == Kind::Builtin)
     }
 
     fn forget(&self, _ask: &Ask) {}
@@ -170,17 +258,104 @@ impl Backend for Embedded {
     fn cache_counts(&self) -> (u64, u64) {
         (0, 0)
     }
+
+    async fn chat(&self, chat: Chat, progress: ProgressSink) -> Result<ChatReply, Unanswered> {
+        let (name, model) = self.addressed(&chat.model);
+        let (chain, _) = self.chain(name, model).map_err(|error| {
+            let hint = error.hint.unwrap_or_default();
+            let error = ProviderError::new(Fault::NotFound, "no such model is set up").with_hint(hint);
+            Unanswered { route: name.to_owned(), error, others: Vec::new() }
+        })?;
+        let request = ModelRequest {
+            max_output_tokens: chat.max_output_tokens,
+            sampling: Some(&chat.sampling),
+            partial: true,
+            ..ModelRequest::new(&chat.words, "")
+        };
+        let Answered { route, finished, .. } = self.walk(&chat.id, &chain, request, &progress).await?;
+        Ok(ChatReply {
+            text: finished.text,
+            route: chain[route].label(),
+            model: finished.model,
+            usage: finished.usage,
+            stopped: finished.stopped,
+        })
+    }
+
+    fn chat_models(&self) -> Vec<String> {
+        let models = self.providers.iter().filter(|(_, entry)| entry.is_remote());
+        models.filter_map(|(name, entry)| Some(format!("{name}/{}", entry.model.as_ref()?))).collect()
+    }
+
+    fn status(&self) -> Status {
+        self.board.status()
+    }
+
+    fn level(&self) -> Level {
+        self.board.level()
+    }
+
+    fn press(&self, queue_age: Duration) {
+        self.board.press(queue_age);
+    }
+
+    fn kill_switch(&self) -> Option<&Switch> {
+        Some(self.board.switch())
+    }
 }
 
-/// The configured providers, and under its own name every kind that works without configuration.
-fn all(configured: &BTreeMap<String, ProviderConfig>) -> BTreeMap<String, ProviderConfig> {
-    let mut all = Kind::ALL
-        .into_iter()
-        .filter(|kind| *kind != Kind::Replay)
-        .map(|kind| (kind.name().to_owned(), ProviderConfig::of(kind)))
-        .collect::<BTreeMap<_, _>>();
-    all.extend(configured.iter().map(|(name, config)| (name.clone(), config.clone())));
-    all
+/// Turns what happens on the way into progress.
+struct Teller<'a> {
+    id: &'a str,
+    progress: &'a ProgressSink,
+    observer: Option<&'a Observer>,
+    characters: u64,
+    told_to_wait: String,
+}
+
+impl Listener for Teller<'_> {
+    fn sent(&mut self, route: &str, from: Option<(&str, Fault)>) {
+        // A call that begins anew has received nothing.
+        self.characters = 0;
+        (self.progress)(match from {
+            None => Progress::Sent { route: route.to_owned() },
+            Some((from, why)) => Progress::Moved { to: route.to_owned(), from: from.to_owned(), why: why.says() },
+        });
+    }
+
+    fn waiting(&mut self, route: &str, resting: Resting) {
+        if self.told_to_wait == route {
+            return;
+        }
+        route.clone_into(&mut self.told_to_wait);
+        let seconds = resting.wait.as_secs_f64().ceil() as u64;
+        (self.progress)(Progress::Waiting { route: route.to_owned(), why: resting.cause.says(), seconds });
+    }
+
+    fn received(&mut self, delta: &str) {
+        self.characters += delta.chars().count() as u64;
+        (self.progress)(Progress::Received { characters: self.characters });
+    }
+
+    fn ended(&mut self, attempt: &Attempt) {
+        if let Some(observer) = self.observer {
+            observer(self.id, attempt);
+        }
+    }
+}
+
+fn no_model(name: &str) -> ProviderError {
+    ProviderError::new(Fault::Misconfigured, format!("no model is chosen for {name}"))
+}
+
+fn route<'a>(name: &'a str, model: &str, entry: &'a Entry) -> Route<'a> {
+    Route {
+        provider: name,
+        model: model.to_owned(),
+        timing: entry.timing,
+        remote: entry.is_remote(),
+        calls: entry.provider(),
+    }
 }
 
 fn entry(name: &str, config: &ProviderConfig, http: &Http, keys: &Keys) -> Result<Option<Entry>, ProviderError> {
@@ -199,7 +374,13 @@ fn entry(name: &str, config: &ProviderConfig, http: &Http, keys: &Keys) -> Resul
             }
         }
     };
-    Ok(Some(Entry { kind: config.kind, model: config.model().map(str::to_owned), timing: config.timing, provider }))
+    Ok(Some(Entry {
+        kind: config.kind,
+        model: config.model().map(str::to_owned),
+        economy_model: config.economy_model.clone(),
+        timing: config.timing,
+        provider,
+    }))
 }
 
 #[cfg(test)]

@@ -41,8 +41,25 @@ pub enum Fault {
     NotFound,
     /// The settings do not say enough, or something unsafe.
     Misconfigured,
+    /// A person turned the provider off.
+    SwitchedOff,
     /// A defect in Krins.
     Internal,
+}
+
+/// What a [`Fault`] says about the route that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The provider works: it said no.
+    Alive,
+    /// The route is unhealthy; the breaker counts it.
+    Counts,
+    /// The route rests as long as its provider asks.
+    Rests,
+    /// The route is of no use until a person does something.
+    Disables,
+    /// Nothing: the failure is on this side.
+    Nothing,
 }
 
 /// What follows from a [`Fault`].
@@ -52,15 +69,15 @@ pub struct Rule {
     pub retry: bool,
     /// Another route may be asked instead.
     pub fallback: bool,
-    /// It says that the route is unhealthy.
-    pub counts: bool,
+    /// What it says about the route.
+    pub effect: Effect,
     pub kind: ErrorKind,
     /// What the person can do, when the error itself knows nothing better.
     pub hint: &'static str,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 18] = [
+    pub const ALL: [Fault; 19] = [
         Self::RateLimited,
         Self::QuotaExhausted,
         Self::Overloaded,
@@ -78,95 +95,147 @@ impl Fault {
         Self::Auth,
         Self::NotFound,
         Self::Misconfigured,
+        Self::SwitchedOff,
         Self::Internal,
     ];
 
-    /// The taxonomy's row: retry, fallback, counts for the breaker, kind, hint.
+    /// The taxonomy's row: retry, fallback, effect on the route, kind, hint.
     pub const fn rule(self) -> Rule {
+        use Effect as E;
         use ErrorKind as K;
-        let (retry, fallback, counts, kind, hint) = match self {
+        let (retry, fallback, effect, kind, hint) = match self {
             Self::RateLimited => {
-                (true, true, false, K::Overloaded, "wait a moment and ask again, or use another provider")
+                (true, true, E::Rests, K::Overloaded, "wait a moment and ask again, or use another provider")
             }
             Self::QuotaExhausted => (
                 false,
                 true,
-                false,
+                E::Disables,
                 K::BudgetExceeded,
                 "raise the limit or add credit at the provider, or use another provider",
             ),
             Self::Overloaded => (
                 true,
                 true,
-                true,
+                E::Counts,
                 K::Overloaded,
                 "the provider has too much to do: ask again later, or use another provider",
             ),
-            Self::Server => {
-                (true, true, true, K::BackendUnavailable, "the provider failed: ask again, or use another provider")
-            }
-            Self::Connect => {
-                (true, true, true, K::BackendUnavailable, "check the network, the proxy and the provider's base_url")
-            }
+            Self::Server => (
+                true,
+                true,
+                E::Counts,
+                K::BackendUnavailable,
+                "the provider failed: ask again, or use another provider",
+            ),
+            Self::Connect => (
+                true,
+                true,
+                E::Counts,
+                K::BackendUnavailable,
+                "check the network, the proxy and the provider's base_url",
+            ),
             Self::FirstTokenTimeout => (
                 false,
                 true,
-                true,
+                E::Counts,
                 K::BackendUnavailable,
                 "the provider is silent: ask again, use another provider, or raise the first-token timeout for slow models",
             ),
-            Self::IdleTimeout => {
-                (false, true, true, K::BackendUnavailable, "the answer stalled: ask again, or use another provider")
-            }
+            Self::IdleTimeout => (
+                false,
+                true,
+                E::Counts,
+                K::BackendUnavailable,
+                "the answer stalled: ask again, or use another provider",
+            ),
             Self::Deadline => (
                 false,
                 false,
-                true,
+                E::Counts,
                 K::BackendUnavailable,
                 "ask for a smaller change, or raise the provider's total timeout",
             ),
-            Self::Truncated => {
-                (false, true, true, K::BackendUnavailable, "the answer broke off and nothing of it was used: ask again")
-            }
+            Self::Truncated => (
+                false,
+                true,
+                E::Counts,
+                K::BackendUnavailable,
+                "the answer broke off and nothing of it was used: ask again",
+            ),
             Self::Malformed => (
                 false,
                 true,
-                true,
+                E::Counts,
                 K::BackendUnavailable,
                 "check that base_url is a server of this provider's kind, then ask again",
             ),
             Self::ContextLength => {
-                (false, false, false, K::BudgetExceeded, "narrow the scope or give a smaller token budget")
+                (false, false, E::Alive, K::BudgetExceeded, "narrow the scope or give a smaller token budget")
             }
             Self::Refused => (
                 false,
                 false,
-                false,
+                E::Alive,
                 K::ProviderRefused,
                 "say it in other words, or leave out what the provider objects to",
             ),
             Self::OutputLimit => {
-                (false, false, false, K::BudgetExceeded, "ask for a smaller change, or raise the output token limit")
+                (false, false, E::Alive, K::BudgetExceeded, "ask for a smaller change, or raise the output token limit")
             }
             Self::BadRequest => (
                 false,
                 false,
-                false,
+                E::Alive,
                 K::ProviderRefused,
                 "check that the model and its settings belong to this provider",
             ),
             Self::Auth => (
                 false,
                 true,
-                false,
+                E::Disables,
                 K::AuthFailed,
                 "check the key: it may be revoked, mistyped or without access to this model",
             ),
-            Self::NotFound => (false, false, false, K::BadParams, "check the model's name and the provider's base_url"),
-            Self::Misconfigured => (false, true, false, K::BadParams, "correct the provider's user settings"),
-            Self::Internal => (false, true, false, K::Internal, "this is a defect of Krins: please report it"),
+            Self::NotFound => {
+                (false, false, E::Alive, K::BadParams, "check the model's name and the provider's base_url")
+            }
+            Self::Misconfigured => (false, true, E::Nothing, K::BadParams, "correct the provider's user settings"),
+            Self::SwitchedOff => (
+                false,
+                true,
+                E::Nothing,
+                K::BackendUnavailable,
+                "the kill switch is set: `krins switch` shows it and `krins switch on` takes it back",
+            ),
+            Self::Internal => (false, true, E::Nothing, K::Internal, "this is a defect of Krins: please report it"),
         };
-        Rule { retry, fallback, counts, kind, hint }
+        Rule { retry, fallback, effect, kind, hint }
+    }
+
+    /// What is said of a provider: "anthropic …".
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::RateLimited => "has a rate limit",
+            Self::QuotaExhausted => "has no quota left",
+            Self::Overloaded => "is overloaded",
+            Self::Server => "failed",
+            Self::Connect => "can not be reached",
+            Self::FirstTokenTimeout => "is silent",
+            Self::IdleTimeout => "stalled",
+            Self::Deadline => "took too long",
+            Self::Truncated => "broke off",
+            Self::Malformed => "answered with something unreadable",
+            Self::ContextLength => "has too small a context window",
+            Self::Refused => "refused",
+            Self::OutputLimit => "reached the output limit",
+            Self::BadRequest => "does not take the request",
+            Self::Auth => "did not accept its key",
+            Self::NotFound => "does not know the model",
+            Self::Misconfigured => "is not set up",
+            Self::SwitchedOff => "is switched off",
+            Self::Internal => "failed inside Krins",
+        }
     }
 
     /// The kind for an HTTP status and the codes a provider gave with it, the most exact code first.
@@ -295,7 +364,12 @@ impl ProviderError {
             true => self.detail,
             false => format!("get an answer from {route}: {}{wait}", self.detail),
         };
-        BackendError { kind: rule.kind, message, hint: Some(self.hint.unwrap_or_else(|| rule.hint.to_owned())) }
+        BackendError {
+            kind: rule.kind,
+            message,
+            hint: Some(self.hint.unwrap_or_else(|| rule.hint.to_owned())),
+            elsewhere: rule.fallback,
+        }
     }
 }
 
@@ -397,6 +471,13 @@ mod tests {
             let rule = fault.rule();
             assert!(!rule.hint.is_empty());
             assert!(!rule.retry || rule.kind.retryable(), "{fault:?}");
+            assert!(!rule.retry || rule.fallback, "{fault:?}");
+            assert!(
+                rule.effect != Effect::Counts
+                    || rule.kind == ErrorKind::BackendUnavailable
+                    || fault == Fault::Overloaded
+            );
+            assert!(!fault.says().is_empty());
         }
     }
 

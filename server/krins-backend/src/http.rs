@@ -4,7 +4,6 @@
 //! Calls to providers carry a `traceparent`, whose ids are random, and nothing else of a trace.
 
 use crate::error::{Fault, ProviderError};
-use krins_core::prompt::Prompt;
 use krins_core::redact::Redacted;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response};
@@ -96,13 +95,13 @@ pub fn install_crypto() {
     }
 }
 
-/// The one function that sends text out of the machine. It takes a redacted prompt and nothing else; `write` turns it into
+/// The one function that sends text out of the machine. It takes redacted text and nothing else; `write` turns it into
 /// the request. Dropping the future, or the response's body, closes the connection.
-pub async fn egress(
-    prompt: &Redacted<Prompt>,
-    write: impl FnOnce(&Prompt) -> RequestBuilder,
+pub async fn egress<T>(
+    text: &Redacted<T>,
+    write: impl FnOnce(&T) -> RequestBuilder,
 ) -> Result<Response, ProviderError> {
-    let request = write(prompt.get());
+    let request = write(text.get());
     request.send().await.map_err(|error| unreachable_host(&error))
 }
 

@@ -2,10 +2,11 @@
 //! nothing of what a key is used for.
 
 use crate::error::{Fault, ProviderError};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The keyring service under which Krins looks; the user is the provider's name.
 pub const KEYRING_SERVICE: &str = "krins";
@@ -52,11 +53,18 @@ type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// Blocking: (service, user) to the secret; `Err` says why the keyring cannot be asked.
 type Keyring = Arc<dyn Fn(&str, &str) -> Result<Option<String>, String> + Send + Sync>;
 
+/// How long a key from the keyring is not asked for again, and how long it is believed that there is none: a person who
+/// just stored one does not want to wait.
+const KEPT: Duration = Duration::from_secs(60);
+const KEPT_NONE: Duration = Duration::from_secs(2);
+
 /// The places to look in.
 #[derive(Clone)]
 pub struct Keys {
     environment: Environment,
     keyring: Keyring,
+    /// By user, what the keyring said and when. A service makes hundreds of calls a second with one key.
+    kept: Arc<Mutex<BTreeMap<String, (Instant, Option<SecretString>)>>>,
 }
 
 impl fmt::Debug for Keys {
@@ -67,7 +75,7 @@ impl fmt::Debug for Keys {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { environment: Arc::new(|name| std::env::var(name).ok()), keyring: Arc::new(ask_system_keyring) }
+        Self::new(|name| std::env::var(name).ok(), ask_system_keyring)
     }
 }
 
@@ -77,7 +85,7 @@ impl Keys {
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         keyring: impl Fn(&str, &str) -> Result<Option<String>, String> + Send + Sync + 'static,
     ) -> Self {
-        Self { environment: Arc::new(environment), keyring: Arc::new(keyring) }
+        Self { environment: Arc::new(environment), keyring: Arc::new(keyring), kept: Arc::default() }
     }
 
     /// The key, or `None` where it is optional and there is none.
@@ -109,9 +117,9 @@ impl Keys {
         };
         let mut trouble = String::new();
         if let Some(user) = user {
-            match self.ask_keyring(user).await {
+            match self.of_keyring(user).await {
                 Ok(Some(key)) => {
-                    if let Some(key) = usable(&key) {
+                    if let Some(key) = usable(key.expose_secret()) {
                         return Ok(Some((KeyPlace::Keyring(user.to_owned()), key?)));
                     }
                 }
@@ -123,6 +131,23 @@ impl Keys {
             return Ok(None);
         }
         Err(ProviderError::new(Fault::Auth, format!("no key found{trouble}")).with_hint(advice(wanted)))
+    }
+
+    /// What the keyring says, or said a moment ago. What went wrong is not kept.
+    async fn of_keyring(&self, user: &str) -> Result<Option<SecretString>, String> {
+        let kept = self.kept().get(user).cloned();
+        if let Some((at, key)) = kept
+            && at.elapsed() < if key.is_some() { KEPT } else { KEPT_NONE }
+        {
+            return Ok(key);
+        }
+        let key = self.ask_keyring(user).await?.map(SecretString::from);
+        self.kept().insert(user.to_owned(), (Instant::now(), key.clone()));
+        Ok(key)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, Option<SecretString>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// On a thread of its own: the keyring's client blocks, and a hanging one must not hold up the runtime's end.
@@ -193,8 +218,6 @@ fn brief(error: &keyring::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
-    use std::time::Instant;
 
     fn wanted<'a>(source: &'a KeySource, variables: &'a [&'a str]) -> Wanted<'a> {
         Wanted { provider: "gemini", source, variables, optional: false }
@@ -227,6 +250,23 @@ mod tests {
         assert_eq!(error.fault, Fault::Auth);
         let hint = error.hint.unwrap();
         assert!(hint.contains("GEMINI_API_KEY") && hint.contains("keyring"), "{hint}");
+    }
+
+    #[tokio::test]
+    async fn the_keyring_is_not_asked_at_every_call() {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let keys = Keys::new(
+            |_| None,
+            move |_, _| {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                Ok(Some("k".to_owned()))
+            },
+        );
+        for _ in 0..5 {
+            assert_eq!(exposed(&keys, &wanted(&KeySource::Standard, &[])).await, Ok("k".into()));
+        }
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

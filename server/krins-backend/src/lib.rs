@@ -16,13 +16,18 @@ mod sse;
 pub mod metrics;
 pub mod propagation;
 pub mod remote;
+pub mod resilience;
 pub mod service;
 pub mod store;
 pub mod wire;
 
 use async_trait::async_trait;
-use krins_core::prompt::Prompt;
+use error::{Fault, ProviderError};
+use krins_core::prompt::{Prompt, Rendered};
 use krins_core::redact::Redacted;
+use provider::{Sampling, Stopped};
+use resilience::policy::Unanswered;
+use resilience::{Level, Status, Switch};
 use std::sync::Arc;
 
 /// What is asked of a backend.
@@ -62,6 +67,9 @@ pub struct Proposal {
     pub cached: bool,
     /// Up to three (reason, places) pairs a deterministic provider gives; empty for models.
     pub why: Vec<(String, Vec<String>)>,
+    /// Why this is not what was asked for: another route answered, or a cheaper model. Such an answer is not cached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
 }
 
 /// What an ask reports while it runs.
@@ -69,6 +77,10 @@ pub struct Proposal {
 pub enum Progress {
     /// Sent to `provider/model`, nothing back yet.
     Sent { route: String },
+    /// Goes on to `to`, because `from` (both `provider/model`) is overloaded, say.
+    Moved { to: String, from: String, why: &'static str },
+    /// Nobody can be asked for so many seconds.
+    Waiting { route: String, why: &'static str, seconds: u64 },
     /// Characters of answer received so far.
     Received { characters: u64 },
 }
@@ -83,6 +95,28 @@ pub struct BackendError {
     /// What happened; never holds a key, a URL's query or a provider's body.
     pub message: String,
     pub hint: Option<String>,
+    /// Somebody else may be asked instead: the taxonomy's word. A refusal, or a prompt that is too long, is final.
+    pub elsewhere: bool,
+}
+
+impl BackendError {
+    /// One that nobody else is asked about.
+    pub fn new(kind: krins_protocol::error::ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, elsewhere: false }
+    }
+
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// From a server that says no more than the kind: whoever is out of reach, overloaded or locked is not the only one.
+    pub(crate) fn of_kind(kind: krins_protocol::error::ErrorKind, message: String, hint: Option<String>) -> Self {
+        use krins_protocol::error::ErrorKind as K;
+        let elsewhere = matches!(kind, K::Overloaded | K::BackendUnavailable | K::AuthFailed);
+        Self { kind, message, hint, elsewhere }
+    }
 }
 
 /// The model side, in process or far away. Dropping the future cancels the ask and closes its connection.
@@ -120,4 +154,56 @@ pub trait Backend: Send + Sync {
 
     /// Cache (hits, misses) so far.
     fn cache_counts(&self) -> (u64, u64);
+
+    /// Answers a conversation, along the chain of its model.
+    async fn chat(&self, _chat: Chat, _progress: ProgressSink) -> Result<ChatReply, Unanswered> {
+        let error = ProviderError::new(Fault::Misconfigured, "this backend answers tasks only");
+        Err(Unanswered { route: self.route(), error, others: Vec::new() })
+    }
+
+    /// What a conversation may name as its model.
+    fn chat_models(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The routes' states, the brownout level, the kill switch.
+    fn status(&self) -> Status {
+        Status::default()
+    }
+
+    /// How much is done for a task now.
+    fn level(&self) -> Level {
+        Level::Normal
+    }
+
+    /// How long the oldest waiting task has waited; told about once a second by whoever has a queue.
+    fn press(&self, _queue_age: std::time::Duration) {}
+
+    /// The kill switch, where there is one.
+    fn kill_switch(&self) -> Option<&Switch> {
+        None
+    }
+}
+
+/// A conversation of somebody else's, on its way to a model.
+#[derive(Clone, Debug)]
+pub struct Chat {
+    /// For logs.
+    pub id: String,
+    pub words: Redacted<Rendered>,
+    /// `provider/model`, a provider's name, or a model of the default provider.
+    pub model: String,
+    pub max_output_tokens: Option<u32>,
+    pub sampling: Sampling,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatReply {
+    pub text: String,
+    /// `provider/model` of the settings, which the answer came over.
+    pub route: String,
+    /// The model, as its provider names it.
+    pub model: String,
+    pub usage: Usage,
+    pub stopped: Stopped,
 }

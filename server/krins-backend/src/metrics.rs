@@ -8,10 +8,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,8 @@ impl Metrics {
         registry.register("tasks_refused", "Tasks refused because the queue was full", Counter::clone(&refused));
         registry.register("tasks_crashed", "Tasks found half done at a start", Counter::clone(&crashed));
         registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        registry.register_collector(Box::new(CacheCounts(backend)));
+        registry.register_collector(Box::new(CacheCounts(Arc::clone(&backend))));
+        registry.register_collector(Box::new(Routes(backend)));
         Self { registry, requests, tasks, ended, task_seconds, tokens, replays, refused, crashed }
     }
 
@@ -158,6 +160,67 @@ fn known_method(method: &axum::http::Method) -> &'static str {
         "OPTIONS" => "OPTIONS",
         "PATCH" => "PATCH",
         _ => "_OTHER",
+    }
+}
+
+/// The routes, the brownout level and the kill switch; read at each scrape too.
+struct Routes(Arc<dyn Backend>);
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Routes")
+    }
+}
+
+impl Collector for Routes {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let status = self.0.status();
+        // Routes that share a label (models that clients named, several keys) count as the sickest of them.
+        let mut worst: BTreeMap<&str, i64> = BTreeMap::new();
+        for route in &status.routes {
+            let state = worst.entry(&route.label).or_default();
+            *state = (*state).max(i64::from(!route.is_well()));
+        }
+        let kind = ConstGauge::new(0i64).metric_type();
+        let mut family = encoder.encode_descriptor("route_resting", "1 while the route is not asked", None, kind)?;
+        for (route, resting) in worst {
+            ConstGauge::new(resting).encode(family.encode_family(&[("route", route)])?)?;
+        }
+        for (name, help, label, counts) in [
+            ("calls", "Calls to models, by how they ended", "outcome", &status.counts.calls),
+            (
+                "breaker_changes",
+                "Changes of the routes' breakers, by what they became",
+                "state",
+                &status.counts.changes,
+            ),
+        ] {
+            let kind = ConstCounter::new(0u64).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for ((route, word), count) in counts {
+                let labels = [("route", route.as_str()), (label, word)];
+                ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        for (name, help, count) in [
+            ("detours", "Asks that another route answered", status.counts.detours),
+            ("brownout_changes", "Changes of the brownout level", status.counts.levels),
+        ] {
+            let counter = ConstCounter::new(count);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("brownout_level", "What is left out: 0 nothing, 4 all but the cache", status.level as i64),
+            (
+                "switched_off",
+                "1 while the kill switch keeps a provider from being asked",
+                i64::from(!status.off.is_empty()),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
     }
 }
 

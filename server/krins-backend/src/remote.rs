@@ -88,6 +88,7 @@ impl Remote {
             kind: ErrorKind::BadParams,
             message: format!("use the remote backend: {why}"),
             hint: Some("give its address as https://HOST, in the user settings".into()),
+            elsewhere: false,
         };
         let host = match (config.url.scheme(), config.url.host_str()) {
             ("http" | "https", Some(host)) => host.to_owned(),
@@ -172,6 +173,7 @@ impl Inner {
                 kind: ErrorKind::Cancelled,
                 message: "get an answer: the task was cancelled on the server".into(),
                 hint: None,
+                elsewhere: false,
             }),
             _ => Err(self.unusable("the task ended without an answer")),
         }
@@ -456,6 +458,7 @@ impl Inner {
             kind,
             message: format!("reach the remote backend on {}: {}", self.host, error.detail),
             hint: Some(error.hint.unwrap_or(hint)),
+            elsewhere: true,
         }
     }
 
@@ -468,6 +471,7 @@ impl Inner {
             kind: ErrorKind::BackendUnavailable,
             message: format!("get an answer from the remote backend on {}: {why}", self.host),
             hint: Some("check that the address is a `krins serve` of this version".into()),
+            elsewhere: true,
         }
     }
 
@@ -476,6 +480,7 @@ impl Inner {
             kind: ErrorKind::AuthFailed,
             message: format!("log in to the remote backend on {}: {why}", self.host),
             hint: Some(self.token_hint()),
+            elsewhere: true,
         }
     }
 

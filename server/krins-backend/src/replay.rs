@@ -5,7 +5,7 @@
 
 use crate::cache::prompt_digest;
 use crate::error::{Fault, ProviderError};
-use crate::provider::{DeltaSink, Finished, ModelRequest, Provider};
+use crate::provider::{DeltaSink, Finished, ModelRequest, Provider, Stopped};
 use crate::{BackendError, Usage};
 use async_trait::async_trait;
 use krins_core::prompt::Prompt;
@@ -53,7 +53,11 @@ pub(crate) struct Replay {
 #[async_trait]
 impl Provider for Replay {
     async fn call(&self, request: &ModelRequest<'_>, sink: &mut dyn DeltaSink) -> Result<Finished, ProviderError> {
-        let (directory, prompt) = (self.directory.clone(), request.prompt.get().clone());
+        let Some(prompt) = request.prompt.map(|prompt| prompt.get().clone()) else {
+            return Err(ProviderError::new(Fault::Refused, "recordings answer tasks, not conversations")
+                .with_hint("name a provider that is a model"));
+        };
+        let directory = self.directory.clone();
         let recording = tokio::task::spawn_blocking(move || find(&directory, &prompt))
             .await
             .map_err(|_| ProviderError::new(Fault::Internal, "the reader of recordings panicked"))??;
@@ -65,6 +69,7 @@ impl Provider for Replay {
             usage: recording.usage,
             response_id: None,
             why: Vec::new(),
+            stopped: Stopped::Whole,
         })
     }
 }
@@ -155,6 +160,7 @@ mod tests {
             usage: Usage { output_tokens: 3, ..Usage::default() },
             response_id: None,
             why: Vec::new(),
+            stopped: Stopped::Whole,
         }
     }
 

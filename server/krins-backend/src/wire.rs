@@ -49,6 +49,7 @@ pub fn answer_to_wire(proposal: Proposal) -> http::Answer {
         usage: usage_to_wire(proposal.usage),
         cached: proposal.cached,
         why: proposal.why.into_iter().map(|(reason, lines)| lsp::Why { reason, lines }).collect(),
+        degraded: proposal.degraded,
     }
 }
 
@@ -60,6 +61,7 @@ pub fn answer_from_wire(answer: http::Answer) -> Proposal {
         usage: usage_from_wire(answer.usage),
         cached: answer.cached,
         why: answer.why.into_iter().map(|why| (why.reason, why.lines)).collect(),
+        degraded: answer.degraded,
     }
 }
 
@@ -71,11 +73,11 @@ pub fn error_to_wire(error: &BackendError) -> ErrorReport {
 }
 
 pub fn error_from_wire(report: ErrorReport) -> BackendError {
-    BackendError { kind: report.data.kind, message: report.message, hint: report.data.hint }
+    BackendError::of_kind(report.data.kind, report.message, report.data.hint)
 }
 
 pub fn problem_to_error(problem: http::Problem) -> BackendError {
-    BackendError { kind: problem.kind, message: problem.detail, hint: problem.hint }
+    BackendError::of_kind(problem.kind, problem.detail, problem.hint)
 }
 
 /// Token counts as every door says them.
@@ -138,7 +140,7 @@ fn range_from_wire(path: &str, range: [u32; 2]) -> Result<[u32; 2], BackendError
 }
 
 fn bad_params(message: String) -> BackendError {
-    BackendError { kind: ErrorKind::BadParams, message, hint: None }
+    BackendError::new(ErrorKind::BadParams, message)
 }
 
 fn shown(path: &str) -> String {
@@ -189,6 +191,7 @@ mod tests {
             },
             cached: true,
             why: vec![("it is exported".into(), vec!["src/a.ts:1".into()])],
+            degraded: Some("anthropic/a is overloaded".into()),
         };
         assert_eq!(answer_from_wire(answer_to_wire(proposal.clone())), proposal);
     }

@@ -62,7 +62,39 @@ pub struct Prompt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     pub system: String,
-    pub user: String,
+    /// What was said so far, oldest first.
+    pub turns: Vec<Turn>,
+}
+
+/// What one side said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub role: Role,
+    pub text: String,
+    /// The bytes at the text's beginning that are the same for every task about the same files, so that a provider's
+    /// prompt cache may hold all up to there; 0 where nothing is known to come again.
+    pub stable: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    User,
+    Assistant,
+}
+
+impl Turn {
+    pub fn user(text: impl Into<String>) -> Self {
+        Self { role: Role::User, text: text.into(), stable: 0 }
+    }
+
+    pub fn assistant(text: impl Into<String>) -> Self {
+        Self { role: Role::Assistant, text: text.into(), stable: 0 }
+    }
+
+    /// The part that comes again, and the rest.
+    pub fn parts(&self) -> (&str, &str) {
+        self.text.split_at_checked(self.stable).unwrap_or(("", &self.text))
+    }
 }
 
 /// The part that never changes, so that a provider's prompt cache holds it. The placeholder's form is redaction's.
@@ -102,13 +134,14 @@ impl Prompt {
             user.push_str(&quote(item));
             user.push('\n');
         }
+        let stable = user.len();
         if let Some(focus) = &self.focus {
             user.push_str(&focus_line(focus));
         }
         user.push_str("Task:\n");
         user.push_str(self.intent.trim());
         user.push('\n');
-        Rendered { system: SYSTEM.to_owned(), user }
+        Rendered { system: SYSTEM.to_owned(), turns: vec![Turn { role: Role::User, text: user, stable }] }
     }
 }
 
@@ -207,8 +240,12 @@ mod tests {
     #[test]
     fn the_prompt_is_this() {
         let rendered = prompt().render();
+        let [turn] = rendered.turns.as_slice() else { panic!("one turn: {rendered:?}") };
+        assert_eq!(turn.role, Role::User);
+        assert!(turn.parts().0.ends_with("export function c(): void\n\n"), "the files come again: {turn:?}");
+        assert!(turn.parts().1.starts_with("The person has selected"), "{turn:?}");
         assert_eq!(
-            rendered.user,
+            turn.text,
             "Files:\n\n\
              src/a.ts (line 1)\n```ts\none\n```\n\
              (lines 3-4)\n```ts\nthree\nfour\n```\n\n\
@@ -230,7 +267,7 @@ mod tests {
     /// A change of the words must raise the version: cached answers were given to other words.
     #[test]
     fn the_version_is_that_of_these_words() {
-        let words = format!("{}\0{}", SYSTEM, prompt().render().user);
+        let words = format!("{}\0{}", SYSTEM, prompt().render().turns[0].text);
         let digest = Digest::of(words).to_string();
         assert_eq!((PROMPT_VERSION, &digest[..16]), (3, "54cd89e11fbf2e86"));
     }

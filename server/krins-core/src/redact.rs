@@ -3,7 +3,7 @@
 //! A placeholder stands on the line its secret stood on and is a plain identifier, so that quotes stay closed, line
 //! numbers stay true and a patch made from the redacted text still fits.
 
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, Rendered};
 use crate::secrets;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,6 +15,13 @@ pub struct Redacted<T>(T);
 impl<T> Redacted<T> {
     pub fn get(&self) -> &T {
         &self.0
+    }
+}
+
+impl Redacted<Prompt> {
+    /// In words. What is added around a prompt's own text is constant and holds no secret.
+    pub fn render(&self) -> Redacted<Rendered> {
+        Redacted(self.0.render())
     }
 }
 
@@ -46,10 +53,29 @@ pub fn redact(mut prompt: Prompt) -> (Redacted<Prompt>, Restorer) {
     (Redacted(prompt), Restorer { prefix: redactor.prefix, secrets: redactor.secrets })
 }
 
+/// The same for words that somebody else wrote: a conversation on its way to a model.
+pub fn redact_words(mut words: Rendered) -> (Redacted<Rendered>, Restorer) {
+    let texts = || std::iter::once(&words.system).chain(words.turns.iter().map(|turn| &turn.text));
+    let mut redactor = Redactor {
+        prefix: free(|prefix| texts().any(|text| text.contains(prefix))),
+        numbers: BTreeMap::new(),
+        secrets: Vec::new(),
+    };
+    words.system = redactor.replace(&words.system);
+    for turn in &mut words.turns {
+        turn.text = redactor.replace(&turn.text);
+        // Where it was may be in the middle of a placeholder now.
+        turn.stable = 0;
+    }
+    (Redacted(words), Restorer { prefix: redactor.prefix, secrets: redactor.secrets })
+}
+
 /// A prefix that the prompt does not hold already, so that restoring can never touch the repository's own text.
 fn free_prefix(prompt: &Prompt) -> String {
-    let taken =
-        |prefix: &str| prompt.intent.contains(prefix) || prompt.items.iter().any(|item| item.text.contains(prefix));
+    free(|prefix| prompt.intent.contains(prefix) || prompt.items.iter().any(|item| item.text.contains(prefix)))
+}
+
+fn free(taken: impl Fn(&str) -> bool) -> String {
     let mut prefix = PREFIX.to_owned();
     while taken(&prefix) {
         prefix.push_str("X_");
@@ -174,7 +200,7 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::path::RelPath;
-    use crate::prompt::{Item, PROMPT_VERSION};
+    use crate::prompt::{Item, PROMPT_VERSION, Turn};
 
     fn prompt(texts: &[&str]) -> Prompt {
         let item = |(index, text): (usize, &&str)| Item {
@@ -230,6 +256,19 @@ mod tests {
         assert!(seen.contains("export const x = 1;") && !seen.contains("abc="), "{seen}");
         assert_eq!(seen.lines().count(), text.lines().count());
         assert_eq!(restorer.restore(seen).unwrap(), text);
+    }
+
+    #[test]
+    fn a_conversation_is_redacted_turn_by_turn_with_one_placeholder_a_secret() {
+        let (a, own) = (key("6B"), "KRINS_SECRET_1 is mine");
+        let turns = vec![Turn::user(format!("my key is {a}")), Turn::assistant(own), Turn::user(format!("use {a}"))];
+        let (redacted, restorer) = redact_words(Rendered { system: format!("never say {a}"), turns: turns.clone() });
+        let words = redacted.get();
+        assert!(!format!("{words:?}").contains(&a));
+        assert_eq!(words.turns[1].text, own);
+        let back: Vec<String> = words.turns.iter().map(|turn| restorer.restore(&turn.text).unwrap()).collect();
+        assert_eq!(back, turns.into_iter().map(|turn| turn.text).collect::<Vec<_>>());
+        assert_eq!((restorer.len(), restorer.restore(&words.system).unwrap()), (1, format!("never say {a}")));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Anthropic Messages. Usage counts are disjoint on the wire already; `message_delta` overwrites what `message_start` said.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, count, endpoint, key_header, text, word};
+use super::wire::{Answer, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, text, word};
 use crate::error::{Fault, ProviderError};
-use krins_core::prompt::Rendered;
+use krins_core::prompt::{Role, Turn};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -11,8 +11,14 @@ use url::Url;
 /// The version that every published client of the last years sends.
 pub(crate) const DEFAULT_VERSION: &str = "2023-06-01";
 
+/// Messages have to name a limit; every current model takes this one.
+const DEFAULT_LIMIT: u32 = 8192;
+
 pub(crate) struct Anthropic {
     pub version: String,
+    /// Mark the part of the prompt that comes again. Writing the cache costs a quarter more than reading plain input,
+    /// each use of it a tenth.
+    pub prompt_cache: bool,
 }
 
 impl Wire for Anthropic {
@@ -28,18 +34,42 @@ impl Wire for Anthropic {
         Ok(headers)
     }
 
-    fn body(&self, words: &Rendered, model: &str, max_output_tokens: u32) -> Value {
-        json!({
-            "model": model,
-            "max_tokens": max_output_tokens,
-            "system": words.system,
-            "messages": [{"role": "user", "content": words.user}],
+    fn body(&self, ask: &Written<'_>) -> Value {
+        let mut body = json!({
+            "model": ask.model,
+            "max_tokens": ask.max_output_tokens.unwrap_or(DEFAULT_LIMIT),
+            "messages": ask.words.turns.iter().map(|turn| self.message(turn)).collect::<Vec<_>>(),
             "stream": true,
-        })
+        });
+        put(&mut body, "system", Some(ask.words.system.as_str()).filter(|system| !system.is_empty()));
+        if let Some(sampling) = ask.sampling {
+            put(&mut body, "temperature", sampling.temperature);
+            put(&mut body, "top_p", sampling.top_p);
+            put(&mut body, "stop_sequences", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
+        }
+        body
     }
 
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(Events)
+    }
+}
+
+impl Anthropic {
+    /// A breakpoint holds everything before it, the system's words too.
+    fn message(&self, turn: &Turn) -> Value {
+        let role = match turn.role {
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        let (stable, rest) = turn.parts();
+        if stable.is_empty() || rest.is_empty() || !self.prompt_cache {
+            return json!({"role": role, "content": turn.text});
+        }
+        json!({"role": role, "content": [
+            {"type": "text", "text": stable, "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": rest},
+        ]})
     }
 }
 
@@ -96,12 +126,32 @@ fn stop(reason: &str, category: Option<&str>) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::testing::read;
+    use super::super::Sampling;
+    use super::super::wire::testing::{body, read};
     use super::*;
     use crate::Usage;
 
     fn wire() -> Anthropic {
-        Anthropic { version: DEFAULT_VERSION.into() }
+        Anthropic { version: DEFAULT_VERSION.into(), prompt_cache: true }
+    }
+
+    #[test]
+    fn what_comes_again_is_marked_once_and_the_words_are_the_same_without() {
+        let sampling = Sampling { temperature: Some(0.5), stop: vec!["END".into()], ..Sampling::default() };
+        let marked = body(&wire(), Some(&sampling));
+        assert_eq!(
+            marked,
+            json!({"model": "m", "max_tokens": 99, "messages": [
+                {"role": "user", "content": [
+                    {"type": "text", "text": "files\n", "cache_control": {"type": "ephemeral"}},
+                    {"type": "text", "text": "task"}]},
+                {"role": "assistant", "content": "done"},
+                {"role": "user", "content": "once more"},
+            ], "stream": true, "system": "be brief", "temperature": 0.5, "stop_sequences": ["END"]})
+        );
+        let plain = body(&Anthropic { prompt_cache: false, ..wire() }, None);
+        assert_eq!(plain["messages"][0]["content"], "files\ntask");
+        assert!(!plain.to_string().contains("cache_control") && plain.get("temperature").is_none());
     }
 
     fn events(last: Value) -> Vec<Value> {

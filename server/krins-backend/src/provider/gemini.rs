@@ -1,8 +1,8 @@
 //! Gemini `streamGenerateContent`. The key goes into a header only: in a URL it would end in every log on the way.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, count, endpoint, key_header, text, word};
+use super::wire::{Answer, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, text, word};
 use crate::error::ProviderError;
-use krins_core::prompt::Rendered;
+use krins_core::prompt::{Role, Turn};
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -28,17 +28,34 @@ impl Wire for Gemini {
         key_header("x-goog-api-key", "", key)
     }
 
-    fn body(&self, words: &Rendered, _model: &str, max_output_tokens: u32) -> Value {
-        json!({
-            "systemInstruction": {"parts": [{"text": words.system}]},
-            "contents": [{"role": "user", "parts": [{"text": words.user}]}],
-            "generationConfig": {"maxOutputTokens": max_output_tokens},
-        })
+    /// What comes again stands first, which is all that Gemini's implicit cache asks for.
+    fn body(&self, ask: &Written<'_>) -> Value {
+        let mut config = json!({});
+        put(&mut config, "maxOutputTokens", ask.max_output_tokens);
+        if let Some(sampling) = ask.sampling {
+            put(&mut config, "temperature", sampling.temperature);
+            put(&mut config, "topP", sampling.top_p);
+            put(&mut config, "seed", sampling.seed);
+            put(&mut config, "stopSequences", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
+        }
+        let contents = ask.words.turns.iter().map(content).collect::<Vec<_>>();
+        let mut body = json!({"contents": contents, "generationConfig": config});
+        let system = Some(ask.words.system.as_str()).filter(|system| !system.is_empty());
+        put(&mut body, "systemInstruction", system.map(|system| json!({"parts": [{"text": system}]})));
+        body
     }
 
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(Chunks)
     }
+}
+
+fn content(turn: &Turn) -> Value {
+    let role = match turn.role {
+        Role::User => "user",
+        Role::Assistant => "model",
+    };
+    json!({"role": role, "parts": [{"text": turn.text}]})
 }
 
 struct Chunks;
@@ -104,7 +121,8 @@ fn stop(reason: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::testing::read;
+    use super::super::Sampling;
+    use super::super::wire::testing::{body, read};
     use super::*;
     use crate::Usage;
     use crate::error::Fault;
@@ -149,6 +167,20 @@ mod tests {
         }
         let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}});
         assert_eq!(read(&Gemini, &[blocked]).unwrap_err().fault, Fault::Refused);
+    }
+
+    #[test]
+    fn turns_have_geminis_names() {
+        let sampling = Sampling { top_p: Some(0.25), seed: Some(7), ..Sampling::default() };
+        assert_eq!(
+            body(&Gemini, Some(&sampling)),
+            json!({"contents": [
+                {"role": "user", "parts": [{"text": "files\ntask"}]},
+                {"role": "model", "parts": [{"text": "done"}]},
+                {"role": "user", "parts": [{"text": "once more"}]},
+            ], "generationConfig": {"maxOutputTokens": 99, "topP": 0.25, "seed": 7},
+                "systemInstruction": {"parts": [{"text": "be brief"}]}})
+        );
     }
 
     #[test]

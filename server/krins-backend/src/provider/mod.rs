@@ -6,17 +6,17 @@ pub(crate) mod gemini;
 pub(crate) mod ollama;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
-pub mod policy;
 pub(crate) mod stream;
 pub(crate) mod wire;
 
 use crate::Usage;
 use crate::error::ProviderError;
 use crate::keys::KeySource;
+use crate::resilience::{KeyId, ResilienceConfig};
 use async_trait::async_trait;
-use krins_core::prompt::Prompt;
+use krins_core::prompt::{Prompt, Rendered};
 use krins_core::redact::Redacted;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -24,9 +24,30 @@ use url::Url;
 /// One model call.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelRequest<'a> {
-    pub prompt: &'a Redacted<Prompt>,
+    pub words: &'a Redacted<Rendered>,
+    /// What the words were made from: what the keyless providers read. None for somebody else's conversation.
+    pub prompt: Option<&'a Redacted<Prompt>>,
     pub model: &'a str,
-    pub max_output_tokens: u32,
+    /// None leaves it to the provider.
+    pub max_output_tokens: Option<u32>,
+    pub sampling: Option<&'a Sampling>,
+    /// Whether an answer that reached the output limit is one. Never for a change, of which a part is a wrong one.
+    pub partial: bool,
+}
+
+impl<'a> ModelRequest<'a> {
+    pub fn new(words: &'a Redacted<Rendered>, model: &'a str) -> Self {
+        Self { words, prompt: None, model, max_output_tokens: None, sampling: None, partial: false }
+    }
+}
+
+/// How the model chooses its words, where the caller says so.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub seed: Option<i64>,
+    pub stop: Vec<String>,
 }
 
 /// A whole answer: its terminal marker was seen.
@@ -38,6 +59,16 @@ pub struct Finished {
     pub usage: Usage,
     pub response_id: Option<String>,
     pub why: Vec<(String, Vec<String>)>,
+    pub stopped: Stopped,
+}
+
+/// Why the answer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stopped {
+    #[default]
+    Whole,
+    /// Only where the request took partial answers.
+    OutputLimit,
 }
 
 /// Takes pieces of the answer as they come. They are for progress only: after an error they mean nothing.
@@ -55,6 +86,11 @@ impl<F: FnMut(&str) + Send> DeltaSink for F {
 #[async_trait]
 pub trait Provider: Send + Sync {
     async fn call(&self, request: &ModelRequest<'_>, sink: &mut dyn DeltaSink) -> Result<Finished, ProviderError>;
+
+    /// Which key a call would be made with. The error is that there is none.
+    async fn key_id(&self) -> Result<KeyId, ProviderError> {
+        Ok(KeyId::default())
+    }
 }
 
 /// Which wire format, or which provider of our own.
@@ -139,7 +175,7 @@ pub struct Timing {
     pub first_token: Duration,
     /// Without a byte, once the answer has begun.
     pub idle: Duration,
-    /// Everything together, waits and second calls included.
+    /// Everything together, waits and other routes included; that of the chain's first route holds for a task.
     pub total: Duration,
     /// The most calls to one route for one ask.
     pub calls: u32,
@@ -186,6 +222,14 @@ pub struct ProviderConfig {
     pub api_version: Option<String>,
     /// Where `replay` finds its recordings.
     pub directory: Option<PathBuf>,
+    /// The model that is asked instead while the service is overloaded.
+    pub economy_model: Option<String>,
+    /// Who is asked when this provider does not answer, `provider` or `provider/model`; without it, the general chain.
+    pub fallback: Option<Vec<String>>,
+    /// Whether the part of a prompt that comes again is marked for the provider's cache, where that costs extra.
+    pub prompt_cache: bool,
+    /// How long Ollama keeps the model loaded, in its own words.
+    pub keep_alive: Option<String>,
 }
 
 impl ProviderConfig {
@@ -199,6 +243,10 @@ impl ProviderConfig {
             timing: Timing::of(kind),
             api_version: None,
             directory: None,
+            economy_model: None,
+            fallback: None,
+            prompt_cache: true,
+            keep_alive: None,
         }
     }
 
@@ -218,6 +266,9 @@ pub struct BackendConfig {
     pub cache: crate::cache::CacheConfig,
     /// Write every finished answer of a model here, for `replay`.
     pub record: Option<PathBuf>,
+    /// Who is asked when a provider without a chain of its own does not answer, in order: `provider`, `provider/model`.
+    pub fallback: Vec<String>,
+    pub resilience: ResilienceConfig,
 }
 
 impl Default for BackendConfig {
@@ -228,8 +279,37 @@ impl Default for BackendConfig {
             http: crate::http::HttpConfig::default(),
             cache: crate::cache::CacheConfig::default(),
             record: None,
+            fallback: Vec::new(),
+            resilience: ResilienceConfig::default(),
         }
     }
+}
+
+impl BackendConfig {
+    /// The chain after `provider`, as it is written.
+    pub fn fallback_of(&self, provider: &str) -> &[String] {
+        let own = self.providers.get(provider).and_then(|config| config.fallback.as_deref());
+        own.unwrap_or(&self.fallback)
+    }
+
+    /// Whether the keyless refactorings end that chain.
+    pub fn ends_in_builtin(&self, provider: &str) -> bool {
+        self.fallback_of(provider).iter().any(|route| route == Kind::Builtin.name())
+    }
+}
+
+/// A route as settings write it: the provider, and the model where one is named. A provider's name holds no `/`.
+pub fn split_route(route: &str) -> (&str, Option<&str>) {
+    match route.split_once('/') {
+        Some((provider, model)) => (provider, Some(model)),
+        None => (route, None),
+    }
+}
+
+/// The names of all providers that can be asked.
+pub fn provider_names(configured: &BTreeMap<String, ProviderConfig>) -> BTreeSet<String> {
+    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Replay).map(|kind| kind.name().to_owned());
+    kinds.chain(configured.keys().cloned()).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Ollama `/api/chat`: NDJSON. The context length is always said, because the server cuts a longer prompt without a word.
 
-use super::wire::{Answer, Framing, Reader, Step, Stop, Wire, count, endpoint, key_header, text, word};
+use super::wire::{
+    Answer, Framing, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, role_messages, text, word,
+};
 use crate::error::ProviderError;
-use krins_core::prompt::Rendered;
 use krins_core::tokens;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
@@ -12,7 +13,14 @@ use url::Url;
 /// `num_ctx` goes up in such steps: each new value makes the server load the model again.
 const CONTEXT_STEP: u32 = 4096;
 
-pub(crate) struct Ollama;
+/// Room for an answer whose limit nobody named.
+const USUAL_ANSWER: u32 = 4096;
+/// Loading a model takes longer than the five minutes after which the server drops it by itself are worth.
+const KEEP_ALIVE: &str = "15m";
+
+pub(crate) struct Ollama {
+    pub keep_alive: Option<String>,
+}
 
 impl Wire for Ollama {
     fn framing(&self) -> Framing {
@@ -27,18 +35,21 @@ impl Wire for Ollama {
         key_header("authorization", "Bearer ", key)
     }
 
-    fn body(&self, words: &Rendered, model: &str, max_output_tokens: u32) -> Value {
+    fn body(&self, ask: &Written<'_>) -> Value {
+        let mut options = json!({"num_ctx": context_length(ask)});
+        put(&mut options, "num_predict", ask.max_output_tokens);
+        if let Some(sampling) = ask.sampling {
+            put(&mut options, "temperature", sampling.temperature);
+            put(&mut options, "top_p", sampling.top_p);
+            put(&mut options, "seed", sampling.seed);
+            put(&mut options, "stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
+        }
         json!({
-            "model": model,
-            "messages": [
-                {"role": "system", "content": words.system},
-                {"role": "user", "content": words.user},
-            ],
+            "model": ask.model,
+            "messages": role_messages(ask.words),
             "stream": true,
-            "options": {
-                "num_predict": max_output_tokens,
-                "num_ctx": context_length(words, max_output_tokens),
-            },
+            "keep_alive": self.keep_alive.as_deref().unwrap_or(KEEP_ALIVE),
+            "options": options,
         })
     }
 
@@ -48,11 +59,11 @@ impl Wire for Ollama {
 }
 
 /// Prompt and answer, with a quarter more for the prompt: its tokens are counted by another tokenizer than the model's.
-fn context_length(words: &Rendered, max_output_tokens: u32) -> u32 {
-    let prompt = tokens::count(&words.system).saturating_add(tokens::count(&words.user));
+fn context_length(ask: &Written<'_>) -> u32 {
+    let prompt = ask.texts().fold(0u32, |sum, text| sum.saturating_add(tokens::count(text)));
     prompt
         .saturating_add(prompt / 4)
-        .saturating_add(max_output_tokens)
+        .saturating_add(ask.max_output_tokens.unwrap_or(USUAL_ANSWER))
         .div_ceil(CONTEXT_STEP)
         .saturating_mul(CONTEXT_STEP)
 }
@@ -84,9 +95,15 @@ fn stop(reason: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::testing::read;
+    use super::super::Sampling;
+    use super::super::wire::testing::{body, read};
     use super::*;
     use crate::error::Fault;
+    use krins_core::prompt::{Rendered, Turn};
+
+    fn wire() -> Ollama {
+        Ollama { keep_alive: None }
+    }
 
     fn line(content: &str) -> Value {
         json!({"model": "m-1", "message": {"role": "assistant", "content": content}, "done": false})
@@ -99,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_missing_prompt_count_is_estimated() {
-        let finished = read(&Ollama, &[line("a"), line("b"), last("stop")]).unwrap();
+        let finished = read(&wire(), &[line("a"), line("b"), last("stop")]).unwrap();
         assert_eq!(finished.text, "ab");
         assert!(finished.usage.estimated && finished.usage.output_tokens == 5 && finished.usage.input_tokens > 0);
     }
@@ -111,17 +128,31 @@ mod tests {
             (vec![line("a"), last("unload")], Fault::Truncated),
             (vec![line("a")], Fault::Truncated),
         ] {
-            assert_eq!(read(&Ollama, &events).unwrap_err().fault, fault);
+            assert_eq!(read(&wire(), &events).unwrap_err().fault, fault);
         }
     }
 
     #[test]
     fn the_context_is_long_enough_and_moves_in_steps() {
-        let words = |n: usize| Rendered { system: String::new(), user: "word ".repeat(n) };
-        assert_eq!(context_length(&words(10), 1000), 4096);
+        let words = |n: usize| Rendered { system: String::new(), turns: vec![Turn::user("word ".repeat(n))] };
+        let length = |words: &Rendered, limit: u32| {
+            context_length(&Written { words, model: "m", max_output_tokens: Some(limit), sampling: None })
+        };
+        assert_eq!(length(&words(10), 1000), 4096);
         let long = words(20_000);
-        let length = context_length(&long, 4096);
-        assert!(length >= tokens::count(&long.user) + 4096 && length.is_multiple_of(CONTEXT_STEP));
-        assert_eq!(context_length(&words(1), u32::MAX), u32::MAX);
+        let needed = length(&long, 4096);
+        assert!(needed >= tokens::count(&long.turns[0].text) + 4096 && needed.is_multiple_of(CONTEXT_STEP));
+        assert_eq!(length(&words(1), u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn the_model_stays_loaded_as_long_as_the_settings_say() {
+        let sampling = Sampling { temperature: Some(0.0), ..Sampling::default() };
+        let usual = body(&wire(), Some(&sampling));
+        assert_eq!((&usual["keep_alive"], &usual["options"]["temperature"]), (&json!("15m"), &json!(0.0)));
+        assert_eq!(usual["messages"][0], json!({"role": "system", "content": "be brief"}));
+        assert_eq!(usual["messages"][2], json!({"role": "assistant", "content": "done"}));
+        let own = body(&Ollama { keep_alive: Some("-1".into()) }, None);
+        assert_eq!(own["keep_alive"], "-1");
     }
 }

@@ -1,9 +1,11 @@
 //! OpenAI Chat Completions, and every server that speaks it (llama.cpp, vLLM, LM Studio, gateways). Compatible servers
 //! differ in small things: usage may come on any chunk or never, `finish_reason` may be `""`, `[DONE]` may be missing.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, count, endpoint, key_header, text, word};
+use super::wire::{
+    Answer, Complaint, Reader, Step, Stop, Wire, Written, count, endpoint, is_truthy, key_header, put, role_messages,
+    text, word,
+};
 use crate::error::ProviderError;
-use krins_core::prompt::Rendered;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -23,18 +25,24 @@ impl Wire for OpenAiChat {
         key_header("authorization", "Bearer ", key)
     }
 
-    fn body(&self, words: &Rendered, model: &str, max_output_tokens: u32) -> Value {
+    fn body(&self, ask: &Written<'_>) -> Value {
         let limit = if self.official { "max_completion_tokens" } else { "max_tokens" };
-        json!({
-            "model": model,
-            "messages": [
-                {"role": "system", "content": words.system},
-                {"role": "user", "content": words.user},
-            ],
-            limit: max_output_tokens,
+        let mut body = json!({
+            "model": ask.model,
+            "messages": role_messages(ask.words),
             "stream": true,
             "stream_options": {"include_usage": true},
-        })
+        });
+        put(&mut body, limit, ask.max_output_tokens);
+        // Calls with the same beginning should meet the same cache; compatible servers may not know the field.
+        put(&mut body, "prompt_cache_key", ask.cache_key().filter(|_| self.official));
+        if let Some(sampling) = ask.sampling {
+            put(&mut body, "temperature", sampling.temperature);
+            put(&mut body, "top_p", sampling.top_p);
+            put(&mut body, "seed", sampling.seed);
+            put(&mut body, "stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
+        }
+        body
     }
 
     fn reader(&self) -> Box<dyn Reader> {
@@ -54,6 +62,10 @@ impl Reader for Chunks {
         note_usage(chunk, answer);
         let choices = chunk.get("choices").and_then(Value::as_array);
         for choice in choices.into_iter().flatten().filter(|choice| count(choice, "/index").unwrap_or(0) == 0) {
+            // Gateways in between report an upstream's failure so.
+            if choice.get("error").is_some_and(is_truthy) {
+                return Err(Complaint::read(choice).unwrap_or_default().into_error(None, &[]));
+            }
             self.read_choice(choice, answer);
         }
         Ok(Step::More)
@@ -62,7 +74,15 @@ impl Reader for Chunks {
 
 impl Chunks {
     fn read_choice(&mut self, choice: &Value, answer: &mut Answer) {
-        answer.push(text(choice, "/delta/content").unwrap_or_default());
+        match choice.pointer("/delta/content") {
+            Some(Value::String(piece)) => answer.push(piece),
+            // Reasoning models of Mistral send parts.
+            Some(Value::Array(parts)) => {
+                answer.began = true;
+                parts.iter().filter_map(|part| text(part, "/text")).for_each(|piece| answer.push(piece));
+            }
+            _ => {}
+        }
         let thinks = ["/delta/reasoning_content", "/delta/reasoning"]
             .iter()
             .any(|field| text(choice, field).is_some_and(|thought| !thought.is_empty()));
@@ -74,13 +94,15 @@ impl Chunks {
     }
 }
 
+/// On any chunk, the last one wins. Beside its own place, where servers have been seen to put it.
 fn note_usage(chunk: &Value, answer: &mut Answer) {
-    let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) else {
+    let places = ["/usage", "/x_groq/usage", "/choices/0/usage"];
+    let Some(usage) = places.iter().find_map(|place| chunk.pointer(place).filter(|usage| usage.is_object())) else {
         return;
     };
     answer.usage.note_inclusive(
         count(usage, "/prompt_tokens"),
-        count(usage, "/prompt_tokens_details/cached_tokens"),
+        count(usage, "/prompt_tokens_details/cached_tokens").or_else(|| count(usage, "/prompt_cache_hit_tokens")),
         count(usage, "/prompt_tokens_details/cache_write_tokens"),
     );
     answer.usage.output = count(usage, "/completion_tokens").or(answer.usage.output);
@@ -98,7 +120,8 @@ fn stop(reason: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::testing::read;
+    use super::super::Sampling;
+    use super::super::wire::testing::{body, read};
     use super::*;
     use crate::Usage;
     use crate::error::Fault;
@@ -138,6 +161,57 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn usage_is_found_where_other_servers_put_it() {
+        let counts = |usage: Value| usage_of(&usage);
+        fn usage_of(extra: &Value) -> Usage {
+            let mut last = json!({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]});
+            for (name, value) in extra.as_object().unwrap() {
+                match name.as_str() {
+                    "choice" => last["choices"][0]["usage"] = value.clone(),
+                    name => last[name] = value.clone(),
+                }
+            }
+            read(&wire(), &[last]).unwrap().usage
+        }
+        let plain = json!({"prompt_tokens": 10, "completion_tokens": 3});
+        let expected = Usage { input_tokens: 10, output_tokens: 3, ..Usage::default() };
+        assert_eq!(counts(json!({"x_groq": {"usage": plain}})), expected);
+        assert_eq!(counts(json!({"choice": plain})), expected);
+        let deepseek = json!({"prompt_tokens": 10, "completion_tokens": 3, "prompt_cache_hit_tokens": 8,
+            "prompt_cache_miss_tokens": 2});
+        assert_eq!(counts(json!({"usage": deepseek})), Usage { input_tokens: 2, cache_read_tokens: 8, ..expected });
+        // `continuous_usage_stats`: a running total on every chunk.
+        let running = |n: u64, reason: Value| {
+            chunk(json!({"content": "a"}), reason, json!({"prompt_tokens": 10, "completion_tokens": n}))
+        };
+        let finished = read(&wire(), &[running(1, Value::Null), running(2, Value::Null), running(3, json!("stop"))]);
+        assert_eq!(finished.unwrap().usage, expected);
+    }
+
+    #[test]
+    fn an_error_inside_a_choice_is_one_and_parts_are_text() {
+        let broken = json!({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error",
+            "error": {"code": 502, "message": "upstream", "type": "server_error"}}]});
+        assert_eq!(read(&wire(), &[broken]).unwrap_err().fault, Fault::Server);
+        let parts = json!([{"type": "thinking", "thinking": []}, {"type": "text", "text": "ab"}]);
+        let finished = read(&wire(), &[chunk(json!({"content": parts}), json!("stop"), Value::Null)]).unwrap();
+        assert_eq!(finished.text, "ab");
+    }
+
+    #[test]
+    fn the_cache_key_is_openais_alone_and_that_of_what_comes_again() {
+        let sampling = Sampling { seed: Some(-3), stop: vec!["a".into(), "b".into()], ..Sampling::default() };
+        let official = body(&wire(), Some(&sampling));
+        let key = official["prompt_cache_key"].as_str().unwrap();
+        assert!(key.starts_with("krins-") && key.len() == 22, "{key}");
+        assert_eq!((&official["seed"], &official["stop"]), (&json!(-3), &json!(["a", "b"])));
+        assert_eq!((&official["max_completion_tokens"], official.get("max_tokens")), (&json!(99), None));
+        let other = body(&OpenAiChat { official: false }, None);
+        assert_eq!((other.get("prompt_cache_key"), &other["max_tokens"]), (None, &json!(99)));
+        assert_eq!(other["messages"][0], json!({"role": "system", "content": "be brief"}));
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! OpenAI Responses. Exactly one terminal event ends a stream, and it holds the whole answer again: that text is the one
 //! that counts.
 
-use super::wire::{Answer, Complaint, Reader, Step, Stop, Wire, count, endpoint, key_header, text, word};
+use super::Sampling;
+use super::wire::{
+    Answer, Complaint, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, role_message, text, word,
+};
 use crate::error::ProviderError;
-use krins_core::prompt::Rendered;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
-pub(crate) struct OpenAiResponses;
+pub(crate) struct OpenAiResponses {
+    /// Talks to OpenAI itself, which knows `prompt_cache_key`.
+    pub official: bool,
+}
 
 impl Wire for OpenAiResponses {
     fn url(&self, base: &Url, _model: &str) -> Url {
@@ -20,20 +25,34 @@ impl Wire for OpenAiResponses {
         key_header("authorization", "Bearer ", key)
     }
 
-    fn body(&self, words: &Rendered, model: &str, max_output_tokens: u32) -> Value {
-        json!({
-            "model": model,
-            "instructions": words.system,
-            "input": words.user,
-            "max_output_tokens": max_output_tokens,
+    fn body(&self, ask: &Written<'_>) -> Value {
+        let input = match ask.words.turns.as_slice() {
+            [turn] => json!(turn.text),
+            turns => json!(turns.iter().map(role_message).collect::<Vec<_>>()),
+        };
+        let mut body = json!({
+            "model": ask.model,
+            "input": input,
             "stream": true,
             // The code stays ours: nothing is kept for a conversation.
             "store": false,
-        })
+        });
+        put(&mut body, "instructions", Some(ask.words.system.as_str()).filter(|system| !system.is_empty()));
+        put(&mut body, "max_output_tokens", ask.max_output_tokens);
+        put(&mut body, "prompt_cache_key", ask.cache_key().filter(|_| self.official));
+        if let Some(sampling) = ask.sampling {
+            put(&mut body, "temperature", sampling.temperature);
+            put(&mut body, "top_p", sampling.top_p);
+        }
+        body
     }
 
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(Events { refused: false })
+    }
+
+    fn lacks(&self, sampling: &Sampling) -> Option<&'static str> {
+        (!sampling.stop.is_empty()).then_some("stop")
     }
 
     fn restates_answer(&self) -> bool {
@@ -127,10 +146,21 @@ fn failed(body: Option<&Value>) -> ProviderError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::testing::read;
+    use super::super::wire::testing::{body, read};
     use super::*;
     use crate::Usage;
     use crate::error::Fault;
+
+    const WIRE: OpenAiResponses = OpenAiResponses { official: true };
+
+    #[test]
+    fn a_conversation_is_a_list_and_the_cache_key_is_openais_alone() {
+        let official = body(&WIRE, None);
+        assert_eq!(official["input"][1], json!({"role": "assistant", "content": "done"}));
+        assert_eq!((&official["instructions"], &official["max_output_tokens"]), (&json!("be brief"), &json!(99)));
+        assert!(official["prompt_cache_key"].is_string());
+        assert_eq!(body(&OpenAiResponses { official: false }, None).get("prompt_cache_key"), None);
+    }
 
     fn completed(text: &str) -> Value {
         json!({"type": "response.completed", "response": {"id": "r-1", "model": "m-1", "status": "completed", "error": null,
@@ -145,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_terminal_events_text_counts_even_when_a_delta_was_lost() {
-        let finished = read(&OpenAiResponses, &[delta("a"), delta("c"), completed("abc")]).unwrap();
+        let finished = read(&WIRE, &[delta("a"), delta("c"), completed("abc")]).unwrap();
         assert_eq!(finished.text, "abc");
         assert_eq!(
             finished.usage,
@@ -175,9 +205,9 @@ mod tests {
             ),
             (json!({"type": "response.in_progress"}), Fault::Truncated),
         ] {
-            assert_eq!(read(&OpenAiResponses, &[delta("a"), event.clone()]).unwrap_err().fault, fault, "{event}");
+            assert_eq!(read(&WIRE, &[delta("a"), event.clone()]).unwrap_err().fault, fault, "{event}");
         }
         let refusal = json!({"type": "response.refusal.delta", "delta": "no"});
-        assert_eq!(read(&OpenAiResponses, &[refusal, completed("")]).unwrap_err().fault, Fault::Refused);
+        assert_eq!(read(&WIRE, &[refusal, completed("")]).unwrap_err().fault, Fault::Refused);
     }
 }

@@ -1,7 +1,7 @@
 //! Drives one streaming HTTP call: finds the key, sends through the egress, cuts the stream into events, hands them to the
 //! wire format, and watches the first-token and idle timeouts. Knows no provider.
 
-use super::wire::{Answer, Complaint, Framing, Reader, Step, Wire, is_truthy};
+use super::wire::{Answer, Complaint, Framing, Reader, Step, Wire, Written, is_truthy};
 use super::{DeltaSink, Finished, Kind, ModelRequest, Provider, ProviderConfig, Timing};
 use super::{anthropic, gemini, ollama, openai_chat, openai_responses};
 use crate::error::{Fault, ProviderError};
@@ -9,9 +9,11 @@ use crate::http::{Http, egress, is_loopback, retry_after, should_retry};
 use crate::keys::{KeyPlace, KeySource, Keys, Wanted};
 use crate::ndjson::Lines;
 use crate::propagation;
+use crate::resilience::KeyId;
 use crate::sse::{Parser, TooLong};
 use async_trait::async_trait;
 use futures::FutureExt as _;
+use krins_core::Digest;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -24,6 +26,8 @@ use url::Url;
 const EVENT_LIMIT: usize = 16 << 20;
 /// An answer holds at most this many bytes: far above any model's output limit.
 const ANSWER_LIMIT: usize = 8 << 20;
+/// What follows the reason for stopping gets this share of the idle time.
+const TAIL_SHARE: u32 = 8;
 /// Of an error's body no more than this is read.
 const ERROR_LIMIT: usize = 64 << 10;
 
@@ -101,8 +105,13 @@ impl HttpProvider {
         );
         // The ids alone: they are random. What else travels with a trace (`tracestate`, baggage) is the team's own.
         let trace = span.in_scope(propagation::outgoing).traceparent();
-        let sent = egress(request.prompt, |prompt| {
-            let body = self.wire.body(&prompt.render(), request.model, request.max_output_tokens);
+        let sent = egress(request.words, |words| {
+            let body = self.wire.body(&Written {
+                words,
+                model: request.model,
+                max_output_tokens: request.max_output_tokens,
+                sampling: request.sampling,
+            });
             client.post(url).headers(headers).header(propagation::TRACEPARENT, trace).json(&body)
         });
         timeout_at(until, sent.instrument(span)).await.map_err(|_| self.silent())?
@@ -157,12 +166,14 @@ impl HttpProvider {
         sink: &mut dyn DeltaSink,
     ) -> Result<Answer, ProviderError> {
         let mut reading = Reading::new(self.wire.as_ref(), secrets, sink);
-        let mut until = first;
+        let (mut until, mut end) = (first, None);
         loop {
             let chunk = match timeout_at(until, response.chunk()).await {
                 Ok(Ok(Some(bytes))) => reading.take(&bytes)?,
                 Ok(Ok(None)) => return reading.end(None),
                 Ok(Err(error)) => return reading.end(Some(crate::http::root_cause(&error))),
+                // All of the answer is here; only the stream's own end is missing.
+                Err(_) if reading.answer.stop.is_some() => return reading.end(None),
                 Err(_) if reading.answer.began => return Err(self.stalled(reading.characters())),
                 Err(_) => return Err(self.silent()),
             };
@@ -171,7 +182,11 @@ impl HttpProvider {
                 while let Some(Ok(Some(_))) = response.chunk().now_or_never() {}
                 return Ok(reading.answer);
             }
-            if reading.answer.began {
+            if reading.answer.stop.is_some() {
+                // Usage may still come, and what says that the stream is over; some servers keep it open instead.
+                let last = *end.get_or_insert_with(|| Instant::now() + self.timing.idle / TAIL_SHARE);
+                until = last;
+            } else if reading.answer.began {
                 until = Instant::now() + self.timing.idle;
             }
         }
@@ -181,6 +196,13 @@ impl HttpProvider {
 #[async_trait]
 impl Provider for HttpProvider {
     async fn call(&self, request: &ModelRequest<'_>, sink: &mut dyn DeltaSink) -> Result<Finished, ProviderError> {
+        if let Some(lacking) = request.sampling.and_then(|sampling| self.wire.lacks(sampling)) {
+            return Err(ProviderError::new(
+                Fault::BadRequest,
+                format!("this kind of provider does not take `{lacking}`"),
+            )
+            .with_hint("leave it out, or ask a provider of kind openai-chat"));
+        }
         let key = self.keys.find(&self.wanted()).await?;
         self.check_transport(key.as_ref())?;
         let first = Instant::now() + self.timing.first_token;
@@ -190,7 +212,16 @@ impl Provider for HttpProvider {
             return Err(self.refused(response, &secrets).await);
         }
         let answer = self.receive(response, first, &secrets, sink).await?;
-        answer.finish(request.prompt.get(), request.model)
+        answer.finish(request)
+    }
+
+    async fn key_id(&self) -> Result<KeyId, ProviderError> {
+        let key = self.keys.find(&self.wanted()).await?;
+        Ok(key.map_or(KeyId::default(), |key| {
+            let digest = Digest::of(key.expose_secret());
+            let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+            KeyId(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        }))
     }
 }
 
@@ -198,11 +229,12 @@ fn wire(config: &ProviderConfig, official: bool) -> Option<Box<dyn Wire>> {
     Some(match config.kind {
         Kind::Anthropic => Box::new(anthropic::Anthropic {
             version: config.api_version.clone().unwrap_or_else(|| anthropic::DEFAULT_VERSION.to_owned()),
+            prompt_cache: config.prompt_cache,
         }),
-        Kind::OpenAi => Box::new(openai_responses::OpenAiResponses),
+        Kind::OpenAi => Box::new(openai_responses::OpenAiResponses { official }),
         Kind::OpenAiChat => Box::new(openai_chat::OpenAiChat { official }),
         Kind::Gemini => Box::new(gemini::Gemini),
-        Kind::Ollama => Box::new(ollama::Ollama),
+        Kind::Ollama => Box::new(ollama::Ollama { keep_alive: config.keep_alive.clone() }),
         Kind::Builtin | Kind::Replay => return None,
     })
 }

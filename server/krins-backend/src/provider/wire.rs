@@ -1,14 +1,14 @@
 //! A wire format, without any IO: how a prompt is written for one provider and how its stream is read. The driver in
 //! `stream.rs` moves the bytes; an adapter only knows values.
 
-use super::Finished;
+use super::{Finished, ModelRequest, Sampling, Stopped};
 use crate::Usage;
 use crate::error::{Fault, ProviderError, code, sanitise};
-use krins_core::prompt::{Prompt, Rendered};
+use krins_core::prompt::{Rendered, Role, Turn};
 use krins_core::tokens;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use url::Url;
 
@@ -28,14 +28,64 @@ pub(crate) trait Wire: Send + Sync {
 
     fn headers(&self, key: Option<&SecretString>) -> Result<HeaderMap, ProviderError>;
 
-    fn body(&self, words: &Rendered, model: &str, max_output_tokens: u32) -> Value;
+    fn body(&self, ask: &Written<'_>) -> Value;
 
     fn reader(&self) -> Box<dyn Reader>;
+
+    /// What of this the provider has no word for, where leaving it out would change the answer.
+    fn lacks(&self, _sampling: &Sampling) -> Option<&'static str> {
+        None
+    }
 
     /// Whether the terminal event holds the whole answer again, so that an unreadable event before it loses nothing.
     fn restates_answer(&self) -> bool {
         false
     }
+}
+
+/// What is asked, in words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written<'a> {
+    pub words: &'a Rendered,
+    pub model: &'a str,
+    pub max_output_tokens: Option<u32>,
+    pub sampling: Option<&'a Sampling>,
+}
+
+impl Written<'_> {
+    /// Every text, the system's first.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.words.system.as_str()).chain(self.words.turns.iter().map(|turn| turn.text.as_str()))
+    }
+
+    /// The part that comes again, digested: calls that share it should meet the same cache. None where nothing does.
+    pub fn cache_key(&self) -> Option<String> {
+        let stable = self.words.turns.first().map(|turn| turn.parts().0).filter(|stable| !stable.is_empty())?;
+        let digest = krins_core::Digest::of(format!("{}\0{stable}", self.words.system)).to_string();
+        Some(format!("krins-{}", digest.get(..16)?))
+    }
+}
+
+/// Puts a value where there is one; providers refuse `null`.
+pub(crate) fn put(body: &mut Value, name: &str, value: Option<impl Into<Value>>) {
+    if let (Some(fields), Some(value)) = (body.as_object_mut(), value) {
+        fields.insert(name.to_owned(), value.into());
+    }
+}
+
+/// `{role, content}` messages, the system's first: OpenAI's form, and Ollama's.
+pub(crate) fn role_messages(words: &Rendered) -> Vec<Value> {
+    let system = Some(words.system.as_str()).filter(|system| !system.is_empty());
+    let system = system.map(|system| json!({"role": "system", "content": system}));
+    system.into_iter().chain(words.turns.iter().map(role_message)).collect()
+}
+
+pub(crate) fn role_message(turn: &Turn) -> Value {
+    let role = match turn.role {
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    json!({"role": role, "content": turn.text})
 }
 
 /// Reads one stream.
@@ -94,20 +144,23 @@ impl Answer {
     }
 
     /// The whole answer, or why there is none.
-    pub fn finish(self, prompt: &Prompt, asked_model: &str) -> Result<Finished, ProviderError> {
+    pub fn finish(self, request: &ModelRequest<'_>) -> Result<Finished, ProviderError> {
         let characters = self.text.chars().count();
+        let finished = |stopped: Stopped, answer: Self| Finished {
+            usage: answer.usage.settle(request.words.get(), &answer.text),
+            model: answer.model.unwrap_or_else(|| request.model.to_owned()),
+            response_id: answer.id,
+            text: answer.text,
+            why: Vec::new(),
+            stopped,
+        };
         match self.stop {
             Some(Stop::Complete) if self.text.trim().is_empty() => {
                 Err(ProviderError::new(Fault::Malformed, "the answer is empty")
                     .with_hint("ask again, or in other words"))
             }
-            Some(Stop::Complete) => Ok(Finished {
-                usage: self.usage.settle(prompt, &self.text),
-                model: self.model.unwrap_or_else(|| asked_model.to_owned()),
-                response_id: self.id,
-                text: self.text,
-                why: Vec::new(),
-            }),
+            Some(Stop::Complete) => Ok(finished(Stopped::Whole, self)),
+            Some(Stop::OutputLimit) if request.partial => Ok(finished(Stopped::OutputLimit, self)),
             Some(Stop::OutputLimit) => Err(ProviderError::new(
                 Fault::OutputLimit,
                 format!("the answer reached the output token limit after {characters} characters"),
@@ -128,11 +181,11 @@ impl Answer {
 }
 
 impl Tally {
-    fn settle(self, prompt: &Prompt, text: &str) -> Usage {
+    fn settle(self, words: &Rendered, text: &str) -> Usage {
         let cached = self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0);
         let guess_input = || {
-            let words = prompt.render();
-            u64::from(tokens::count(&words.system)) + u64::from(tokens::count(&words.user))
+            let turns = words.turns.iter().map(|turn| u64::from(tokens::count(&turn.text)));
+            u64::from(tokens::count(&words.system)) + turns.sum::<u64>()
         };
         Usage {
             input_tokens: self.input.unwrap_or_else(|| guess_input().saturating_sub(cached)),
@@ -284,7 +337,8 @@ pub(crate) fn word(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use krins_core::prompt::PROMPT_VERSION;
+    use krins_core::prompt::{PROMPT_VERSION, Prompt};
+    use krins_core::redact::redact;
 
     pub fn prompt() -> Prompt {
         Prompt { version: PROMPT_VERSION, intent: "rename a to b".into(), focus: None, items: Vec::new() }
@@ -298,7 +352,20 @@ pub(crate) mod testing {
                 break;
             }
         }
-        answer.finish(&prompt(), "asked")
+        answer.finish(&ModelRequest::new(&redact(prompt()).0.render(), "asked"))
+    }
+
+    /// The body for the prompt above with a file in it, and for nothing but words.
+    pub fn body(wire: &dyn Wire, sampling: Option<&Sampling>) -> Value {
+        let words = Rendered {
+            system: "be brief".into(),
+            turns: vec![
+                Turn { stable: 6, ..Turn::user("files\ntask") },
+                Turn::assistant("done"),
+                Turn::user("once more"),
+            ],
+        };
+        wire.body(&Written { words: &words, model: "m", max_output_tokens: Some(99), sampling })
     }
 }
 

@@ -6,6 +6,7 @@
 //! ask, which closes the provider's connection.
 
 mod auth;
+mod chat;
 mod graph;
 mod problem;
 mod routes;
@@ -28,6 +29,8 @@ use tokio::net::TcpListener;
 /// Connections get this long to read what is left after the last task is done.
 const LAST_BYTES: Duration = Duration::from_secs(2);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Between two looks at the queue.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -49,6 +52,8 @@ pub struct ServiceConfig {
     pub retention: Duration,
     /// Who may use the service. Without tokens only this machine can.
     pub tokens: Tokens,
+    /// Conversations that are answered at the same time.
+    pub chats: usize,
     /// Who answers questions to a code graph; without one nobody does.
     pub graph: Option<Arc<dyn GraphQueries>>,
 }
@@ -74,6 +79,7 @@ impl Default for ServiceConfig {
             grace: Duration::from_secs(25),
             retention: 7 * 24 * HOUR,
             tokens: Tokens::default(),
+            chats: 512,
             graph: None,
         }
     }
@@ -108,6 +114,7 @@ impl Service {
     pub async fn start(backend: Arc<dyn Backend>, store: Store, config: ServiceConfig) -> Result<Self, StoreError> {
         let tasks = Tasks::start(backend, store, config).await?;
         tokio::spawn(forget_old_tasks(Arc::clone(&tasks)));
+        tokio::spawn(press(Arc::clone(&tasks)));
         Ok(Self { tasks })
     }
 
@@ -200,6 +207,17 @@ pub async fn stop_signal() {
     tokio::select! {
         () = interrupt => {}
         () = terminate => {}
+    }
+}
+
+/// Tells the backend how long the oldest task has waited, which moves its brownout level.
+async fn press(tasks: Arc<Tasks>) {
+    while !tasks.is_draining() {
+        tasks.backend().press(tasks.queue_age());
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = tasks.drain_began() => {}
+        }
     }
 }
 

@@ -25,6 +25,11 @@ impl Problem {
         Self { status, kind, detail: detail.into(), hint: None, retry_after: None, authenticate: false }
     }
 
+    /// What it says.
+    pub fn detail(&self) -> String {
+        format!("failed to {}", self.detail)
+    }
+
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self

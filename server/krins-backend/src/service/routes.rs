@@ -1,11 +1,13 @@
 //! The service's routes, and what every request passes through: trace, time, headers, access.
 
 use super::auth::Tokens;
+use super::chat;
 use super::graph;
 use super::problem::{Problem, chain};
 use super::tasks::{Tasks, View};
 use crate::metrics;
 use crate::propagation;
+use crate::resilience::Level;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, Path, Request, State};
@@ -46,6 +48,8 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/tasks/{id}", get(show).delete(cancel))
         .route("/tasks/{id}/events", get(events))
         .route("/graph/{question}", get(graph::ask).post(graph::ask_at_length))
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/models", get(chat::models))
         .route("/metrics", get(exposition))
         .layer(from_fn_with_state(Arc::clone(&tasks), admit));
     Router::new()
@@ -58,6 +62,7 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(tasks.config.body_limit))
         .layer(from_fn_with_state(Arc::clone(&tasks), bounded))
+        .layer(from_fn(chat::in_openai_words))
         .layer(from_fn_with_state(Arc::clone(&tasks), observed))
         .layer(from_fn(hardened))
         .with_state(tasks)
@@ -198,7 +203,7 @@ async fn openapi() -> Json<serde_json::Value> {
 
 /// Whether new tasks should be sent here.
 async fn ready(State(tasks): Shared) -> Response {
-    let checks = checks(&tasks).await;
+    let checks = own_checks(&tasks).await;
     let ok = checks.iter().all(|check| check.ok);
     let status = match ok {
         true => StatusCode::OK,
@@ -218,8 +223,24 @@ async fn health(State(tasks): Shared) -> Json<Health> {
     Json(health_of(word, checks))
 }
 
+/// The routes to the models are not ours: a request is still answered while one of them rests.
 async fn checks(tasks: &Tasks) -> Vec<HealthCheck> {
-    let check = |name: &str, ok, detail| HealthCheck { name: name.to_owned(), ok, detail: Some(detail) };
+    let status = tasks.backend().status();
+    let mut checks = own_checks(tasks).await;
+    let routes = status.routes.iter().filter(|route| !route.label.ends_with("/other"));
+    checks.extend(routes.map(|route| check(&format!("route {}", route.label), route.is_well(), route.describe())));
+    let level = status.level;
+    checks.push(check("brownout", level == Level::Normal, level.name().to_owned()));
+    let off = Vec::from_iter(status.off).join(", ");
+    checks.push(check("switch", off.is_empty(), if off.is_empty() { "on".to_owned() } else { format!("off: {off}") }));
+    checks
+}
+
+fn check(name: &str, ok: bool, detail: String) -> HealthCheck {
+    HealthCheck { name: name.to_owned(), ok, detail: Some(detail) }
+}
+
+async fn own_checks(tasks: &Tasks) -> Vec<HealthCheck> {
     let store = tasks.ping_store().await;
     let store_detail = store.as_ref().map_or_else(|error| chain(error), |()| "sqlite".into());
     let waiting = tasks.waiting();
@@ -337,7 +358,11 @@ fn is_this_machine(host: &str) -> bool {
 
 /// A request that panics or takes too long is one failed request.
 async fn bounded(State(tasks): Shared, request: Request, next: Next) -> Response {
-    let limit = tasks.config.request_timeout;
+    // A conversation's head comes with its whole answer, which has a deadline of its own.
+    let limit = match request.uri().path() {
+        "/v1/chat/completions" => tasks.config.task_timeout.max(tasks.config.request_timeout),
+        _ => tasks.config.request_timeout,
+    };
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,11 +46,14 @@ pub struct Tasks {
     abort: CancellationToken,
     closing: CancellationToken,
     runs: TaskTracker,
+    /// Room for conversations.
+    pub chats: Arc<Semaphore>,
 }
 
 /// A task that has not ended, as its followers see it.
 struct Live {
     tenant: String,
+    since: Instant,
     view: watch::Sender<View>,
     cancel: CancellationToken,
 }
@@ -81,6 +84,7 @@ impl Tasks {
     ) -> Result<Arc<Self>, StoreError> {
         let recovered = store.recover(buried(), now_ms()).await?;
         let (queue, order) = mpsc::unbounded_channel();
+        let chats = Arc::new(Semaphore::new(config.chats));
         let tasks = Arc::new(Self {
             metrics: Metrics::new(Arc::clone(&backend)),
             config,
@@ -94,6 +98,7 @@ impl Tasks {
             abort: CancellationToken::new(),
             closing: CancellationToken::new(),
             runs: TaskTracker::new(),
+            chats,
         });
         tasks.metrics.crashed(recovered.buried.len() as u64);
         for id in &recovered.buried {
@@ -244,8 +249,19 @@ impl Tasks {
         self.store.ping().await
     }
 
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend)
+    }
+
     pub fn route(&self) -> String {
         self.backend.route()
+    }
+
+    /// How long the oldest waiting task has waited in this process.
+    pub fn queue_age(&self) -> Duration {
+        let live = self.live();
+        let waiting = live.values().filter(|live| live.view.borrow().task.state == RemoteState::Queued);
+        waiting.map(|live| live.since.elapsed()).max().unwrap_or_default()
     }
 
     pub fn waiting(&self) -> usize {
@@ -357,6 +373,7 @@ impl Tasks {
                 kind: ErrorKind::ProviderRefused,
                 message: error.to_string(),
                 hint: None,
+                elsewhere: false,
             })?;
         }
         Ok(wire::answer_to_wire(proposal))
@@ -413,7 +430,12 @@ impl Tasks {
     }
 
     fn insert_live(&self, id: &str, tenant: String, task: RemoteTask) {
-        let live = Live { tenant, view: watch::channel(View::of(task)).0, cancel: CancellationToken::new() };
+        let live = Live {
+            tenant,
+            since: Instant::now(),
+            view: watch::channel(View::of(task)).0,
+            cancel: CancellationToken::new(),
+        };
         self.live().insert(id.to_owned(), Arc::new(live));
     }
 
@@ -459,6 +481,7 @@ impl Tasks {
             kind: ErrorKind::BackendUnavailable,
             message: format!("answer within {} s", self.config.task_timeout.as_secs()),
             hint: None,
+            elsewhere: true,
         }
     }
 }
@@ -552,11 +575,11 @@ fn buried() -> String {
 
 fn unreadable(error: serde_json::Error) -> BackendError {
     tracing::error!(%error, "failed to read a stored payload");
-    BackendError { kind: ErrorKind::Internal, message: "read the stored task".into(), hint: None }
+    BackendError::new(ErrorKind::Internal, "read the stored task")
 }
 
 fn panicked() -> BackendError {
-    BackendError { kind: ErrorKind::Internal, message: "answer the task: the backend panicked".into(), hint: None }
+    BackendError::new(ErrorKind::Internal, "answer the task: the backend panicked")
 }
 
 fn now_ms() -> i64 {
