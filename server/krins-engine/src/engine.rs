@@ -629,6 +629,7 @@ fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {
         route: format!("{}/{}", proposed.proposal.provider, proposed.proposal.model),
         usage: proposed.proposal.usage,
         cached: proposed.proposal.cached,
+        degraded: proposed.proposal.degraded,
         why: proposed.proposal.why,
     });
     (task.state, task.report) = match proposed.verdict {

@@ -18,7 +18,7 @@ use crate::rules;
 use crate::settings::Settings;
 use crate::tasks::Step;
 use crate::workspace::Root;
-use krins_backend::{Ask, Backend, Progress, ProgressSink, Proposal};
+use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
 use krins_core::context::{self, Diagnostic, Query, Reach};
 use krins_core::gate::Report;
 use krins_core::patch::{self, Patch};
@@ -103,16 +103,11 @@ pub async fn propose(
     let mut clock = Clock::default();
     let intent = &addressed(shop, intent);
 
-    reporter.stage(Stage::Context);
-    let Chosen { pack, partial } = clock.time("context", choose(shop, intent, base.clone())).await?;
-    if let Some(Partial { read, total }) = partial {
-        reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
-    }
-    let (prompt, restorer) = redact(compose(intent, &pack));
-
-    reporter.stage(Stage::Asking);
-    let ask = ask_for(shop, intent, prompt);
-    let proposal = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await?;
+    let asked = match consult(shop, intent, &base, reporter, &mut clock).await? {
+        Err(failed) => refactored(shop, intent, &base, reporter, &mut clock, failed).await?,
+        Ok(asked) => asked,
+    };
+    let Asked { pack, restorer, ask, proposal } = asked;
 
     reporter.stage(Stage::Gating);
     let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
@@ -123,6 +118,59 @@ pub async fn propose(
         shop.backend.forget(&ask);
     }
     Ok(Proposed { base, pack, ask, proposal, patch, verdict, steps: clock.steps })
+}
+
+/// What was sent, and what came back.
+struct Asked {
+    pack: ContextPack,
+    restorer: Restorer,
+    ask: Ask,
+    proposal: Proposal,
+}
+
+/// Context and answer. The inner error is the backend's.
+async fn consult(
+    shop: &Workshop,
+    intent: &Intent,
+    base: &Arc<Base>,
+    reporter: &Arc<dyn Reporter>,
+    clock: &mut Clock,
+) -> Result<std::result::Result<Asked, BackendError>> {
+    reporter.stage(Stage::Context);
+    let Chosen { pack, partial } = clock.time("context", choose(shop, intent, base.clone())).await?;
+    if let Some(Partial { read, total }) = partial {
+        reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
+    }
+    let (prompt, restorer) = redact(compose(intent, &pack));
+
+    reporter.stage(Stage::Asking);
+    let ask = ask_for(shop, intent, prompt);
+    let answered = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await;
+    Ok(answered.map(|proposal| Asked { pack, restorer, ask, proposal }))
+}
+
+/// The end of a chain that the settings let end so: where no model answered, and the words are a refactoring's, it is
+/// made without one, from whole files. Else the models' failure stands.
+async fn refactored(
+    shop: &Workshop,
+    intent: &Intent,
+    base: &Arc<Base>,
+    reporter: &Arc<dyn Reporter>,
+    clock: &mut Clock,
+    failed: BackendError,
+) -> Result<Asked> {
+    let provider = intent.provider.as_deref();
+    let allowed = failed.elsewhere
+        && !shop.backend.is_builtin_for(provider)
+        && shop.settings.backend().ends_in_builtin(provider.unwrap_or(&shop.settings.provider));
+    if !allowed || refactor::understand(&intent.words, intent.focus.as_ref()).is_err() {
+        return Err(failed.into());
+    }
+    reporter.progress("asked builtin: no model answered".to_owned());
+    let exact = Intent { provider: Some("builtin".to_owned()), ..intent.clone() };
+    let Ok(Ok(mut asked)) = consult(shop, &exact, base, reporter, clock).await else { return Err(failed.into()) };
+    asked.proposal.degraded = Some(format!("no model answered: {failed}"));
+    Ok(asked)
 }
 
 /// Step 6: carry out the plan, which only a gated patch or the history makes: all or nothing, crash-safe, undoable.
@@ -294,14 +342,16 @@ fn ask_for(shop: &Workshop, intent: &Intent, prompt: Redacted<Prompt>) -> Ask {
     }
 }
 
-async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> Result<Proposal> {
+async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> std::result::Result<Proposal, BackendError> {
     let sink: ProgressSink = Arc::new(move |progress| {
         reporter.progress(match progress {
             Progress::Sent { route } => format!("asked {route}"),
+            Progress::Moved { to, from, why } => format!("asked {to}: {from} {why}"),
+            Progress::Waiting { route, why, seconds } => format!("waiting {seconds} s: {route} {why}"),
             Progress::Received { characters } => format!("{characters} characters received"),
         });
     });
-    Ok(shop.backend.ask(ask, sink).instrument(info_span!("krins.ask")).await?)
+    shop.backend.ask(ask, sink).instrument(info_span!("krins.ask")).await
 }
 
 /// The answer's text → the one normal form, exactly placed on the base that the answer was made for.

@@ -53,6 +53,9 @@ pub struct Answered {
     pub route: String,
     pub usage: Usage,
     pub cached: bool,
+    /// Why this is not what was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<String>,
     /// (reason, `path:line` places), at most three.
     pub why: Vec<(String, Vec<String>)>,
 }

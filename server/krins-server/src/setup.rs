@@ -7,7 +7,7 @@ use krins_backend::remote::{Remote, RemoteConfig};
 use krins_backend::{Backend, BackendError};
 use krins_core::text::Encoding;
 use krins_engine::settings::{Settings, Sources, user_file};
-use krins_engine::state::StateDir;
+use krins_engine::state::{StateDir, base_dir};
 use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
 use serde_json::Value;
@@ -73,13 +73,21 @@ impl Setup {
         for ignored in &settings.untrusted {
             tracing::warn!(key = %ignored.key, place = %ignored.place, "a setting of the workspace is not followed: `krins trust` would allow it");
         }
-        let backend = backend(&settings)?;
+        let backend = backend(&settings, self.switch_file())?;
         Engine::open(root, state, Arc::new(settings), backend, encoding)
     }
 
     /// The backend of the person's own settings, always in this process: what `krins serve` runs.
     pub fn embedded_backend(&self) -> Result<Arc<dyn Backend>, Error> {
-        Ok(embedded(self.settings(None, None)?.backend())?)
+        let mut config = self.settings(None, None)?.backend();
+        config.resilience.switch_file = self.switch_file();
+        Ok(embedded(config)?)
+    }
+
+    /// The kill switch of this person's programs.
+    pub fn switch_file(&self) -> Option<PathBuf> {
+        let base = self.state.clone().or_else(|| base_dir(&|name| std::env::var_os(name)).ok())?;
+        Some(base.join("switched-off"))
     }
 
     /// One line for `krins doctor`.
@@ -115,8 +123,12 @@ impl Setup {
 }
 
 /// The backend that the settings ask for.
-fn backend(settings: &Settings) -> Result<Arc<dyn Backend>, BackendError> {
-    let Some(url) = &settings.remote else { return Ok(embedded(settings.backend())?) };
+fn backend(settings: &Settings, switch_file: Option<PathBuf>) -> Result<Arc<dyn Backend>, BackendError> {
+    let Some(url) = &settings.remote else {
+        let mut config = settings.backend();
+        config.resilience.switch_file = switch_file;
+        return Ok(embedded(config)?);
+    };
     let provider = settings.origins.contains_key("provider").then(|| settings.provider.clone());
     let builtin = provider.as_deref() == Some("builtin");
     let config = RemoteConfig { url: url.clone(), builtin, provider };

@@ -2,6 +2,7 @@
 
 pub mod graph;
 
+use krins_backend::resilience::RouteState;
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Finding, Report, Verdict};
@@ -99,6 +100,7 @@ pub fn diff(engine: &Engine, review: &Review) -> Result<lsp::DiffResult, Error> 
         cost: free_of_charge(&answered.route),
         model: answered.route,
         cached: answered.cached,
+        degraded: answered.degraded,
         trace: task.traceparent.clone(),
     })
 }
@@ -205,6 +207,16 @@ pub fn partial(partial: Partial) -> lsp::Partial {
 }
 
 /// `krins/status`, and what a pause and its end answer.
+/// How a way to a model is.
+pub fn route(state: &RouteState) -> lsp::RouteStatus {
+    lsp::RouteStatus {
+        route: state.route.clone(),
+        state: state.state.to_owned(),
+        cause: state.cause.map(|cause| cause.says().to_owned()),
+        seconds: state.left.map(|left| left.as_secs_f64().ceil() as u64),
+    }
+}
+
 pub fn index(index: &Index) -> lsp::IndexStatus {
     let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX);
     let (stats, ready) = index.stats();

@@ -20,7 +20,8 @@ use keys::Untrusted;
 use krins_backend::cache::CacheConfig;
 use krins_backend::http::HttpConfig;
 use krins_backend::keys::KeySource;
-use krins_backend::provider::{BackendConfig, Kind, ProviderConfig};
+use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, provider_names, split_route};
+use krins_backend::resilience::{Level, ResilienceConfig};
 use krins_core::gate::Policy;
 use krins_core::tokens::Vocabulary;
 use krins_core::{Digest, Entry, RelPath, Tree};
@@ -50,6 +51,9 @@ pub struct Settings {
     pub cache: CacheConfig,
     pub http: HttpConfig,
     pub record: Option<PathBuf>,
+    /// Who is asked when a provider does not answer: `provider` or `provider/model`.
+    pub fallback: Vec<String>,
+    pub resilience: ResilienceConfig,
     /// Beside the built-in ones.
     pub protected_paths: Vec<String>,
     /// What the undo history may hold.
@@ -95,6 +99,8 @@ impl Default for Settings {
             cache: CacheConfig::default(),
             http: HttpConfig::default(),
             record: None,
+            fallback: Vec::new(),
+            resilience: ResilienceConfig::default(),
             protected_paths: Vec::new(),
             history: HISTORY,
             approvals: ApprovalSettings::default(),
@@ -211,6 +217,11 @@ impl Settings {
             (["output", "tokens"], Value::Integer(number)) => self.output_tokens = small(number),
             (["cache", "capacity"], Value::Integer(number)) => self.cache.capacity = small(number) as usize,
             (["cache", "ttl_seconds"], Value::Integer(number)) => self.cache.ttl = Duration::from_secs(number),
+            (["fallback"], Value::List(list)) => self.fallback = list,
+            (["switched_off"], Value::List(list)) => self.resilience.off.extend(list),
+            ([section @ ("calls" | "breaker" | "brownout"), key], value) => {
+                return self.set_resilience(section, key, value);
+            }
             (["gate", "protected_paths"], Value::List(list)) => self.protected_paths.extend(list),
             (["approvals", "identity"], Value::Text(text)) => self.approvals.identity = Some(text),
             (["approvals", "key"], Value::Text(text)) => self.approvals.key = Some(text.into()),
@@ -249,14 +260,60 @@ impl Settings {
             }
             ("idle_seconds", Value::Integer(number)) => provider.timing.idle = Duration::from_secs(number),
             ("total_seconds", Value::Integer(number)) => provider.timing.total = Duration::from_secs(number),
+            ("fallback", Value::List(list)) => provider.fallback = Some(list),
+            ("economy_model", Value::Text(text)) => provider.economy_model = Some(text),
+            ("prompt_cache", Value::Text(text)) => provider.prompt_cache = text == "on",
+            ("keep_alive", Value::Text(text)) => provider.keep_alive = Some(text),
             (key, _) => return Err(format!("`providers.{name}.{key}` is not understood")),
         }
         self.providers.insert(name.to_owned(), provider);
         Ok(())
     }
 
+    fn set_resilience(&mut self, section: &str, key: &str, value: Value) -> Result<(), String> {
+        let ResilienceConfig { breaker, brownout, calls, .. } = &mut self.resilience;
+        match (section, key, value) {
+            ("calls", "per_task", Value::Integer(number)) => calls.per_task = small(number),
+            ("calls", "retry_percent", Value::Integer(number)) => calls.retry_percent = small(number),
+            ("breaker", "failures", Value::Integer(number)) => breaker.consecutive = small(number),
+            ("breaker", "open_seconds", Value::Integer(number)) => breaker.open = Duration::from_secs(number),
+            ("breaker", "open_cap_seconds", Value::Integer(number)) => breaker.open_cap = Duration::from_secs(number),
+            ("brownout", "level", Value::Text(text)) => brownout.pinned = Level::of_name(&text),
+            ("brownout", "queue_seconds", Value::Integer(number)) => brownout.queue_age = Duration::from_secs(number),
+            ("brownout", "p95_seconds", Value::Integer(number)) => brownout.p95 = Duration::from_secs(number),
+            (section, key, _) => return Err(format!("`{section}.{key}` is not understood")),
+        }
+        Ok(())
+    }
+
+    /// The first route of a chain that leads nowhere.
+    fn check_chains(&self) -> Option<Problem> {
+        let names = provider_names(&self.providers);
+        let own = self
+            .providers
+            .iter()
+            .filter_map(|(name, config)| Some((format!("providers.{name}.fallback"), config.fallback.as_deref()?)));
+        let chains = std::iter::once(("fallback".to_owned(), self.fallback.as_slice())).chain(own);
+        for (key, chain) in chains {
+            let Some(route) = chain.iter().find(|route| !names.contains(split_route(route).0)) else { continue };
+            let place = self.origins.get(&key).map(|(_, place)| place.clone());
+            return Some(Problem {
+                place: place.unwrap_or(Place { name: "the defaults".into(), at: None }),
+                what: format!("there is no provider {:?} for `{key}`", split_route(route).0),
+                hint: Some(format!(
+                    "write provider or provider/model; the providers are {}",
+                    Vec::from_iter(names).join(", ")
+                )),
+            });
+        }
+        None
+    }
+
     /// What only shows when everything is together.
     fn check(&self) -> Option<Problem> {
+        if let Some(problem) = self.check_chains() {
+            return Some(problem);
+        }
         let known = self.providers.contains_key(&self.provider) || Kind::of_name(&self.provider).is_some();
         if known || self.remote.is_some() {
             return None;
@@ -302,6 +359,8 @@ impl Settings {
             http: self.http.clone(),
             cache: self.cache,
             record: self.record.clone(),
+            fallback: self.fallback.clone(),
+            resilience: self.resilience.clone(),
         }
     }
 }
@@ -472,6 +531,38 @@ mod tests {
         let unknown = Settings::resolve(vec![user("provider = \"anthropc\"")], false).unwrap_err();
         assert_eq!(unknown.0[0].hint.as_deref(), Some("did you mean `anthropic`?"));
         assert_eq!(unknown.0[0].place.to_string(), "user.toml:1:12");
+    }
+
+    #[test]
+    fn chains_and_their_policy_become_what_the_backend_takes() {
+        let settings = Settings::resolve(
+            vec![user(
+                "provider = \"anthropic\"\nmodel = \"a\"\nfallback = [\"openai/gpt/x\", \"builtin\"]\nswitched_off = [\"gemini\"]\n\
+                 calls.per_task = 3\ncalls.retry_percent = 5\n[breaker]\nfailures = 2\nopen_seconds = 7\nopen_cap_seconds = 9\n\
+                 [brownout]\nlevel = \"judge-off\"\nqueue_seconds = 3\np95_seconds = 4\n\
+                 [providers.ollama]\nmodel = \"q\"\nfallback = []\nkeep_alive = \"1h\"\n\
+                 [providers.anthropic]\neconomy_model = \"small\"\nprompt_cache = \"off\"\n",
+            )],
+            false,
+        )
+        .unwrap();
+        let config = settings.backend();
+        assert_eq!(config.fallback_of("anthropic"), ["openai/gpt/x", "builtin"]);
+        assert!(config.ends_in_builtin("anthropic") && !config.ends_in_builtin("ollama"));
+        assert_eq!(split_route("openai/gpt/x"), ("openai", Some("gpt/x")));
+        let (anthropic, ollama) = (&config.providers["anthropic"], &config.providers["ollama"]);
+        assert_eq!((anthropic.economy_model.as_deref(), anthropic.prompt_cache), (Some("small"), false));
+        assert_eq!((ollama.keep_alive.as_deref(), ollama.prompt_cache), (Some("1h"), true));
+        let ResilienceConfig { breaker, brownout, calls, off, .. } = config.resilience;
+        assert_eq!((breaker.consecutive, breaker.open.as_secs(), breaker.open_cap.as_secs()), (2, 7, 9));
+        assert_eq!(
+            (brownout.pinned, brownout.queue_age.as_secs(), brownout.p95.as_secs()),
+            (Some(Level::JudgeOff), 3, 4)
+        );
+        assert_eq!((calls.per_task, calls.retry_percent, off.contains("gemini")), (3, 5, true));
+        let nowhere = Settings::resolve(vec![user("fallback = [\"builtin\", \"opnai/x\"]")], false).unwrap_err();
+        assert_eq!(nowhere.0[0].place.to_string(), "user.toml:1:12");
+        assert!(nowhere.to_string().contains("\"opnai\""), "{nowhere}");
     }
 
     #[test]

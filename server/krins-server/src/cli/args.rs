@@ -128,6 +128,13 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         database: Option<PathBuf>,
     },
+    /// Turn providers off or on at once, also for programs that run already
+    Switch {
+        /// Without it, say what is off
+        to: Option<SwitchTo>,
+        /// Default: all of them
+        providers: Vec<String>,
+    },
     /// Trust this workspace's .krins/config.toml as it is now
     Trust {
         /// Take the trust back
@@ -142,6 +149,12 @@ pub enum Command {
     Schema,
     /// Print a shell completion script
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SwitchTo {
+    Off,
+    On,
 }
 
 #[derive(Debug, Args)]

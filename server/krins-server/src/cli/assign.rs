@@ -83,6 +83,9 @@ pub fn show(review: &Review, out: &mut Output) {
         task.tokens,
         answered.route
     ));
+    if let Some(why) = &answered.degraded {
+        out.line(format!("{} {why}", paint(CARE, "instead")));
+    }
     out.line("");
     out.line(paint_diff(review.patch.unified()).trim_end());
     for mended in mended(task) {

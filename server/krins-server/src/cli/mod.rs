@@ -14,6 +14,7 @@ mod patch;
 mod review;
 mod schema;
 mod serve;
+mod switch;
 mod task;
 mod trust;
 
@@ -65,6 +66,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Serve { addr, database } => {
             on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await })
         }
+        Command::Switch { to, providers } => switch::run(global, to, providers, out),
         Command::Trust { revoke } => trust::run(global, revoke, out),
         Command::Doctor => on_runtime(async { doctor::run(global, out).await }),
         Command::Demo(args) => on_runtime(async { demo::run(global, args, out).await }),

@@ -12,6 +12,7 @@ pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
     let route = engine.backend().route();
     let (provider, model) = route.split_once('/').unwrap_or((&route, ""));
     let (cache_hits, cache_misses) = engine.backend().cache_counts();
+    let status = engine.backend().status();
     Ok(StatusResult {
         version: env!("CARGO_PKG_VERSION").into(),
         provider: provider.to_owned(),
@@ -20,5 +21,8 @@ pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
         cache_hits,
         cache_misses,
         index: to_proto::index(engine.index()),
+        routes: status.routes.iter().map(to_proto::route).collect(),
+        level: status.level.name().to_owned(),
+        switched_off: status.off.into_iter().collect(),
     })
 }
