@@ -6,6 +6,7 @@ pub mod binary;
 pub mod client;
 pub mod command;
 pub mod editor;
+pub mod failover;
 pub mod fakes;
 pub mod figures;
 pub mod npm;

@@ -1,17 +1,23 @@
 //! Every model provider against a fake that speaks its wire format: answers arrive whole or not at all, whatever the
 //! provider does, and no key gets into anything a person can see.
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use krins_backend::cache::{CacheConfig, Cached};
 use krins_backend::embedded::Embedded;
 use krins_backend::http::HttpConfig;
 use krins_backend::keys::{KeySource, Keys};
 use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, Timing};
+use krins_backend::resilience::breaker::BreakerConfig;
+use krins_backend::resilience::{Clock, ResilienceConfig};
+use krins_backend::service::{Server, ServiceConfig};
+use krins_backend::store::Store;
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
 use krins_core::prompt::{Item, PROMPT_VERSION, Prompt};
 use krins_core::redact::{Redacted, redact};
 use krins_core::{Digest, RelPath};
 use krins_protocol::error::ErrorKind;
+use krins_tests::failover::{Bench, SCENARIOS, Verdict};
+use krins_tests::fakes::wall::Wall;
 use krins_tests::fakes::{ANSWER, Attempt, Behaviour, Dialect, FakeProvider, Scenario};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -54,6 +60,23 @@ fn config(kind: Kind, base_url: &str) -> ProviderConfig {
     }
 }
 
+/// This machine's time, and no chance.
+struct HalfChance;
+
+impl Clock for HalfChance {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(wait))
+    }
+
+    fn chance(&self) -> f64 {
+        0.5
+    }
+}
+
 fn backend(provider: ProviderConfig) -> Embedded {
     let config = BackendConfig {
         default: "fake".into(),
@@ -62,7 +85,7 @@ fn backend(provider: ProviderConfig) -> Embedded {
         ..BackendConfig::default()
     };
     let keys = Keys::new(|name| (name == "CANARY_KEY").then(|| CANARY.to_owned()), |_, _| Ok(None));
-    Embedded::new(config, keys).unwrap().with_jitter(Arc::new(|| 0.5))
+    Embedded::with_clock(config, keys, Arc::new(HalfChance)).unwrap()
 }
 
 fn prompt() -> Redacted<Prompt> {
@@ -441,4 +464,75 @@ async fn many_asks_give_the_same_whole_answer_at_every_chunk_size() {
         }
         assert!(fake.connections() <= 2, "{dialect:?}: {} connections for 6 asks", fake.connections());
     }
+}
+
+/// The defaults, so many times faster.
+fn hurried(speed: u32) -> (Timing, BreakerConfig) {
+    let (timing, breaker) = (Timing::default(), BreakerConfig::default());
+    let timing = Timing {
+        first_token: timing.first_token / speed,
+        idle: timing.idle / speed,
+        total: timing.total / speed,
+        backoff: timing.backoff / speed,
+        backoff_cap: timing.backoff_cap / speed,
+        ..timing
+    };
+    let breaker = BreakerConfig {
+        open: breaker.open / speed,
+        open_cap: breaker.open_cap / speed,
+        cheap: breaker.cheap / speed,
+        ..breaker
+    };
+    (timing, breaker)
+}
+
+/// The service over a wall, with a fallback for its models.
+async fn serve_wall(wall: &Wall, dialect: Dialect, speed: u32) -> (std::net::SocketAddr, tempfile::TempDir) {
+    let (timing, breaker) = hurried(speed);
+    let provider = |fallback: &str| ProviderConfig {
+        timing,
+        fallback: Some(vec![fallback.to_owned()]),
+        ..config(kind(dialect), &wall.base_url())
+    };
+    let config = BackendConfig {
+        default: "wall".into(),
+        providers: BTreeMap::from([
+            ("wall".to_owned(), provider("wall/fb-ok")),
+            ("strict".to_owned(), provider("strict/fb-ok-noprefill")),
+        ]),
+        resilience: ResilienceConfig { breaker, ..ResilienceConfig::default() },
+        ..BackendConfig::default()
+    };
+    let keys = Keys::new(|name| (name == "CANARY_KEY").then(|| CANARY.to_owned()), |_, _| Ok(None));
+    let backend = Arc::new(Embedded::new(config, keys).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("tasks.sqlite")).unwrap();
+    let anywhere = "127.0.0.1:0".parse().unwrap();
+    let server = Server::bind(anywhere, backend, store, ServiceConfig::default()).await.unwrap();
+    let address = server.address().unwrap();
+    tokio::spawn(server.run(std::future::pending()));
+    (address, directory)
+}
+
+/// The sixteen scenarios of the failover catalogue in every wire format, twenty times faster. With its own times it is
+/// `cargo run -p krins-tests --example failover`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_failover_catalogue_is_passed_in_every_wire_format() {
+    const SPEED: u32 = 20;
+    let runs = Dialect::ALL.into_iter().map(|dialect| (dialect, true)).chain([(Dialect::OpenAiChat, false)]);
+    let runs = runs.map(|(dialect, stream)| async move {
+        let wall = Wall::start(dialect, SPEED).await.unwrap();
+        let (gateway, _directory) = serve_wall(&wall, dialect, SPEED).await;
+        let bench = Bench { gateway, wall: &wall, speed: SPEED, stream };
+        let mut failed: Vec<(Dialect, bool, Verdict)> = Vec::new();
+        for scenario in SCENARIOS {
+            let verdict = bench.run(scenario).await;
+            if !verdict.passed() {
+                failed.push((dialect, stream, verdict));
+            }
+        }
+        failed
+    });
+    let failed: Vec<_> = join_all(runs).await.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -71,6 +71,7 @@ impl Backend for Stub {
                     kind: ErrorKind::ProviderRefused,
                     message: "get an answer: it would rather not".into(),
                     hint: Some("ask nicely".into()),
+                    elsewhere: false,
                 });
             }
             _ => {}
@@ -83,6 +84,7 @@ impl Backend for Stub {
             usage: Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() },
             cached: false,
             why: vec![("it was asked".into(), vec!["a.ts:1".into()])],
+            degraded: None,
         })
     }
 

@@ -116,6 +116,7 @@ async fn answer(State(note): State<mpsc::UnboundedSender<HeaderMap>>, headers: H
             usage: Usage::default(),
             cached: false,
             why: Vec::new(),
+            degraded: None,
         }),
         error: None,
     })

@@ -77,7 +77,7 @@ pub(super) async fn wait_for_leave(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Waits, and notices when the client goes.
-async fn pause(stream: &mut TcpStream, time: Duration) -> io::Result<()> {
+pub(super) async fn pause(stream: &mut TcpStream, time: Duration) -> io::Result<()> {
     if time.is_zero() {
         return Ok(());
     }
@@ -94,12 +94,7 @@ pub(super) async fn stream(
     ending: &Ending,
     behaviour: &Behaviour,
 ) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {}\r\ntransfer-encoding: chunked\r\ncache-control: no-cache\r\n{}: req_011CSHoEeqs5C35K2UUqR7Fy\r\n\r\n",
-        dialect.content_type(),
-        dialect.request_id_header(),
-    );
-    stream.write_all(head.as_bytes()).await?;
+    begin_stream(stream, dialect).await?;
     for (at, event) in script.events.iter().enumerate() {
         if *ending == Ending::Late && at == script.first_text {
             pause(stream, behaviour.slow).await?;
@@ -108,12 +103,31 @@ pub(super) async fn stream(
             return break_off(stream, ending).await;
         }
         for piece in event.as_bytes().chunks(behaviour.chunk.max(1)) {
-            stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
-            stream.write_all(piece).await?;
-            stream.write_all(b"\r\n").await?;
+            chunk(stream, piece).await?;
         }
         pause(stream, behaviour.pace).await?;
     }
+    end_stream(stream).await
+}
+
+/// The head of a successful stream.
+pub(super) async fn begin_stream(stream: &mut TcpStream, dialect: Dialect) -> io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {}\r\ntransfer-encoding: chunked\r\ncache-control: no-cache\r\n{}: req_011CSHoEeqs5C35K2UUqR7Fy\r\n\r\n",
+        dialect.content_type(),
+        dialect.request_id_header(),
+    );
+    stream.write_all(head.as_bytes()).await
+}
+
+pub(super) async fn chunk(stream: &mut TcpStream, piece: &[u8]) -> io::Result<()> {
+    let mut bytes = format!("{:x}\r\n", piece.len()).into_bytes();
+    bytes.extend_from_slice(piece);
+    bytes.extend_from_slice(b"\r\n");
+    stream.write_all(&bytes).await
+}
+
+pub(super) async fn end_stream(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(b"0\r\n\r\n").await?;
     stream.flush().await
 }

@@ -4,6 +4,7 @@
 mod dialect;
 mod http;
 mod scenario;
+pub mod wall;
 
 pub use dialect::{Dialect, RETRY_INFO_SECONDS};
 pub use scenario::Scenario;
