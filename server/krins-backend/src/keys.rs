@@ -58,13 +58,15 @@ type Keyring = Arc<dyn Fn(&str, &str) -> Result<Option<String>, String> + Send +
 const KEPT: Duration = Duration::from_secs(60);
 const KEPT_NONE: Duration = Duration::from_secs(2);
 
+type Kept = BTreeMap<String, (Instant, Option<SecretString>)>;
+
 /// The places to look in.
 #[derive(Clone)]
 pub struct Keys {
     environment: Environment,
     keyring: Keyring,
     /// By user, what the keyring said and when. A service makes hundreds of calls a second with one key.
-    kept: Arc<Mutex<BTreeMap<String, (Instant, Option<SecretString>)>>>,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl fmt::Debug for Keys {
@@ -146,7 +148,7 @@ impl Keys {
         Ok(key)
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, Option<SecretString>)>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -208,7 +208,7 @@ pub fn partial(partial: Partial) -> lsp::Partial {
 
 /// `krins/status`, and what a pause and its end answer.
 /// How a way to a model is.
-pub fn route(state: &RouteState) -> lsp::RouteStatus {
+pub fn model_route(state: &RouteState) -> lsp::RouteStatus {
     lsp::RouteStatus {
         route: state.route.clone(),
         state: state.state.to_owned(),

@@ -21,7 +21,7 @@ pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
         cache_hits,
         cache_misses,
         index: to_proto::index(engine.index()),
-        routes: status.routes.iter().map(to_proto::route).collect(),
+        routes: status.routes.iter().map(to_proto::model_route).collect(),
         level: status.level.name().to_owned(),
         switched_off: status.off.into_iter().collect(),
     })
