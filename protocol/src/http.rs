@@ -50,6 +50,12 @@ pub struct NewTask {
     /// Do not answer from the cache.
     #[serde(default)]
     pub fresh: bool,
+    /// Which of several answers to the same: each is asked for by itself.
+    #[serde(default)]
+    pub variant: u32,
+    /// The most that it may cost, in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +81,9 @@ pub struct Answer {
     pub provider: String,
     pub model: String,
     pub usage: Usage,
+    /// What every call for it cost together, in millionths of a US dollar; null when a price is not known.
+    #[serde(default)]
+    pub cost: Option<u64>,
     pub cached: bool,
     /// Up to three reasons a deterministic provider gives; empty for models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,6 +104,68 @@ pub struct RemoteTask {
     pub answer: Option<Answer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
+}
+
+/// `POST /router/select`: who should answer this?
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouterSelect {
+    /// The caller's own name for the task.
+    pub task: String,
+    /// The task in words: its class is read from them.
+    pub words: String,
+    /// What is left of its money, in millionths of a US dollar, when there is a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u64>,
+    /// Tokens of the prompt and of the longest answer.
+    #[serde(default)]
+    pub prompt: u64,
+    #[serde(default)]
+    pub output: u64,
+    #[serde(default)]
+    pub variant: u32,
+    /// Routes that are asked already: rather another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoid: Vec<String>,
+}
+
+/// What `POST /router/select` answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RouterChoice {
+    /// Named by `POST /router/record`.
+    pub decision: String,
+    /// `provider/model`.
+    pub route: String,
+    pub policy: String,
+    pub class: String,
+    /// The chance that the choice had.
+    pub propensity: f64,
+    /// For people: why.
+    pub explanation: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutcomeSource {
+    /// Whether the answer passed the gate, 0 or 1.
+    Gate,
+    /// Whether the person applied it, 0 or 1.
+    Person,
+    /// Which part of its hunks the person rejected or wrote anew.
+    Edits,
+}
+
+/// `POST /router/record`: what came of a choice, or of a task's answer. A later word of the same source replaces the earlier
+/// one. An answer is kept for others only after its task's word from the gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RouterRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The service's own id of the task whose answer it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    pub source: OutcomeSource,
+    /// From 0 to 1.
+    pub value: f64,
 }
 
 /// One event of `GET /tasks/{id}/events`; `seq` is the SSE `id`, the variant's name the SSE `event`.

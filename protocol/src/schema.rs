@@ -24,6 +24,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/cancel", params: "TaskParams", result: "StateResult" },
     Method { name: "krins/discard", params: "TaskParams", result: "StateResult" },
     Method { name: "krins/review", params: "ReviewParams", result: "DiffResult" },
+    Method { name: "krins/variant", params: "VariantParams", result: "DiffResult" },
     Method { name: "krins/context", params: "AssignParams", result: "ContextResult" },
     Method { name: "krins/graph/stats", params: "GraphParams", result: "GraphStats" },
     Method { name: "krins/graph/module", params: "GraphParams", result: "ModuleResult" },
@@ -56,6 +57,7 @@ pub fn document() -> Value {
     add::<lsp::UndoParams>(&mut generator);
     add::<lsp::StateResult>(&mut generator);
     add::<lsp::ReviewParams>(&mut generator);
+    add::<lsp::VariantParams>(&mut generator);
     add::<lsp::ContextResult>(&mut generator);
     add::<lsp::StatusResult>(&mut generator);
     add::<lsp::IndexParams>(&mut generator);
@@ -72,6 +74,9 @@ pub fn document() -> Value {
     add::<graph::CyclesResult>(&mut generator);
     add::<error::ErrorReport>(&mut generator);
     add::<http::NewTask>(&mut generator);
+    add::<http::RouterSelect>(&mut generator);
+    add::<http::RouterChoice>(&mut generator);
+    add::<http::RouterRecord>(&mut generator);
     add::<http::RemoteTask>(&mut generator);
     add::<http::RemoteEvent>(&mut generator);
     add::<http::Problem>(&mut generator);

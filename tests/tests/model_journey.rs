@@ -149,9 +149,11 @@ fn a_path_from_the_root_of_the_disk_is_the_file_below_the_workspace() {
 fn a_budget_in_money_is_refused_where_nobody_could_keep_it() {
     let stage = stage(Dialect::Anthropic, "anthropic", Behaviour::new(Scenario::Ok));
     let mut client = client(&stage);
-    let error =
-        client.request("krins/assign", json!({"intent": "greet politely", "budget": {"micros": 1}})).unwrap_err();
-    assert_eq!(error.kind(), Some("BadParams"), "{error:?}");
+    let params = json!({"intent": "greet politely", "task": "t", "budget": {"micros": 1_000_000}});
+    client.request("krins/assign", params).unwrap();
+    let error = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap_err();
+    assert_eq!(error.kind(), Some("BudgetExceeded"), "{error:?}");
+    assert!(error.message.contains("is not known"), "{error:?}");
     assert!(stage.fake.attempts().is_empty(), "nothing was spent");
 }
 

@@ -108,7 +108,15 @@ fn prompt() -> Redacted<Prompt> {
 }
 
 fn ask() -> Ask {
-    Ask { task: "t1".into(), prompt: prompt(), provider: None, model: None, max_output_tokens: 1000, fresh: false }
+    Ask {
+        task: "t1".into(),
+        prompt: prompt(),
+        provider: None,
+        model: None,
+        max_output_tokens: 1000,
+        fresh: false,
+        account: Default::default(),
+    }
 }
 
 fn quiet() -> ProgressSink {
@@ -242,6 +250,7 @@ async fn usage_is_disjoint_and_complete_for_every_provider() {
             output_tokens: 42,
             cache_read_tokens: read,
             cache_write_tokens: write,
+            cache_write_long_tokens: 0,
             estimated: false,
         };
         assert_eq!(usage, whole, "{:?}", run.dialect);
@@ -360,6 +369,7 @@ async fn the_second_ask_is_answered_from_the_cache_and_errors_are_not_kept() {
     assert!(cached.ask(ask(), quiet()).await.is_err());
     fake.behave(Behaviour::new(Scenario::Ok));
     let first = cached.ask(ask(), quiet()).await.unwrap();
+    cached.keep(&ask());
     let second = cached.ask(ask(), quiet()).await.unwrap();
     assert_eq!((first.cached, second.cached), (false, true));
     assert_eq!(second, Proposal { cached: true, ..first });

@@ -701,6 +701,7 @@ fn ask(task: &str, intent: &str) -> Ask {
         model: None,
         max_output_tokens: 1000,
         fresh: false,
+        account: Default::default(),
     }
 }
 

@@ -114,6 +114,7 @@ async fn answer(State(note): State<mpsc::UnboundedSender<HeaderMap>>, headers: H
             provider: "stub".into(),
             model: "one".into(),
             usage: Usage::default(),
+            cost: None,
             cached: false,
             why: Vec::new(),
             degraded: None,

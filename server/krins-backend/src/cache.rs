@@ -1,8 +1,12 @@
 //! The answer cache: an LRU with a time to live in front of any backend, and one call for asks that are the same at the
-//! same time. Knows nothing of providers. Only finished answers get in, and [`Backend::forget`] takes a bad one out.
+//! same time. Knows nothing of providers. A finished answer waits until [`Backend::keep`] says that the gate passed it;
+//! only then is it given to anybody else, and [`Backend::forget`] takes it out again.
 
+use crate::money::{Bill, Books};
 use crate::resilience::policy::Unanswered;
 use crate::resilience::{Level, Status, Switch};
+use crate::router::{Decision, Outcome, Wish};
+use crate::similar::{Similar, Suggestion};
 use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -24,11 +28,13 @@ pub struct CacheConfig {
     /// Answers; 0 keeps none.
     pub capacity: usize,
     pub ttl: Duration,
+    /// Whether tasks that are like a kept one are pointed out.
+    pub similar: bool,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { capacity: 256, ttl: Duration::from_secs(3600) }
+        Self { capacity: 256, ttl: Duration::from_secs(3600), similar: false }
     }
 }
 
@@ -40,12 +46,28 @@ type Call = Shared<BoxFuture<'static, Result<Proposal, BackendError>>>;
 /// When it was stored, and what.
 type Answers = LruCache<[u8; 32], (Instant, Proposal)>;
 
+/// Finished answers that nobody has judged yet.
+const WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
+
+/// A cache that several processes share. Losing it, or an entry of it, costs a call and nothing else.
+#[async_trait]
+pub trait SharedCache: Send + Sync {
+    async fn get(&self, key: &[u8; 32]) -> Option<Vec<u8>>;
+
+    async fn put(&self, key: &[u8; 32], value: Vec<u8>, ttl: Duration);
+
+    async fn remove(&self, key: &[u8; 32]);
+}
+
 /// A backend with a memory.
 pub struct Cached<B> {
     inner: Arc<B>,
     ttl: Duration,
     clock: Clock,
     answers: Mutex<Option<Answers>>,
+    waiting: Mutex<LruCache<[u8; 32], Proposal>>,
+    shared: Option<Arc<dyn SharedCache>>,
+    similar: Option<Mutex<Similar>>,
     /// Calls under way, with everybody who wants to hear of their progress. An entry lives as long as somebody waits.
     calls: Mutex<BTreeMap<[u8; 32], Flight>>,
     hits: AtomicU64,
@@ -56,6 +78,8 @@ pub struct Cached<B> {
 struct Flight {
     call: WeakShared<BoxFuture<'static, Result<Proposal, BackendError>>>,
     listeners: Listeners,
+    /// Who asked first pays.
+    bill: Bill,
 }
 
 type Listeners = Arc<Mutex<Vec<ProgressSink>>>;
@@ -71,14 +95,36 @@ impl<B: Backend + 'static> Cached<B> {
             ttl: config.ttl,
             clock,
             answers: Mutex::new(NonZeroUsize::new(config.capacity).map(LruCache::new)),
+            waiting: Mutex::new(LruCache::new(WAITING)),
+            shared: None,
+            similar: config.similar.then(Mutex::default),
             calls: Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
+    /// With a second cache behind this one.
+    #[must_use]
+    pub fn sharing(mut self, shared: Arc<dyn SharedCache>) -> Self {
+        self.shared = Some(shared);
+        self
+    }
+
     pub fn inner(&self) -> &B {
         &self.inner
+    }
+
+    fn keeps(&self) -> bool {
+        lock(&self.answers).is_some()
+    }
+
+    /// What the shared cache has, which is believed as little as any other program's word.
+    async fn find_shared(&self, key: &[u8; 32]) -> Option<Proposal> {
+        let bytes = self.shared.as_ref().filter(|_| self.keeps())?.get(key).await?;
+        let proposal: Proposal = serde_json::from_slice(&bytes).ok()?;
+        self.store(*key, &proposal);
+        Some(Proposal { cached: true, ..proposal })
     }
 
     fn find(&self, key: &[u8; 32]) -> Option<Proposal> {
@@ -99,24 +145,25 @@ impl<B: Backend + 'static> Cached<B> {
         }
     }
 
-    /// The call for this key that is under way, or a new one. Every waiter drives it; when the last one goes, it is dropped,
+    /// The call for this key that is under way, and who pays for it, or a new one. Every waiter drives it; when the last one goes, it is dropped,
     /// and with it the provider's connection.
-    fn join(&self, key: [u8; 32], ask: Ask, progress: ProgressSink) -> Call {
+    fn join(&self, key: [u8; 32], ask: Ask, progress: ProgressSink) -> (Call, Option<Bill>) {
         let mut calls = lock(&self.calls);
         if let Some(flight) = calls.get(&key)
             && let Some(call) = flight.call.upgrade()
             && call.peek().is_none()
         {
             lock(&flight.listeners).push(progress);
-            return call;
+            return (call, Some(flight.bill.clone()));
         }
         let listeners: Listeners = Arc::new(Mutex::new(vec![progress]));
+        let bill = ask.account.bill.clone();
         let call = self.start(ask, listeners.clone());
         calls.retain(|_, flight| flight.call.upgrade().is_some());
         if let Some(weak) = call.downgrade() {
-            calls.insert(key, Flight { call: weak, listeners });
+            calls.insert(key, Flight { call: weak, listeners, bill });
         }
-        call
+        (call, None)
     }
 
     fn start(&self, ask: Ask, listeners: Listeners) -> Call {
@@ -135,20 +182,57 @@ impl<B: Backend + 'static> Cached<B> {
 impl<B: Backend + 'static> Backend for Cached<B> {
     async fn ask(&self, ask: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
         let key = key(&ask, &self.inner.route_for(&ask))?;
-        if !ask.fresh
-            && let Some(proposal) = self.find(&key)
-        {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(proposal);
+        if !ask.fresh {
+            let found = match self.find(&key) {
+                None => self.find_shared(&key).await,
+                found => found,
+            };
+            if let Some(proposal) = found {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                return Ok(proposal);
+            }
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let proposal =
-            if ask.fresh { self.inner.ask(ask, progress).await? } else { self.join(key, ask, progress).await? };
+        let proposal = if ask.fresh {
+            self.inner.ask(ask, progress).await?
+        } else {
+            let (call, paid_by) = self.join(key, ask.clone(), progress.clone());
+            match call.await {
+                // It was the money of whoever asked first that did not reach; this one's own may.
+                Err(_) if paid_by.is_some_and(|bill| bill.was_refused()) => self.inner.ask(ask, progress).await?,
+                answer => answer?,
+            }
+        };
         // The route that was asked would have answered otherwise, and will.
-        if proposal.degraded.is_none() {
-            self.store(key, &proposal);
+        if self.keeps() && proposal.degraded.is_none() {
+            lock(&self.waiting).put(key, proposal.clone());
         }
         Ok(proposal)
+    }
+
+    fn similar(&self, ask: &Ask) -> Option<Suggestion> {
+        lock(self.similar.as_ref()?).find(ask, &self.inner.route_for(ask))
+    }
+
+    fn keep(&self, ask: &Ask) {
+        self.inner.keep(ask);
+        let route = self.inner.route_for(ask);
+        let Some(key) = key(ask, &route).ok() else { return };
+        let Some(proposal) = lock(&self.waiting).pop(&key) else { return };
+        // What another route answered in its stead is not this route's answer.
+        if !route.starts_with(&format!("{}/", proposal.provider)) {
+            return;
+        }
+        self.store(key, &proposal);
+        if let Some(similar) = &self.similar {
+            lock(similar).remember(ask, &route);
+        }
+        if let (Some(shared), Ok(value), Ok(runtime)) =
+            (self.shared.clone(), serde_json::to_vec(&proposal), tokio::runtime::Handle::try_current())
+        {
+            let ttl = self.ttl;
+            runtime.spawn(async move { shared.put(&key, value, ttl).await });
+        }
     }
 
     fn route(&self) -> String {
@@ -163,12 +247,42 @@ impl<B: Backend + 'static> Backend for Cached<B> {
         self.inner.is_builtin()
     }
 
+    fn estimate(&self, ask: &Ask) -> Option<u64> {
+        self.inner.estimate(ask)
+    }
+
+    async fn flush(&self) {
+        self.inner.flush().await;
+    }
+
+    async fn choose(&self, wish: &Wish) -> Option<Decision> {
+        self.inner.choose(wish).await
+    }
+
+    fn note(&self, tenant: &str, decision: &str, outcome: Outcome) {
+        self.inner.note(tenant, decision, outcome);
+    }
+
+    fn chooses(&self) -> bool {
+        self.inner.chooses()
+    }
+
+    fn books(&self) -> Option<Arc<Books>> {
+        self.inner.books()
+    }
+
     fn forget(&self, ask: &Ask) {
         self.inner.forget(ask);
-        if let Ok(key) = key(ask, &self.inner.route_for(ask))
-            && let Some(answers) = lock(&self.answers).as_mut()
-        {
+        let Ok(key) = key(ask, &self.inner.route_for(ask)) else { return };
+        lock(&self.waiting).pop(&key);
+        if let Some(similar) = &self.similar {
+            lock(similar).forget(ask);
+        }
+        if let Some(answers) = lock(&self.answers).as_mut() {
             answers.pop(&key);
+        }
+        if let (Some(shared), Ok(runtime)) = (self.shared.clone(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { shared.remove(&key).await });
         }
     }
 
@@ -206,12 +320,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// sha256 over the canonical request (RFC 8785): the prompt, the route and the parameters.
+/// sha256 over the canonical request (RFC 8785): the prompt, the route, the parameters, whose it is, and which of several
+/// answers.
 pub fn key(ask: &Ask, route: &str) -> Result<[u8; 32], BackendError> {
     let request = json!({
         "prompt": describe(ask.prompt.get()),
         "route": route,
         "max_output_tokens": ask.max_output_tokens,
+        "tenant": ask.account.tenant,
+        "variant": ask.account.variant,
     });
     Ok(*digest(&request)?.as_bytes())
 }
@@ -277,14 +394,17 @@ mod tests {
 
     #[async_trait]
     impl Backend for Counting {
-        async fn ask(&self, _: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
+        async fn ask(&self, ask: Ask, progress: ProgressSink) -> Result<Proposal, BackendError> {
             let call = self.calls.fetch_add(1, Ordering::SeqCst);
             let _guard = OnDrop(self.dropped.clone());
             progress(Progress::Received { characters: 1 });
             if let Some(gate) = &self.gate {
                 gate.notified().await;
             }
-            if self.fail {
+            if ask.account.micros == Some(0) {
+                ask.account.bill.refuse();
+            }
+            if self.fail || ask.account.bill.was_refused() {
                 return Err(BackendError::new(ErrorKind::Overloaded, "x"));
             }
             Ok(Proposal {
@@ -322,6 +442,7 @@ mod tests {
             model: None,
             max_output_tokens: 100,
             fresh: false,
+            account: Default::default(),
         }
     }
 
@@ -346,10 +467,11 @@ mod tests {
     #[tokio::test]
     async fn a_hit_needs_no_call_and_says_so_until_it_is_old_or_forgotten() {
         let (time, clock) = Time::new();
-        let config = CacheConfig { capacity: 2, ttl: Duration::from_secs(60) };
+        let config = CacheConfig { capacity: 2, ttl: Duration::from_secs(60), similar: false };
         let cached = Cached::with_clock(Counting::default(), config, clock);
         let get = async |ask: Ask| {
-            let proposal = cached.ask(ask, quiet()).await.unwrap();
+            let proposal = cached.ask(ask.clone(), quiet()).await.unwrap();
+            cached.keep(&ask);
             (proposal.text, proposal.cached)
         };
         assert_eq!(get(ask("a")).await, ("answer 0".into(), false));
@@ -375,6 +497,58 @@ mod tests {
             assert!(cached.ask(ask("a"), quiet()).await.is_err());
         }
         assert_eq!(cached.inner().calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_given_what_the_gate_has_not_passed() {
+        let cached = Cached::new(Counting::default(), CacheConfig::default());
+        let text = async |ask: &Ask| cached.ask(ask.clone(), quiet()).await.unwrap().text;
+        let ask = ask("a");
+        assert_eq!([text(&ask).await, text(&ask).await], ["answer 0", "answer 1"]);
+        cached.forget(&ask);
+        cached.keep(&ask);
+        assert_eq!(text(&ask).await, "answer 2", "what was forgotten cannot be kept");
+        cached.keep(&ask);
+        assert_eq!(text(&ask).await, "answer 2");
+    }
+
+    #[derive(Default)]
+    struct Shelf(Mutex<BTreeMap<[u8; 32], Vec<u8>>>);
+
+    #[async_trait]
+    impl SharedCache for Shelf {
+        async fn get(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
+            lock(&self.0).get(key).cloned()
+        }
+
+        async fn put(&self, key: &[u8; 32], value: Vec<u8>, _: Duration) {
+            lock(&self.0).insert(*key, value);
+        }
+
+        async fn remove(&self, key: &[u8; 32]) {
+            lock(&self.0).remove(key);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_process_keeps_the_others_find_until_it_is_forgotten() {
+        let shelf = Arc::new(Shelf::default());
+        let process = || Cached::new(Counting::default(), CacheConfig::default()).sharing(shelf.clone());
+        let (one, other) = (process(), process());
+        let ask = ask("a");
+        one.ask(ask.clone(), quiet()).await.unwrap();
+        settled().await;
+        assert!(!other.ask(ask.clone(), quiet()).await.unwrap().cached, "it was not kept yet");
+        one.keep(&ask);
+        settled().await;
+        let third = process();
+        assert!(third.ask(ask.clone(), quiet()).await.unwrap().cached);
+        third.forget(&ask);
+        settled().await;
+        assert!(!process().ask(ask.clone(), quiet()).await.unwrap().cached);
+        let key = key(&ask, "p/m").unwrap();
+        lock(&shelf.0).insert(key, b"nonsense".to_vec());
+        assert!(!process().ask(ask, quiet()).await.unwrap().cached, "another program's nonsense is no answer");
     }
 
     /// On one thread, after so many turns every task waits for something else.
@@ -419,6 +593,26 @@ mod tests {
         assert_eq!(again.await.unwrap().unwrap().text, "answer 2");
     }
 
+    #[tokio::test]
+    async fn whose_money_does_not_reach_spoils_nobody_elses_ask() {
+        let gate = Arc::new(Notify::new());
+        let cached =
+            Arc::new(Cached::new(Counting { gate: Some(gate.clone()), ..Counting::default() }, CacheConfig::default()));
+        let spawn = |micros: Option<u64>| {
+            let (cached, mut ask) = (cached.clone(), ask("a"));
+            ask.account.micros = micros;
+            tokio::spawn(async move { cached.ask(ask, quiet()).await })
+        };
+        let (poor, rich) = (spawn(Some(0)), spawn(None));
+        settled().await;
+        assert_eq!(cached.inner().calls.load(Ordering::SeqCst), 1);
+        gate.notify_waiters();
+        settled().await;
+        gate.notify_waiters();
+        assert!(poor.await.unwrap().is_err());
+        assert_eq!(rich.await.unwrap().unwrap().text, "answer 1");
+    }
+
     fn prompts() -> impl Strategy<Value = Prompt> {
         let item = ("[ab]", "[xy\n]{0,3}", 1u32..4, any::<bool>(), "[rs]").prop_map(
             |(name, text, first, verbatim, reason)| Item {
@@ -454,5 +648,10 @@ mod tests {
         assert_ne!(base, key(&ask("a"), "p/n").unwrap());
         assert_ne!(base, key(&Ask { max_output_tokens: 101, ..ask("a") }, "p/m").unwrap());
         assert_ne!(base, key(&ask("b"), "p/m").unwrap());
+        let of = |account: crate::money::Account| key(&Ask { account, ..ask("a") }, "p/m").unwrap();
+        let account = crate::money::Account::default;
+        assert_ne!(base, of(crate::money::Account { tenant: "t".into(), ..account() }));
+        assert_ne!(base, of(crate::money::Account { variant: 1, ..account() }));
+        assert_eq!(base, of(crate::money::Account { person: "p".into(), micros: Some(1), ..account() }));
     }
 }

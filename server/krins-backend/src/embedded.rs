@@ -6,6 +6,8 @@ use crate::cache::Cached;
 use crate::error::{Fault, ProviderError};
 use crate::http::Http;
 use crate::keys::{KeyPlace, Keys};
+use crate::money::meter::Metered;
+use crate::money::{Books, Meter};
 use crate::provider::stream::HttpProvider;
 use crate::provider::{
     BackendConfig, Finished, Kind, ModelRequest, Provider, ProviderConfig, Timing, provider_names, split_route,
@@ -13,6 +15,7 @@ use crate::provider::{
 use crate::replay::{Replay, record};
 use crate::resilience::policy::{self, Answered, Attempt, Listener, Route, Unanswered};
 use crate::resilience::{Clock, Level, Resilience, Resting, Status, Switch, System};
+use crate::router::{self, Decision, Outcome, Wish};
 use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -34,6 +37,8 @@ pub struct Embedded {
     config: BackendConfig,
     board: Arc<Resilience>,
     observer: Option<Observer>,
+    meter: Arc<Meter>,
+    books: Arc<Books>,
 }
 
 struct Entry {
@@ -45,7 +50,7 @@ struct Entry {
 }
 
 enum Form {
-    Http(Box<HttpProvider>),
+    Http(Box<Metered<HttpProvider>>),
     Builtin(Builtin),
     Replay(Replay),
 }
@@ -73,12 +78,16 @@ impl Embedded {
 
     /// With another time and chance than the real ones.
     pub fn with_clock(config: BackendConfig, keys: Keys, clock: Arc<dyn Clock>) -> Result<Self, BackendError> {
+        let books = Arc::new(Books::at(config.money.books.clone()));
+        let ledger = config.money.ledger.clone().unwrap_or_else(|| Arc::<Books>::clone(&books));
+        let meter =
+            Arc::new(Meter::new(config.money.prices.clone(), config.money.limits, ledger, priced_routes(&config)));
         let http = Http::new(config.http.clone());
         let mut providers = BTreeMap::new();
         for name in provider_names(&config.providers) {
             let kind = Kind::of_name(&name).unwrap_or(Kind::OpenAiChat);
             let provider = config.providers.get(&name).cloned().unwrap_or_else(|| ProviderConfig::of(kind));
-            let entry = entry(&name, &provider, &http, &keys).map_err(|error| error.at(&name))?;
+            let entry = entry(&name, &provider, &http, &keys, &meter).map_err(|error| error.at(&name))?;
             providers.extend(entry.map(|entry| (name, entry)));
         }
         let known = providers.iter().flat_map(|(name, entry)| {
@@ -88,7 +97,7 @@ impl Embedded {
         let chains = config.providers.values().filter_map(|config| config.fallback.as_ref()).flatten();
         let known = known.chain(config.fallback.iter().chain(chains).filter(|route| route.contains('/')).cloned());
         let board = Resilience::new(config.resilience.clone(), known.collect(), clock);
-        let backend = Self { providers, config, board, observer: None };
+        let backend = Self { providers, config, board, observer: None, meter, books };
         backend.entry(&backend.config.default)?;
         backend.check_chains()?;
         Ok(backend)
@@ -109,7 +118,7 @@ impl Embedded {
     /// Where the named provider's key is; `Ok(None)` when it needs none and has none.
     pub async fn key_place(&self, provider: &str) -> Result<Option<KeyPlace>, BackendError> {
         match &self.entry(provider)?.provider {
-            Form::Http(http) => http.place().await.map_err(|error| error.at(provider)),
+            Form::Http(http) => http.inner().place().await.map_err(|error| error.at(provider)),
             Form::Builtin(_) | Form::Replay(_) => Ok(None),
         }
     }
@@ -220,6 +229,8 @@ impl Backend for Embedded {
         let request = ModelRequest {
             prompt: Some(&ask.prompt),
             max_output_tokens: Some(ask.max_output_tokens),
+            task: &ask.task,
+            account: Some(&ask.account),
             ..ModelRequest::new(&words, "")
         };
         let Answered { route, finished, detour } =
@@ -253,6 +264,39 @@ impl Backend for Embedded {
         self.providers.get(&self.config.default).is_some_and(|entry| entry.kind == Kind::Builtin)
     }
 
+    fn estimate(&self, ask: &Ask) -> Option<u64> {
+        let name = self.name(ask);
+        let entry = self.providers.get(name)?;
+        let model = ask.model.as_deref().or(entry.model.as_deref())?;
+        let words = ask.prompt.get().render();
+        self.meter.estimate(name, entry.kind, model, &words, ask.max_output_tokens)
+    }
+
+    fn books(&self) -> Option<Arc<Books>> {
+        Some(self.books.clone())
+    }
+
+    async fn flush(&self) {
+        self.books.flush().await;
+    }
+
+    async fn choose(&self, wish: &Wish) -> Option<Decision> {
+        let kind = |name: &str| self.providers.get(name).map(|entry| entry.kind);
+        let resting = self.board.status().routes.into_iter().filter_map(|route| {
+            let rests = matches!(route.state, "resting" | "open" | "disabled");
+            rests.then_some((route.route, route.left.unwrap_or_default()))
+        });
+        self.config.router.choose(wish, &self.meter, &self.books, &kind, &resting.collect()).await
+    }
+
+    fn note(&self, tenant: &str, decision: &str, outcome: Outcome) {
+        router::log::note(&self.books, tenant, decision, outcome, crate::money::meter::now_ms());
+    }
+
+    fn chooses(&self) -> bool {
+        self.config.router.is_on()
+    }
+
     fn forget(&self, _ask: &Ask) {}
 
     fn cache_counts(&self) -> (u64, u64) {
@@ -270,6 +314,8 @@ impl Backend for Embedded {
             max_output_tokens: chat.max_output_tokens,
             sampling: Some(&chat.sampling),
             partial: true,
+            task: &chat.id,
+            account: Some(&chat.account),
             ..ModelRequest::new(&chat.words, "")
         };
         let Answered { route, finished, .. } = self.walk(&chat.id, &chain, request, &progress).await?;
@@ -358,7 +404,20 @@ fn route<'a>(name: &'a str, model: &str, entry: &'a Entry) -> Route<'a> {
     }
 }
 
-fn entry(name: &str, config: &ProviderConfig, http: &Http, keys: &Keys) -> Result<Option<Entry>, ProviderError> {
+/// What may be offered as cheaper: the configured models.
+fn priced_routes(config: &BackendConfig) -> Vec<(String, Kind, String)> {
+    let route =
+        |(name, provider): (&String, &ProviderConfig)| Some((name.clone(), provider.kind, provider.model.clone()?));
+    config.providers.iter().filter_map(route).collect()
+}
+
+fn entry(
+    name: &str,
+    config: &ProviderConfig,
+    http: &Http,
+    keys: &Keys,
+    meter: &Arc<Meter>,
+) -> Result<Option<Entry>, ProviderError> {
     let provider = match config.kind {
         Kind::Builtin => Form::Builtin(Builtin),
         Kind::Replay => Form::Replay(Replay {
@@ -369,7 +428,7 @@ fn entry(name: &str, config: &ProviderConfig, http: &Http, keys: &Keys) -> Resul
         }),
         Kind::Anthropic | Kind::OpenAi | Kind::OpenAiChat | Kind::Gemini | Kind::Ollama => {
             match HttpProvider::new(name, config, http.clone(), keys.clone()) {
-                Some(provider) => Form::Http(Box::new(provider?)),
+                Some(provider) => Form::Http(Box::new(Metered::new(provider?, name, config.kind, meter.clone()))),
                 None => return Ok(None),
             }
         }
@@ -398,6 +457,7 @@ mod tests {
             model: None,
             max_output_tokens: 100,
             fresh: false,
+            account: Default::default(),
         }
     }
 

@@ -13,6 +13,8 @@ pub enum Fault {
     RateLimited,
     /// Money or a daily quota is used up; only a person can clear it.
     QuotaExhausted,
+    /// The person's own budget does not allow the call; nothing was sent.
+    Budget,
     Overloaded,
     /// The provider failed.
     Server,
@@ -77,9 +79,10 @@ pub struct Rule {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 19] = [
+    pub const ALL: [Fault; 20] = [
         Self::RateLimited,
         Self::QuotaExhausted,
+        Self::Budget,
         Self::Overloaded,
         Self::Server,
         Self::Connect,
@@ -114,6 +117,7 @@ impl Fault {
                 K::BudgetExceeded,
                 "raise the limit or add credit at the provider, or use another provider",
             ),
+            Self::Budget => (false, false, E::Nothing, K::BudgetExceeded, "narrow the scope, or raise the budget"),
             Self::Overloaded => (
                 true,
                 true,
@@ -218,6 +222,7 @@ impl Fault {
         match self {
             Self::RateLimited => "has a rate limit",
             Self::QuotaExhausted => "has no quota left",
+            Self::Budget => "is too dear for the budget",
             Self::Overloaded => "is overloaded",
             Self::Server => "failed",
             Self::Connect => "can not be reached",

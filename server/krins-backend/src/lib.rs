@@ -7,10 +7,13 @@ pub mod cache;
 pub mod embedded;
 pub mod error;
 pub mod http;
+pub mod judge;
 pub mod keys;
+pub mod money;
 mod ndjson;
 pub mod provider;
 pub mod replay;
+pub mod router;
 mod sse;
 
 pub mod metrics;
@@ -18,6 +21,7 @@ pub mod propagation;
 pub mod remote;
 pub mod resilience;
 pub mod service;
+pub mod similar;
 pub mod store;
 pub mod wire;
 
@@ -42,6 +46,8 @@ pub struct Ask {
     pub max_output_tokens: u32,
     /// Do not answer from the cache.
     pub fresh: bool,
+    /// Who pays for it.
+    pub account: money::Account,
 }
 
 /// Tokens a model call used. Input counts are disjoint: uncached, read from the provider's cache, written to it.
@@ -51,8 +57,26 @@ pub struct Usage {
     pub output_tokens: u64,
     pub cache_read_tokens: u64,
     pub cache_write_tokens: u64,
+    /// Of those written, the ones that stay for an hour or more, which cost more.
+    #[serde(default)]
+    pub cache_write_long_tokens: u64,
     /// True when the provider sent no figures and they were estimated.
     pub estimated: bool,
+}
+
+impl Usage {
+    /// Both together; an estimate in either makes the sum one.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            cache_write_long_tokens: self.cache_write_long_tokens.saturating_add(other.cache_write_long_tokens),
+            estimated: self.estimated || other.estimated,
+        }
+    }
 }
 
 /// A finished answer. There is no unfinished one: a stream without its terminal marker is an error.
@@ -149,6 +173,40 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// The most that one call for this ask can cost, in millionths of a US dollar; `None` when the price is not known.
+    fn estimate(&self, _ask: &Ask) -> Option<u64> {
+        None
+    }
+
+    /// Where calls and choices are written down, when that is in this process.
+    fn books(&self) -> Option<Arc<money::Books>> {
+        None
+    }
+
+    /// A task like this one whose answer was kept, where that is looked for.
+    fn similar(&self, _ask: &Ask) -> Option<similar::Suggestion> {
+        None
+    }
+
+    /// The answer to this ask passed the gate: it may be given again.
+    fn keep(&self, _ask: &Ask) {}
+
+    /// Waits until what it was told is written, or has arrived where it belongs.
+    async fn flush(&self) {}
+
+    /// Who should answer where the person names nobody; `None` for the usual one.
+    async fn choose(&self, _wish: &router::Wish) -> Option<router::Decision> {
+        None
+    }
+
+    /// What came of a choice.
+    fn note(&self, _tenant: &str, _decision: &str, _outcome: router::Outcome) {}
+
+    /// Whether choices are made at all.
+    fn chooses(&self) -> bool {
+        false
+    }
+
     /// The answer to this ask was no good (the gate blocked it, the person discarded it): do not give it again.
     fn forget(&self, ask: &Ask);
 
@@ -191,6 +249,8 @@ pub struct Chat {
     /// For logs.
     pub id: String,
     pub words: Redacted<Rendered>,
+    /// Who pays for it.
+    pub account: money::Account,
     /// `provider/model`, a provider's name, or a model of the default provider.
     pub model: String,
     pub max_output_tokens: Option<u32>,

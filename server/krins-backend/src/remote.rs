@@ -7,12 +7,13 @@
 use crate::error::{Fault, ProviderError, sanitise};
 use crate::http::{Http, egress, is_loopback, retry_after};
 use crate::keys::{KeySource, Keys, Wanted};
+use crate::money::{Account, Entry};
 use crate::sse::Parser;
-use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, propagation, wire};
+use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage, propagation, wire};
 use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
-use krins_protocol::http::{NewTask, Problem, RemoteEvent, RemoteState, RemoteTask};
+use krins_protocol::http::{NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState, RemoteTask, RouterRecord};
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{OnceCell, oneshot};
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 use url::Url;
 
@@ -72,6 +74,10 @@ struct Inner {
     misses: AtomicU64,
     /// How often an answer to this content was no good: each time the content gets a new key and a fresh answer.
     forgotten: Mutex<LruCache<Digest, u32>>,
+    /// The server's ids of the last tasks, by the asker's id and variant.
+    served: Mutex<LruCache<(String, u32), String>>,
+    /// What is still on the way to the server.
+    telling: TaskTracker,
 }
 
 /// Why a call gave no usable answer.
@@ -107,6 +113,8 @@ impl Remote {
                 hits: AtomicU64::new(0),
                 misses: AtomicU64::new(0),
                 forgotten: Mutex::new(LruCache::new(FORGOTTEN)),
+                served: Mutex::new(LruCache::new(FORGOTTEN)),
+                telling: TaskTracker::new(),
             }),
         })
     }
@@ -136,6 +144,19 @@ impl Backend for Remote {
         let mut forgotten = self.inner.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         let times = forgotten.get(&content).copied().unwrap_or(0);
         forgotten.put(content, times.saturating_add(1));
+        drop(forgotten);
+        self.inner.tell(ask, false);
+    }
+
+    fn keep(&self, ask: &Ask) {
+        self.inner.tell(ask, true);
+    }
+
+    async fn flush(&self) {
+        let telling = &self.inner.telling;
+        telling.close();
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, telling.wait()).await;
+        telling.reopen();
     }
 
     fn cache_counts(&self) -> (u64, u64) {
@@ -149,6 +170,8 @@ impl Inner {
         let task = self.submit(&ask).await?;
         progress(Progress::Sent { route: format!("remote:{}", self.host) });
         let guard = CancelOnDrop { inner: Some(Arc::clone(&self)), task: task.id.clone() };
+        let asked = (ask.task.clone(), ask.account.variant);
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).put(asked, task.id.clone());
         let ended = match task.state.is_terminal() {
             true => Ok(task),
             false => self.follow(&task.id, &progress).await,
@@ -156,10 +179,10 @@ impl Inner {
         if ended.is_ok() {
             guard.disarm();
         }
-        self.proposal(ended?)
+        self.proposal(&ask.account, ended?)
     }
 
-    fn proposal(&self, task: RemoteTask) -> Result<Proposal, BackendError> {
+    fn proposal(&self, account: &Account, task: RemoteTask) -> Result<Proposal, BackendError> {
         if let Some(error) = task.error {
             return Err(wire::error_from_wire(error));
         }
@@ -167,6 +190,14 @@ impl Inner {
             (RemoteState::Done, Some(answer)) => {
                 let counter = if answer.cached { &self.hits } else { &self.misses };
                 counter.fetch_add(1, Ordering::Relaxed);
+                account.bill.add(Entry {
+                    route: format!("{}/{}", answer.provider, answer.model),
+                    purpose: account.purpose,
+                    variant: account.variant,
+                    usage: if answer.cached { Usage::default() } else { wire::usage_from_wire(answer.usage) },
+                    micros: answer.cost,
+                    outcome: "ok".to_owned(),
+                });
                 Ok(wire::answer_from_wire(answer))
             }
             (RemoteState::Cancelled, _) => Err(BackendError {
@@ -298,6 +329,29 @@ impl Inner {
         }
     }
 
+    /// Tells the server what the gate said of an answer, behind the caller and as well as it goes: the server keeps for others
+    /// only what passed.
+    fn tell(self: &Arc<Self>, ask: &Ask, passed: bool) {
+        let asked = (ask.task.clone(), ask.account.variant);
+        let task = self.served.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).cloned();
+        let (Some(task), Ok(runtime)) = (task, tokio::runtime::Handle::try_current()) else { return };
+        let record = RouterRecord {
+            decision: None,
+            task: Some(task),
+            source: OutcomeSource::Gate,
+            value: f64::from(u8::from(passed)),
+        };
+        let inner = Arc::clone(self);
+        let telling = async move {
+            let body = serde_json::to_vec(&record).expect("plain structs always serialize");
+            let call = inner.call_with(Method::POST, &["router", "record"], None, Some(body));
+            if !matches!(tokio::time::timeout(CANCEL_TIMEOUT, call).await, Ok(Ok(_))) {
+                tracing::debug!("failed to tell the server what the gate said");
+            }
+        };
+        self.telling.spawn_on(propagation::carry(telling), &runtime);
+    }
+
     /// Best effort: a task that cannot be cancelled runs to its end on the server.
     async fn cancel(&self, id: &str) {
         let path = ["tasks", id];
@@ -313,11 +367,25 @@ impl Inner {
         path: &[&str],
         extra: Option<(&'static str, HeaderValue)>,
     ) -> Result<Response, Failure> {
+        self.call_with(method, path, extra, None).await
+    }
+
+    /// With a JSON body, which holds nothing of a prompt: those leave by the egress.
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &[&str],
+        extra: Option<(&'static str, HeaderValue)>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response, Failure> {
         let url = self.url(path);
         let (span, mut headers) = self.prepare(&method, &url).await?;
         headers.extend(extra.map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value)));
         let client = self.http.client(&url).map_err(|error| Failure::Final(self.unreachable(error)))?;
-        let request = client.request(method, url).headers(headers);
+        let mut request = client.request(method, url).headers(headers);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
         let sending = async { request.send().await.map_err(|error| crate::http::unreachable_host(&error)) };
         self.head(sending.instrument(span.clone()), &span).await
     }
@@ -422,6 +490,8 @@ impl Inner {
             model: ask.model.clone(),
             max_output_tokens: ask.max_output_tokens,
             fresh: ask.fresh || fresh,
+            variant: ask.account.variant,
+            micros: ask.account.micros,
         };
         serde_json::to_vec(&task).expect("plain structs always serialize")
     }

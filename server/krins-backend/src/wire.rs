@@ -41,12 +41,13 @@ pub fn prompt_from_wire(prompt: http::Prompt) -> Result<Prompt, BackendError> {
     })
 }
 
-pub fn answer_to_wire(proposal: Proposal) -> http::Answer {
+pub fn answer_to_wire(proposal: Proposal, cost: Option<u64>) -> http::Answer {
     http::Answer {
         text: proposal.text,
         provider: proposal.provider,
         model: proposal.model,
         usage: usage_to_wire(proposal.usage),
+        cost,
         cached: proposal.cached,
         why: proposal.why.into_iter().map(|(reason, lines)| lsp::Why { reason, lines }).collect(),
         degraded: proposal.degraded,
@@ -87,16 +88,18 @@ pub fn usage_to_wire(usage: Usage) -> lsp::Usage {
         output_tokens: usage.output_tokens,
         cache_read_tokens: usage.cache_read_tokens,
         cache_write_tokens: usage.cache_write_tokens,
+        cache_write_long_tokens: usage.cache_write_long_tokens,
         estimated: usage.estimated,
     }
 }
 
-fn usage_from_wire(usage: lsp::Usage) -> Usage {
+pub(crate) fn usage_from_wire(usage: lsp::Usage) -> Usage {
     Usage {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
         cache_read_tokens: usage.cache_read_tokens,
         cache_write_tokens: usage.cache_write_tokens,
+        cache_write_long_tokens: usage.cache_write_long_tokens,
         estimated: usage.estimated,
     }
 }
@@ -187,13 +190,14 @@ mod tests {
                 output_tokens: 2,
                 cache_read_tokens: 3,
                 cache_write_tokens: 4,
+                cache_write_long_tokens: 0,
                 estimated: true,
             },
             cached: true,
             why: vec![("it is exported".into(), vec!["src/a.ts:1".into()])],
             degraded: Some("anthropic/a is overloaded".into()),
         };
-        assert_eq!(answer_from_wire(answer_to_wire(proposal.clone())), proposal);
+        assert_eq!(answer_from_wire(answer_to_wire(proposal.clone(), None)), proposal);
     }
 
     #[test]

@@ -13,12 +13,16 @@ use crate::findings::Findings;
 use crate::gate::{self, Gated, Rulebook};
 use crate::history::Past;
 use crate::index::{Index, View, Wish};
+use crate::judging;
 use crate::pipeline::{self, Chosen, Intent, Proposed, Reporter, Stage, Workshop};
 use crate::settings::Settings;
 use crate::state::StateDir;
-use crate::tasks::{Answered, HunkVerdict, Pin, StoredFile, Task, TaskState, Tasks};
+use crate::tasks::{Answered, Choice, HunkVerdict, Other, Pin, StoredFile, Task, TaskState, Tasks};
+use crate::variants::Tried;
 use crate::workspace::Root;
-use krins_backend::{Ask, Backend};
+use krins_backend::money::Bill;
+use krins_backend::router::Outcome as RouterOutcome;
+use krins_backend::{Ask, Backend, Proposal};
 use krins_core::gate::{Author, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
@@ -34,6 +38,8 @@ use tracing::Instrument as _;
 /// How long a look at the context, and a task, wait for an index that is not complete.
 const LOOK: Duration = Duration::from_millis(80);
 const ASK: Duration = Duration::from_millis(1500);
+/// For the ledger, or the server, to take down what a task has to tell.
+const FLUSH: Duration = Duration::from_secs(3);
 /// Running tasks beyond this are refused, not queued: a person waits for one.
 const MOST_RUNNING: usize = 8;
 /// Bytes of words beyond this are no task that a person says: they are kept with the task and shown with it.
@@ -69,8 +75,8 @@ struct Inner {
     reviewing: tokio::sync::Mutex<()>,
 }
 
-/// A task's id, its birth, and the edits of its hunks.
-type Shown = (String, u64, BTreeMap<String, Digest>);
+/// A task's id, its birth, which of its answers, and the edits of its hunks.
+type Shown = (String, u64, u32, BTreeMap<String, Digest>);
 
 /// What an apply, undo or redo with that undo id makes of its task.
 type Mark = fn(&mut Task, &str);
@@ -250,7 +256,11 @@ impl Engine {
             () = cancel.cancelled() => Err(Error::cancelled()),
             outcome = catch_panic(pipeline::propose(&shop, &intent, base, &reporter)) => outcome,
         };
-        if let Err(error) = self.settle(&id, outcome) {
+        // Whoever waits for the task may be gone the moment it is settled.
+        if tokio::time::timeout(FLUSH, shop.backend.flush()).await.is_err() {
+            tracing::warn!(task = %id, "what was spent and kept is not written yet");
+        }
+        if let Err(error) = self.settle(&id, outcome, &shop.bill) {
             tracing::error!(task = %id, %error, "the task's outcome could not be stored");
             self.inner.tasks.fail_unstored(&id, error);
         }
@@ -274,20 +284,32 @@ impl Engine {
             backend: self.inner.backend.clone(),
             settings: self.inner.settings.clone(),
             rules: self.inner.rules.clone(),
+            bill: Bill::default(),
         }
     }
 
-    fn settle(&self, id: &str, outcome: Result<Proposed>) -> Result<()> {
-        let outcome = outcome.and_then(|proposed| Ok((self.store_files(&proposed.patch)?, proposed)));
-        if let Ok((_, proposed)) = &outcome {
+    fn settle(&self, id: &str, outcome: Result<Proposed>, bill: &Bill) -> Result<()> {
+        let outcome = outcome.and_then(|proposed| {
+            let files = self.store_files(&proposed.patch)?;
+            let others = proposed.others.iter().map(|tried| self.store_other(tried)).collect::<Result<Vec<_>>>()?;
+            Ok((files, others, proposed))
+        });
+        if let Ok((_, _, proposed)) = &outcome {
             self.keep_ask(id, &proposed.ask);
         }
-        self.inner.tasks.update(id, |task| match outcome {
-            Ok((files, proposed)) => record(task, files, proposed),
-            Err(error) => {
-                task.state = if error.kind == ErrorKind::Cancelled { TaskState::Cancelled } else { TaskState::Failed };
-                task.error = Some(error);
-                task.progress = None;
+        self.inner.tasks.update(id, |task| {
+            task.calls = bill.entries();
+            match outcome {
+                Ok((files, others, proposed)) => {
+                    task.others = others;
+                    record(task, files, proposed);
+                }
+                Err(error) => {
+                    let cancelled = error.kind == ErrorKind::Cancelled;
+                    task.state = if cancelled { TaskState::Cancelled } else { TaskState::Failed };
+                    task.error = Some(error);
+                    task.progress = None;
+                }
             }
         })?;
         Ok(())
@@ -303,6 +325,59 @@ impl Engine {
             asks.pop_front();
         }
         asks.push_back((id.to_owned(), ask.clone()));
+    }
+
+    fn store_other(&self, tried: &Tried) -> Result<Other> {
+        let (placed, error) = match &tried.outcome {
+            Ok(placed) => (Some(placed), None),
+            Err(error) => (None, Some(error.clone())),
+        };
+        Ok(Other {
+            variant: tried.variant,
+            files: placed.map(|placed| self.store_files(&placed.patch)).transpose()?.unwrap_or_default(),
+            report: placed.map(|placed| placed.report().clone()),
+            answered: placed.map(|placed| answered(&placed.proposal)),
+            error,
+        })
+    }
+
+    /// Shows another of a task's answers.
+    pub fn select(&self, task: Option<&str>, variant: u32) -> Result<Review> {
+        let task = self.inner.tasks.find(task)?;
+        match task.state {
+            TaskState::Ready | TaskState::Blocked | TaskState::Undone | TaskState::Discarded => {}
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::BadParams,
+                    format!("show another variant of task {}: it is {}", task.id, state_name(task.state)),
+                )
+                .hint("undo an applied one first"));
+            }
+        }
+        task.clone().select(variant)?;
+        let task = self.inner.tasks.update(&task.id, |task| {
+            // It was tried a moment ago, and only a finished task gets here.
+            let _ = task.select(variant);
+        })?;
+        let patch = self.patch_of(&task)?;
+        Ok(Review { task, patch })
+    }
+
+    /// Tells the router what a person made of a task's answer.
+    fn heard(&self, task: &Task) {
+        let Some(choice) = task.choices.iter().find(|choice| choice.variant == task.variant) else { return };
+        let accepted = match task.state {
+            TaskState::Applied => true,
+            TaskState::Discarded | TaskState::Undone => false,
+            _ => return,
+        };
+        self.inner.backend.note("", &choice.decision, RouterOutcome::Person { accepted });
+        let hunks = self.patch_of(task).map_or(0, |patch| patch.files().iter().map(|file| file.hunks.len()).sum());
+        let rejected = task.verdicts.values().filter(|verdict| **verdict == HunkVerdict::Reject).count();
+        if accepted && hunks > 0 {
+            let share = (rejected + task.edits.len()) as f64 / hunks as f64;
+            self.inner.backend.note("", &choice.decision, RouterOutcome::Edits { share });
+        }
     }
 
     fn store_files(&self, patch: &Patch) -> Result<Vec<StoredFile>> {
@@ -326,7 +401,7 @@ impl Engine {
     /// What a model would be sent, without sending it.
     pub async fn context(&self, intent: &Intent) -> Result<Chosen> {
         let base = Arc::new(self.snapshot().base());
-        pipeline::select(&self.workshop(""), intent, base).await
+        pipeline::look(&self.workshop(""), intent, base).await
     }
 
     /// The named task's patch, or the newest's.
@@ -341,7 +416,7 @@ impl Engine {
 
     fn patch_of(&self, task: &Task) -> Result<Patch> {
         let shown = || self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (task.id.clone(), task.created, task.edits.clone());
+        let key = (task.id.clone(), task.created, task.variant, task.edits.clone());
         if let Some((_, patch)) = shown().as_ref().filter(|(of, _)| *of == key) {
             return Ok(patch.clone());
         }
@@ -380,7 +455,9 @@ impl Engine {
             | TaskState::Discarded
             | TaskState::Undone => {
                 self.forget(&task.id);
-                self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded)
+                let task = self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded)?;
+                self.heard(&task);
+                Ok(task)
             }
             _ => Err(Error::new(
                 ErrorKind::BadParams,
@@ -408,6 +485,15 @@ impl Engine {
             _ => return Err(not_ready(&review.task)),
         }
         let id = review.task.id.clone();
+        // A judge's objection is to the change as a whole: a part of it is not judged by itself.
+        if let Some(report) = review
+            .task
+            .report
+            .as_ref()
+            .filter(|report| judging::of(report).any(|finding| finding.verdict == krins_core::gate::Verdict::Block))
+        {
+            return Err(blocked(&id, Some(report)));
+        }
         // The subset is another patch: it has to pass the gate itself.
         let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
         let gated = gated.map_err(|report| blocked(&id, Some(&report)))?;
@@ -501,8 +587,9 @@ impl Engine {
             let applied = pipeline::apply(&engine.inner.applier, plan, editor.as_deref()).await;
             if let (Ok(Applied { id: Some(undo), .. }), Some((task, mark))) = (&applied, mark) {
                 // The files are changed, so this is no failure: the task may be gone from the table, or the disk be full.
-                if let Err(error) = engine.inner.tasks.update(&task, |task| mark(task, undo)) {
-                    tracing::warn!(task, %error, "what was done could not be noted in the task");
+                match engine.inner.tasks.update(&task, |task| mark(task, undo)) {
+                    Ok(task) => engine.heard(&task),
+                    Err(error) => tracing::warn!(task, %error, "what was done could not be noted in the task"),
                 }
             }
             drop(turn);
@@ -568,11 +655,6 @@ impl Engine {
         matches!(self.snapshot().entry(path), Entry::File { .. })
     }
 
-    /// Whether what the backend does costs nothing.
-    pub fn is_free(&self) -> bool {
-        self.inner.backend.is_builtin() || self.inner.backend.route().starts_with("ollama/")
-    }
-
     /// Keeps a file for the person to look at, in the state directory; answers its path.
     pub fn write_view(&self, name: &str, bytes: &[u8]) -> Result<std::path::PathBuf> {
         let path = self.inner.state.subdir("views")?.join(name);
@@ -625,17 +707,34 @@ fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {
     task.steps = proposed.steps;
     task.sent = proposed.pack.items.iter().map(|item| (item.path.clone(), item.tokens)).collect();
     task.tokens = proposed.pack.tokens;
-    task.answered = Some(Answered {
-        route: format!("{}/{}", proposed.proposal.provider, proposed.proposal.model),
-        usage: proposed.proposal.usage,
-        cached: proposed.proposal.cached,
-        degraded: proposed.proposal.degraded,
-        why: proposed.proposal.why,
-    });
+    task.answered = Some(answered(&proposed.proposal));
+    task.variant = proposed.ask.account.variant;
+    let mut choices: Vec<Choice> = proposed
+        .others
+        .iter()
+        .map(|tried| (tried.variant, tried.choice.as_ref()))
+        .chain([(task.variant, proposed.choice.as_ref())])
+        .filter_map(|(variant, choice)| {
+            let choice = choice?;
+            Some(Choice { variant, decision: choice.id.clone(), explanation: choice.explanation.clone() })
+        })
+        .collect();
+    choices.sort_by_key(|choice| choice.variant);
+    task.choices = choices;
     (task.state, task.report) = match proposed.verdict {
         Ok(gated) => (TaskState::Ready, Some(gated.report().clone())),
         Err(report) => (TaskState::Blocked, Some(*report)),
     };
+}
+
+fn answered(proposal: &Proposal) -> Answered {
+    Answered {
+        route: format!("{}/{}", proposal.provider, proposal.model),
+        usage: proposal.usage,
+        cached: proposal.cached,
+        degraded: proposal.degraded.clone(),
+        why: proposal.why.clone(),
+    }
 }
 
 /// The hunks that are to be applied.

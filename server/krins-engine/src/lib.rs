@@ -18,9 +18,11 @@ pub mod workspace;
 
 pub mod engine;
 pub mod index;
+pub mod judging;
 pub mod pipeline;
 pub mod rules;
 pub mod settings;
 pub mod tasks;
+pub mod variants;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};

@@ -14,10 +14,14 @@ use crate::findings::Findings;
 use crate::gate::{self, Gated, Rulebook};
 use crate::history::Past;
 use crate::index::{Index, Partial, View, Wish};
+use crate::judging;
 use crate::rules;
 use crate::settings::Settings;
 use crate::tasks::Step;
+use crate::variants::{self, Placed, Tried};
 use crate::workspace::Root;
+use krins_backend::money::{Account, Bill};
+use krins_backend::router::{Decision, Outcome, Wish as RouterWish};
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
 use krins_core::context::{self, Diagnostic, Query, Reach};
 use krins_core::gate::Report;
@@ -40,9 +44,13 @@ pub struct Intent {
     pub reach: Reach,
     /// The most tokens of context; without it, the settings'.
     pub budget: Option<u32>,
+    /// The most that the task may cost, in millionths of a US dollar.
+    pub micros: Option<u64>,
     pub provider: Option<String>,
     /// Do not answer from the cache.
     pub fresh: bool,
+    /// How many answers to ask for side by side; 0 is one.
+    pub variants: u8,
     /// How long to wait for files that are not read yet; without it, what is usual.
     pub patience: Option<Duration>,
 }
@@ -59,12 +67,16 @@ pub struct Workshop {
     pub backend: Arc<dyn Backend>,
     pub settings: Arc<Settings>,
     pub rules: Arc<Rulebook>,
+    /// What the task's calls cost.
+    pub bill: Bill,
 }
 
 /// What would be sent.
 #[derive(Clone, Debug)]
 pub struct Chosen {
     pub pack: ContextPack,
+    /// The most that asking with it can cost, in millionths of a US dollar; `None` when the price is not known.
+    pub micros: Option<u64>,
     /// There when it was chosen before everything was read.
     pub partial: Option<Partial>,
 }
@@ -90,6 +102,10 @@ pub struct Proposed {
     pub proposal: Proposal,
     pub patch: Patch,
     pub verdict: Result<Gated<Patch>, Box<Report>>,
+    /// How it was chosen who answered.
+    pub choice: Option<Decision>,
+    /// The other variants, and those that came to nothing.
+    pub others: Vec<Tried>,
     pub steps: Vec<Step>,
 }
 
@@ -101,76 +117,195 @@ pub async fn propose(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Proposed> {
     let mut clock = Clock::default();
-    let intent = &addressed(shop, intent);
+    let (intent, routed) = addressed(shop, intent);
 
-    let asked = match consult(shop, intent, &base, reporter, &mut clock).await? {
-        Err(failed) => refactored(shop, intent, &base, reporter, &mut clock, failed).await?,
-        Ok(asked) => asked,
-    };
-    let Asked { pack, restorer, ask, proposal } = asked;
-
-    reporter.stage(Stage::Gating);
-    let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
-    let patch = patch.inspect_err(|_| shop.backend.forget(&ask))?;
-
-    let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone())).await;
-    if verdict.is_err() {
-        shop.backend.forget(&ask);
+    let mut round = ask_around(shop, &intent, &base, routed, reporter, &mut clock).await?;
+    if let Some(failed) = round.failed()
+        && let Some(exact) = exact(shop, &intent, routed, &failed)
+    {
+        reporter.progress("asked builtin: no model answered".to_owned());
+        match ask_around(shop, &exact, &base, false, reporter, &mut clock).await {
+            Ok(refactored) if refactored.failed().is_none() => {
+                round = refactored;
+                round.degrade(&format!("no model answered: {failed}"));
+            }
+            _ => return Err(failed.into()),
+        }
     }
-    Ok(Proposed { base, pack, ask, proposal, patch, verdict, steps: clock.steps })
+    let Round { pack, mut tried } = round;
+    let Some(best) = variants::take_best(&mut tried) else {
+        let first = tried.into_iter().find_map(|one| one.outcome.err());
+        return Err(first.unwrap_or_else(Error::cancelled));
+    };
+    clock.steps.extend(best.steps);
+    let Placed { proposal, patch, verdict } = best.outcome?;
+    let choice = best.choice;
+    Ok(Proposed { base, pack, ask: best.ask, proposal, patch, verdict, choice, others: tried, steps: clock.steps })
 }
 
-/// What was sent, and what came back.
-struct Asked {
+/// What was sent, and what every variant came to.
+struct Round {
     pack: ContextPack,
-    restorer: Restorer,
-    ask: Ask,
-    proposal: Proposal,
+    tried: Vec<Tried>,
 }
 
-/// Context and answer. The inner error is the backend's.
-async fn consult(
+impl Round {
+    /// The backend's failure, where there is no answer at all.
+    fn failed(&self) -> Option<BackendError> {
+        let answered = self.tried.iter().any(|one| one.outcome.is_ok());
+        self.tried.iter().find_map(|one| one.failed.clone()).filter(|_| !answered)
+    }
+
+    fn degrade(&mut self, why: &str) {
+        for placed in self.tried.iter_mut().filter_map(|one| one.outcome.as_mut().ok()) {
+            placed.proposal.degraded = Some(why.to_owned());
+        }
+    }
+}
+
+/// Context, answers, diffs and verdicts.
+async fn ask_around(
     shop: &Workshop,
     intent: &Intent,
     base: &Arc<Base>,
+    routed: bool,
     reporter: &Arc<dyn Reporter>,
     clock: &mut Clock,
-) -> Result<std::result::Result<Asked, BackendError>> {
+) -> Result<Round> {
     reporter.stage(Stage::Context);
-    let Chosen { pack, partial } = clock.time("context", choose(shop, intent, base.clone())).await?;
+    let chosen = clock.time("context", choose(shop, intent, base.clone(), routed)).await?;
+    let Chosen { pack, partial, .. } = chosen;
     if let Some(Partial { read, total }) = partial {
         reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
     }
     let (prompt, restorer) = redact(compose(intent, &pack));
 
     reporter.stage(Stage::Asking);
-    let ask = ask_for(shop, intent, prompt);
-    let answered = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await;
-    Ok(answered.map(|proposal| Asked { pack, restorer, ask, proposal }))
+    let asks = asks(shop, intent, prompt, pack.tokens, routed, reporter).await?;
+    let alone = asks.len() == 1;
+    let trial = Trial { shop, intent, base, restorer: &restorer, reporter, alone };
+    let trying = asks.into_iter().map(|(ask, choice)| trial.attempt(ask, choice));
+    let tried = futures::future::join_all(trying).await;
+    Ok(Round { pack, tried })
 }
 
 /// The end of a chain that the settings let end so: where no model answered, and the words are a refactoring's, it is
 /// made without one, from whole files. Else the models' failure stands.
-async fn refactored(
-    shop: &Workshop,
-    intent: &Intent,
-    base: &Arc<Base>,
-    reporter: &Arc<dyn Reporter>,
-    clock: &mut Clock,
-    failed: BackendError,
-) -> Result<Asked> {
+fn exact(shop: &Workshop, intent: &Intent, routed: bool, failed: &BackendError) -> Option<Intent> {
     let provider = intent.provider.as_deref();
     let allowed = failed.elsewhere
-        && !shop.backend.is_builtin_for(provider)
+        && (routed || !shop.backend.is_builtin_for(provider))
         && shop.settings.backend().ends_in_builtin(provider.unwrap_or(&shop.settings.provider));
-    if !allowed || refactor::understand(&intent.words, intent.focus.as_ref()).is_err() {
-        return Err(failed.into());
+    let understood = allowed && refactor::understand(&intent.words, intent.focus.as_ref()).is_ok();
+    understood.then(|| Intent { provider: Some("builtin".to_owned()), ..intent.clone() })
+}
+
+/// What every variant is made with.
+struct Trial<'a> {
+    shop: &'a Workshop,
+    intent: &'a Intent,
+    base: &'a Arc<Base>,
+    restorer: &'a Restorer,
+    reporter: &'a Arc<dyn Reporter>,
+    /// There is only one, so its steps are the task's.
+    alone: bool,
+}
+
+impl Trial<'_> {
+    /// Asks once, places the answer and judges it.
+    async fn attempt(&self, ask: Ask, choice: Option<Decision>) -> Tried {
+        let mut clock = Clock::default();
+        let mut failed = None;
+        let outcome = self.place(&ask, &mut clock, &mut failed).await;
+        let backend = &self.shop.backend;
+        if let Some(choice) = &choice {
+            let passed = match &outcome {
+                Ok(placed) => Some(placed.verdict.is_ok()),
+                Err(error) => no_use(error.kind).then_some(false),
+            };
+            if let Some(passed) = passed {
+                backend.note("", &choice.id, Outcome::Gate { passed });
+            }
+        }
+        let outcome = outcome.inspect(|placed| match &placed.verdict {
+            Ok(_) => backend.keep(&ask),
+            Err(_) => backend.forget(&ask),
+        });
+        Tried { variant: ask.account.variant, ask, choice, outcome, failed, steps: clock.steps }
     }
-    reporter.progress("asked builtin: no model answered".to_owned());
-    let exact = Intent { provider: Some("builtin".to_owned()), ..intent.clone() };
-    let Ok(Ok(mut asked)) = consult(shop, &exact, base, reporter, clock).await else { return Err(failed.into()) };
-    asked.proposal.degraded = Some(format!("no model answered: {failed}"));
-    Ok(asked)
+
+    async fn place(&self, ask: &Ask, clock: &mut Clock, failed: &mut Option<BackendError>) -> Result<Placed> {
+        let Self { shop, intent, base, restorer, reporter, alone } = self;
+        let answered = clock.time("ask", answer(shop, ask.clone(), (*reporter).clone())).await;
+        let proposal = answered.inspect_err(|error| *failed = Some(error.clone()))?;
+        if *alone {
+            reporter.stage(Stage::Gating);
+        }
+        let text = proposal.text.clone();
+        let patch = clock.time("diff", normalise(shop, (*base).clone(), text, (*restorer).clone())).await;
+        let patch = patch.inspect_err(|_| shop.backend.forget(ask))?;
+        let mut verdict = clock.time("gate", judge(shop, patch.clone(), (*base).clone())).await;
+        if let (Ok(gated), true) = (&verdict, shop.settings.judge.is_some()) {
+            let (words, author) = (&intent.words, &proposal.provider);
+            let looking = judging::look(&shop.backend, &shop.settings, words, author, ask, gated.clone(), &shop.rules);
+            verdict = clock.time("judge", looking).await;
+        }
+        Ok(Placed { proposal, patch, verdict })
+    }
+}
+
+/// Whether a failure is the route's own, and not the person's, their money's or ours.
+fn no_use(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::GateFailed | ErrorKind::BackendUnavailable | ErrorKind::ProviderRefused | ErrorKind::Overloaded
+    )
+}
+
+/// What is asked, of whom: one for each variant.
+async fn asks(
+    shop: &Workshop,
+    intent: &Intent,
+    prompt: Redacted<Prompt>,
+    tokens: u32,
+    routed: bool,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Vec<(Ask, Option<Decision>)>> {
+    // The keyless refactorings have one answer.
+    let exact = shop.backend.is_builtin_for(intent.provider.as_deref()) && !routed;
+    let one = exact || shop.backend.level().one_variant();
+    let count = if one { 1 } else { u32::from(intent.variants.clamp(1, variants::MOST)) };
+    let mut asks = Vec::new();
+    let mut avoid = Vec::new();
+    for variant in 0..count {
+        let mut ask = ask_for(shop, intent, prompt.clone());
+        ask.account.variant = variant;
+        let mut choice = None;
+        if routed {
+            let wish = RouterWish {
+                tenant: String::new(),
+                task: shop.task.clone(),
+                words: intent.words.clone(),
+                micros: [intent.micros, shop.settings.money.limits.task].into_iter().flatten().min(),
+                prompt: u64::from(tokens),
+                output: u64::from(shop.settings.output_tokens),
+                variant,
+                avoid: avoid.clone(),
+            };
+            let decision = shop.backend.choose(&wish).await.ok_or_else(|| {
+                Error::new(ErrorKind::BackendUnavailable, "choose who answers: no arm of the router is open")
+                    .hint("wait until one has cooled down, raise the budget, or name one with --provider")
+            })?;
+            reporter.progress(decision.explanation.clone());
+            if let Some((provider, model)) = decision.route.split_once('/') {
+                (ask.provider, ask.model) = (Some(provider.to_owned()), Some(model.to_owned()));
+            }
+            avoid.push(decision.route.clone());
+            choice = Some(decision);
+        }
+        asks.push((ask, choice));
+    }
+    Ok(asks)
 }
 
 /// Step 6: carry out the plan, which only a gated patch or the history makes: all or nothing, crash-safe, undoable.
@@ -179,21 +314,24 @@ pub async fn apply(applier: &Applier, plan: Plan, editor: Option<&dyn Editor>) -
 }
 
 /// Where somebody else decides who answers, what needs no model is asked of the keyless refactorings by name: they need
-/// whole files, so it has to be known before the context is chosen.
-fn addressed(shop: &Workshop, intent: &Intent) -> Intent {
+/// whole files, so it has to be known before the context is chosen. Also whether the router is to choose.
+fn addressed(shop: &Workshop, intent: &Intent) -> (Intent, bool) {
     let mut intent = intent.clone();
-    if intent.provider.is_none()
-        && shop.backend.decides_elsewhere()
+    let open = intent.provider.is_none();
+    let routed = open && shop.backend.chooses();
+    if open
+        && (shop.backend.decides_elsewhere() || routed && shop.backend.is_builtin())
         && refactor::understand(&intent.words, intent.focus.as_ref()).is_ok()
     {
         intent.provider = Some("builtin".to_owned());
+        return (intent, false);
     }
-    intent
+    (intent, routed)
 }
 
 /// What the answer is made from. The keyless refactorings need every affected file whole; a model gets a pruned pack.
-async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Chosen> {
-    if !shop.backend.is_builtin_for(intent.provider.as_deref()) {
+async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>, routed: bool) -> Result<Chosen> {
+    if routed || !shop.backend.is_builtin_for(intent.provider.as_deref()) {
         return select(shop, intent, base).await;
     }
     let (index, intent) = (shop.index.clone(), intent.clone());
@@ -205,7 +343,7 @@ async fn choose(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Cho
         let wanted = refactor::aim(wanted, intent.focus.as_ref(), &graph);
         refuse_blind_spots(&wanted, &unread, &*base)?;
         let pack = whole_files(&refactor::affected(&wanted, &graph, &*base)?, &*base)?;
-        Ok(Chosen { pack, partial: None })
+        Ok(Chosen { pack, micros: Some(0), partial: None })
     })
     .await
 }
@@ -244,9 +382,18 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
         let root = base.snapshot().root();
         let rules = |chosen: &_| rules::near(root, chosen, &base);
         let pack = context::select_with_rules(&query, &view.graph, &*base, rules);
-        Ok(Chosen { pack, partial: view.partial })
+        Ok(Chosen { pack, micros: None, partial: view.partial })
     })
     .await
+}
+
+/// What a model would be sent, and the most that it could cost.
+pub async fn look(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Chosen> {
+    let chosen = select(shop, intent, base).await?;
+    let (prompt, _) = redact(compose(intent, &chosen.pack));
+    let (backend, ask) = (shop.backend.clone(), ask_for(shop, intent, prompt));
+    let micros = off_thread("krins.estimate", move || Ok(backend.estimate(&ask))).await?;
+    Ok(Chosen { micros, ..chosen })
 }
 
 /// A task from a file that the person keeps out would name it, and show what is selected in it.
@@ -339,10 +486,14 @@ fn ask_for(shop: &Workshop, intent: &Intent, prompt: Redacted<Prompt>) -> Ask {
         model: None,
         max_output_tokens: shop.settings.output_tokens,
         fresh: intent.fresh,
+        account: Account { micros: intent.micros, bill: shop.bill.clone(), ..Account::default() },
     }
 }
 
 async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> std::result::Result<Proposal, BackendError> {
+    if let Some(like) = shop.backend.similar(&ask) {
+        reporter.progress(format!("like task {}, which is answered: {}", like.task, like.words));
+    }
     let sink: ProgressSink = Arc::new(move |progress| {
         reporter.progress(match progress {
             Progress::Sent { route } => format!("asked {route}"),

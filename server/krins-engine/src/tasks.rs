@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::state::{Lease, Limits, StateDir};
 use krins_backend::Usage;
+use krins_backend::money::{Entry, Total};
 use krins_core::Digest;
 use krins_core::RelPath;
 use krins_core::gate::Report;
@@ -95,6 +96,38 @@ pub struct Task {
     /// (path, tokens) of the items that were sent, and their sum.
     pub sent: Vec<(RelPath, u32)>,
     pub tokens: u32,
+    /// Every call to a model that was made for it, with what it cost.
+    #[serde(default)]
+    pub calls: Vec<Entry>,
+    /// Which of several answers it is.
+    #[serde(default)]
+    pub variant: u32,
+    /// How it was chosen who answers, for each variant.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+    /// The answers that are not shown, and those that came to nothing.
+    #[serde(default)]
+    pub others: Vec<Other>,
+}
+
+/// How it was chosen who answers a variant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    pub variant: u32,
+    /// By which the outcome is told.
+    pub decision: String,
+    pub explanation: String,
+}
+
+/// An answer that is not shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Other {
+    pub variant: u32,
+    pub files: Vec<StoredFile>,
+    pub report: Option<Report>,
+    pub answered: Option<Answered>,
+    /// Why there is none.
+    pub error: Option<Error>,
 }
 
 impl Task {
@@ -118,7 +151,44 @@ impl Task {
             steps: Vec::new(),
             sent: Vec::new(),
             tokens: 0,
+            calls: Vec::new(),
+            variant: 0,
+            choices: Vec::new(),
+            others: Vec::new(),
         }
+    }
+
+    /// Shows another of its answers; what was said of the hunks of the present one is forgotten.
+    pub fn select(&mut self, variant: u32) -> Result<()> {
+        if variant == self.variant {
+            return Ok(());
+        }
+        let known = |other: &Other| other.variant == variant && !other.files.is_empty();
+        let (Some(at), false) = (self.others.iter().position(known), self.files.is_empty()) else {
+            let others = self.others.iter().filter(|other| !other.files.is_empty());
+            let names: Vec<String> = others.map(|other| other.variant.to_string()).collect();
+            return Err(Error::new(crate::ErrorKind::BadParams, format!("show variant {variant} of task {}", self.id))
+                .hint(if names.is_empty() {
+                    "it has one answer".to_owned()
+                } else {
+                    format!("it has {}", names.join(", "))
+                }));
+        };
+        let Some(other) = self.others.get_mut(at) else { return Ok(()) };
+        std::mem::swap(&mut self.files, &mut other.files);
+        std::mem::swap(&mut self.report, &mut other.report);
+        std::mem::swap(&mut self.answered, &mut other.answered);
+        std::mem::swap(&mut self.variant, &mut other.variant);
+        let blocked = self.report.as_ref().is_none_or(|report| report.verdict == krins_core::gate::Verdict::Block);
+        self.state = if blocked { TaskState::Blocked } else { TaskState::Ready };
+        self.verdicts.clear();
+        self.edits.clear();
+        Ok(())
+    }
+
+    /// What it cost in millionths of a US dollar, every call counted; `None` when the price of one is not known.
+    pub fn cost(&self) -> Option<u64> {
+        Total::of(&self.calls).cost()
     }
 
     /// The patch as a person left it: what was proposed, with their own text in the hunks that they edited.
@@ -369,7 +439,8 @@ impl Tasks {
         let names = self.state.documents("tasks");
         let tasks = names.iter().filter_map(|name| self.state.document::<Task>("tasks", name));
         let texts = |task: Task| {
-            let files = task.files.into_iter().flat_map(|file| [file.before, file.after]).flatten();
+            let others = task.others.into_iter().flat_map(|other| other.files);
+            let files = task.files.into_iter().chain(others).flat_map(|file| [file.before, file.after]).flatten();
             files.chain(task.edits.into_values()).collect::<Vec<_>>()
         };
         let keep = tasks.flat_map(texts).collect();

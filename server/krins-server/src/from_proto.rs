@@ -7,6 +7,7 @@ use krins_core::{RelPath, Tree as _};
 use krins_engine::documents::Change;
 use krins_engine::engine::Judgement;
 use krins_engine::pipeline::Intent;
+use krins_engine::variants::MOST;
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp;
 use std::time::Duration;
@@ -18,15 +19,10 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
         return Err(Error::new(ErrorKind::BadParams, "assign in spec mode: this version has patch mode only")
             .hint("leave `mode` out"));
     }
-    if params.variants.is_some_and(|variants| variants != 1) {
-        return Err(
-            Error::new(ErrorKind::BadParams, "assign variants: this version makes one").hint("leave `variants` out")
-        );
-    }
-    // A limit that nobody keeps is worse than none.
-    if params.budget.is_some_and(|budget| budget.micros.is_some()) && !engine.is_free() {
-        return Err(Error::new(ErrorKind::BadParams, "assign with a budget in money: this version knows no prices")
-            .hint("leave `budget.micros` out, and limit `budget.tokens`"));
+    let variants = params.variants.unwrap_or(1);
+    if !(1..=MOST).contains(&variants) {
+        return Err(Error::new(ErrorKind::BadParams, format!("assign {variants} variants"))
+            .hint(format!("ask for 1 to {MOST}")));
     }
     let focus = match &params.text_document {
         Some(document) => Some(focus(engine, &document.uri, params.selection)?),
@@ -37,8 +33,10 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
         focus,
         reach: reach(params.scope),
         budget: params.budget.and_then(|budget| budget.tokens),
+        micros: params.budget.and_then(|budget| budget.micros),
         provider: params.agent.clone(),
         fresh: false,
+        variants,
         patience: patience(params.patience),
     })
 }

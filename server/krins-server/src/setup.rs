@@ -14,6 +14,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The ledger and the router's log, below the directory that all roots share.
+pub const BOOKS: &str = "books.sqlite";
+
 /// What the command line decides.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -69,17 +72,19 @@ impl Setup {
             Some(base) => StateDir::open_at(base, &root),
             None => StateDir::open(&root),
         }?;
-        let settings = self.settings(Some((&root, &state)), editor)?;
+        let mut settings = self.settings(Some((&root, &state)), editor)?;
         for ignored in &settings.untrusted {
             tracing::warn!(key = %ignored.key, place = %ignored.place, "a setting of the workspace is not followed: `krins trust` would allow it");
         }
+        settings.money.books = Some(state.base().join(BOOKS));
         let backend = backend(&settings, self.switch_file())?;
         Engine::open(root, state, Arc::new(settings), backend, encoding)
     }
 
     /// The backend of the person's own settings, always in this process: what `krins serve` runs.
-    pub fn embedded_backend(&self) -> Result<Arc<dyn Backend>, Error> {
+    pub fn embedded_backend(&self, books: PathBuf) -> Result<Arc<dyn Backend>, Error> {
         let mut config = self.settings(None, None)?.backend();
+        config.money.books = Some(books);
         config.resilience.switch_file = self.switch_file();
         Ok(embedded(config)?)
     }

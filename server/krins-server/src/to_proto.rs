@@ -11,7 +11,7 @@ use krins_engine::apply::Route;
 use krins_engine::engine::{Outcome, Review};
 use krins_engine::index::{Index, Partial};
 use krins_engine::pipeline::Chosen;
-use krins_engine::tasks::{Pin, Task};
+use krins_engine::tasks::{Other, Pin, Task};
 use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
 use krins_protocol::error::{ErrorData, ErrorReport};
@@ -69,8 +69,34 @@ pub fn status(task: &Task) -> lsp::TaskStatus {
         progress: task.progress.clone(),
         gate: task.report.as_ref().map(gate),
         usage: task.answered.as_ref().map(|answered| usage_to_wire(answered.usage)),
+        cost: if task.calls.is_empty() { None } else { task.cost() },
+        variants: variants(task),
+        choices: task.choices.iter().map(|choice| choice.explanation.clone()).collect(),
         error: task.error.as_ref().map(error),
     }
+}
+
+fn variants(task: &Task) -> Vec<lsp::VariantStatus> {
+    if task.others.is_empty() {
+        return Vec::new();
+    }
+    let shown = lsp::VariantStatus {
+        variant: task.variant,
+        shown: true,
+        model: task.answered.as_ref().map(|answered| answered.route.clone()),
+        verdict: task.report.as_ref().map(|report| verdict(report.verdict)),
+        error: None,
+    };
+    let other = |other: &Other| lsp::VariantStatus {
+        variant: other.variant,
+        shown: false,
+        model: other.answered.as_ref().map(|answered| answered.route.clone()),
+        verdict: other.report.as_ref().map(|report| verdict(report.verdict)),
+        error: other.error.as_ref().map(|why| error(why).message),
+    };
+    let mut all: Vec<lsp::VariantStatus> = task.others.iter().map(other).chain([shown]).collect();
+    all.sort_by_key(|variant| variant.variant);
+    all
 }
 
 pub fn kind(kind: ChangeKind) -> lsp::FileKind {
@@ -97,17 +123,12 @@ pub fn diff(engine: &Engine, review: &Review) -> Result<lsp::DiffResult, Error> 
         gate: gate(report),
         why: answered.why.into_iter().map(|(reason, lines)| lsp::Why { reason, lines }).collect(),
         usage: usage_to_wire(answered.usage),
-        cost: free_of_charge(&answered.route),
+        cost: task.cost(),
         model: answered.route,
         cached: answered.cached,
         degraded: answered.degraded,
         trace: task.traceparent.clone(),
     })
-}
-
-/// What is run on this machine costs nothing; every other price is not known yet.
-fn free_of_charge(route: &str) -> Option<u64> {
-    (route.starts_with("builtin/") || route.starts_with("replay/") || route.starts_with("ollama/")).then_some(0)
 }
 
 fn base(root: &Root, pin: &Pin) -> lsp::BaseFile {
@@ -231,7 +252,7 @@ pub fn index(index: &Index) -> lsp::IndexStatus {
 }
 
 /// `krins/context`.
-pub fn context(root: &Root, Chosen { pack, partial: early }: &Chosen, free: bool) -> lsp::ContextResult {
+pub fn context(root: &Root, Chosen { pack, micros, partial: early }: &Chosen) -> lsp::ContextResult {
     let item = |item: &krins_core::prompt::Item| lsp::ContextItem {
         uri: root.uri(&item.path),
         ranges: item.ranges.clone(),
@@ -242,13 +263,13 @@ pub fn context(root: &Root, Chosen { pack, partial: early }: &Chosen, free: bool
         items: pack.items.iter().map(item).collect(),
         pruned: pack.pruned.iter().map(|path| root.uri(path)).collect(),
         tokens: pack.tokens,
-        estimate: lsp::Estimate { micros: free.then_some(0) },
+        estimate: lsp::Estimate { micros: *micros },
         partial: early.map(partial),
     }
 }
 
 /// `krins context --json`.
-pub fn cli_context(Chosen { pack, partial: early }: &Chosen, free: bool) -> cli::Context {
+pub fn cli_context(Chosen { pack, micros, partial: early }: &Chosen) -> cli::Context {
     let names = |paths: &[RelPath]| paths.iter().map(RelPath::to_string).collect();
     let item = |item: &krins_core::prompt::Item| cli::ContextItem {
         path: item.path.to_string(),
@@ -262,7 +283,7 @@ pub fn cli_context(Chosen { pack, partial: early }: &Chosen, free: bool) -> cli:
         files: names(&pack.files),
         pruned: names(&pack.pruned),
         tokens: pack.tokens,
-        estimate: lsp::Estimate { micros: free.then_some(0) },
+        estimate: lsp::Estimate { micros: *micros },
         partial: early.map(partial),
     }
 }

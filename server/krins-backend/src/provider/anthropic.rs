@@ -107,11 +107,22 @@ impl Reader for Events {
 fn note_usage(usage: Option<&Value>, answer: &mut Answer) {
     let Some(usage) = usage else { return };
     let tally = &mut answer.usage;
+    let before = tally.cache_write.unwrap_or(0);
     tally.input = count(usage, "/input_tokens").or(tally.input);
     tally.output = count(usage, "/output_tokens").or(tally.output);
     tally.cache_read = count(usage, "/cache_read_input_tokens").or(tally.cache_read);
     // The total, not the 5 m / 1 h split, which may cover only the first iteration.
     tally.cache_write = count(usage, "/cache_creation_input_tokens").or(tally.cache_write);
+    let split = ["5m", "1h"].map(|life| count(usage, &format!("/cache_creation/ephemeral_{life}_input_tokens")));
+    if let [Some(short), Some(long)] = split {
+        // What the split leaves out is written like the rest, and where the rest is mixed it counts as the dearer.
+        let written = tally.cache_write.unwrap_or(short.saturating_add(long));
+        tally.cache_write = Some(written);
+        tally.cache_write_long = Some(if long == 0 { 0 } else { written.saturating_sub(short) });
+    } else if let (Some(long), Some(_)) = (tally.cache_write_long, count(usage, "/cache_creation_input_tokens")) {
+        let short = before.saturating_sub(long);
+        tally.cache_write_long = Some(if long == 0 { 0 } else { tally.cache_write.unwrap_or(0).saturating_sub(short) });
+    }
 }
 
 fn stop(reason: &str, category: Option<&str>) -> Stop {
@@ -182,6 +193,7 @@ mod tests {
                 output_tokens: 42,
                 cache_read_tokens: 5,
                 cache_write_tokens: 7,
+                cache_write_long_tokens: 0,
                 estimated: false
             }
         );

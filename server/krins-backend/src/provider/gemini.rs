@@ -148,6 +148,7 @@ mod tests {
                 output_tokens: 17,
                 cache_read_tokens: 40,
                 cache_write_tokens: 0,
+                cache_write_long_tokens: 0,
                 estimated: false
             }
         );

@@ -7,7 +7,7 @@ pub(crate) mod ollama;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
 pub(crate) mod stream;
-pub(crate) mod wire;
+pub mod wire;
 
 use crate::Usage;
 use crate::error::ProviderError;
@@ -33,11 +33,23 @@ pub struct ModelRequest<'a> {
     pub sampling: Option<&'a Sampling>,
     /// Whether an answer that reached the output limit is one. Never for a change, of which a part is a wrong one.
     pub partial: bool,
+    /// Whose call it is, and who pays.
+    pub task: &'a str,
+    pub account: Option<&'a crate::money::Account>,
 }
 
 impl<'a> ModelRequest<'a> {
     pub fn new(words: &'a Redacted<Rendered>, model: &'a str) -> Self {
-        Self { words, prompt: None, model, max_output_tokens: None, sampling: None, partial: false }
+        Self {
+            words,
+            prompt: None,
+            model,
+            max_output_tokens: None,
+            sampling: None,
+            partial: false,
+            task: "",
+            account: None,
+        }
     }
 }
 
@@ -74,6 +86,9 @@ pub enum Stopped {
 /// Takes pieces of the answer as they come. They are for progress only: after an error they mean nothing.
 pub trait DeltaSink: Send {
     fn delta(&mut self, text: &str);
+
+    /// Told of the figures that the provider has given so far, whenever they change.
+    fn usage(&mut self, _tally: &wire::Tally) {}
 }
 
 impl<F: FnMut(&str) + Send> DeltaSink for F {
@@ -256,7 +271,7 @@ impl ProviderConfig {
 }
 
 /// All that the embedded backend needs to know, resolved from user settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BackendConfig {
     /// The name of the provider that an ask without wishes goes to.
     pub default: String,
@@ -264,6 +279,8 @@ pub struct BackendConfig {
     pub providers: BTreeMap<String, ProviderConfig>,
     pub http: crate::http::HttpConfig,
     pub cache: crate::cache::CacheConfig,
+    pub money: crate::money::MoneyConfig,
+    pub router: crate::router::RouterConfig,
     /// Write every finished answer of a model here, for `replay`.
     pub record: Option<PathBuf>,
     /// Who is asked when a provider without a chain of its own does not answer, in order: `provider`, `provider/model`.
@@ -278,6 +295,8 @@ impl Default for BackendConfig {
             providers: BTreeMap::new(),
             http: crate::http::HttpConfig::default(),
             cache: crate::cache::CacheConfig::default(),
+            money: crate::money::MoneyConfig::default(),
+            router: crate::router::RouterConfig::default(),
             record: None,
             fallback: Vec::new(),
             resilience: ResilienceConfig::default(),

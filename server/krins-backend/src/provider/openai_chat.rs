@@ -157,6 +157,7 @@ mod tests {
                     output_tokens: 8,
                     cache_read_tokens: 60,
                     cache_write_tokens: 10,
+                    cache_write_long_tokens: 0,
                     estimated: false
                 }
             );

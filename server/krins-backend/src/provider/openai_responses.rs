@@ -184,6 +184,7 @@ mod tests {
                 output_tokens: 9,
                 cache_read_tokens: 20,
                 cache_write_tokens: 0,
+                cache_write_long_tokens: 0,
                 estimated: false
             }
         );

@@ -321,8 +321,11 @@ impl<'a> Reading<'a> {
         if value.get("error").is_some_and(is_truthy) {
             return Err(self.complaint(&value));
         }
-        let before = self.answer.text.len();
+        let (before, figures) = (self.answer.text.len(), self.answer.usage);
         let step = self.reader.read(&value, &mut self.answer)?;
+        if self.answer.usage != figures {
+            self.sink.usage(&self.answer.usage);
+        }
         if let Some(delta) = self.answer.text.get(before..).filter(|delta| !delta.is_empty()) {
             self.sink.delta(delta);
         }

@@ -129,12 +129,14 @@ pub(crate) struct Answer {
 
 /// Token counts as they come in; a later figure replaces an earlier one, an absent one does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Uncached input.
     pub input: Option<u64>,
     pub output: Option<u64>,
     pub cache_read: Option<u64>,
     pub cache_write: Option<u64>,
+    /// Of those written, the ones that stay for an hour or more.
+    pub cache_write_long: Option<u64>,
 }
 
 impl Answer {
@@ -192,6 +194,7 @@ impl Tally {
             output_tokens: self.output.unwrap_or_else(|| u64::from(tokens::count(text))),
             cache_read_tokens: self.cache_read.unwrap_or(0),
             cache_write_tokens: self.cache_write.unwrap_or(0),
+            cache_write_long_tokens: self.cache_write_long.unwrap_or(0),
             estimated: self.input.is_none() || self.output.is_none(),
         }
     }

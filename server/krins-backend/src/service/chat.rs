@@ -6,15 +6,17 @@
 //! keep the connection and which every reader of events passes over.
 
 use super::problem::Problem;
+use super::routes::Tenant;
 use super::tasks::Tasks;
 use crate::error::{Fault, ProviderError};
+use crate::money::Account;
 use crate::provider::{Sampling, Stopped};
 use crate::resilience::policy::Unanswered;
 use crate::{Chat, ChatReply, Progress, ProgressSink};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -46,10 +48,11 @@ type Answering = BoxFuture<'static, Result<ChatReply, Refusal>>;
 
 pub(super) async fn completions(
     State(tasks): State<Arc<Tasks>>,
+    Extension(Tenant(tenant)): Extension<Tenant>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match admit(&tasks, &headers, body) {
+    match admit(&tasks, tenant, &headers, body) {
         Ok((asked, answering)) => answer(asked, answering).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -105,6 +108,7 @@ struct Asked {
 
 fn admit(
     tasks: &Arc<Tasks>,
+    tenant: String,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(Asked, Answering), Refusal> {
@@ -120,11 +124,11 @@ fn admit(
     let id = format!("chatcmpl-{}", uuid::Uuid::now_v7().simple());
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let asked = Asked { id: id.clone(), created, stream: request.stream, include_usage: request.include_usage };
-    Ok((asked, start(tasks, id, request, permit)))
+    Ok((asked, start(tasks, tenant, id, request, permit)))
 }
 
 /// The answer to come. Dropping it closes the provider's connection.
-fn start(tasks: &Arc<Tasks>, id: String, request: Asking, permit: OwnedSemaphorePermit) -> Answering {
+fn start(tasks: &Arc<Tasks>, tenant: String, id: String, request: Asking, permit: OwnedSemaphorePermit) -> Answering {
     let backend = tasks.backend();
     Box::pin(async move {
         let _permit = permit;
@@ -133,6 +137,7 @@ fn start(tasks: &Arc<Tasks>, id: String, request: Asking, permit: OwnedSemaphore
         let chat = Chat {
             id,
             words,
+            account: Account { tenant, ..Account::default() },
             model: request.model,
             max_output_tokens: request.max_output_tokens,
             sampling: request.sampling,
@@ -345,6 +350,7 @@ fn failure(unanswered: Unanswered) -> (StatusCode, Value) {
     let fault = unanswered.error.fault;
     let (status, kind, code): (u16, &str, Option<&str>) = match fault {
         Fault::RateLimited => (429, "rate_limit_error", Some("rate_limit_exceeded")),
+        Fault::Budget => (402, "insufficient_quota", Some("budget_exceeded")),
         Fault::QuotaExhausted => (429, "insufficient_quota", Some("insufficient_quota")),
         Fault::Overloaded => (503, "service_unavailable_error", Some("server_is_overloaded")),
         Fault::Server | Fault::Connect | Fault::Truncated | Fault::Malformed | Fault::IdleTimeout => {

@@ -9,6 +9,7 @@ mod auth;
 mod chat;
 mod graph;
 mod problem;
+mod router;
 mod routes;
 mod tasks;
 

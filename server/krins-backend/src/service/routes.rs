@@ -4,6 +4,7 @@ use super::auth::Tokens;
 use super::chat;
 use super::graph;
 use super::problem::{Problem, chain};
+use super::router;
 use super::tasks::{Tasks, View};
 use crate::metrics;
 use crate::propagation;
@@ -38,7 +39,7 @@ const KEY_LENGTH: usize = 255;
 
 /// Whose request it is.
 #[derive(Clone)]
-struct Tenant(String);
+pub(super) struct Tenant(pub String);
 
 type Shared = State<Arc<Tasks>>;
 
@@ -50,6 +51,8 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/graph/{question}", get(graph::ask).post(graph::ask_at_length))
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(chat::models))
+        .route("/router/select", post(router::select))
+        .route("/router/record", post(router::record))
         .route("/metrics", get(exposition))
         .layer(from_fn_with_state(Arc::clone(&tasks), admit));
     Router::new()

@@ -6,6 +6,7 @@
 use super::ServiceConfig;
 use super::problem::{Problem, chain};
 use crate::metrics::Metrics;
+use crate::money::Account;
 use crate::store::{NewRow, Started, Store, StoreError, Submission, TaskRow};
 use crate::{Ask, Backend, BackendError, Progress, ProgressSink, propagation, wire};
 use axum::http::StatusCode;
@@ -13,7 +14,9 @@ use futures::FutureExt;
 use krins_core::{Digest, redact};
 use krins_protocol::error::{ErrorData, ErrorKind, ErrorReport};
 use krins_protocol::http::{Answer, NewTask, RemoteState, RemoteTask};
+use lru::LruCache;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +31,8 @@ const FINISH_TRIES: u32 = 5;
 const FINISH_PAUSE: Duration = Duration::from_millis(200);
 /// Before a task that the store could not begin is tried again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Tasks whose answers can still be kept for others.
+const ASKED: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
 /// What a cancelled run may still need to let go.
 const LET_GO: Duration = Duration::from_secs(2);
 
@@ -37,6 +42,8 @@ pub struct Tasks {
     backend: Arc<dyn Backend>,
     store: Store,
     live: Mutex<BTreeMap<String, Arc<Live>>>,
+    /// What was asked for the last tasks, for the gate's word on their answers.
+    asked: Mutex<LruCache<String, Ask>>,
     queue: mpsc::UnboundedSender<String>,
     /// Tasks in `queue`; admission keeps it at `config.queue`.
     waiting: AtomicUsize,
@@ -91,6 +98,7 @@ impl Tasks {
             backend,
             store,
             live: Mutex::default(),
+            asked: Mutex::new(LruCache::new(ASKED)),
             queue,
             waiting: AtomicUsize::new(recovered.queued.len()),
             average_ms: AtomicU64::new(5_000),
@@ -249,6 +257,17 @@ impl Tasks {
         self.store.ping().await
     }
 
+    /// The gate's word on a task's answer, from whoever placed it. What nobody remembers is passed over.
+    pub fn judged(&self, tenant: &str, id: &str, passed: bool) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ask) = asked.get(id).filter(|ask| ask.account.tenant == tenant).cloned() else { return };
+        drop(asked);
+        match passed {
+            true => self.backend.keep(&ask),
+            false => self.backend.forget(&ask),
+        }
+    }
+
     pub fn backend(&self) -> Arc<dyn Backend> {
         Arc::clone(&self.backend)
     }
@@ -364,7 +383,15 @@ impl Tasks {
             model: task.model,
             max_output_tokens: task.max_output_tokens,
             fresh: task.fresh,
+            account: Account {
+                tenant: live.tenant.clone(),
+                micros: task.micros,
+                variant: task.variant,
+                ..Account::default()
+            },
         };
+        let bill = ask.account.bill.clone();
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).put(id.to_owned(), ask.clone());
         let asking = tracing::info_span!("krins.ask", otel.kind = "internal");
         let sink = progress_sink(live, started);
         let mut proposal = self.backend.ask(ask, sink).instrument(asking).await?;
@@ -376,7 +403,7 @@ impl Tasks {
                 elsewhere: false,
             })?;
         }
-        Ok(wire::answer_to_wire(proposal))
+        Ok(wire::answer_to_wire(proposal, bill.total().cost()))
     }
 
     async fn finish(

@@ -5,6 +5,7 @@ use super::{Engine, Review, known_hunks, no_diff};
 use crate::base::Current;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate;
+use crate::judging;
 use crate::tasks::{HunkVerdict, Task, TaskState};
 use krins_core::Digest;
 use krins_core::gate::{Report, Verdict};
@@ -83,7 +84,14 @@ impl Engine {
 }
 
 /// The new verdict, and the state that it means for a change that waits for one.
-fn follow(task: &mut Task, report: Report) {
+fn follow(task: &mut Task, mut report: Report) {
+    // The judge is not asked again, and what it said of the change is said of what is left of it.
+    if let Some(before) = &task.report {
+        let kept: Vec<_> = judging::of(before).cloned().collect();
+        report.verdict = report.verdict.max(krins_core::gate::worst(&kept));
+        report.checks.extend(before.checks.iter().filter(|run| run.check == "judge").cloned());
+        report.findings.extend(kept);
+    }
     if matches!(task.state, TaskState::Ready | TaskState::Blocked) {
         task.state = if report.verdict == Verdict::Block { TaskState::Blocked } else { TaskState::Ready };
     }

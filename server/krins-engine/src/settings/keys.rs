@@ -48,6 +48,7 @@ pub(super) struct Key {
 }
 
 const KINDS: &[&str] = &["anthropic", "openai", "openai-chat", "gemini", "ollama", "builtin", "replay"];
+const MICROS: Shape = Shape::Integer { min: 0, max: 1_000_000_000_000 };
 const SECONDS: Shape = Shape::Integer { min: 1, max: 3600 };
 
 const fn key(name: &'static str, shape: Shape, untrusted: Untrusted, doc: &'static str) -> Key {
@@ -147,6 +148,25 @@ pub(super) const KEYS: &[Key] = &[
         "the most tokens of context that are sent",
     ),
     key(
+        "budget.micros_per_task",
+        MICROS,
+        Untrusted::Lower,
+        "the most that a task may cost, in millionths of a US dollar",
+    ),
+    key(
+        "budget.micros_per_day",
+        MICROS,
+        Untrusted::Lower,
+        "the most that all tasks of a day (UTC) may cost, in millionths of a US dollar",
+    ),
+    key(
+        "budget.micros_per_person_per_day",
+        MICROS,
+        Untrusted::Lower,
+        "the same for each person of a team, at `krins serve`",
+    ),
+    key("prices", Shape::List, Untrusted::Nothing, "what models cost, where it is not what the built-in table says"),
+    key(
         "output.tokens",
         Shape::Integer { min: 256, max: 1_000_000 },
         Untrusted::Lower,
@@ -164,6 +184,46 @@ pub(super) const KEYS: &[Key] = &[
         Untrusted::Lower,
         "how long an answer is kept",
     ),
+    key(
+        "cache.similar",
+        Shape::Choice(&["off", "suggest"]),
+        Untrusted::Lower,
+        "whether tasks that are like an answered one are pointed out",
+    ),
+    key(
+        "judge.provider",
+        Shape::Text,
+        Untrusted::Nothing,
+        "who judges changes: a provider's name, or `auto` for a configured one of another family",
+    ),
+    key("judge.model", Shape::Text, Untrusted::Nothing, "the judge's model"),
+    key("judge.level", Shape::Choice(&["block", "warn"]), Untrusted::Nothing, "what a judge's objection does"),
+    key(
+        "router.policy",
+        Shape::Choice(&["off", "rules", "epsilon", "thompson", "ucb1"]),
+        Untrusted::Nothing,
+        "how it is chosen who answers, where nobody is named",
+    ),
+    key("router.arms", Shape::List, Untrusted::Nothing, "who can be chosen, as provider/model"),
+    key(
+        "router.rules",
+        Shape::List,
+        Untrusted::Nothing,
+        "for the policy `rules`: `CLASS -> provider/model`, `<MICROS -> provider/model`, `* -> provider/model`",
+    ),
+    key(
+        "router.epsilon_percent",
+        Shape::Integer { min: 0, max: 100 },
+        Untrusted::Nothing,
+        "for the policy `epsilon`: how often any arm is taken",
+    ),
+    key(
+        "router.explore_percent",
+        Shape::Integer { min: 0, max: 100 },
+        Untrusted::Nothing,
+        "how often any arm is taken whatever the policy says, so that the log can be replayed",
+    ),
+    key("router.seed", Shape::Integer { min: 0, max: u64::MAX }, Untrusted::Nothing, "makes the choices repeatable"),
     key(
         "gate.protected_paths",
         Shape::List,

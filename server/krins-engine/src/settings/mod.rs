@@ -20,8 +20,10 @@ use keys::Untrusted;
 use krins_backend::cache::CacheConfig;
 use krins_backend::http::HttpConfig;
 use krins_backend::keys::KeySource;
+use krins_backend::money::{MoneyConfig, Prices};
 use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, provider_names, split_route};
 use krins_backend::resilience::{Level, ResilienceConfig};
+use krins_backend::router::{Policy as Choosing, RouterConfig, Rule};
 use krins_core::gate::Policy;
 use krins_core::tokens::Vocabulary;
 use krins_core::{Digest, Entry, RelPath, Tree};
@@ -36,7 +38,7 @@ use url::Url;
 pub const WORKSPACE_FILE: &str = ".krins/config.toml";
 
 /// What holds. Resolved once, shared behind an `Arc`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The provider's name or kind.
     pub provider: String,
@@ -49,6 +51,14 @@ pub struct Settings {
     /// The most tokens of an answer.
     pub output_tokens: u32,
     pub cache: CacheConfig,
+    /// Prices, limits, and where the ledger is.
+    pub money: MoneyConfig,
+    /// Who judges changes.
+    pub judge: Option<Judge>,
+    /// Who answers where nobody is named.
+    pub router: RouterConfig,
+    pub router_rules: Vec<Rule>,
+    pub router_epsilon: Option<f64>,
     pub http: HttpConfig,
     pub record: Option<PathBuf>,
     /// Who is asked when a provider does not answer: `provider` or `provider/model`.
@@ -80,6 +90,16 @@ pub struct ApprovalSettings {
     pub signers: Option<PathBuf>,
 }
 
+/// A second model that looks at changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judge {
+    /// Without one, a configured provider of another family than the author's.
+    pub provider: Option<String>,
+    pub model: Option<String>,
+    /// Whether its objections are only told, and do not block.
+    pub warns: bool,
+}
+
 /// A line of a workspace file that was not followed, because nobody trusted the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
@@ -97,6 +117,11 @@ impl Default for Settings {
             budget_tokens: 8192,
             output_tokens: 8192,
             cache: CacheConfig::default(),
+            money: MoneyConfig::default(),
+            judge: None,
+            router: RouterConfig { explore_percent: 5, ..RouterConfig::default() },
+            router_rules: Vec::new(),
+            router_epsilon: None,
             http: HttpConfig::default(),
             record: None,
             fallback: Vec::new(),
@@ -195,6 +220,9 @@ impl Settings {
                 let now = match path.join(".").as_str() {
                     "budget.tokens" => u64::from(self.budget_tokens),
                     "output.tokens" => u64::from(self.output_tokens),
+                    "budget.micros_per_task" => self.money.limits.task.unwrap_or(u64::MAX),
+                    "budget.micros_per_day" => self.money.limits.day.unwrap_or(u64::MAX),
+                    "budget.micros_per_person_per_day" => self.money.limits.person_day.unwrap_or(u64::MAX),
                     "cache.capacity" => self.cache.capacity as u64,
                     "cache.ttl_seconds" => self.cache.ttl.as_secs(),
                     _ => 0,
@@ -214,6 +242,21 @@ impl Settings {
             (["http", "extra_ca"], Value::Text(text)) => self.http.extra_ca = Some(text.into()),
             (["record"], Value::Text(text)) => self.record = Some(text.into()),
             (["budget", "tokens"], Value::Integer(number)) => self.budget_tokens = small(number),
+            (["budget", "micros_per_task"], Value::Integer(number)) => self.money.limits.task = Some(number),
+            (["budget", "micros_per_day"], Value::Integer(number)) => self.money.limits.day = Some(number),
+            (["budget", "micros_per_person_per_day"], Value::Integer(number)) => {
+                self.money.limits.person_day = Some(number)
+            }
+            (["prices"], Value::List(list)) => {
+                self.money.prices = Prices::with(&list).map_err(|error| error.to_string())?
+            }
+            (["cache", "similar"], Value::Text(text)) => self.cache.similar = text == "suggest",
+            (["judge", "provider"], Value::Text(text)) => {
+                self.judge.get_or_insert_default().provider = (text != "auto").then_some(text)
+            }
+            (["judge", "model"], Value::Text(text)) => self.judge.get_or_insert_default().model = Some(text),
+            (["judge", "level"], Value::Text(text)) => self.judge.get_or_insert_default().warns = text == "warn",
+            (["router", key], value) => return self.set_router(key, value),
             (["output", "tokens"], Value::Integer(number)) => self.output_tokens = small(number),
             (["cache", "capacity"], Value::Integer(number)) => self.cache.capacity = small(number) as usize,
             (["cache", "ttl_seconds"], Value::Integer(number)) => self.cache.ttl = Duration::from_secs(number),
@@ -234,6 +277,41 @@ impl Settings {
             (words, _) => return Err(format!("`{}` is not understood", words.join("."))),
         }
         Ok(())
+    }
+
+    fn set_router(&mut self, key: &str, value: Value) -> Result<(), String> {
+        let route = |route: &String| {
+            route.split_once('/').is_some_and(|(provider, model)| !provider.is_empty() && !model.is_empty())
+        };
+        match (key, value) {
+            ("policy", Value::Text(text)) => self.router.policy = Choosing::of_name(&text),
+            ("arms", Value::List(list)) => {
+                if let Some(bad) = list.iter().find(|arm| !route(arm)) {
+                    return Err(format!("the arm {bad:?} is not written provider/model"));
+                }
+                self.router.arms = list;
+            }
+            ("rules", Value::List(list)) => {
+                let rules: Option<Vec<Rule>> = list.iter().map(|text| Rule::parse(text)).collect();
+                let rules = rules.ok_or("a rule is written `CLASS -> provider/model`, `<MICROS -> …` or `* -> …`")?;
+                self.router_rules = rules;
+            }
+            ("epsilon_percent", Value::Integer(number)) => self.router_epsilon = Some(number as f64 / 100.0),
+            ("explore_percent", Value::Integer(number)) => self.router.explore_percent = small(number).min(100) as u8,
+            ("seed", Value::Integer(number)) => self.router.seed = Some(number),
+            (key, _) => return Err(format!("`router.{key}` is not understood")),
+        }
+        Ok(())
+    }
+
+    /// The policy with what the settings say of it.
+    fn router(&self) -> RouterConfig {
+        let policy = self.router.policy.clone().map(|policy| match policy {
+            Choosing::Rules(_) => Choosing::Rules(self.router_rules.clone()),
+            Choosing::Epsilon(usual) => Choosing::Epsilon(self.router_epsilon.unwrap_or(usual)),
+            other => other,
+        });
+        RouterConfig { policy, ..self.router.clone() }
     }
 
     fn set_provider(&mut self, name: &str, key: &str, value: Value) -> Result<(), String> {
@@ -358,6 +436,8 @@ impl Settings {
             providers,
             http: self.http.clone(),
             cache: self.cache,
+            money: self.money.clone(),
+            router: self.router(),
             record: self.record.clone(),
             fallback: self.fallback.clone(),
             resilience: self.resilience.clone(),

@@ -135,6 +135,16 @@ pub enum Command {
         /// Default: all of them
         providers: Vec<String>,
     },
+    /// Judge the router's choices by what came of them
+    Eval {
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
+    /// What calls to models cost, and what came of it
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Trust this workspace's .krins/config.toml as it is now
     Trust {
         /// Take the trust back
@@ -170,6 +180,12 @@ pub struct Assign {
     /// The most tokens of context
     #[arg(long, value_name = "TOKENS")]
     pub budget: Option<u32>,
+    /// The most that the task may cost, in millionths of a US dollar
+    #[arg(long, value_name = "MICROS")]
+    pub micros: Option<u64>,
+    /// Ask for so many answers side by side; the best is shown, and the others can be taken
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub variants: u8,
     /// Apply the change when the gate passes
     #[arg(long)]
     pub apply: bool,
@@ -256,6 +272,52 @@ pub enum TaskCommand {
     List,
     Show {
         task: Option<String>,
+    },
+    /// Show another of a task's answers instead (krins assign --variants)
+    Select {
+        task: String,
+        /// Its number, as `krins task show` lists it
+        variant: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// What each arm of the router, and each policy, would have brought, from the log of choices and outcomes
+    Replay {
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        seed: u64,
+    },
+    /// Try the policies on arms whose rewards you name, and show the regret against the best of them
+    Run {
+        /// Arms and their true rewards, such as a/x=0.7,b/y=0.4
+        #[arg(long, required = true, value_delimiter = ',', value_name = "ROUTE=REWARD")]
+        arms: Vec<String>,
+        #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rounds: u32,
+        #[arg(long, default_value_t = 1, value_name = "N")]
+        seed: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Tokens, money and accepted changes of the last seven days, a day a line
+    Weekly,
+    /// What an accepted change costs, over the last 30 days
+    Roi {
+        /// So many days back
+        #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=400))]
+        days: u32,
+    },
+    /// Calls that were reserved and never charged, because their process died
+    Open,
+    /// Say what such a call really cost
+    Reconcile {
+        id: String,
+        /// In millionths of a US dollar
+        #[arg(long, value_name = "MICROS")]
+        micros: u64,
     },
 }
 

@@ -20,6 +20,8 @@ pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
         focus: args.file.as_deref().map(|place| focus(&engine, place)).transpose()?,
         reach: args.scope.into(),
         budget: args.budget,
+        micros: args.micros,
+        variants: args.variants,
         fresh: args.fresh,
         ..Intent::default()
     };
@@ -86,6 +88,10 @@ pub fn show(review: &Review, out: &mut Output) {
     if let Some(why) = &answered.degraded {
         out.line(format!("{} {why}", paint(CARE, "instead")));
     }
+    if !task.calls.is_empty() {
+        out.line(super::report::bill(&task.calls));
+    }
+    super::task::show_variants(task, out);
     out.line("");
     out.line(paint_diff(review.patch.unified()).trim_end());
     for mended in mended(task) {

@@ -25,13 +25,13 @@ pub async fn run(global: &Global, args: Context, out: &mut Output) -> Done {
         ..Intent::default()
     };
     let chosen = engine.context(&intent).await?;
-    out.document(&to_proto::cli_context(&chosen, engine.is_free()));
+    out.document(&to_proto::cli_context(&chosen));
     show(&chosen, out);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Items with their reasons, then what was left out.
-pub fn show(Chosen { pack, partial }: &Chosen, out: &mut Output) {
+pub fn show(Chosen { pack, micros, partial }: &Chosen, out: &mut Output) {
     for item in &pack.items {
         let lines: Vec<String> = item.ranges.iter().map(|[first, last]| format!("{first}-{last}")).collect();
         let form = if item.verbatim { "" } else { " outline" };
@@ -48,7 +48,13 @@ pub fn show(Chosen { pack, partial }: &Chosen, out: &mut Output) {
         let tail = if more > 0 { format!(" +{more}") } else { String::new() };
         out.line(format!("{} {}{tail}", paint(STRONG, "pruned"), shown.join(", ")));
     }
-    out.line(format!("{} {} tokens, {} items", paint(STRONG, "total"), pack.tokens, pack.items.len()));
+    out.line(format!(
+        "{} {} tokens, {} items, at most {}",
+        paint(STRONG, "total"),
+        pack.tokens,
+        pack.items.len(),
+        super::report::price(*micros)
+    ));
     if let Some(partial) = partial {
         out.line(super::graph::early(&to_proto::partial(*partial)));
     }
@@ -66,7 +72,7 @@ async fn run_batch(engine: &Engine, batch: &Path, args: &Context, out: &mut Outp
             continue;
         }
         let answer = match answer(engine, &line, args).await {
-            Ok(chosen) => serde_json::to_string(&to_proto::cli_context(&chosen, engine.is_free())),
+            Ok(chosen) => serde_json::to_string(&to_proto::cli_context(&chosen)),
             Err(error) => {
                 code = ExitCode::from(error.kind.exit_code());
                 serde_json::to_string(&Failure { error: to_proto::error(&error) })

@@ -88,7 +88,7 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
     out.document(&json!({
         "intent": words,
         "graph": engine.graph().stats(),
-        "context": to_proto::cli_context(&pack, engine.is_free()),
+        "context": to_proto::cli_context(&pack),
         "diff": to_proto::diff(&engine, &review)?,
         "applied": to_proto::applied(engine.root(), &applied),
         "proof": proof,

@@ -59,6 +59,7 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     .custom_method("krins/cancel", Server::cancel)
     .custom_method("krins/discard", Server::discard)
     .custom_method("krins/review", Server::review)
+    .custom_method("krins/variant", Server::variant)
     .custom_method("krins/context", Server::context)
     .custom_method("krins/graph/stats", Server::graph_stats)
     .custom_method("krins/graph/module", Server::graph_module)

@@ -7,10 +7,12 @@ mod completions;
 mod context;
 mod demo;
 mod doctor;
+mod eval;
 pub mod graph;
 mod lsp;
 pub mod output;
 mod patch;
+mod report;
 mod review;
 mod schema;
 mod serve;
@@ -67,6 +69,8 @@ fn run(cli: Cli, out: &mut Output) -> Done {
             on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await })
         }
         Command::Switch { to, providers } => switch::run(global, to, providers, out),
+        Command::Eval { command } => on_runtime(async { eval::run(global, command, out).await }),
+        Command::Report { command } => on_runtime(async { report::run(global, command, out).await }),
         Command::Trust { revoke } => trust::run(global, revoke, out),
         Command::Doctor => on_runtime(async { doctor::run(global, out).await }),
         Command::Demo(args) => on_runtime(async { demo::run(global, args, out).await }),

@@ -22,11 +22,11 @@ pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &m
         Error::new(ErrorKind::BadParams, format!("use {addr:?} as an address"))
             .hint("HOST:PORT with a numeric host, such as 127.0.0.1:7117 or [::1]:7117")
     })?;
-    let backend = setup(global)?.embedded_backend()?;
     let database = match database {
         Some(path) => path,
         None => default_database()?,
     };
+    let backend = setup(global)?.embedded_backend(database.with_file_name(crate::setup::BOOKS))?;
     let store = Store::open(&database).map_err(|error| failed(&format!("open {}", database.display()), &error))?;
     let mut config = ServiceConfig { graph: graph(global)?, ..ServiceConfig::default() };
     if let Ok(token) = std::env::var("KRINS_SERVE_TOKEN") {

@@ -7,7 +7,7 @@ use crate::lsp::session::Session;
 use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
     ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, IndexParams, IndexResult,
-    ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams,
+    ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams, VariantParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -55,6 +55,10 @@ impl Server {
 
     pub async fn discard(&self, params: TaskParams) -> Result<StateResult> {
         handlers::cancel::discard(&self.session, params).await
+    }
+
+    pub async fn variant(&self, params: VariantParams) -> Result<DiffResult> {
+        handlers::variant::run(&self.session, params).await
     }
 
     pub async fn review(&self, params: ReviewParams) -> Result<DiffResult> {

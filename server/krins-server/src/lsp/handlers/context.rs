@@ -17,5 +17,5 @@ async fn choose(session: &Arc<Session>, params: AssignParams) -> Result<ContextR
     let engine = session.engine(params.text_document.as_ref().map(|document| document.uri.as_str()))?;
     let intent = from_proto::intent(&engine, &params)?;
     let chosen = engine.context(&intent).await?;
-    Ok(to_proto::context(engine.root(), &chosen, engine.is_free()))
+    Ok(to_proto::context(engine.root(), &chosen))
 }

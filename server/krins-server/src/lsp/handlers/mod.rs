@@ -15,6 +15,7 @@ pub mod pause;
 pub mod review;
 pub mod status;
 pub mod task;
+pub mod variant;
 
 use crate::to_proto;
 use krins_backend::propagation;
