@@ -118,6 +118,23 @@ pub struct Refusal {
     pub candidates: Vec<u32>,
 }
 
+/// `krins sbom check --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SbomReport {
+    pub valid: bool,
+    pub faults: Vec<SbomFault>,
+}
+
+/// What is wrong with a list of packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SbomFault {
+    /// `schema`, `wrong`, or `incomplete` (valid, and of little use).
+    pub kind: String,
+    /// JSON pointer.
+    pub place: String,
+    pub what: String,
+}
+
 /// Any command's `--json` answer when it fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {

@@ -253,6 +253,33 @@ pub struct GateReport {
     pub findings: Vec<Finding>,
 }
 
+/// `krins/gate` params: a task's diff, or a patch, judged as the files are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateParams {
+    /// Without it and without a patch, the newest task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// A unified diff, or any other form of patch that is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<String>,
+    /// A file of the workspace that the patch is for; without it, the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_document: Option<TextDocument>,
+    /// The answer has the report as SARIF 2.1.0 too.
+    #[serde(default)]
+    pub sarif: bool,
+}
+
+/// `krins/gate` result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateResult {
+    #[serde(flatten)]
+    pub report: GateReport,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sarif: Option<serde_json::Value>,
+}
+
 /// `krins/diff` params.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiffParams {

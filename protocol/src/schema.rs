@@ -18,6 +18,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/assign", params: "AssignParams", result: "Assigned" },
     Method { name: "krins/task", params: "TaskParams", result: "TaskStatus" },
     Method { name: "krins/diff", params: "DiffParams", result: "DiffResult" },
+    Method { name: "krins/gate", params: "GateParams", result: "GateResult" },
     Method { name: "krins/apply", params: "ApplyParams", result: "ApplyResult" },
     Method { name: "krins/undo", params: "UndoParams", result: "ApplyResult" },
     Method { name: "krins/redo", params: "UndoParams", result: "ApplyResult" },
@@ -52,6 +53,8 @@ pub fn document() -> Value {
     add::<lsp::TaskStatus>(&mut generator);
     add::<lsp::DiffParams>(&mut generator);
     add::<lsp::DiffResult>(&mut generator);
+    add::<lsp::GateParams>(&mut generator);
+    add::<lsp::GateResult>(&mut generator);
     add::<lsp::ApplyParams>(&mut generator);
     add::<lsp::ApplyResult>(&mut generator);
     add::<lsp::UndoParams>(&mut generator);
@@ -84,6 +87,7 @@ pub fn document() -> Value {
     add::<cli::Context>(&mut generator);
     add::<cli::ContextQuery>(&mut generator);
     add::<cli::PatchReport>(&mut generator);
+    add::<cli::SbomReport>(&mut generator);
     add::<cli::Failure>(&mut generator);
     let definitions = generator.take_definitions(true);
     let methods: Vec<Value> = METHODS

@@ -723,3 +723,115 @@ fn no_command_writes_into_the_workspace_what_was_not_asked_for() {
     assert!(workspace.home().join(".local/state/krins").is_dir());
     assert!(!Path::new(workspace.root()).join(".krins").exists());
 }
+
+const NPM_BEFORE: &str = r#"{
+  "lockfileVersion": 3,
+  "packages": {
+    "": {"dependencies": {"left-pad": "^1.3.0"}},
+    "node_modules/left-pad": {"version": "1.3.0", "resolved": "https://registry.npmjs.org/left-pad/-/left-pad-1.3.0.tgz", "license": "WTFPL"}
+  }
+}
+"#;
+const NPM_PATCH: &str = r#"--- a/package-lock.json
++++ b/package-lock.json
+@@ -2,6 +2,7 @@
+   "lockfileVersion": 3,
+   "packages": {
+-    "": {"dependencies": {"left-pad": "^1.3.0"}},
++    "": {"dependencies": {"left-pad": "^1.3.0", "@s/new": "^2.0.0"}},
++    "node_modules/@s/new": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/@s/new/-/new-2.0.0.tgz", "license": "AGPL-3.0", "hasInstallScript": true},
+     "node_modules/left-pad": {"version": "1.3.0", "resolved": "https://registry.npmjs.org/left-pad/-/left-pad-1.3.0.tgz", "license": "WTFPL"}
+   }
+ }
+"#;
+
+fn npm_shop() -> Workspace {
+    let workspace = shop();
+    workspace.write("package-lock.json", NPM_BEFORE);
+    workspace
+}
+
+#[test]
+fn a_package_with_a_denied_licence_blocks_in_every_format() {
+    let workspace = npm_shop();
+    let report = krins_reading(&workspace, &["gate", "--json"], NPM_PATCH).expect(1).json();
+    Schema::published().holds("GateReport", &report);
+    let rules: Vec<&str> =
+        report["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect();
+    for rule in ["licences/denied", "packages/install-script", "packages/new-dependency"] {
+        assert!(rules.contains(&rule), "{rules:?}");
+    }
+    assert_eq!(
+        krins_reading(&workspace, &["gate", "--format", "json"], NPM_PATCH).expect(1).json()["patch"],
+        report["patch"]
+    );
+    let sarif = krins_reading(&workspace, &["gate", "--format", "sarif"], NPM_PATCH).expect(1).json();
+    assert_eq!((&sarif["version"], &sarif["runs"][0]["properties"]["verdict"]), (&json!("2.1.0"), &json!("block")));
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), rules.len());
+    assert!(results.iter().all(|result| sarif["runs"][0]["tool"]["driver"]["rules"]
+        [result["ruleIndex"].as_u64().unwrap() as usize]["id"]
+        == result["ruleId"]));
+    let said = krins_reading(&workspace, &["gate", "--format", "terminal"], NPM_PATCH).expect(1).text();
+    let line = said.lines().find(|line| line.contains("licences/denied")).unwrap();
+    assert!(line.contains("package-lock.json:5") && line.contains("fix: take another package"), "{said}");
+    assert!(said.contains("docs/gate.md#licences"), "{said}");
+    // Allowed by the person, and by nobody else.
+    workspace.write(".krins/config.toml", "[gate]\nallowed_licences = [\"AGPL-3.0-only\"]\n");
+    krins_reading(&workspace, &["gate", "--json"], NPM_PATCH).expect(1);
+    krins(&workspace, &["trust"]).expect(0);
+    krins_reading(&workspace, &["gate", "--json"], NPM_PATCH).expect(0);
+}
+
+#[test]
+fn an_invented_package_blocks_and_an_installed_one_does_not() {
+    let workspace = npm_shop();
+    let patch = PATCH.replace("+/** The sum. */", "+import pad from \"left-padder\";");
+    let report = krins_reading(&workspace, &["gate", "--json"], &patch).expect(1).json();
+    assert_eq!(report["findings"][0]["rule"], "packages/unknown-import", "{report:#}");
+    workspace.write("node_modules/left-padder/package.json", "{\"name\": \"left-padder\", \"version\": \"1.0.0\"}");
+    krins_reading(&workspace, &["gate", "--json"], &patch).expect(0);
+}
+
+#[test]
+fn a_list_of_packages_is_written_in_four_forms_and_can_be_checked() {
+    let workspace = npm_shop();
+    let made = |args: &[&str]| krins_reading(&workspace, args, NPM_PATCH).expect(0);
+    let bom = made(&["sbom"]).json();
+    assert_eq!(bom["components"].as_array().unwrap().len(), 1, "{bom:#}");
+    assert_eq!(bom["components"][0]["purl"], "pkg:npm/%40s/new@2.0.0");
+    assert_eq!(bom["components"][0]["licenses"][0]["license"]["id"], "AGPL-3.0-only");
+    assert_eq!(made(&["sbom"]).text(), made(&["sbom"]).text(), "the same patch gives the same bytes");
+    assert_eq!(
+        made(&["sbom", "--timestamp", "2026-01-31T12:00:00Z"]).json()["metadata"]["timestamp"],
+        "2026-01-31T12:00:00Z"
+    );
+    let whole = made(&["sbom", "--whole"]).json();
+    assert_eq!(whole["components"].as_array().unwrap().len(), 2, "{whole:#}");
+    assert_eq!(
+        krins_reading(&workspace, &["sbom", "--whole"], "").expect(0).json()["components"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(made(&["sbom", "--format", "spdx"]).json()["spdxVersion"], "SPDX-2.3");
+    assert!(made(&["sbom", "--format", "csv"]).text().contains("'@s/new"));
+    let path = workspace.path().join("change.pdf");
+    made(&["sbom", "--format", "pdf", "--output", path.to_str().unwrap()]);
+    assert!(std::fs::read(&path).unwrap().starts_with(b"%PDF-"));
+    workspace.write("bom.json", whole.to_string());
+    let report = krins(&workspace, &["sbom", "check", "bom.json", "--json"]).expect(0).json();
+    Schema::published().holds("SbomReport", &report);
+    assert_eq!(report, json!({"valid": true, "faults": []}));
+    let broken = |pointer: &str, value: Value| {
+        let mut document = whole.clone();
+        *document.pointer_mut(pointer).unwrap() = value;
+        workspace.write("bom.json", document.to_string());
+        krins(&workspace, &["sbom", "check", "bom.json", "--json", "--strict"]).expect(1).json()["faults"][0]["kind"]
+            .clone()
+    };
+    assert_eq!(broken("/components/0/licenses", json!([{"expression": "MIT OR OR"}])), "wrong");
+    assert_eq!(broken("/dependencies/0/dependsOn/0", json!("nowhere")), "wrong");
+    assert_eq!(broken("/components/1/bom-ref", whole["components"][0]["bom-ref"].clone()), "wrong");
+    assert_eq!(broken("/components/0/version", json!("")), "incomplete");
+    assert_eq!(broken("/specVersion", json!(1.6)), "schema");
+    fails(krins_reading(&workspace, &["sbom", "--json", "--timestamp", "yesterday"], NPM_PATCH), 2, "BadParams");
+}

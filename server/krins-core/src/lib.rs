@@ -21,4 +21,4 @@ pub mod tree;
 
 pub use digest::Digest;
 pub use path::RelPath;
-pub use tree::{Entry, Tree};
+pub use tree::{Entry, Installed, Surroundings, Tree};

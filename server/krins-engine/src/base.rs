@@ -7,7 +7,7 @@
 use crate::documents::{Document, Documents, OpenDocuments};
 use crate::exclude::Exclusions;
 use crate::workspace::{Root, Walk};
-use krins_core::{Digest, Entry, RelPath, Tree};
+use krins_core::{Digest, Entry, RelPath, Surroundings, Tree};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,6 +72,10 @@ impl Tree for Snapshot {
 
     fn text(&self, path: &RelPath) -> Option<Arc<str>> {
         text(&self.root, &self.documents, path)
+    }
+
+    fn surroundings(&self) -> Option<&dyn Surroundings> {
+        Some(&*self.root)
     }
 }
 
@@ -139,6 +143,10 @@ impl Tree for Base {
         let entry = self.read(path);
         self.lock().entry(path.clone()).or_insert(entry).clone()
     }
+
+    fn surroundings(&self) -> Option<&dyn Surroundings> {
+        self.snapshot.surroundings()
+    }
 }
 
 /// The workspace as it is at each call: open documents over the disk.
@@ -169,6 +177,10 @@ impl Tree for Current {
 
     fn text(&self, path: &RelPath) -> Option<Arc<str>> {
         text(&self.root, &self.documents.snapshot(), path)
+    }
+
+    fn surroundings(&self) -> Option<&dyn Surroundings> {
+        Some(&*self.root)
     }
 }
 

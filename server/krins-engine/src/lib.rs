@@ -12,6 +12,7 @@ pub mod exclude;
 pub mod findings;
 pub mod gate;
 pub mod history;
+mod installed;
 mod limits;
 pub mod state;
 pub mod workspace;

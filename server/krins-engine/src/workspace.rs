@@ -4,9 +4,10 @@
 
 use crate::beneath::{Beneath, Found};
 use crate::error::{Error, ErrorKind};
+use crate::installed::Listings;
 use crate::limits::Limits;
 use ignore::{WalkBuilder, WalkState};
-use krins_core::{Digest, Entry, RelPath, Tree};
+use krins_core::{Digest, Entry, RelPath, Surroundings, Tree};
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
@@ -27,6 +28,7 @@ pub struct Root {
     /// As the person or the editor spelt it, absolute; the editor's URIs begin with it.
     spelt: PathBuf,
     beneath: Beneath,
+    listings: Listings,
 }
 
 /// A file that a walk found.
@@ -73,7 +75,7 @@ impl Root {
             let spelt = std::path::absolute(path)?;
             let path = path.canonicalize()?;
             let beneath = Beneath::open(&path)?;
-            Ok(Self { path, spelt, beneath })
+            Ok(Self { path, spelt, beneath, listings: Listings::default() })
         };
         open().map_err(|source| RootError { path: path.to_owned(), source })
     }
@@ -81,6 +83,10 @@ impl Root {
     /// The canonical path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn listings(&self) -> &Listings {
+        &self.listings
     }
 
     /// sha256 of the canonical path: the root's name in the state directory.
@@ -177,6 +183,10 @@ impl Tree for Root {
             Ok(Found::Refused(why)) => Entry::Refused(why),
             Err(error) => Entry::Refused(format!("unreadable: {error}")),
         }
+    }
+
+    fn surroundings(&self) -> Option<&dyn Surroundings> {
+        Some(self)
     }
 }
 

@@ -6,10 +6,15 @@
 mod approval;
 mod day;
 mod hidden;
+pub mod licences;
+pub mod lock;
 mod owners;
+pub mod packages;
 mod pattern;
 mod policy;
 mod rules;
+mod sarif;
+pub mod sbom;
 mod secrets;
 mod syntax;
 mod weigh;
@@ -17,9 +22,12 @@ mod weigh;
 pub use approval::{Approvals, Approved, Document, NotCounted, Wanted, base_digest};
 pub use day::{Day, NotADay};
 pub use hidden::check_hidden_unicode;
+pub use licences::{LicenceRules, check_licences};
 pub use owners::check_owners;
+pub use packages::check_packages;
 pub use policy::{ASKED, Guard, PROTECTED, Policy, REVIEWED, check_policy};
 pub use rules::{is_rule, nearest_rule};
+pub use sarif::sarif;
 pub use secrets::check_secrets;
 pub use syntax::check_syntax;
 pub use weigh::{Level, LevelRule, Waived, Waiver, Weighed, fingerprint};
@@ -86,6 +94,12 @@ impl Report {
     }
 }
 
+/// Where the rule's check is described.
+pub fn link_of(rule: &str) -> String {
+    let check = rule.split('/').next().unwrap_or(rule);
+    format!("https://github.com/krins-dev/krins/blob/main/docs/gate.md#{check}")
+}
+
 /// The worst verdict among findings; pass when there are none.
 pub fn worst(findings: &[Finding]) -> Verdict {
     findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Pass)
@@ -119,10 +133,13 @@ fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod testing {
+    use super::lock::Ecosystem;
     use super::{Approvals, Author, Finding, Policy, Scene};
     use crate::RelPath;
     use crate::patch::{Change, Patch};
+    use crate::tree::{Entry, Installed, Surroundings, Tree};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     /// What a check finds in a model's change where there is nothing else.
     pub(super) fn judge(patch: &Patch, check: impl Fn(&Scene<'_>) -> Vec<Finding>) -> Vec<Finding> {
@@ -132,15 +149,78 @@ mod testing {
 
     /// A change of one file.
     pub(super) fn patch(path: &str, before: Option<&str>, after: Option<&str>) -> Patch {
+        Patch::between(vec![change(path, before, after)])
+    }
+
+    pub(super) fn change(path: &str, before: Option<&str>, after: Option<&str>) -> Change {
         let bytes = |text: &str| text.as_bytes().into();
         let path = RelPath::new(path).unwrap();
-        Patch::between(vec![Change {
-            path,
-            from: None,
-            before: before.map(bytes),
-            after: after.map(bytes),
-            executable: false,
-        }])
+        Change { path, from: None, before: before.map(bytes), after: after.map(bytes), executable: false }
+    }
+
+    /// A workspace in memory, with what is installed in it.
+    #[derive(Default)]
+    pub(super) struct Around {
+        files: BTreeMap<RelPath, Arc<[u8]>>,
+        installed: BTreeMap<String, (String, Installed)>,
+    }
+
+    impl Around {
+        pub fn write(&mut self, path: &str, text: &str) {
+            self.files.insert(RelPath::new(path).unwrap(), text.as_bytes().into());
+        }
+
+        pub fn install(&mut self, name: &str, version: &str, manifest: &str, licence: Option<&str>) {
+            let package = Installed { manifest: manifest.into(), licence: licence.map(Into::into) };
+            self.installed.insert(name.to_owned(), (version.to_owned(), package));
+        }
+    }
+
+    impl Tree for Around {
+        fn entry(&self, path: &RelPath) -> Entry {
+            Tree::entry(&self.files, path)
+        }
+
+        fn surroundings(&self) -> Option<&dyn Surroundings> {
+            Some(self)
+        }
+    }
+
+    impl Surroundings for Around {
+        fn files(&self) -> Vec<RelPath> {
+            self.files.keys().cloned().collect()
+        }
+
+        fn on_disk(&self, path: &RelPath) -> Option<Arc<str>> {
+            self.files.text(path)
+        }
+
+        fn is_installed(&self, _: &str, name: &str) -> bool {
+            self.installed.contains_key(name)
+        }
+
+        fn installed(&self, _: Ecosystem, _: &str, name: &str, version: &str) -> Option<Installed> {
+            let (has, package) = self.installed.get(name)?;
+            (version.is_empty() || has == version).then(|| package.clone())
+        }
+    }
+
+    pub(super) fn judge_around(
+        patch: &Patch,
+        around: &Around,
+        policy: &Policy,
+        check: impl Fn(&Scene<'_>) -> Vec<Finding>,
+    ) -> Vec<Finding> {
+        let approvals = Approvals::default();
+        check(&Scene { patch, policy, author: Author::Model, base: around, approvals: &approvals })
+    }
+
+    /// A lock file of npm with the entries.
+    pub(super) fn lock_of(entries: &str) -> String {
+        format!(
+            r#"{{"lockfileVersion": 3, "packages": {{"": {{}}{}{entries}}}}}"#,
+            if entries.is_empty() { "" } else { ", " }
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::pattern::{fold, matches, matches_folded};
 use super::weigh::{LevelRule, Waiver};
-use super::{Author, Finding, Scene, Verdict};
+use super::{Author, Finding, LicenceRules, Scene, Verdict};
 use crate::digest::Digest;
 use crate::path::RelPath;
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub struct Policy {
     pub allow: Vec<Waiver>,
     /// Whether an owner may approve what they asked for themselves.
     pub self_approval: bool,
+    /// Licences that are allowed and denied besides the built-in ones.
+    pub licences: LicenceRules,
     /// The versions of the rules that are built in.
     pub rule_sets: Vec<String>,
 }
@@ -194,6 +196,7 @@ impl Default for Policy {
             expired: Vec::new(),
             allow: Vec::new(),
             self_approval: false,
+            licences: LicenceRules::default(),
             rule_sets: vec![concat!("krins ", env!("CARGO_PKG_VERSION")).to_owned()],
         }
     }

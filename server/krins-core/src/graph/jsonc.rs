@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The value; `None` when it is not JSON even without comments and trailing commas.
-pub(super) fn parse(text: &str) -> Option<Value> {
+pub(crate) fn parse(text: &str) -> Option<Value> {
     let text = text.trim_start_matches('\u{feff}');
     serde_json::from_str(text).or_else(|_| serde_json::from_str(&plain(text))).ok()
 }

@@ -9,7 +9,7 @@ mod facts;
 mod generated;
 mod hashes;
 mod indexed;
-mod jsonc;
+pub(crate) mod jsonc;
 mod lexicon;
 mod model;
 mod places;

@@ -1,6 +1,6 @@
 //! The quality gate: the only maker of [`Gated`], which is what the apply takes.
 //!
-//! [`CHECKS`] is the order: policy → secrets → licences → owners → syntax → sast → honesty, then what runs commands or asks
+//! [`CHECKS`] is the order: policy → secrets → licences → packages → owners → syntax → sast → honesty, then what runs commands or asks
 //! a model ([`extend`]). What only looks at values runs side by side; the results stand in the order of the table. A report
 //! is bound to the hash of the patch and of the policy, so a changed patch, also a subset of its hunks, has to pass again.
 
@@ -24,6 +24,8 @@ type Look = fn(&Scene<'_>) -> Vec<Finding>;
 const CHECKS: &[(&str, Look)] = &[
     ("policy", gate::check_policy),
     ("secrets", gate::check_secrets),
+    ("licences", gate::check_licences),
+    ("packages", gate::check_packages),
     ("owners", gate::check_owners),
     ("syntax", gate::check_syntax),
     ("honesty", gate::check_hidden_unicode),
@@ -182,7 +184,7 @@ mod tests {
         let report = judge(&change, &rules, &nothing);
         let names: Vec<&str> = report.checks.iter().map(|run| run.check.as_str()).collect();
         assert_eq!(names, CHECKS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-        let order = ["policy", "secrets", "licences", "owners", "syntax", "sast", "honesty"];
+        let order = ["policy", "secrets", "licences", "packages", "owners", "syntax", "sast", "honesty"];
         let place = |name: &&str| order.iter().position(|known| known == name);
         assert!(names.iter().map(place).collect::<Vec<_>>().is_sorted(), "{names:?}");
         let policy = Policy::default();

@@ -66,6 +66,8 @@ pub struct Settings {
     pub resilience: ResilienceConfig,
     /// Beside the built-in ones.
     pub protected_paths: Vec<String>,
+    /// Licences that are allowed and denied besides the built-in ones.
+    pub licences: krins_core::gate::LicenceRules,
     /// What the undo history may hold.
     pub history: Limits,
     pub approvals: ApprovalSettings,
@@ -127,6 +129,7 @@ impl Default for Settings {
             fallback: Vec::new(),
             resilience: ResilienceConfig::default(),
             protected_paths: Vec::new(),
+            licences: Default::default(),
             history: HISTORY,
             approvals: ApprovalSettings::default(),
             audit_days: 90,
@@ -266,6 +269,8 @@ impl Settings {
                 return self.set_resilience(section, key, value);
             }
             (["gate", "protected_paths"], Value::List(list)) => self.protected_paths.extend(list),
+            (["gate", "allowed_licences"], Value::List(list)) => self.licences.allow.extend(list),
+            (["gate", "denied_licences"], Value::List(list)) => self.licences.deny.extend(list),
             (["approvals", "identity"], Value::Text(text)) => self.approvals.identity = Some(text),
             (["approvals", "key"], Value::Text(text)) => self.approvals.key = Some(text.into()),
             (["approvals", "signers"], Value::Text(text)) => self.approvals.signers = Some(text.into()),
@@ -414,6 +419,7 @@ impl Settings {
     pub fn policy(&self) -> Policy {
         let mut policy = Policy::default();
         policy.protected.extend(self.protected_paths.iter().cloned());
+        policy.licences = self.licences.clone();
         policy
     }
 

@@ -108,8 +108,12 @@ pub enum Command {
         #[command(subcommand)]
         command: PatchCommand,
     },
-    /// Judge a patch from standard input by the quality gate
-    Gate,
+    /// Judge a patch from standard input, or a task's, by the quality gate
+    #[command(after_help = GATE_EXAMPLES)]
+    Gate(Gate),
+    /// List the packages that a patch from standard input, or a task, brings: names, versions, licences, sources
+    #[command(after_help = SBOM_EXAMPLES, args_conflicts_with_subcommands = true)]
+    Sbom(Sbom),
     /// Merge three versions of a file to standard output; exit 1 on conflict
     Merge {
         base: PathBuf,
@@ -460,6 +464,82 @@ pub enum PatchCommand {
         #[arg(long, value_name = "DIR")]
         base: Option<PathBuf>,
     },
+}
+
+const GATE_EXAMPLES: &str = "\
+Examples:
+  git diff | krins gate
+  git diff | krins gate --format sarif > krins.sarif    what forges and editors read
+  krins gate --task t-1 --json
+
+Exit codes: 0 passed, perhaps with warnings; 1 blocked; 2 no patch.";
+
+#[derive(Debug, Args)]
+pub struct Gate {
+    /// Judge this task's diff as the files are now, in place of standard input
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// How the report is written: terminal, json or sarif (2.1.0)
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ReportFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Terminal,
+    Json,
+    Sarif,
+}
+
+const SBOM_EXAMPLES: &str = "\
+Examples:
+  git diff | krins sbom                              CycloneDX 1.6 of what the patch brings
+  krins sbom --task t-1 --format pdf -o change.pdf
+  krins sbom --whole --format spdx < /dev/null       everything that is locked now
+  krins sbom check bom.json                          schema, references, expressions, package URLs
+
+The same patch gives the same bytes. The time in a document is --timestamp, else SOURCE_DATE_EPOCH, else the task's, else none.";
+
+#[derive(Debug, Args)]
+pub struct Sbom {
+    #[command(subcommand)]
+    pub command: Option<SbomCommand>,
+    /// This task's packages, in place of those of a patch from standard input
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// cyclonedx (1.6, JSON), spdx (2.3, JSON), csv or pdf
+    #[arg(long, default_value = "cyclonedx", value_name = "FORMAT")]
+    pub format: SbomFormat,
+    /// Every locked package as it is after the patch, not only what the patch brings
+    #[arg(long)]
+    pub whole: bool,
+    /// The time that the document says, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub timestamp: Option<String>,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SbomCommand {
+    /// Check a CycloneDX 1.6 document: by its schema, and by what a schema cannot say. Exit 1 when it is wrong
+    Check {
+        /// - is standard input
+        file: PathBuf,
+        /// A document that says too little (packages without a version or a package URL) is wrong too
+        #[arg(long)]
+        strict: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SbomFormat {
+    #[value(name = "cyclonedx")]
+    CycloneDx,
+    Spdx,
+    Csv,
+    Pdf,
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,11 @@
 //! `krins assign`.
 
 use super::args::{Assign, Global};
-use super::output::{BAD, CARE, DIM, GOOD, Output, PLACE, STRONG, paint, paint_diff};
+use super::gate::show_report;
+use super::output::{CARE, DIM, Output, PLACE, STRONG, paint, paint_diff};
 use super::{Done, changes, engine, focus};
 use crate::to_proto;
 use krins_backend::propagation;
-use krins_core::gate::{Report, Verdict};
 use krins_core::patch::Placement;
 use krins_engine::engine::Review;
 use krins_engine::pipeline::Intent;
@@ -122,36 +122,4 @@ fn mended(task: &Task) -> Vec<String> {
         mended.map(line).collect()
     };
     task.files.iter().flat_map(of).collect()
-}
-
-/// One line a check, one line a finding.
-pub fn show_report(report: &Report, out: &mut Output) {
-    out.line("");
-    let checks: Vec<String> = report
-        .checks
-        .iter()
-        .map(|run| format!("{} {} {}", mark(run.verdict), run.check, paint(DIM, format!("{:.1} ms", run.millis))))
-        .collect();
-    out.line(format!("{} {}  {}", paint(STRONG, "gate"), mark(report.verdict), checks.join("  ")));
-    for finding in &report.findings {
-        let line = finding.lines.map_or(String::new(), |[first, _]| format!(":{first}"));
-        out.line(format!(
-            "  {} {}{line} {} {}",
-            mark(finding.verdict),
-            paint(PLACE, &finding.path),
-            finding.message,
-            paint(DIM, &finding.rule)
-        ));
-        if let Some(fix) = &finding.fix {
-            out.line(format!("    fix: {fix}"));
-        }
-    }
-}
-
-pub fn mark(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Pass => paint(GOOD, "pass"),
-        Verdict::Warn => paint(CARE, "warn"),
-        Verdict::Block => paint(BAD, "block"),
-    }
 }

@@ -8,12 +8,14 @@ mod context;
 mod demo;
 mod doctor;
 mod eval;
+mod gate;
 pub mod graph;
 mod lsp;
 pub mod output;
 mod patch;
 mod report;
 mod review;
+mod sbom;
 mod schema;
 mod serve;
 mod switch;
@@ -64,7 +66,8 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Context(args) => on_runtime(async { context::run(global, args, out).await }),
         Command::Graph(args) => on_runtime(async { graph::run(global, args, out) }),
         Command::Patch { command } => on_runtime(async { patch::run(global, command, out).await }),
-        Command::Gate => on_runtime(async { patch::gate(global, out) }),
+        Command::Gate(args) => on_runtime(async { gate::run(global, &args, out) }),
+        Command::Sbom(args) => on_runtime(async { sbom::run(global, args, out) }),
         Command::Serve { addr, database } => {
             on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await })
         }

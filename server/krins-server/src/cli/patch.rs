@@ -1,11 +1,11 @@
-//! `krins patch apply`, `krins gate`, `krins merge`.
+//! `krins patch apply`, `krins merge`.
 
 use super::args::{Global, PatchCommand};
 use super::output::{BAD, CARE, GOOD, Output, PLACE, paint};
-use super::{Done, assign, engine};
+use super::{Done, engine};
 use crate::to_proto;
 use krins_core::Digest;
-use krins_core::gate::{Author, Verdict};
+use krins_core::gate::Author;
 use krins_core::patch::{self, Patch, Refusal};
 use krins_engine::base::Current;
 use krins_engine::workspace::Root;
@@ -36,7 +36,7 @@ async fn apply(global: &Global, base: Option<PathBuf>, out: &mut Output) -> Done
     Ok(ExitCode::from(report.outcome.exit_code()))
 }
 
-fn standard_input() -> Result<String, Error> {
+pub(super) fn standard_input() -> Result<String, Error> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .take(LARGEST + 1)
@@ -49,7 +49,7 @@ fn standard_input() -> Result<String, Error> {
         .map_err(|_| Error::new(ErrorKind::BadParams, "read standard input: the patch is not UTF-8 text"))
 }
 
-fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patch, Vec<Refusal>>, Error> {
+pub(super) fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patch, Vec<Refusal>>, Error> {
     let parsed = match patch::parse_in(text, &engine.root().path().to_string_lossy()) {
         Ok(parsed) => parsed,
         Err(refusal) => return Ok(Err(vec![refusal])),
@@ -60,7 +60,7 @@ fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patc
     })
 }
 
-fn current(engine: &Engine) -> Current {
+pub(super) fn current(engine: &Engine) -> Current {
     Current::new(engine.root().clone(), engine.documents().clone())
 }
 
@@ -193,16 +193,6 @@ fn show(report: &PatchReport, out: &mut Output) {
     if let Some(undo) = &report.undo {
         out.line(format!("Take it back with krins undo {undo}"));
     }
-}
-
-/// `krins gate`: judges the patch as if it were applied to the files as they are now.
-pub fn gate(global: &Global, out: &mut Output) -> Done {
-    let engine = engine(global)?;
-    let patch = place(&engine, &standard_input()?, None)?.map_err(Error::from)?;
-    let report = gate::judge(&patch, engine.rules(), &current(&engine));
-    out.document(&to_proto::gate(&report));
-    assign::show_report(&report, out);
-    Ok(ExitCode::from(u8::from(report.verdict == Verdict::Block)))
 }
 
 /// One side of a merge. Texts in other encodings are merged by their bytes; what is no text at all is refused.

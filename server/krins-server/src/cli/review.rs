@@ -1,8 +1,9 @@
 //! `krins review`.
 
 use super::args::{Global, Review, Say};
+use super::gate::show_report;
 use super::output::{BAD, CARE, GOOD, Output, PLACE, STRONG, paint};
-use super::{Done, assign, engine};
+use super::{Done, engine};
 use crate::{from_proto, to_proto};
 use krins_engine::engine::{Judgement, Review as Reviewed};
 use krins_engine::tasks::{HunkVerdict, TaskState};
@@ -79,6 +80,6 @@ fn show(review: &Reviewed, out: &mut Output) {
         }
     }
     if let Some(report) = &review.task.report {
-        assign::show_report(report, out);
+        show_report(report, out);
     }
 }

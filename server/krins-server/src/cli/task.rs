@@ -64,7 +64,7 @@ pub fn show_variants(task: &Task, out: &mut Output) {
     out.line(format!("{} {}  {}", paint(STRONG, "shown is variant"), task.variant, route(&task.answered)));
     for other in &task.others {
         let came = match (&other.report, &other.error) {
-            (Some(report), _) => format!("gate {}, {} files", super::assign::mark(report.verdict), other.files.len()),
+            (Some(report), _) => format!("gate {}, {} files", super::gate::mark(report.verdict), other.files.len()),
             (None, Some(error)) => format!("failed to {}", error.message),
             (None, None) => String::new(),
         };

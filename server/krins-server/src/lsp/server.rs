@@ -6,8 +6,9 @@ use crate::lsp::handlers;
 use crate::lsp::session::Session;
 use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
-    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, IndexParams, IndexResult,
-    ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams, VariantParams,
+    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, GateParams, GateResult,
+    IndexParams, IndexResult, ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams,
+    VariantParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -35,6 +36,10 @@ impl Server {
 
     pub async fn diff(&self, params: DiffParams) -> Result<DiffResult> {
         handlers::diff::run(&self.session, params).await
+    }
+
+    pub async fn gate(&self, params: GateParams) -> Result<GateResult> {
+        handlers::gate::run(&self.session, params).await
     }
 
     pub async fn apply(&self, params: ApplyParams) -> Result<ApplyResult> {

@@ -9,6 +9,7 @@ pub mod context;
 pub mod diff;
 pub mod documents;
 pub mod execute_command;
+pub mod gate;
 pub mod graph;
 pub mod initialize;
 pub mod pause;

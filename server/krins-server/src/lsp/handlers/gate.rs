@@ -1,0 +1,59 @@
+//! `krins/gate`.
+
+use crate::lsp::handlers::failure;
+use crate::lsp::session::Session;
+use crate::to_proto;
+use krins_core::gate::{Report, sarif};
+use krins_core::patch::{self, Patch};
+use krins_engine::base::Current;
+use krins_engine::{Engine, Error, ErrorKind, gate};
+use krins_protocol::lsp::{GateParams, GateResult};
+use std::sync::Arc;
+use tower_lsp::jsonrpc::Result as Reply;
+
+pub async fn run(session: &Arc<Session>, params: GateParams) -> Reply<GateResult> {
+    judge(session, params).await.map_err(|error| failure(&error))
+}
+
+async fn judge(session: &Arc<Session>, params: GateParams) -> Result<GateResult, Error> {
+    let with_sarif = params.sarif;
+    let (engine, subject) = subject(session, params)?;
+    let judged = tokio::task::spawn_blocking(move || report(&engine, subject)).await;
+    let report = judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the change: {error}")))??;
+    let sarif = with_sarif.then(|| sarif(&report, env!("CARGO_PKG_VERSION")));
+    Ok(GateResult { report: to_proto::gate(&report), sarif })
+}
+
+/// What is to be judged.
+enum Subject {
+    Task(Option<String>),
+    Patch(String),
+}
+
+fn subject(session: &Arc<Session>, params: GateParams) -> Result<(Engine, Subject), Error> {
+    match (params.task, params.patch) {
+        (Some(_), Some(_)) => {
+            Err(Error::new(ErrorKind::BadParams, "judge a task and a patch at once").hint("name one of them"))
+        }
+        (None, Some(patch)) => {
+            let uri = params.text_document.map(|document| document.uri);
+            Ok((session.engine(uri.as_deref())?, Subject::Patch(patch)))
+        }
+        (task, None) => Ok((session.engine_of_task(task.as_deref())?, Subject::Task(task))),
+    }
+}
+
+fn report(engine: &Engine, subject: Subject) -> Result<Report, Error> {
+    let current = Current::new(engine.root().clone(), engine.documents().clone());
+    let patch = match subject {
+        Subject::Task(task) => engine.review(task.as_deref())?.patch,
+        Subject::Patch(text) => placed(engine, &text, &current)?,
+    };
+    Ok(gate::judge(&patch, engine.rules(), &current))
+}
+
+fn placed(engine: &Engine, text: &str, current: &Current) -> Result<Patch, Error> {
+    let parsed = patch::parse_in(text, &engine.root().path().to_string_lossy());
+    let parsed = parsed.map_err(|refusal| Error::from(vec![refusal]))?;
+    Ok(patch::place(&parsed, current, false)?)
+}
