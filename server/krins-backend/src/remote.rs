@@ -13,7 +13,9 @@ use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage,
 use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
-use krins_protocol::http::{NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState, RemoteTask, RouterRecord};
+use krins_protocol::http::{
+    Health, NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState, RemoteTask, RouterRecord,
+};
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
@@ -117,6 +119,19 @@ impl Remote {
                 telling: TaskTracker::new(),
             }),
         })
+    }
+}
+
+impl Remote {
+    /// What the service says of itself and of its routes to the models.
+    pub async fn health(&self) -> Result<Health, BackendError> {
+        let asked = tokio::time::timeout(CANCEL_TIMEOUT, self.inner.call(Method::GET, &["health"], None)).await;
+        let response = match asked {
+            Ok(Ok(response)) => response,
+            Ok(Err(Failure::Again(error, _) | Failure::Final(error))) => return Err(error),
+            Err(_) => return Err(self.inner.lost()),
+        };
+        response.json().await.map_err(|_| self.inner.unusable("it does not say how it is"))
     }
 }
 

@@ -132,6 +132,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         database: Option<PathBuf>,
     },
+    /// Say who is asked, who is asked next, what is switched off, and how a remote backend is
+    Status,
     /// Turn providers off or on at once, also for programs that run already
     Switch {
         /// Without it, say what is off

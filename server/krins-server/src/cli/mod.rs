@@ -18,6 +18,7 @@ mod review;
 mod sbom;
 mod schema;
 mod serve;
+mod status;
 mod switch;
 mod task;
 mod trust;
@@ -71,6 +72,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Serve { addr, database } => {
             on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await })
         }
+        Command::Status => on_runtime(async { status::run(global, out).await }),
         Command::Switch { to, providers } => switch::run(global, to, providers, out),
         Command::Eval { command } => on_runtime(async { eval::run(global, command, out).await }),
         Command::Report { command } => on_runtime(async { report::run(global, command, out).await }),
