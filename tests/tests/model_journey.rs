@@ -106,6 +106,32 @@ fn every_dialects_answer_is_placed_and_no_secret_leaves() {
     }
 }
 
+/// The end of a chain that the settings let end so.
+#[test]
+fn where_no_model_answers_the_refactorings_do_what_they_understand_and_say_so() {
+    let stage = stage(Dialect::Anthropic, "anthropic", Behaviour::new(Scenario::ServerErrorNoRetry));
+    let config = stage.workspace.home().join(".config/krins/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("fallback = [\"builtin\"]\n{text}")).unwrap();
+    let mut client = client(&stage);
+    client.request("krins/assign", json!({"intent": "rename greet to welcome", "task": "rename"})).unwrap();
+    let diff = client.request("krins/diff", json!({"task": "rename", "wait": true})).unwrap();
+    assert_eq!((&diff["model"], &diff["state"]), (&json!("builtin/refactorings"), &json!("ready")), "{diff}");
+    let degraded = diff["degraded"].as_str().unwrap();
+    assert!(degraded.starts_with("no model answered: get an answer from fake/fake-model: HTTP 500"), "{degraded}");
+    assert!(diff["patch"].as_str().unwrap().contains("+export const welcome = "), "{diff}");
+    assign(&mut client, "other");
+    let error = client.request("krins/diff", json!({"task": "other", "wait": true})).unwrap_err();
+    assert_eq!(error.kind(), Some("BackendUnavailable"), "what is no refactoring fails as it did: {error:?}");
+    let status = client.request("krins/status", json!({})).unwrap();
+    assert_eq!(
+        (&status["level"], &status["routes"][0]["route"]),
+        (&json!("normal"), &json!("fake/fake-model")),
+        "{status}"
+    );
+    assert_eq!(stage.fake.attempts().len(), 2);
+}
+
 #[test]
 fn an_answer_is_applied_with_the_files_own_line_ends_and_undone() {
     let answer = answer().replace(" || \"KRINS_SECRET_1\"", " // kept");

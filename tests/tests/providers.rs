@@ -9,7 +9,7 @@ use krins_backend::keys::{KeySource, Keys};
 use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, Timing};
 use krins_backend::resilience::breaker::BreakerConfig;
 use krins_backend::resilience::{Clock, ResilienceConfig};
-use krins_backend::service::{Server, ServiceConfig};
+use krins_backend::service::{Server, ServiceConfig, Tokens};
 use krins_backend::store::Store;
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
 use krins_core::prompt::{Item, PROMPT_VERSION, Prompt};
@@ -19,6 +19,7 @@ use krins_protocol::error::ErrorKind;
 use krins_tests::failover::{Bench, SCENARIOS, Verdict};
 use krins_tests::fakes::wall::Wall;
 use krins_tests::fakes::{ANSWER, Attempt, Behaviour, Dialect, FakeProvider, Scenario};
+use krins_tests::raw_http;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -514,14 +515,117 @@ async fn serve_wall(wall: &Wall, dialect: Dialect, speed: u32) -> (std::net::Soc
         ..BackendConfig::default()
     };
     let keys = Keys::new(|name| (name == "CANARY_KEY").then(|| CANARY.to_owned()), |_, _| Ok(None));
-    let backend = Arc::new(Embedded::new(config, keys).unwrap());
+    serve(Embedded::new(config, keys).unwrap(), ServiceConfig::default()).await
+}
+
+/// The service over a backend; the directory is its database's.
+async fn serve(backend: Embedded, config: ServiceConfig) -> (std::net::SocketAddr, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&directory.path().join("tasks.sqlite")).unwrap();
     let anywhere = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind(anywhere, backend, store, ServiceConfig::default()).await.unwrap();
+    let server = Server::bind(anywhere, Arc::new(backend), store, config).await.unwrap();
     let address = server.address().unwrap();
     tokio::spawn(server.run(std::future::pending()));
     (address, directory)
+}
+
+fn hello(text: &str) -> serde_json::Value {
+    serde_json::json!({"model": "fake", "messages": [{"role": "user", "content": text}]})
+}
+
+/// What a caller's own text holds does not leave the machine, and comes back whole.
+#[tokio::test]
+async fn a_conversation_keeps_its_secrets_and_says_who_answered() {
+    // Put together here, so that nobody's scanner takes it for one.
+    let secret = &format!("ghp_{}", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B");
+    for dialect in Dialect::ALL {
+        let answer = "your key is KRINS_SECRET_1 é".to_owned();
+        let fake = FakeProvider::behaving(dialect, Behaviour { answer, ..Behaviour::new(Scenario::Ok) }).await.unwrap();
+        let backend = backend(config(kind(dialect), &fake.base_url()));
+        let (service, _directory) = serve(backend, ServiceConfig::default()).await;
+        let body = hello(&format!("my key is {secret}"));
+        let answer = raw_http::post_json(service, "/v1/chat/completions", &[], &body).await;
+        assert_eq!(answer.status, 200, "{dialect:?} {}", answer.text());
+        let said = answer.json();
+        assert_eq!(said["choices"][0]["message"]["content"], format!("your key is {secret} é"), "{dialect:?}");
+        assert_eq!(
+            (&said["object"], &said["choices"][0]["finish_reason"]),
+            (&"chat.completion".into(), &"stop".into())
+        );
+        assert!(said["model"].as_str().unwrap().starts_with("fake-model"), "{said}");
+        assert_eq!(answer.header("x-krins-route"), Some("fake/fake-model"));
+        let sent = fake.attempts()[0].body.to_string();
+        assert!(sent.contains("my key is KRINS_SECRET_1") && !sent.contains(secret.as_str()), "{dialect:?} {sent}");
+    }
+}
+
+/// Errors below `/v1` are OpenAI's, also those that every route of the service has.
+#[tokio::test]
+async fn errors_below_v1_are_in_openais_words() {
+    let fake = FakeProvider::start(Dialect::OpenAiChat, Scenario::Ok).await.unwrap();
+    let mut tokens = Tokens::default();
+    tokens.add_clear("a-token-of-some-length").unwrap();
+    let service_config = ServiceConfig { tokens, ..ServiceConfig::default() };
+    let (service, _directory) = serve(backend(config(Kind::OpenAiChat, &fake.base_url())), service_config).await;
+    let denied = raw_http::post_json(service, "/v1/chat/completions", &[], &hello("a")).await;
+    assert_eq!((denied.status, &denied.json()["error"]["code"]), (401, &"invalid_api_key".into()));
+    assert!(denied.header("www-authenticate").is_some() && denied.header("content-type") == Some("application/json"));
+    let token = [("authorization", "Bearer a-token-of-some-length")];
+    let lost = raw_http::send(service, "GET", "/v1/nothing", &token, b"").await;
+    assert_eq!((lost.status, &lost.json()["error"]["type"]), (404, &"invalid_request_error".into()));
+    let tools = serde_json::json!({"model": "fake", "messages": hello("a")["messages"], "tools": [{}]});
+    let refused = raw_http::post_json(service, "/v1/chat/completions", &token, &tools).await;
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &"tools".into()));
+    let models = raw_http::send(service, "GET", "/v1/models", &token, b"").await.json();
+    let model = serde_json::json!({"id": "fake/fake-model", "object": "model", "created": 0, "owned_by": "fake"});
+    assert_eq!(models, serde_json::json!({"object": "list", "data": [model]}));
+    assert_eq!(fake.attempts().len(), 0);
+    let outside = raw_http::send(service, "GET", "/tasks/none", &token, b"").await;
+    assert_eq!(outside.header("content-type"), Some("application/problem+json"));
+}
+
+/// A breaker that opened and a switch that was thrown are seen where people and programs look, and nothing is called.
+#[tokio::test]
+async fn what_rests_is_seen_in_health_and_metrics_and_the_switch_takes_effect_at_once() {
+    let fake = FakeProvider::start(Dialect::OpenAiChat, Scenario::ServerError).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let switch = directory.path().join("switched-off");
+    let provider = config(Kind::OpenAiChat, &fake.base_url());
+    let provider = ProviderConfig { timing: Timing { total: Duration::from_secs(2), ..provider.timing }, ..provider };
+    let resilience = ResilienceConfig { switch_file: Some(switch.clone()), ..ResilienceConfig::default() };
+    let config = BackendConfig {
+        default: "fake".into(),
+        providers: BTreeMap::from([("fake".to_owned(), provider)]),
+        resilience,
+        ..BackendConfig::default()
+    };
+    let backend = Embedded::new(config, Keys::new(|_| Some(CANARY.into()), |_, _| Ok(None))).unwrap();
+    let (service, _database) = serve(backend, ServiceConfig::default()).await;
+    let ask = || async { raw_http::post_json(service, "/v1/chat/completions", &[], &hello("a")).await };
+    assert_eq!((ask().await.status, ask().await.status), (502, 502));
+    assert_eq!(fake.attempts().len(), 3, "the third failure in a row opens the breaker");
+    assert_eq!((ask().await.status, fake.attempts().len()), (502, 3), "it rests");
+    let health = raw_http::send(service, "GET", "/health", &[], b"").await.json();
+    assert_eq!(health["status"], "degraded");
+    let checks = health["checks"].as_array().unwrap();
+    let route = checks.iter().find(|check| check["name"] == "route fake/fake-model").unwrap();
+    assert!(route["detail"].as_str().unwrap().starts_with("open: it failed; again in 1"), "{route}");
+    assert_eq!(raw_http::send(service, "GET", "/health/ready", &[], b"").await.status, 200);
+    let metrics = raw_http::send(service, "GET", "/metrics", &[], b"").await.text();
+    for line in [
+        "krins_breaker_changes_total{route=\"fake/fake-model\",state=\"open\"} 1",
+        "krins_calls_total{route=\"fake/fake-model\",outcome=\"failed\"} 3",
+        "krins_route_resting{route=\"fake/fake-model\"} 1",
+        "krins_brownout_level 0",
+        "krins_switched_off 0",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    std::fs::write(&switch, "").unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let off = ask().await;
+    assert_eq!((off.status, &off.json()["error"]["code"]), (503, &"switched_off".into()));
+    assert!(raw_http::send(service, "GET", "/metrics", &[], b"").await.text().contains("krins_switched_off 1"));
 }
 
 /// The sixteen scenarios of the failover catalogue in every wire format, twenty times faster. With its own times it is
