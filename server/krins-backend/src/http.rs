@@ -96,13 +96,14 @@ pub fn install_crypto() {
 }
 
 /// The one function that sends text out of the machine. It takes redacted text and nothing else; `write` turns it into
-/// the request. Dropping the future, or the response's body, closes the connection.
-pub async fn egress<T>(
+/// the request, at once, so that only the sending takes time of the returned future. Dropping it, or the response's body,
+/// closes the connection.
+pub fn egress<T, W: FnOnce(&T) -> RequestBuilder>(
     text: &Redacted<T>,
-    write: impl FnOnce(&T) -> RequestBuilder,
-) -> Result<Response, ProviderError> {
+    write: W,
+) -> impl Future<Output = Result<Response, ProviderError>> + Send + use<T, W> {
     let request = write(text.get());
-    request.send().await.map_err(|error| unreachable_host(&error))
+    async move { request.send().await.map_err(|error| unreachable_host(&error)) }
 }
 
 /// Whether the URL's host is this machine.

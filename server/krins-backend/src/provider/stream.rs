@@ -90,8 +90,7 @@ impl HttpProvider {
         &self,
         request: &ModelRequest<'_>,
         key: Option<&SecretString>,
-        until: Instant,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<(Response, Instant), ProviderError> {
         let client = self.http.client(&self.base)?;
         let headers = self.wire.headers(key)?;
         let url = self.wire.url(&self.base, request.model);
@@ -114,7 +113,10 @@ impl HttpProvider {
             });
             client.post(url).headers(headers).header(propagation::TRACEPARENT, trace).json(&body)
         });
-        timeout_at(until, sent.instrument(span)).await.map_err(|_| self.silent())?
+        // The request is written: what is still to come is the provider's time.
+        let first = Instant::now() + self.timing.first_token;
+        let response = timeout_at(first, sent.instrument(span)).await.map_err(|_| self.silent())??;
+        Ok((response, first))
     }
 
     fn silent(&self) -> ProviderError {
@@ -205,8 +207,7 @@ impl Provider for HttpProvider {
         }
         let key = self.keys.find(&self.wanted()).await?;
         self.check_transport(key.as_ref())?;
-        let first = Instant::now() + self.timing.first_token;
-        let response = self.send(request, key.as_ref(), first).await?;
+        let (response, first) = self.send(request, key.as_ref()).await?;
         let secrets = key.as_ref().map(|key| key.expose_secret()).into_iter().collect::<Vec<_>>();
         if !response.status().is_success() {
             return Err(self.refused(response, &secrets).await);
