@@ -15,6 +15,7 @@ export interface Methods {
   "krins/cancel": { params: TaskParams; result: StateResult };
   "krins/discard": { params: TaskParams; result: StateResult };
   "krins/review": { params: ReviewParams; result: DiffResult };
+  "krins/variant": { params: VariantParams; result: DiffResult };
   "krins/context": { params: AssignParams; result: ContextResult };
   "krins/graph/stats": { params: GraphParams; result: GraphStats };
   "krins/graph/module": { params: GraphParams; result: ModuleResult };
@@ -397,6 +398,10 @@ export interface DiffResult {
    * True when the answer came from the cache, without a model call.
    */
   cached: boolean;
+  /**
+   * Why this is not what was asked for: another route answered, or a cheaper model.
+   */
+  degraded?: string | null;
   /**
    * The task's `traceparent`.
    */
@@ -980,6 +985,29 @@ export interface ReviewParams {
   text?: string | null;
 }
 
+/**
+ * How one way to a model is.
+ */
+export interface RouteStatus {
+  /**
+   * `provider/model`.
+   */
+  route: string;
+  /**
+   * `closed` (well), `resting` (its provider asked for it), `open` (it failed too often), `half-open` (one call tries it) or `disabled`
+   * (a person has to do something).
+   */
+  state: string;
+  /**
+   * What the provider did: "is overloaded".
+   */
+  cause?: string | null;
+  /**
+   * Until it is asked again.
+   */
+  seconds?: number | null;
+}
+
 export interface StateResult {
   task: string;
   state: TaskState;
@@ -996,6 +1024,18 @@ export interface StatusResult {
   cacheHits: number;
   cacheMisses: number;
   index: IndexStatus;
+  /**
+   * The routes that were asked, and how they are.
+   */
+  routes?: RouteStatus[];
+  /**
+   * What is left out because there is too much to do: `normal`, `cheaper-model`, `one-variant`, `judge-off`, `cache-only`.
+   */
+  level?: string;
+  /**
+   * Providers that the kill switch keeps from being asked, or `all`.
+   */
+  switchedOff?: string[];
 }
 
 /**
@@ -1025,6 +1065,18 @@ export interface TaskStatus {
   progress?: string | null;
   gate?: GateReport | null;
   usage?: Usage | null;
+  /**
+   * What every call for it cost, in millionths of a US dollar; null while that is not known.
+   */
+  cost?: number | null;
+  /**
+   * Every answer, where several were asked for.
+   */
+  variants?: VariantStatus[];
+  /**
+   * How it was chosen who answers, a sentence a variant.
+   */
+  choices?: string[];
   error?: ErrorReport | null;
 }
 
@@ -1164,9 +1216,44 @@ export interface Usage {
   cacheReadTokens?: number;
   cacheWriteTokens?: number;
   /**
+   * Of those written, the ones that stay for an hour or more.
+   */
+  cacheWriteLongTokens?: number;
+  /**
    * True when the provider sent no figures and they were estimated.
    */
   estimated?: boolean;
+}
+
+/**
+ * `krins/variant` params: show another of a task's answers.
+ */
+export interface VariantParams {
+  task?: string | null;
+  variant: number;
+}
+
+/**
+ * One of several answers.
+ */
+export interface VariantStatus {
+  variant: number;
+  /**
+   * Whether it is the one that the task shows.
+   */
+  shown: boolean;
+  /**
+   * `provider/model`.
+   */
+  model?: string | null;
+  /**
+   * The gate's.
+   */
+  verdict?: Verdict | null;
+  /**
+   * Why there is none.
+   */
+  error?: string | null;
 }
 
 export interface Why {

@@ -183,7 +183,8 @@ mod tests {
         }
         let uniform = replay(&log(&Policy::Epsilon(1.0), 0, 2_500), 1);
         let of = |name: &str| uniform.policies.iter().find(|value| value.name == name).unwrap().snips;
-        assert!(of("thompson") > 0.55 && of("epsilon") > 0.55, "{uniform:?}");
+        let better = uniform.reward + 0.1;
+        assert!(of("thompson") > better && of("epsilon") > better, "what learns would have brought more: {uniform:?}");
         assert!(uniform.regret.unwrap() > 0.1, "uniform choices cost something: {uniform:?}");
     }
 
