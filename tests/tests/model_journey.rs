@@ -132,6 +132,54 @@ fn where_no_model_answers_the_refactorings_do_what_they_understand_and_say_so() 
     assert_eq!(stage.fake.attempts().len(), 2);
 }
 
+/// The key and the person of the canary: neither may be anywhere but in the workspace's own texts.
+#[test]
+fn a_key_and_a_persons_data_are_in_no_prompt_log_audit_or_state() {
+    let person = ["jane.canary@acme.io", "Jane Q. Canary"];
+    let answer = answer().replace(" || \"KRINS_SECRET_1\"", "; // by krins_email_1@redacted.invalid");
+    let answer = answer.replace("};", "}").replace("krins_email_1@redacted.invalid;", "krins_email_1@redacted.invalid");
+    let stage = stage(Dialect::Anthropic, "anthropic", Behaviour { answer, ..Behaviour::new(Scenario::Ok) });
+    stage.workspace.write("src/greet.ts", format!("// @author {}\r\n// {}\r\n{}", person[1], person[0], source()));
+    let mut client = Client::builder(&stage.workspace)
+        .persona(Persona::VSCODE)
+        .env("FAKE_KEY", KEY)
+        .env("KRINS_LOG", "trace")
+        .env("KRINS_LOG_FORMAT", "json")
+        .start();
+    client.initialize();
+    for method in ["window/showMessage", "textDocument/publishDiagnostics", "krins/task/didChange", "$/progress"] {
+        client.ignore(method);
+    }
+    client.ignore("window/workDoneProgress/create");
+    assign(&mut client, "t");
+    let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    assert_eq!(diff["state"], "ready", "{diff}");
+    client.request("krins/apply", json!({"task": "t"})).unwrap();
+    // The answer's placeholder is the person's address again, where the answer put it.
+    assert_eq!(stage.workspace.read("src/greet.ts").matches(person[0]).count(), 2);
+    let sent = stage.fake.attempts().remove(0).body.to_string();
+    let canaries = [secret(), person[0].to_owned(), person[1].to_owned()];
+    for canary in &canaries {
+        assert!(!sent.contains(canary.as_str()), "{canary} left the machine");
+        assert!(!client.stderr().contains(canary.as_str()), "{canary} is in the log");
+        // What the workspace itself holds is kept for the undo, for the review and in the index, for nobody else to read.
+        let own = ["blobs", "apply", "index", "kept"];
+        let mut places = vec![stage.workspace.home()];
+        while let Some(place) = places.pop() {
+            if place.is_dir() {
+                let entries = std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap());
+                places
+                    .extend(entries.filter(|entry| own.iter().all(|own| entry.file_name() != *own)).map(|e| e.path()));
+            } else {
+                let bytes = std::fs::read(&place).unwrap_or_default();
+                let found = bytes.windows(canary.len()).any(|part| part == canary.as_bytes());
+                assert!(!found, "{canary} is in {}", place.display());
+            }
+        }
+    }
+    assert!(!client.stderr().contains(KEY) && client.stderr().contains("krins.redact"), "{}", client.stderr());
+}
+
 #[test]
 fn an_answer_is_applied_with_the_files_own_line_ends_and_undone() {
     let answer = answer().replace(" || \"KRINS_SECRET_1\"", " // kept");

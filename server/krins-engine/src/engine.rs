@@ -26,6 +26,7 @@ use krins_backend::{Ask, Backend, Proposal};
 use krins_core::gate::{Author, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
+use krins_core::redact::Vault;
 use krins_core::text::Encoding;
 use krins_core::{Digest, Entry, Tree as _};
 use std::collections::{BTreeMap, VecDeque};
@@ -59,6 +60,7 @@ struct Inner {
     state: StateDir,
     settings: Arc<Settings>,
     backend: Arc<dyn Backend>,
+    vault: Arc<Mutex<Vault>>,
     rules: Arc<Rulebook>,
     index: Arc<Index>,
     past: Arc<Past>,
@@ -141,6 +143,7 @@ impl Engine {
             state,
             settings,
             backend,
+            vault: Arc::default(),
             rules,
             past,
             findings: Arc::default(),
@@ -200,6 +203,8 @@ impl Engine {
     /// Reads the files in the background and watches them, for as long as the engine is there.
     pub fn keep_index_fresh(&self) {
         self.inner.index.keep_fresh(&self.inner.root, &self.inner.documents);
+        // Off the path of the first task, which would wait for it otherwise.
+        let _ = std::thread::Builder::new().name("krins-warm".into()).spawn(krins_core::secrets::warm);
     }
 
     /// The graph that is known after about so long; what the wish is about comes first. Blocking.
@@ -283,6 +288,7 @@ impl Engine {
             findings: self.inner.findings.clone(),
             backend: self.inner.backend.clone(),
             settings: self.inner.settings.clone(),
+            vault: self.inner.vault.clone(),
             rules: self.inner.rules.clone(),
             bill: Bill::default(),
         }

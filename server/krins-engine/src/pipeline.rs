@@ -27,12 +27,12 @@ use krins_core::context::{self, Diagnostic, Query, Reach};
 use krins_core::gate::Report;
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
-use krins_core::redact::{Redacted, Restorer, redact};
+use krins_core::redact::{Redacted, Restorer, Vault, redact_with};
 use krins_core::refactor::{self, Refactoring};
 use krins_core::syntax::Language;
 use krins_core::{Digest, Entry, RelPath, Tree, tokens};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{Instrument as _, info_span};
 
@@ -66,6 +66,8 @@ pub struct Workshop {
     pub findings: Arc<Findings>,
     pub backend: Arc<dyn Backend>,
     pub settings: Arc<Settings>,
+    /// What placeholders stand for, for as long as the engine is there.
+    pub vault: Arc<Mutex<Vault>>,
     pub rules: Arc<Rulebook>,
     /// What the task's calls cost.
     pub bill: Bill,
@@ -178,7 +180,7 @@ async fn ask_around(
     if let Some(Partial { read, total }) = partial {
         reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
     }
-    let (prompt, restorer) = redact(compose(intent, &pack));
+    let (prompt, restorer) = clock.time("redact", veil(shop, compose(intent, &pack))).await?;
 
     reporter.stage(Stage::Asking);
     let asks = asks(shop, intent, prompt, pack.tokens, routed, reporter).await?;
@@ -390,7 +392,8 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
 /// What a model would be sent, and the most that it could cost.
 pub async fn look(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<Chosen> {
     let chosen = select(shop, intent, base).await?;
-    let (prompt, _) = redact(compose(intent, &chosen.pack));
+    let (prompt, _) =
+        redact_with(compose(intent, &chosen.pack), &shop.settings.redaction.classes(), &mut Vault::default());
     let (backend, ask) = (shop.backend.clone(), ask_for(shop, intent, prompt));
     let micros = off_thread("krins.estimate", move || Ok(backend.estimate(&ask))).await?;
     Ok(Chosen { micros, ..chosen })
@@ -478,6 +481,16 @@ fn compose(intent: &Intent, pack: &ContextPack) -> Prompt {
     }
 }
 
+/// What leaves the machine: without secrets, and without data of people as far as the person says.
+async fn veil(shop: &Workshop, prompt: Prompt) -> Result<(Redacted<Prompt>, Restorer)> {
+    let (vault, classes) = (shop.vault.clone(), shop.settings.redaction.classes());
+    off_thread("krins.redact", move || {
+        let mut vault = vault.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(redact_with(prompt, &classes, &mut vault))
+    })
+    .await
+}
+
 fn ask_for(shop: &Workshop, intent: &Intent, prompt: Redacted<Prompt>) -> Ask {
     Ask {
         task: shop.task.clone(),
@@ -510,8 +523,9 @@ async fn normalise(shop: &Workshop, base: Arc<Base>, text: String, restorer: Res
     // Models write paths as they see them elsewhere, absolute ones too.
     let root = shop.root.path().to_string_lossy().into_owned();
     off_thread("krins.diff", move || {
-        let text = restorer.restore(&text)?;
         let parsed = patch::parse_in(&text, &root).map_err(|refusal| Error::from(vec![refusal]))?;
+        // After the form was read: what a value holds is no mark of it.
+        let parsed = parsed.with_texts(&mut |line| restorer.restore(line))?;
         let patch = patch::place(&parsed, &*base, true)?;
         if patch.is_empty() {
             return Err(Error::new(

@@ -16,6 +16,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::workspace::Root;
 use krins_core::Digest;
+use krins_core::secrets::FingerprintKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 
 /// The state directory of one root.
 #[derive(Clone, Debug)]
@@ -166,6 +168,28 @@ impl StateDir {
         let path = self.blob_path(digest);
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
         if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(StateError::DamagedBlob(*digest).into()) }
+    }
+
+    /// What the secrets of this machine's findings are called by; made when it is first asked for. Copied to another
+    /// machine, it gives the same names there.
+    pub fn fingerprint_key(&self) -> Result<FingerprintKey, Error> {
+        let path = self.base.join("fingerprint.key");
+        if !path.exists() {
+            let made = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
+            let mut temp = tempfile::NamedTempFile::new_in(&self.base).map_err(io_error("write in", &self.base))?;
+            temp.write_all(&made).map_err(io_error("write", &path))?;
+            match temp.persist_noclobber(&path) {
+                Ok(_) => {}
+                // Another process was first; its key is the key.
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error("write", &path)(error.error).into()),
+            }
+        }
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        bytes.try_into().map(FingerprintKey::new).map_err(|_| {
+            Error::new(ErrorKind::Internal, format!("read {}: it is damaged", path.display()))
+                .hint("delete it; fingerprints of allowed secrets have to be taken anew")
+        })
     }
 
     /// Keeps a content where a person can find it, under a name that ends with `name`.
@@ -371,6 +395,17 @@ mod tests {
         assert!(find(&all[2..]).unwrap().starts_with("/h"));
         assert!(find(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]).unwrap().starts_with("/h"));
         assert!(matches!(find(&[("HOME", "")]), Err(StateError::NoHome)));
+    }
+
+    #[test]
+    fn the_key_of_fingerprints_stays_and_is_private() {
+        let (_dir, state) = sample();
+        let key = state.fingerprint_key().unwrap();
+        assert_eq!(state.fingerprint_key().unwrap(), key);
+        let path = state.base().join("fingerprint.key");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+        fs::write(&path, "short").unwrap();
+        assert!(state.fingerprint_key().is_err());
     }
 
     #[test]

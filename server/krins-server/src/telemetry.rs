@@ -4,11 +4,14 @@
 //! not answer are dropped, and the end of the process waits for neither longer than [`SHUTDOWN`]. Trace propagation does not
 //! depend on any of it. No module but `main`'s may call [`init`].
 
+use krins_core::redact;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::Value;
+use opentelemetry::trace::{Status, TracerProvider as _};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -136,8 +139,48 @@ fn provider(mode: Mode, endpoint: Option<String>) -> Result<SdkTracerProvider, o
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     Ok(SdkTracerProvider::builder()
         .with_resource(resource.with_attribute(version).build())
-        .with_batch_exporter(exporter)
+        .with_batch_exporter(Redacting(exporter))
         .build())
+}
+
+/// An exporter that no secret and nobody's data gets through.
+#[derive(Debug)]
+struct Redacting(SpanExporter);
+
+impl opentelemetry_sdk::trace::SpanExporter for Redacting {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+        for span in &mut batch {
+            span.attributes.iter_mut().for_each(redact_value);
+            for event in &mut span.events.events {
+                event.name = redact::irreversible(&event.name).into_owned().into();
+                event.attributes.iter_mut().for_each(redact_value);
+            }
+            if let Status::Error { description } = &mut span.status {
+                *description = redact::irreversible(description).into_owned().into();
+            }
+        }
+        self.0.export(batch).await
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.0.set_resource(resource);
+    }
+}
+
+fn redact_value(attribute: &mut KeyValue) {
+    if let Value::String(text) = &attribute.value
+        && let std::borrow::Cow::Owned(redacted) = redact::irreversible(text.as_str())
+    {
+        attribute.value = redacted.into();
+    }
 }
 
 /// Our own crates' spans only: the exporter's HTTP client makes spans, too, and would feed itself.
@@ -218,7 +261,8 @@ impl Write for LogWriter {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // A full queue drops the line: a log that nobody reads must not hold up the work.
-        let _ = self.lines.try_send(Line::Text(line.to_vec()));
+        let text = String::from_utf8_lossy(line);
+        let _ = self.lines.try_send(Line::Text(redact::irreversible(&text).into_owned().into_bytes()));
         Ok(line.len())
     }
 
@@ -323,6 +367,24 @@ mod tests {
         let mut out = Vec::new();
         write_lines(&queue, &mut out);
         assert_eq!(out.len(), BACKLOG * 5, "what fitted is written, whole");
+    }
+
+    #[test]
+    fn no_secret_and_nobodys_data_reaches_a_line_or_a_span() {
+        let key = format!("ghp_{}", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B");
+        let (lines, queue) = sync_channel(BACKLOG);
+        let mut writer = LogWriter { lines };
+        writer
+            .write_all(format!("{{\"error\":\"key=\\\"{key}\\\" of jane@acme.io\"}}\n").as_bytes())
+            .expect("never fails");
+        drop(writer);
+        let mut out = Vec::new();
+        write_lines(&queue, &mut out);
+        let line = String::from_utf8(out).expect("it is text");
+        assert_eq!(line, "{\"error\":\"key=\\\"[REDACTED:secret]\\\" of [REDACTED:email]\"}\n");
+        let mut attribute = KeyValue::new("error", format!("401: {key} of jane@acme.io"));
+        redact_value(&mut attribute);
+        assert_eq!(attribute.value.as_str(), "401: [REDACTED:secret] of [REDACTED:email]");
     }
 
     #[test]

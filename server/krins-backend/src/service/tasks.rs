@@ -11,6 +11,7 @@ use crate::store::{NewRow, Started, Store, StoreError, Submission, TaskRow};
 use crate::{Ask, Backend, BackendError, Progress, ProgressSink, propagation, wire};
 use axum::http::StatusCode;
 use futures::FutureExt;
+use krins_core::patch::{self, Form};
 use krins_core::{Digest, redact};
 use krins_protocol::error::{ErrorData, ErrorKind, ErrorReport};
 use krins_protocol::http::{Answer, NewTask, RemoteState, RemoteTask};
@@ -395,14 +396,15 @@ impl Tasks {
         let asking = tracing::info_span!("krins.ask", otel.kind = "internal");
         let sink = progress_sink(live, started);
         let mut proposal = self.backend.ask(ask, sink).instrument(asking).await?;
-        if !restorer.is_empty() {
-            proposal.text = restorer.restore(&proposal.text).map_err(|error| BackendError {
-                kind: ErrorKind::ProviderRefused,
-                message: error.to_string(),
-                hint: None,
-                elsewhere: false,
-            })?;
-        }
+        // What stands in a JSON string has to be a JSON string's part again.
+        let in_json = patch::parse(&proposal.text).is_ok_and(|parsed| parsed.form() == Form::StrReplace);
+        let restored = if in_json { restorer.restore_json(&proposal.text) } else { restorer.restore(&proposal.text) };
+        proposal.text = restored.map_err(|error| BackendError {
+            kind: ErrorKind::ProviderRefused,
+            message: error.to_string(),
+            hint: None,
+            elsewhere: false,
+        })?;
         Ok(wire::answer_to_wire(proposal, bill.total().cost()))
     }
 

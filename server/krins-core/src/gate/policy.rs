@@ -5,6 +5,7 @@ use super::weigh::{LevelRule, Waiver};
 use super::{Author, Finding, LicenceRules, Scene, Verdict};
 use crate::digest::Digest;
 use crate::path::RelPath;
+use crate::secrets::FingerprintKey;
 use serde::Serialize;
 
 /// What a patch may touch, what each rule counts for, and what somebody waived. Read from user scope and trusted files; a
@@ -29,6 +30,8 @@ pub struct Policy {
     pub expired: Vec<Waiver>,
     /// Secrets that are none, or are known: a finding of `secrets/*` that one of these means is not made.
     pub allow: Vec<Waiver>,
+    /// What secrets are called in findings and in `allow`. Written as a hash of it.
+    pub fingerprints: FingerprintKey,
     /// Whether an owner may approve what they asked for themselves.
     pub self_approval: bool,
     /// Licences that are allowed and denied besides the built-in ones.
@@ -197,6 +200,7 @@ impl Default for Policy {
             allow: Vec::new(),
             self_approval: false,
             licences: LicenceRules::default(),
+            fingerprints: FingerprintKey::default(),
             rule_sets: vec![concat!("krins ", env!("CARGO_PKG_VERSION")).to_owned()],
         }
     }

@@ -135,6 +135,13 @@ impl LevelRule {
 }
 
 impl Waiver {
+    /// Whether it means this secret, for the list of those that are allowed.
+    pub(super) fn means(&self, rule: &str, path: &RelPath, fingerprint: Option<&str>) -> bool {
+        names(&self.rule, rule)
+            && matches(&self.path, path.as_str())
+            && self.fingerprint.as_ref().is_none_or(|of| fingerprint == Some(of))
+    }
+
     fn covers(&self, finding: &Finding, patch: &Patch) -> bool {
         names(&self.rule, &finding.rule)
             && matches(&self.path, finding.path.as_str())

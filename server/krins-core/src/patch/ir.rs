@@ -86,6 +86,14 @@ impl RawHunk {
     pub fn new(body: Body) -> Self {
         Self { body, hint: None, at_end: false, section: Vec::new(), repairs: Vec::new() }
     }
+
+    fn texts(&mut self) -> Vec<&mut String> {
+        let body: Vec<&mut String> = match &mut self.body {
+            Body::Marked(lines) => lines.iter_mut().map(|line| &mut line.text).collect(),
+            Body::Blocks { old, new, .. } => old.iter_mut().chain(new).collect(),
+        };
+        body.into_iter().chain(&mut self.section).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +135,14 @@ impl FileOp {
             no_newline: false,
             rooted: false,
             repairs: Vec::new(),
+        }
+    }
+
+    /// Every line of text that is the file's, and what a header quotes of it.
+    pub fn texts(&mut self) -> Vec<&mut String> {
+        match &mut self.action {
+            Action::Edit(hunks) | Action::Delete(hunks) => hunks.iter_mut().flat_map(RawHunk::texts).collect(),
+            Action::Create(lines) | Action::Whole(lines) => lines.iter_mut().collect(),
         }
     }
 }

@@ -53,6 +53,15 @@ impl Parsed {
         self.files.iter().map(|file| file.path.as_str())
     }
 
+    /// The same answer with every line of its files' texts changed, such as what was redacted put back. Its form is read
+    /// before: no value can be taken for a mark of the form, and one in JSON needs no escapes.
+    pub fn with_texts<E>(mut self, change: &mut dyn FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
+        for text in self.files.iter_mut().flat_map(ir::FileOp::texts) {
+            *text = change(text)?;
+        }
+        Ok(self)
+    }
+
     /// What was mended before any place was looked for.
     pub fn repairs(&self) -> &[String] {
         &self.repairs

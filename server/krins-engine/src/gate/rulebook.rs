@@ -65,6 +65,7 @@ impl Rulebook {
             Source::Files { root, state, settings } => (root, state, settings),
         };
         let mut policy = settings.policy();
+        policy.fingerprints = state.fingerprint_key()?;
         let mut ignored = Vec::new();
         if let Some((path, content)) = user_content(settings)? {
             let said = Said::read(&path.display().to_string(), &content).map_err(BadConfig)?;

@@ -238,6 +238,18 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("gate.denied_licences", Shape::List, Untrusted::Add, "licences that no package may come under"),
     key(
+        "redact.personal",
+        Shape::Choice(&["on", "off"]),
+        Untrusted::Nothing,
+        "whether data of people is taken out of what a model is sent; secrets always are",
+    ),
+    key(
+        "redact.classes",
+        Shape::List,
+        Untrusted::Nothing,
+        "which: email, phone, iban, card, ip, id, user, person; all without it",
+    ),
+    key(
         "approvals.identity",
         Shape::Text,
         Untrusted::Nothing,

@@ -25,6 +25,7 @@ use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, provider_name
 use krins_backend::resilience::{Level, ResilienceConfig};
 use krins_backend::router::{Policy as Choosing, RouterConfig, Rule};
 use krins_core::gate::Policy;
+use krins_core::redact::{Class, Classes};
 use krins_core::tokens::Vocabulary;
 use krins_core::{Digest, Entry, RelPath, Tree};
 use options::{MAX_BYTES, Value};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub licences: krins_core::gate::LicenceRules,
     /// What the undo history may hold.
     pub history: Limits,
+    /// What is taken out of prompts beside secrets.
+    pub redaction: Redaction,
     pub approvals: ApprovalSettings,
     /// How long the audit keeps what its records are about.
     pub audit_days: u32,
@@ -79,6 +82,26 @@ pub struct Settings {
     pub untrusted: Vec<Ignored>,
     /// Where each setting that is not a default comes from, by key.
     pub origins: BTreeMap<String, (Source, Place)>,
+}
+
+/// What is taken out of prompts beside secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redaction {
+    pub personal: bool,
+    /// Those that are named; all without a word about it.
+    pub classes: Classes,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self { personal: true, classes: Classes::default() }
+    }
+}
+
+impl Redaction {
+    pub fn classes(&self) -> Classes {
+        if self.personal { self.classes.clone() } else { Classes::secrets_only() }
+    }
 }
 
 /// Who approves, and who may.
@@ -131,6 +154,7 @@ impl Default for Settings {
             protected_paths: Vec::new(),
             licences: Default::default(),
             history: HISTORY,
+            redaction: Redaction::default(),
             approvals: ApprovalSettings::default(),
             audit_days: 90,
             user_dir: None,
@@ -271,6 +295,8 @@ impl Settings {
             (["gate", "protected_paths"], Value::List(list)) => self.protected_paths.extend(list),
             (["gate", "allowed_licences"], Value::List(list)) => self.licences.allow.extend(list),
             (["gate", "denied_licences"], Value::List(list)) => self.licences.deny.extend(list),
+            (["redact", "personal"], Value::Text(text)) => self.redaction.personal = text == "on",
+            (["redact", "classes"], Value::List(list)) => self.redaction.classes = classes(&list)?,
             (["approvals", "identity"], Value::Text(text)) => self.approvals.identity = Some(text),
             (["approvals", "key"], Value::Text(text)) => self.approvals.key = Some(text.into()),
             (["approvals", "signers"], Value::Text(text)) => self.approvals.signers = Some(text.into()),
@@ -479,6 +505,14 @@ fn workspace_content(root: &Root) -> Result<Option<std::sync::Arc<[u8]>>, BadCon
             Err(BadConfig(vec![unreadable(&root.path().join(WORKSPACE_FILE), &format!("it is {why}"))]))
         }
     }
+}
+
+fn classes(names: &[String]) -> Result<Classes, String> {
+    let known: Vec<&str> = Class::ALL.into_iter().map(Class::name).collect();
+    let class = |name: &String| {
+        Class::of_name(name).ok_or_else(|| format!("`{name}` is no class of data; they are {}", known.join(", ")))
+    };
+    Ok(Classes::of(names.iter().map(class).collect::<Result<Vec<_>, _>>()?))
 }
 
 fn unreadable(path: &Path, why: &str) -> Problem {
