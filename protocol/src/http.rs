@@ -188,6 +188,98 @@ pub enum RemoteEvent {
     },
 }
 
+/// `GET /dead` body, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetters {
+    pub dead: Vec<DeadLetter>,
+}
+
+/// A task that was given up. To whoever waits for it, it has failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    pub id: String,
+    /// Only where the letters of every tenant are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// For a person.
+    pub reason: String,
+    /// Runs since it was submitted, or last put back.
+    pub runs: u32,
+    /// Of these, how many ended with their server.
+    pub crashes: u32,
+    /// Milliseconds since 1970, by the database's clock.
+    pub submitted_ms: i64,
+    pub died_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+    pub history: Vec<TaskEvent>,
+}
+
+/// One thing that happened to a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskEvent {
+    pub seq: u64,
+    /// Milliseconds since 1970, by the database's clock.
+    pub at_ms: i64,
+    /// `accepted`, `started`, `retried`, `released`, `crashed`, `requeued`, `done`, `failed`, `dead` or `cancelled`.
+    pub what: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// `GET /queue/stats` body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueStats {
+    pub queued: u64,
+    /// Of those, how many wait for their time.
+    pub delayed: u64,
+    pub running: u64,
+    pub dead: u64,
+    /// How long the first in line has waited.
+    pub oldest_ms: u64,
+    /// How many may wait.
+    pub limit: u64,
+    /// How many this replica runs at a time.
+    pub workers: u64,
+}
+
+/// `PUT /locks/{path}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LockRequest {
+    /// Who others are told of.
+    pub holder: String,
+    /// The holder's secret, which renews the lock and gives it back.
+    pub token: String,
+    /// How long without a renewal: 1 s to a day.
+    pub ttl_ms: u64,
+}
+
+/// A lease on a path of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lock {
+    /// Relative to the root, with `/`.
+    pub path: String,
+    pub holder: String,
+    /// Rises with every lock that is given.
+    pub fence: u64,
+    /// Until it ends by itself.
+    pub left_ms: u64,
+}
+
+/// `GET /locks` body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Locks {
+    pub locks: Vec<Lock>,
+}
+
+/// One event of `GET /locks/events`; the variant's name is the SSE `event`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum LockEvent {
+    Locked { lock: Lock },
+    Unlocked { path: String },
+}
+
 /// `application/problem+json` (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {

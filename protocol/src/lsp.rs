@@ -604,6 +604,60 @@ pub struct IndexStatus {
     pub reading: Option<Partial>,
 }
 
+/// `krins/lock` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LockParams {
+    /// The file; it need not be there yet.
+    pub uri: String,
+    /// Seconds until it ends, unless it is taken again; 3,600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+    /// Who others are told of; without it the person and the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+}
+
+/// `krins/unlock` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnlockParams {
+    pub uri: String,
+    /// The name that it was taken under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// Whoever holds it.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `krins/locks` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LocksParams {
+    /// A file of the workspace that is meant; without one, the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
+/// `krins/lock` result: a lease on a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileLock {
+    pub uri: String,
+    pub holder: String,
+    /// Whether the holder is who asks.
+    pub mine: bool,
+    /// Rises with every lock that is given.
+    pub fence: u64,
+    /// Until it ends by itself.
+    pub left_ms: u64,
+}
+
+/// `krins/locks` and `krins/unlock` result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LocksResult {
+    /// By path.
+    pub locks: Vec<FileLock>,
+}
+
 /// `krins/graph/pause` and `krins/graph/resume` params.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IndexParams {

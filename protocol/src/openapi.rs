@@ -85,6 +85,9 @@ const GRAPH_QUERY: &[Parameter] = &[
 
 const GRAPH_ANSWERS: &[Answer] = &[answer(200, "The document that belongs to the question", Body::Question)];
 
+const PROJECT: &[Parameter] =
+    &[query("project", Kind::Text, "Which project the path belongs to; the same name on every machine")];
+
 const TASK: Body = Body::Schema("RemoteTask");
 
 const HEALTH: Body = Body::Schema("Health");
@@ -137,6 +140,81 @@ pub const ROUTES: &[Route] = &[
             },
             answer(204, "The end was seen before", Body::None),
         ],
+    },
+    Route {
+        method: "get",
+        path: "/dead",
+        summary: "Tasks that were given up, with the reason and the history of each, the newest first",
+        guarded: true,
+        parameters: &[
+            query("all", Kind::Text, "true: of every tenant, which takes the scope admin"),
+            query("limit", Kind::Number, "The most letters (100)"),
+        ],
+        body: None,
+        answers: &[answer(200, "The letters", Body::Schema("DeadLetters"))],
+    },
+    Route {
+        method: "post",
+        path: "/dead/{id}/requeue",
+        summary: "Put a dead task back into the queue, its counters at zero",
+        guarded: true,
+        parameters: &[],
+        body: None,
+        answers: &[answer(200, "The task as it is then", TASK)],
+    },
+    Route {
+        method: "get",
+        path: "/queue/stats",
+        summary: "The queue in figures",
+        guarded: true,
+        parameters: &[query("all", Kind::Text, "true: of every tenant, which takes the scope admin")],
+        body: None,
+        answers: &[answer(200, "The figures", Body::Schema("QueueStats"))],
+    },
+    Route {
+        method: "get",
+        path: "/locks",
+        summary: "The locks of a project",
+        guarded: true,
+        parameters: PROJECT,
+        body: None,
+        answers: &[answer(200, "The locks, by path", Body::Schema("Locks"))],
+    },
+    Route {
+        method: "get",
+        path: "/locks/events",
+        summary: "Follow a project's locks: first each as it is, then what changes",
+        guarded: true,
+        parameters: PROJECT,
+        body: None,
+        answers: &[Answer {
+            status: 200,
+            says: "Events `locked` and `unlocked`",
+            media: "text/event-stream",
+            body: Body::Events("LockEvent"),
+        }],
+    },
+    Route {
+        method: "put",
+        path: "/locks/{path}",
+        summary: "Lock a path, or renew the lock under the same token; 423 names the holder",
+        guarded: true,
+        parameters: PROJECT,
+        body: Some("LockRequest"),
+        answers: &[answer(200, "It is the caller's", Body::Schema("Lock"))],
+    },
+    Route {
+        method: "delete",
+        path: "/locks/{path}",
+        summary: "Give a lock back",
+        guarded: true,
+        parameters: &[
+            PROJECT[0],
+            query("force", Kind::Text, "true: whoever holds it, which takes the scope admin"),
+            header("Lock-Token", Kind::Text, "The token that it was taken under"),
+        ],
+        body: None,
+        answers: &[answer(204, "It is nobody's", Body::None)],
     },
     Route {
         method: "get",

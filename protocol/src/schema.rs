@@ -38,6 +38,9 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/graph/cycles", params: "GraphParams", result: "CyclesResult" },
     Method { name: "krins/graph/pause", params: "IndexParams", result: "IndexResult" },
     Method { name: "krins/graph/resume", params: "IndexParams", result: "IndexResult" },
+    Method { name: "krins/lock", params: "LockParams", result: "FileLock" },
+    Method { name: "krins/unlock", params: "UnlockParams", result: "LocksResult" },
+    Method { name: "krins/locks", params: "LocksParams", result: "LocksResult" },
     Method { name: "krins/status", params: "Null", result: "StatusResult" },
 ];
 
@@ -63,6 +66,11 @@ pub fn document() -> Value {
     add::<lsp::VariantParams>(&mut generator);
     add::<lsp::ContextResult>(&mut generator);
     add::<lsp::StatusResult>(&mut generator);
+    add::<lsp::LockParams>(&mut generator);
+    add::<lsp::UnlockParams>(&mut generator);
+    add::<lsp::LocksParams>(&mut generator);
+    add::<lsp::FileLock>(&mut generator);
+    add::<lsp::LocksResult>(&mut generator);
     add::<lsp::IndexParams>(&mut generator);
     add::<lsp::IndexResult>(&mut generator);
     add::<graph::GraphParams>(&mut generator);
@@ -82,6 +90,11 @@ pub fn document() -> Value {
     add::<http::RouterRecord>(&mut generator);
     add::<http::RemoteTask>(&mut generator);
     add::<http::RemoteEvent>(&mut generator);
+    add::<http::DeadLetters>(&mut generator);
+    add::<http::QueueStats>(&mut generator);
+    add::<http::LockRequest>(&mut generator);
+    add::<http::Locks>(&mut generator);
+    add::<http::LockEvent>(&mut generator);
     add::<http::Problem>(&mut generator);
     add::<http::Health>(&mut generator);
     add::<cli::Context>(&mut generator);

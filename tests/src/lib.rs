@@ -5,13 +5,17 @@
 pub mod binary;
 pub mod client;
 pub mod command;
+pub mod debian;
 pub mod editor;
 pub mod failover;
 pub mod fakes;
 pub mod figures;
+pub mod fleet;
 pub mod npm;
 pub mod personas;
+pub mod postgres;
 pub mod raw_http;
+pub mod redis;
 pub mod text;
 pub mod wire;
 pub mod workspace;

@@ -5,7 +5,7 @@ use krins_backend::http::{Http, HttpConfig};
 use krins_backend::keys::Keys;
 use krins_backend::remote::{Remote, RemoteConfig};
 use krins_backend::service::{ServeError, Server, ServiceConfig, Tokens};
-use krins_backend::store::{Store, StoreError};
+use krins_backend::store::{Sqlite, StoreError};
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
 use krins_core::prompt::{Item, Prompt};
 use krins_core::{Digest, RelPath, redact};
@@ -65,6 +65,18 @@ impl Backend for Stub {
                 }
             }
             "panic" => panic!("as asked"),
+            "busy" => {
+                unfinished.0 = None;
+                // `busy N`: as often as this, then it answers.
+                let times = intent.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+                if self.asked() <= times {
+                    return Err(BackendError {
+                        kind: ErrorKind::BackendUnavailable,
+                        message: "reach any provider: each one cools down".into(),
+                        hint: None,
+                    });
+                }
+            }
             "refuse" => {
                 unfinished.0 = None;
                 return Err(BackendError {
@@ -118,11 +130,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(stub: &Arc<Stub>, store: Store, config: ServiceConfig) -> Self {
+    fn start(stub: &Arc<Stub>, store: Sqlite, config: ServiceConfig) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), Arc::clone(stub) as Arc<dyn Backend>, store, config)
     }
 
-    fn start_at(address: SocketAddr, backend: Arc<dyn Backend>, store: Store, config: ServiceConfig) -> Self {
+    fn start_at(address: SocketAddr, backend: Arc<dyn Backend>, store: Sqlite, config: ServiceConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (ready, listening) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -168,7 +180,7 @@ fn quick() -> ServiceConfig {
 }
 
 fn server(stub: &Arc<Stub>) -> Running {
-    Running::start(stub, Store::in_memory().unwrap(), quick())
+    Running::start(stub, Sqlite::in_memory().unwrap(), quick())
 }
 
 fn payload(intent: &str) -> Value {
@@ -410,16 +422,16 @@ async fn failures_keep_their_kind_and_a_panic_is_one_failed_task() {
 async fn a_task_that_takes_too_long_is_failed_and_let_go() {
     let stub = Arc::new(Stub::default());
     let config = ServiceConfig { task_timeout: Duration::from_millis(500), ..quick() };
-    let server = Running::start(&stub, Store::in_memory().unwrap(), config);
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
     let id = id_of(&submit(server.address, "hang", &[]).await);
     assert_eq!(until(server.address, &id, "failed").await["error"]["kind"], "BackendUnavailable");
     assert_eq!(stub.dropped.load(Ordering::SeqCst), 1);
 }
 
 /// Waits for a dead predecessor's thread to let go of the file.
-async fn reopen(path: &Path) -> Store {
+async fn reopen(path: &Path) -> Sqlite {
     loop {
-        match Store::open(path) {
+        match Sqlite::open(path) {
             Err(StoreError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
             opened => return opened.unwrap(),
         }
@@ -431,7 +443,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tasks.db");
     let stub = Arc::new(Stub::default());
-    let first = Running::start(&stub, Store::open(&path).unwrap(), ServiceConfig { queue: 50, ..quick() });
+    let first = Running::start(&stub, Sqlite::open(&path).unwrap(), ServiceConfig { queue: 50, ..quick() });
     let done = id_of(&submit(first.address, "echo done", &[]).await);
     let kept = until(first.address, &done, "done").await;
     let mut ids = Vec::new();
@@ -486,7 +498,7 @@ async fn terminating_finishes_what_runs_and_leaves_the_rest_to_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tasks.db");
     let stub = Arc::new(Stub::default());
-    let mut first = Running::start(&stub, Store::open(&path).unwrap(), ServiceConfig { workers: 1, ..quick() });
+    let mut first = Running::start(&stub, Sqlite::open(&path).unwrap(), ServiceConfig { workers: 1, ..quick() });
     let running = id_of(&submit(first.address, "wait 1", &[]).await);
     until(first.address, &running, "running").await;
     let queued = id_of(&submit(first.address, "echo later", &[]).await);
@@ -538,7 +550,7 @@ async fn the_grace_ends_and_an_unfinished_run_goes_back_without_blame() {
 async fn bad_requests_are_problems_that_name_what_is_wrong() {
     let stub = Arc::new(Stub::default());
     let config = ServiceConfig { body_limit: 10_000, ..quick() };
-    let server = Running::start(&stub, Store::in_memory().unwrap(), config);
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
     let json = [("content-type", "application/json")];
     let outside = |path: &str| {
         let mut body = payload("echo");
@@ -575,10 +587,10 @@ async fn bad_requests_are_problems_that_name_what_is_wrong() {
 #[tokio::test]
 async fn without_a_token_only_loopback_is_served() {
     let stub: Arc<dyn Backend> = Arc::new(Stub::default());
-    let open = Server::bind("0.0.0.0:0".parse().unwrap(), stub, Store::in_memory().unwrap(), quick()).await;
+    let open = Server::bind("0.0.0.0:0".parse().unwrap(), stub, Sqlite::in_memory().unwrap(), quick()).await;
     let Err(error) = open else { panic!("bound to every address without a token") };
     assert!(matches!(error, ServeError::Unguarded(_)));
-    assert!(error.to_string().contains("KRINS_SERVE_TOKEN"), "{error}");
+    assert!(error.to_string().contains("krins serve token add"), "{error}");
 }
 
 #[tokio::test]
@@ -593,7 +605,7 @@ async fn tokens_open_the_door_and_keep_tenants_apart() {
     let mut tokens = Tokens::default();
     tokens.add_file(&file).unwrap();
     let stub = Arc::new(Stub::default());
-    let server = Running::start(&stub, Store::in_memory().unwrap(), ServiceConfig { tokens, ..quick() });
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), ServiceConfig { tokens, ..quick() });
     let blue = ("authorization", "Bearer blue-secret-token");
     let red = ("authorization", "Bearer red-secret-token");
 
@@ -785,7 +797,7 @@ async fn a_server_that_dies_and_comes_back_still_answers() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tasks.db");
     let stub = Arc::new(Stub::default());
-    let first = Running::start(&stub, Store::open(&path).unwrap(), quick());
+    let first = Running::start(&stub, Sqlite::open(&path).unwrap(), quick());
     let address = first.address;
     let remote = remote(address);
     let asking = tokio::spawn(async move { remote.ask(ask("t", "wait"), silent()).await });
@@ -802,7 +814,7 @@ async fn the_token_is_sent_and_a_wrong_one_is_explained_without_being_shown() {
     let mut tokens = Tokens::default();
     tokens.add_clear("the-one-right-token").unwrap();
     let stub = Arc::new(Stub::default());
-    let server = Running::start(&stub, Store::in_memory().unwrap(), ServiceConfig { tokens, ..quick() });
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), ServiceConfig { tokens, ..quick() });
     remote_with(server.address, Some("the-one-right-token")).ask(ask("t", "echo"), silent()).await.unwrap();
     for token in [None, Some("some-other-token")] {
         let error = remote_with(server.address, token).ask(ask("t", "echo"), silent()).await.unwrap_err();
@@ -833,7 +845,7 @@ async fn a_forgotten_answer_is_asked_for_anew_and_fresh() {
 async fn an_overloaded_server_is_reported_as_such() {
     let stub = Arc::new(Stub::default());
     let config = ServiceConfig { workers: 8, queue: 0, ..quick() };
-    let server = Running::start(&stub, Store::in_memory().unwrap(), config);
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
     let error = remote(server.address).ask(ask("t", "echo"), silent()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Overloaded, "{error:?}");
 }
@@ -845,7 +857,7 @@ async fn figures_of_a_durable_submission() {
     use std::io::Write as _;
     let directory = tempfile::tempdir().unwrap();
     let stub = Arc::new(Stub::default());
-    let store = Store::open(&directory.path().join("tasks.db")).unwrap();
+    let store = Sqlite::open(&directory.path().join("tasks.db")).unwrap();
     let server = Running::start(&stub, store, ServiceConfig { queue: 10_000, ..quick() });
     let mut took = Vec::new();
     for n in 0..500 {
@@ -867,10 +879,14 @@ async fn the_openapi_document_says_what_is_answered() {
     let document = document.json();
     assert_eq!(document["openapi"], "3.1.0");
     for (path, item) in document["paths"].as_object().unwrap() {
-        let address = path.replace("{id}", "t-1").replace("{question}", "stats");
+        let address = path.replace("{id}", "t-1").replace("{path}", "a.ts").replace("{question}", "stats");
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let told = item.get(method.to_lowercase());
-            let answer = raw_http::send(server.address, method, &address, &[], b"").await;
+            // A stream of events need not end.
+            let answer = match method == "GET" && address.ends_with("/events") {
+                true => raw_http::open(server.address, method, &address, &[], b"").await.0,
+                false => raw_http::send(server.address, method, &address, &[], b"").await,
+            };
             assert_eq!(answer.status == 405, told.is_none(), "{method} {path}: {answer:?}");
             let Some(told) = told else { continue };
             // What is answered, a refusal too, has a form that the document tells.
@@ -880,4 +896,233 @@ async fn the_openapi_document_says_what_is_answered() {
             assert!(form["content"].get(media).is_some(), "{method} {path}: {answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_run_without_a_model_call_is_repeated_after_a_pause_and_given_up_in_the_end() {
+    let stub = Arc::new(Stub::default());
+    let server = server(&stub);
+    let id = id_of(&submit(server.address, "busy 2", &[]).await);
+    until(server.address, &id, "done").await;
+    assert_eq!(stub.asked(), 3);
+    let text = get(server.address, "/metrics").await.text();
+    assert!(text.contains("krins_tasks_retried_total 2"), "{text}");
+
+    let id = id_of(&submit(server.address, "busy", &[]).await);
+    let task = until(server.address, &id, "failed").await;
+    assert_eq!((&task["error"]["kind"], stub.asked()), (&json!("BackendUnavailable"), 6), "three runs");
+    let letters = get(server.address, "/dead").await.json();
+    let letter = &letters["dead"][0];
+    assert_eq!((&letter["id"], &letter["runs"], &letter["crashes"]), (&json!(id), &json!(3), &json!(0)));
+    assert!(letter["reason"].as_str().unwrap().contains("each one cools down"), "{letter}");
+    let words: Vec<&str> =
+        letter["history"].as_array().unwrap().iter().map(|event| event["what"].as_str().unwrap()).collect();
+    assert_eq!(words, ["accepted", "started", "retried", "started", "retried", "started", "dead"]);
+    let again = raw_http::send(server.address, "POST", &format!("/dead/{id}/requeue"), &[], b"").await;
+    assert_eq!((again.status, &again.json()["state"]), (200, &json!("queued")));
+    until(server.address, &id, "failed").await;
+    assert_eq!(stub.asked(), 9);
+    let refused = raw_http::send(server.address, "POST", "/dead/nobody/requeue", &[], b"").await;
+    assert_problem(&refused, 404, "UnknownTask");
+    assert_problem(&get(server.address, "/dead?everything=1").await, 400, "BadParams");
+}
+
+#[tokio::test]
+async fn one_tenant_cannot_fill_the_queue_of_all() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { workers: 0, queue: 10, tenant_queue: Some(1), tokens: two_tenants(), ..quick() };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    assert_eq!(submit(server.address, "echo 1", &[BLUE]).await.status, 202);
+    let refused = submit(server.address, "echo 2", &[BLUE]).await;
+    assert_problem(&refused, 429, "Overloaded");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(submit(server.address, "echo 1", &[RED]).await.status, 202);
+    let mine = raw_http::send(server.address, "GET", "/queue/stats", &[BLUE], b"").await.json();
+    assert_eq!(mine["queued"], 1);
+    let all = raw_http::send(server.address, "GET", "/queue/stats?all=true", &[BLUE], b"").await;
+    assert_problem(&all, 403, "Untrusted");
+    let all = raw_http::send(server.address, "GET", "/queue/stats?all=true", &[RED], b"").await.json();
+    assert_eq!((&all["queued"], &all["limit"]), (&json!(2), &json!(10)));
+}
+
+const BLUE: (&str, &str) = ("authorization", "Bearer blue-secret-token");
+const RED: (&str, &str) = ("authorization", "Bearer red-secret-token");
+
+/// `blue` may do what a sidecar does, `red` everything.
+fn two_tenants() -> Tokens {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    let (blue, red) = (Digest::of("blue-secret-token"), Digest::of("red-secret-token"));
+    std::fs::write(&file, format!("blue {blue} tasks\nred {red}\n")).unwrap();
+    let mut tokens = Tokens::default();
+    tokens.add_file(&file).unwrap();
+    tokens
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_scopes_only_and_for_so_many_requests() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { tokens: two_tenants(), rate: 20, stranger_rate: 5, ..quick() };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    let send =
+        |path: &'static str, header| raw_http::send(server.address, "GET", path, std::slice::from_ref(header), b"");
+    assert_problem(&send("/metrics", &BLUE).await, 403, "Untrusted");
+    assert_eq!(send("/metrics", &RED).await.status, 200);
+    for _ in 0..19 {
+        assert_eq!(send("/queue/stats", &RED).await.status, 200);
+    }
+    let refused = send("/queue/stats", &RED).await;
+    assert_problem(&refused, 429, "Overloaded");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(send("/queue/stats", &BLUE).await.status, 200, "another token's requests are its own");
+    for _ in 0..5 {
+        assert_eq!(send("/queue/stats", &("authorization", "Bearer guess")).await.status, 401);
+    }
+    assert_problem(&send("/queue/stats", &("authorization", "Bearer guess")).await, 429, "Overloaded");
+    assert_problem(&send("/queue/stats", &BLUE).await, 429, "Overloaded");
+    assert_eq!(send("/health/ready", &BLUE).await.status, 200, "a load balancer is not counted");
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_named_says_who_asks_and_no_other() {
+    let stub = Arc::new(Stub::default());
+    for proxies in [vec!["127.0.0.1".parse().unwrap()], Vec::new()] {
+        let named = !proxies.is_empty();
+        let config = ServiceConfig { tokens: two_tenants(), stranger_rate: 2, proxies, ..quick() };
+        let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+        let mut refused = 0;
+        for n in 0..6 {
+            let address = format!("192.0.2.9, 198.51.100.{n}");
+            let headers = [("x-forwarded-for", address.as_str()), ("authorization", "Bearer guess")];
+            let answer = raw_http::send(server.address, "GET", "/queue/stats", &headers, b"").await;
+            refused += usize::from(answer.status == 429);
+        }
+        assert_eq!(refused, if named { 0 } else { 4 }, "named: {named}");
+    }
+}
+
+/// Sends the first bytes and then nothing; how long until the server hangs up.
+async fn dribble(to: SocketAddr, first: &[u8]) -> Duration {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let began = Instant::now();
+    let mut stream = tokio::net::TcpStream::connect(to).await.unwrap();
+    stream.write_all(first).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection was held open");
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn whoever_dribbles_holds_nothing() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig {
+        head_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(700),
+        connections: 4,
+        ..quick()
+    };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    let head = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-slow: ".as_slice();
+    let body = b"POST /tasks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{".as_slice();
+    let idle = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n".as_slice();
+    let slow =
+        futures::future::join_all([b"".as_slice(), head, body, idle].map(|first| dribble(server.address, first)));
+    let live = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        assert_eq!(get(server.address, "/health/live").await.status, 200);
+        began.elapsed()
+    };
+    let (slow, live) = futures::future::join(slow, live).await;
+    assert!(slow.iter().all(|took| *took < Duration::from_secs(5)), "{slow:?}");
+    assert!(live < Duration::from_secs(3), "all four places were taken, and then free: {live:?}");
+}
+
+#[tokio::test]
+async fn over_tls_it_is_trusted_through_its_authority_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (chain, secret) = (file("chain.pem", certificate.pem()), file("key.pem", key.serialize_pem()));
+    let extra_ca = file("authority.pem", authority_pem);
+    let tls = krins_backend::service::tls(&chain, &secret).unwrap();
+    let error = krins_backend::service::tls(&secret, &chain).err().unwrap().to_string();
+    assert!(error.contains("key.pem") && !error.contains("PRIVATE"), "{error}");
+
+    let mut tokens = Tokens::default();
+    tokens.add_clear("the-one-right-token").unwrap();
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { tokens, tls: Some(krins_backend::service::Tls(tls)), ..quick() };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    let ask_over = async |extra_ca: Option<std::path::PathBuf>| {
+        let url = format!("https://localhost:{}", server.address.port()).parse().unwrap();
+        let keys = Keys::new(|name| (name == "KRINS_TOKEN").then(|| "the-one-right-token".to_owned()), |_, _| Ok(None));
+        let http = Http::new(HttpConfig { extra_ca, ..HttpConfig::default() });
+        let config = RemoteConfig { url, builtin: false, provider: None };
+        Remote::new(config, http, keys).unwrap().ask(ask("t", "echo"), silent()).await
+    };
+    assert_eq!(ask_over(Some(extra_ca)).await.unwrap().text, "echo: let a = 1;");
+    let error = ask_over(None).await.unwrap_err();
+    assert!(error.message.contains("trust"), "{error:?}");
+    assert!(dribble(server.address, b"GET / HTTP/1.1\r\n\r\n").await < Duration::from_secs(12), "not TLS");
+}
+
+#[tokio::test]
+async fn locks_are_taken_renewed_told_of_and_given_back() {
+    let stub = Arc::new(Stub::default());
+    let server =
+        Running::start(&stub, Sqlite::in_memory().unwrap(), ServiceConfig { tokens: two_tenants(), ..quick() });
+    let lock = async |who: (&str, &str), holder: &str, path: &str| {
+        let body = json!({"holder": holder, "token": format!("secret-{holder}"), "ttl_ms": 60_000});
+        let headers = [who, ("content-type", "application/json")];
+        let path = format!("/locks/{path}?project=shop");
+        raw_http::send(server.address, "PUT", &path, &headers, body.to_string().as_bytes()).await
+    };
+    let events = "/locks/events?project=shop";
+    let (_, mut told) = raw_http::open(server.address, "GET", events, &[BLUE], b"").await;
+    let taken = lock(BLUE, "ann", "src%2Fa.ts").await;
+    assert_eq!((taken.status, &taken.json()["path"]), (200, &json!("src/a.ts")));
+    let event = told.event().await.unwrap();
+    assert!(event.contains("event: locked") && event.contains("ann") && !event.contains("secret"), "{event}");
+    assert_eq!(lock(BLUE, "ann", "src%2Fa.ts").await.json()["fence"], taken.json()["fence"]);
+    let refused = lock(BLUE, "bob", "src%2Fa.ts").await;
+    assert_problem(&refused, 423, "LockHeld");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("ann"));
+    assert_eq!(lock(RED, "bob", "src%2Fa.ts").await.status, 200, "another tenant's project");
+    assert_eq!(lock(BLUE, "bob", "events").await.status, 405);
+    assert_eq!(lock(BLUE, "bob", ".%2Fevents").await.json()["path"], "events");
+    for bad in ["..%2Fa", "%2Fetc%2Fpasswd", "a%00b"] {
+        assert_problem(&lock(BLUE, "bob", bad).await, 400, "BadParams");
+    }
+    let list = raw_http::send(server.address, "GET", "/locks?project=shop", &[BLUE], b"").await.json();
+    let paths: Vec<_> = list["locks"].as_array().unwrap().iter().map(|lock| lock["path"].clone()).collect();
+    assert_eq!(paths, ["events", "src/a.ts"]);
+
+    let path = "/locks/src%2Fa.ts?project=shop";
+    let give =
+        async |headers: &[(&str, &str)], path: &str| raw_http::send(server.address, "DELETE", path, headers, b"").await;
+    assert_problem(&give(&[BLUE], path).await, 400, "BadParams");
+    assert_problem(&give(&[BLUE, ("lock-token", "secret-bob")], path).await, 409, "Conflict");
+    assert_problem(&give(&[BLUE], &format!("{path}&force=true")).await, 403, "Untrusted");
+    assert_eq!(give(&[BLUE, ("lock-token", "secret-ann")], path).await.status, 204);
+    loop {
+        let event = told.event().await.unwrap();
+        if event.contains("event: unlocked") {
+            assert!(event.contains("src/a.ts"), "{event}");
+            break;
+        }
+    }
+    assert_eq!(give(&[RED], &format!("{path}&force=true")).await.status, 204, "by force");
 }

@@ -9,7 +9,7 @@ use krins_backend::http::{Http, HttpConfig};
 use krins_backend::keys::Keys;
 use krins_backend::remote::{Remote, RemoteConfig};
 use krins_backend::service::{Server, ServiceConfig};
-use krins_backend::store::Store;
+use krins_backend::store::Sqlite;
 use krins_backend::{Ask, Backend, BackendError, ProgressSink, Proposal, propagation};
 use krins_protocol::http::{Answer, RemoteState, RemoteTask};
 use krins_protocol::lsp::Usage;
@@ -79,7 +79,7 @@ impl Chain {
         let backend = Arc::new(Fan { next, times });
         let any = "127.0.0.1:0".parse().unwrap();
         let config = ServiceConfig { queue: 1000, ..ServiceConfig::default() };
-        let server = Server::bind(any, backend, Store::in_memory().unwrap(), config).await.unwrap();
+        let server = Server::bind(any, backend, Sqlite::in_memory().unwrap(), config).await.unwrap();
         let address = server.address().unwrap();
         tokio::spawn(server.run(std::future::pending()));
         Self { address, seen, count: AtomicU32::new(0) }

@@ -28,6 +28,9 @@ export interface Methods {
   "krins/graph/cycles": { params: GraphParams; result: CyclesResult };
   "krins/graph/pause": { params: IndexParams; result: IndexResult };
   "krins/graph/resume": { params: IndexParams; result: IndexResult };
+  "krins/lock": { params: LockParams; result: FileLock };
+  "krins/unlock": { params: UnlockParams; result: LocksResult };
+  "krins/locks": { params: LocksParams; result: LocksResult };
   "krins/status": { params: null; result: StatusResult };
 }
 
@@ -447,6 +450,26 @@ export interface FileDiff {
 }
 
 /**
+ * `krins/lock` result: a lease on a file.
+ */
+export interface FileLock {
+  uri: string;
+  holder: string;
+  /**
+   * Whether the holder is who asks.
+   */
+  mine: boolean;
+  /**
+   * Rises with every lock that is given.
+   */
+  fence: number;
+  /**
+   * Until it ends by itself.
+   */
+  leftMs: number;
+}
+
+/**
  * One thing a gate check found.
  */
 export interface Finding {
@@ -773,6 +796,44 @@ export interface LeftAlone {
    * Where the content is kept that it would have got.
    */
   kept?: string | null;
+}
+
+/**
+ * `krins/lock` params.
+ */
+export interface LockParams {
+  /**
+   * The file; it need not be there yet.
+   */
+  uri: string;
+  /**
+   * Seconds until it ends, unless it is taken again; 3,600.
+   */
+  ttl?: number | null;
+  /**
+   * Who others are told of; without it the person and the machine.
+   */
+  holder?: string | null;
+}
+
+/**
+ * `krins/locks` params.
+ */
+export interface LocksParams {
+  /**
+   * A file of the workspace that is meant; without one, the first.
+   */
+  uri?: string | null;
+}
+
+/**
+ * `krins/locks` and `krins/unlock` result.
+ */
+export interface LocksResult {
+  /**
+   * By path.
+   */
+  locks: FileLock[];
 }
 
 /**
@@ -1144,6 +1205,21 @@ export interface UndoParams {
    */
   hunks?: string[] | null;
   dryRun?: boolean;
+}
+
+/**
+ * `krins/unlock` params.
+ */
+export interface UnlockParams {
+  uri: string;
+  /**
+   * The name that it was taken under.
+   */
+  holder?: string | null;
+  /**
+   * Whoever holds it.
+   */
+  force?: boolean;
 }
 
 /**

@@ -3,6 +3,7 @@
 
 use crate::builtin::Builtin;
 use crate::cache::Cached;
+use crate::calls::{self, Planned};
 use crate::error::{Fault, ProviderError};
 use crate::http::Http;
 use crate::keys::{KeyPlace, Keys};
@@ -16,6 +17,7 @@ use crate::replay::{Replay, record};
 use crate::resilience::policy::{self, Answered, Attempt, Listener, Route, Unanswered};
 use crate::resilience::{Clock, Level, Resilience, Resting, Status, Switch, System};
 use crate::router::{self, Decision, Outcome, Wish};
+use crate::store::{CallEnd, CallState};
 use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -233,8 +235,19 @@ impl Backend for Embedded {
             account: Some(&ask.account),
             ..ModelRequest::new(&words, "")
         };
-        let Answered { route, finished, detour } =
-            self.walk(&ask.task, &chain, request, &progress).await.map_err(Unanswered::into_error)?;
+        let open = match calls::current() {
+            Some(log) => {
+                let planned =
+                    Planned { route: chain[0].provider.into(), model: chain[0].model.clone(), ..Planned::default() };
+                Some(log.begin(planned).await?)
+            }
+            None => None,
+        };
+        let walked = self.walk(&ask.task, &chain, request, &progress).await;
+        if let Some(open) = open {
+            open.end(call_end(&walked)).await;
+        }
+        let Answered { route, finished, detour } = walked.map_err(Unanswered::into_error)?;
         let provider = chain[route].provider;
         self.record(self.entry(provider)?, &ask, &finished).await;
         let detour = detour.map(|(route, fault)| format!("{route} {}", fault.says()));
@@ -347,6 +360,17 @@ impl Backend for Embedded {
 
     fn kill_switch(&self) -> Option<&Switch> {
         Some(self.board.switch())
+    }
+}
+
+/// What the log is told of a walk.
+fn call_end(walked: &Result<Answered, Unanswered>) -> CallEnd {
+    match walked {
+        Ok(answered) => CallEnd { state: CallState::Ok, usage: Some(answered.finished.usage), ..CallEnd::default() },
+        Err(unanswered) => {
+            let kind = format!("{:?}", unanswered.error.fault);
+            CallEnd { state: CallState::Failed, error_kind: Some(kind), ..CallEnd::default() }
+        }
     }
 }
 

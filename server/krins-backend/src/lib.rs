@@ -4,6 +4,7 @@
 
 mod builtin;
 pub mod cache;
+pub mod calls;
 pub mod embedded;
 pub mod error;
 pub mod http;
@@ -21,6 +22,7 @@ pub mod propagation;
 pub mod remote;
 pub mod resilience;
 pub mod service;
+pub mod shared;
 pub mod similar;
 pub mod store;
 pub mod wire;

@@ -2,8 +2,8 @@
 //! alerts are built on them. Labels are closed lists or a server's own routes, never something a client chose.
 
 use crate::Backend;
-use crate::store::state_name;
-use krins_protocol::http::{Answer, RemoteState};
+use crate::store::{State, Stats};
+use krins_protocol::http::Answer;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Of OpenMetrics 1.0.0.
@@ -36,6 +37,8 @@ pub struct Metrics {
     replays: Counter,
     refused: Counter,
     crashed: Counter,
+    retried: Counter,
+    oldest: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +67,7 @@ impl Metrics {
         let task_seconds = Histogram::new(TASK_SECONDS);
         let (tasks, ended, tokens) = (Family::default(), Family::default(), Family::default());
         let (replays, refused, crashed) = (Counter::default(), Counter::default(), Counter::default());
+        let (retried, oldest) = (Counter::default(), Gauge::<f64, AtomicU64>::default());
         registry.register_with_unit(
             "http_request_duration",
             "From the request's head to the answer's head",
@@ -76,16 +80,27 @@ impl Metrics {
             Unit::Seconds,
             task_seconds.clone(),
         );
-        registry.register("tasks", "Unfinished tasks by state", Family::clone(&tasks));
+        registry.register(
+            "tasks",
+            "Tasks by state: those that are not finished, of every replica, and the dead",
+            Family::clone(&tasks),
+        );
         registry.register("tasks_ended", "Tasks that ended, by how", Family::clone(&ended));
         registry.register("tokens", "Tokens that models used", Family::clone(&tokens));
         registry.register("tasks_replayed", "Tasks that were known already", Counter::clone(&replays));
         registry.register("tasks_refused", "Tasks refused because the queue was full", Counter::clone(&refused));
-        registry.register("tasks_crashed", "Tasks found half done at a start", Counter::clone(&crashed));
+        registry.register("tasks_crashed", "Tasks whose server died while they ran", Counter::clone(&crashed));
+        registry.register("tasks_retried", "Runs that are repeated after a pause", Counter::clone(&retried));
+        registry.register_with_unit(
+            "queue_oldest",
+            "How long the first in line has waited",
+            Unit::Seconds,
+            oldest.clone(),
+        );
         registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(CacheCounts(Arc::clone(&backend))));
         registry.register_collector(Box::new(Routes(backend)));
-        Self { registry, requests, tasks, ended, task_seconds, tokens, replays, refused, crashed }
+        Self { registry, requests, tasks, ended, task_seconds, tokens, replays, refused, crashed, retried, oldest }
     }
 
     pub fn request(&self, method: &axum::http::Method, route: &str, status: u16, took: Duration) {
@@ -94,16 +109,19 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A task changed from one state to another; `None` is before it was known.
-    pub fn moved(&self, from: Option<RemoteState>, to: RemoteState) {
-        if let Some(from) = from {
-            self.tasks.get_or_create(&label(from)).dec();
+    /// A task ended here.
+    pub fn ended(&self, state: State) {
+        self.ended.get_or_create(&label(state)).inc();
+    }
+
+    /// What the store counted.
+    pub fn unfinished(&self, stats: &Stats) {
+        for (state, count) in
+            [(State::Queued, stats.queued), (State::Running, stats.running), (State::Dead, stats.dead)]
+        {
+            self.tasks.get_or_create(&label(state)).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        if to.is_terminal() {
-            self.ended.get_or_create(&label(to)).inc();
-        } else {
-            self.tasks.get_or_create(&label(to)).inc();
-        }
+        self.oldest.set(stats.oldest.as_secs_f64());
     }
 
     pub fn answered(&self, answer: &Answer, took: Duration) {
@@ -129,6 +147,10 @@ impl Metrics {
         self.refused.inc();
     }
 
+    pub fn retried(&self) {
+        self.retried.inc();
+    }
+
     pub fn crashed(&self, tasks: u64) {
         self.crashed.inc_by(tasks);
     }
@@ -145,8 +167,8 @@ fn request_histogram() -> Histogram {
     Histogram::new(REQUEST_SECONDS)
 }
 
-fn label(state: RemoteState) -> StateLabel {
-    StateLabel { state: state_name(state) }
+fn label(state: State) -> StateLabel {
+    StateLabel { state: state.name() }
 }
 
 /// A client may invent methods; a label may not.

@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{
-    Health, NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState, RemoteTask, RouterRecord,
+    Health, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState, RemoteTask,
+    RouterRecord,
 };
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -134,6 +135,51 @@ impl Remote {
         response.json().await.map_err(|_| self.inner.unusable("it does not say how it is"))
     }
 }
+
+/// Locks on the paths of a project.
+impl Remote {
+    /// Takes the lock, or renews it under the same token.
+    pub async fn lock(&self, project: &str, path: &str, wanted: &LockRequest) -> Result<Lock, BackendError> {
+        let body = serde_json::to_vec(wanted).expect("plain structs always serialize");
+        let json = HeaderValue::from_static("application/json");
+        let request = (Method::PUT, self.inner.lock_url(project, Some(path)), Some(("content-type", json)), body);
+        let response = self.inner.send(request).await.map_err(Failure::into_error)?;
+        self.inner.json(response).await.map_err(Failure::into_error)
+    }
+
+    /// Gives the lock back; without a token by force, which takes the scope `admin`.
+    pub async fn unlock(&self, project: &str, path: &str, token: Option<&str>) -> Result<(), BackendError> {
+        let mut url = self.inner.lock_url(project, Some(path));
+        let header = match token {
+            Some(token) => Some(("lock-token", HeaderValue::from_str(token).map_err(|_| self.inner.bad_token())?)),
+            None => {
+                url.query_pairs_mut().append_pair("force", "true");
+                None
+            }
+        };
+        let request = (Method::DELETE, url, header, Vec::new());
+        self.inner.send(request).await.map(drop).map_err(Failure::into_error)
+    }
+
+    pub async fn locks(&self, project: &str) -> Result<Vec<Lock>, BackendError> {
+        let request = (Method::GET, self.inner.lock_url(project, None), None, Vec::new());
+        let response = self.inner.send(request).await.map_err(Failure::into_error)?;
+        let locks: Locks = self.inner.json(response).await.map_err(Failure::into_error)?;
+        Ok(locks.locks)
+    }
+}
+
+impl Failure {
+    /// For whoever does not try again.
+    fn into_error(self) -> BackendError {
+        match self {
+            Self::Again(error, _) | Self::Final(error) => error,
+        }
+    }
+}
+
+/// A request that is no task: method, address, one header, body.
+type Plain = (Method, Url, Option<(&'static str, HeaderValue)>, Vec<u8>);
 
 #[async_trait]
 impl Backend for Remote {
@@ -374,6 +420,31 @@ impl Inner {
         if !matches!(tokio::time::timeout(CANCEL_TIMEOUT, call).await, Ok(Ok(_))) {
             tracing::debug!(task = %id, "failed to cancel the task on the server");
         }
+    }
+
+    /// Where the lock on a path is, or all of a project are.
+    fn lock_url(&self, project: &str, path: Option<&str>) -> Url {
+        // A path that is also a word of the service's own.
+        let path = path.map(|path| if path == "events" { "./events" } else { path });
+        let parts: Vec<&str> = std::iter::once("locks").chain(path).collect();
+        let mut url = self.url(&parts);
+        url.query_pairs_mut().append_pair("project", project);
+        url
+    }
+
+    fn bad_token(&self) -> BackendError {
+        self.unusable("the lock's token holds characters that no header can carry")
+    }
+
+    /// What was accepted of a request that is no task.
+    async fn send(&self, (method, url, extra, body): Plain) -> Result<Response, Failure> {
+        let (span, mut headers) = self.prepare(&method, &url).await?;
+        headers.extend(extra.map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value)));
+        let client = self.http.client(&url).map_err(|error| Failure::Final(self.unreachable(error)))?;
+        let request = client.request(method, url).headers(headers).body(body);
+        let sending = async { request.send().await.map_err(|error| crate::http::unreachable_host(&error)) };
+        let response = self.head(sending.instrument(span.clone()), &span).await?;
+        self.accepted(response).await
     }
 
     async fn call(

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod from_proto;
+pub mod locks;
 pub mod lsp;
 pub mod questions;
 pub mod setup;

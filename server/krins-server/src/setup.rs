@@ -67,11 +67,16 @@ impl Setup {
         Ok(settings)
     }
 
+    /// Where the state of a root is kept.
+    pub fn state_of(&self, root: &Root) -> Result<StateDir, Error> {
+        Ok(match &self.state {
+            Some(base) => StateDir::open_at(base, root),
+            None => StateDir::open(root),
+        }?)
+    }
+
     pub fn engine(&self, root: Root, editor: Option<&Value>, encoding: Encoding) -> Result<Engine, Error> {
-        let state = match &self.state {
-            Some(base) => StateDir::open_at(base, &root),
-            None => StateDir::open(&root),
-        }?;
+        let state = self.state_of(&root)?;
         let mut settings = self.settings(Some((&root, &state)), editor)?;
         for ignored in &settings.untrusted {
             tracing::warn!(key = %ignored.key, place = %ignored.place, "a setting of the workspace is not followed: `krins trust` would allow it");

@@ -1,27 +1,35 @@
 //! `krins serve`: a [`Backend`] as a service. Tasks come in over HTTP, are on the disk before they are acknowledged, run by
 //! a fixed number of workers, and are followed as server-sent events.
 //!
-//! Guarantees: an acknowledged task survives `kill -9` and ends exactly once; a run is at least once (a restart in the
-//! middle of a model call repeats the call), and a task that was running in two crashes is failed, not run again. Cancelling drops the
-//! ask, which closes the provider's connection.
+//! Guarantees: an acknowledged task survives `kill -9` and ends exactly once; a run is at least once (a crash in the
+//! middle of a model call repeats the call), and a task that was running in two crashes is dead, not run again. Cancelling drops the
+//! ask, which closes the provider's connection. Over PostgreSQL all of this holds for any number of replicas: what one
+//! accepted another may run, and a third be asked about.
 
 mod auth;
 mod chat;
+mod dead;
+mod fan;
 mod graph;
+mod limits;
+mod listen;
+mod locks;
 mod problem;
 mod router;
 mod routes;
 mod tasks;
 
-pub use auth::{TokenError, Tokens};
+pub use auth::{Fresh, Scope, TokenError, Tokens, add_token, rotate_token, scopes};
+pub use listen::{TlsError, tls};
 
 use crate::Backend;
+use crate::shared::Redis;
 use crate::store::{Store, StoreError};
 use axum::Router;
 use krins_protocol::error::ErrorReport;
 use krins_protocol::graph::{GraphParams, Question};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tasks::Tasks;
@@ -35,10 +43,22 @@ const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
-    /// Tasks that run at the same time.
+    /// What this replica calls itself in leases and in a task's history.
+    pub name: String,
+    /// Tasks that run at the same time; without any, this replica only takes tasks in.
     pub workers: usize,
     /// Tasks that may wait; one more is answered 429.
     pub queue: usize,
+    /// Tasks of one tenant that may be unfinished; one more is answered 429. Without it, what the queue allows.
+    pub tenant_queue: Option<usize>,
+    /// How long a worker may be silent before its tasks are somebody else's. It says so three times in that time.
+    pub lease: Duration,
+    /// How often replicas look for what no hint told them.
+    pub poll: Duration,
+    /// Runs of a task that fails for passing reasons without having made a model call.
+    pub runs: u32,
+    /// Crashes after which a task is dead.
+    pub crashes: u32,
     /// The longest a task may run.
     pub task_timeout: Duration,
     /// The longest a request may take up to its answer's head.
@@ -51,12 +71,36 @@ pub struct ServiceConfig {
     pub grace: Duration,
     /// How long ended tasks, and with them their idempotency keys, are kept.
     pub retention: Duration,
-    /// Who may use the service. Without tokens only this machine can.
+    /// Who may use the service, beside the tokens of the store. Without any only this machine can.
     pub tokens: Tokens,
     /// Conversations that are answered at the same time.
     pub chats: usize,
+    /// Requests per minute of one token; 0 is no limit. Where no token is needed there is none either.
+    pub rate: u32,
+    /// Requests per minute that come from one address without a good token; 0 is no limit.
+    pub stranger_rate: u32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// How long a request's head may take, and a handshake.
+    pub head_timeout: Duration,
+    /// A certificate, for a listener that speaks TLS.
+    pub tls: Option<Tls>,
+    /// Carries hints and counts between replicas.
+    pub redis: Option<Redis>,
     /// Who answers questions to a code graph; without one nobody does.
     pub graph: Option<Arc<dyn GraphQueries>>,
+}
+
+/// A TLS acceptor that says no more than that it is one.
+#[derive(Clone)]
+pub struct Tls(pub tokio_rustls::TlsAcceptor);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
 }
 
 /// Answers questions to a code graph. What it is the graph of is not known here.
@@ -71,8 +115,14 @@ pub trait GraphQueries: std::fmt::Debug + Send + Sync {
 impl Default for ServiceConfig {
     fn default() -> Self {
         Self {
+            name: "server".into(),
             workers: 4,
             queue: 64,
+            tenant_queue: None,
+            lease: Duration::from_secs(15),
+            poll: Duration::from_secs(1),
+            runs: 3,
+            crashes: 2,
             task_timeout: Duration::from_secs(120),
             request_timeout: Duration::from_secs(30),
             body_limit: 32 << 20,
@@ -81,6 +131,13 @@ impl Default for ServiceConfig {
             retention: 7 * 24 * HOUR,
             tokens: Tokens::default(),
             chats: 512,
+            rate: 1200,
+            stranger_rate: 120,
+            proxies: Vec::new(),
+            connections: 1024,
+            head_timeout: Duration::from_secs(10),
+            tls: None,
+            redis: None,
             graph: None,
         }
     }
@@ -89,7 +146,7 @@ impl Default for ServiceConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(
-        "listen on {0}: without a token only a loopback address is allowed; set KRINS_SERVE_TOKEN or a tokens file"
+        "listen on {0}: without a token only a loopback address is allowed; add one with `krins serve token add`, or set KRINS_SERVE_TOKEN"
     )]
     Unguarded(SocketAddr),
     #[error("listen on {address}")]
@@ -112,7 +169,11 @@ pub struct Service {
 
 impl Service {
     /// Takes up what the last process left, and starts the workers. Needs a Tokio runtime.
-    pub async fn start(backend: Arc<dyn Backend>, store: Store, config: ServiceConfig) -> Result<Self, StoreError> {
+    pub async fn start(
+        backend: Arc<dyn Backend>,
+        store: Arc<dyn Store>,
+        config: ServiceConfig,
+    ) -> Result<Self, StoreError> {
         let tasks = Tasks::start(backend, store, config).await?;
         tokio::spawn(forget_old_tasks(Arc::clone(&tasks)));
         tokio::spawn(press(Arc::clone(&tasks)));
@@ -141,10 +202,12 @@ impl Server {
     pub async fn bind(
         address: SocketAddr,
         backend: Arc<dyn Backend>,
-        store: Store,
+        store: impl Into<Arc<dyn Store>>,
         config: ServiceConfig,
     ) -> Result<Self, ServeError> {
-        if config.tokens.is_empty() && !address.ip().is_loopback() {
+        let store = store.into();
+        let open = config.tokens.is_empty() && store.tokens().await?.iter().all(|token| token.expired);
+        if open && !address.ip().is_loopback() {
             return Err(ServeError::Unguarded(address));
         }
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
@@ -157,13 +220,22 @@ impl Server {
         self.listener.local_addr().map_err(ServeError::Serve)
     }
 
+    /// Whether a token is asked for.
+    pub fn is_guarded(&self) -> bool {
+        self.service.tasks.door.is_guarded()
+    }
+
     /// Serves until `stop`, then drains: readiness turns to 503 while followers are still served.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let Self { listener, service } = self;
-        let router = service.router();
+        let config = &service.tasks.config;
+        let listening = listen::Listening {
+            connections: config.connections,
+            head: config.head_timeout,
+            tls: config.tls.clone().map(|tls| tls.0),
+        };
         let drained = tokio_util::sync::CancellationToken::new();
-        let serving =
-            axum::serve(listener, router).with_graceful_shutdown(drained.clone().cancelled_owned()).into_future();
+        let serving = listen::serve(listener, service.router(), listening, drained.clone());
         let draining = async {
             stop.await;
             service.drain().await;
@@ -171,9 +243,10 @@ impl Server {
             tokio::time::sleep(LAST_BYTES).await;
         };
         tokio::select! {
-            served = serving => served.map_err(ServeError::Serve),
-            () = draining => Ok(()),
+            () = serving => {}
+            () = draining => {}
         }
+        Ok(())
     }
 }
 
@@ -181,7 +254,7 @@ impl Server {
 pub async fn serve(
     address: SocketAddr,
     backend: Arc<dyn Backend>,
-    store: Store,
+    store: impl Into<Arc<dyn Store>>,
     config: ServiceConfig,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
@@ -214,6 +287,8 @@ pub async fn stop_signal() {
 /// Tells the backend how long the oldest task has waited, which moves its brownout level.
 async fn press(tasks: Arc<Tasks>) {
     while !tasks.is_draining() {
+        // Without the store, the age of before.
+        let _ = tasks.count().await;
         tasks.backend().press(tasks.queue_age());
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}

@@ -1,11 +1,12 @@
-//! The service's routes, and what every request passes through: trace, time, headers, access.
+//! The service's routes, and what every request passes through: trace, time, headers, access, rates.
 
-use super::auth::Tokens;
+use super::auth::{Caller, Scope};
 use super::chat;
-use super::graph;
+use super::listen::Peer;
 use super::problem::{Problem, chain};
 use super::router;
 use super::tasks::{Tasks, View};
+use super::{dead, graph, locks};
 use crate::metrics;
 use crate::propagation;
 use crate::resilience::Level;
@@ -16,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use futures::stream::Stream;
 use futures::{FutureExt, stream};
@@ -41,6 +42,10 @@ const KEY_LENGTH: usize = 255;
 #[derive(Clone)]
 pub(super) struct Tenant(pub String);
 
+/// The same with what the caller may do.
+#[derive(Clone)]
+pub(super) struct Asker(pub Caller);
+
 type Shared = State<Arc<Tasks>>;
 
 pub fn router(tasks: Arc<Tasks>) -> Router {
@@ -48,19 +53,28 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/tasks", post(submit))
         .route("/tasks/{id}", get(show).delete(cancel))
         .route("/tasks/{id}/events", get(events))
+        .route("/dead", get(dead::list))
+        .route("/dead/{id}/requeue", post(dead::requeue))
+        .route("/queue/stats", get(dead::stats))
+        .route("/locks", get(locks::list))
+        .route("/locks/events", get(locks::events))
+        .route("/locks/{path}", put(locks::put).delete(locks::delete))
         .route("/graph/{question}", get(graph::ask).post(graph::ask_at_length))
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(chat::models))
         .route("/router/select", post(router::select))
         .route("/router/record", post(router::record))
+        .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Tasks), admit));
+    let figures = Router::new()
         .route("/metrics", get(exposition))
-        .layer(from_fn_with_state(Arc::clone(&tasks), admit));
+        .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Metrics), admit));
     Router::new()
         .route("/health", get(health))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/openapi.json", get(openapi))
         .merge(guarded)
+        .merge(figures)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(tasks.config.body_limit))
@@ -192,6 +206,10 @@ fn sse(event: &RemoteEvent) -> Event {
 }
 
 async fn exposition(State(tasks): Shared) -> Result<Response, Problem> {
+    // Without the store, the figures of before.
+    if let Err(error) = tasks.count().await {
+        tracing::warn!(error = %chain(&error), "failed to count the tasks");
+    }
     let text = tasks.metrics.render().map_err(|error| Problem::internal("render the metrics", &error))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
@@ -245,15 +263,22 @@ fn check(name: &str, ok: bool, detail: String) -> HealthCheck {
 
 async fn own_checks(tasks: &Tasks) -> Vec<HealthCheck> {
     let store = tasks.ping_store().await;
-    let store_detail = store.as_ref().map_or_else(|error| chain(error), |()| "sqlite".into());
-    let waiting = tasks.waiting();
+    let name = tasks.store().name();
+    let store_detail = store.as_ref().map_or_else(|error| chain(error), |()| name.into());
+    let waiting = tasks.count().await.map_or(tasks.waiting() as u64, |stats| stats.queued);
     let accepting = if tasks.is_draining() { "draining" } else { "accepting" };
-    vec![
+    let mut checks = vec![
         check("store", store.is_ok(), store_detail),
         check("queue", true, format!("{waiting} of {} waiting", tasks.config.queue)),
         check("server", !tasks.is_draining(), accepting.to_owned()),
         check("backend", true, tasks.route()),
-    ]
+    ];
+    if let Some(redis) = &tasks.config.redis {
+        // Without it everything is right, only slower to be seen.
+        let detail = if redis.ping().await { "connected" } else { "not reachable; done without" };
+        checks.push(check("redis", true, detail.to_owned()));
+    }
+    checks
 }
 
 fn health_of(status: &str, checks: Vec<HealthCheck>) -> Health {
@@ -323,31 +348,64 @@ fn reason(error: &serde_json::Error) -> &'static str {
     }
 }
 
-async fn admit(State(tasks): Shared, mut request: Request, next: Next) -> Response {
-    match tenant_of(&tasks.config.tokens, request.headers()) {
-        Ok(tenant) => {
-            request.extensions_mut().insert(Tenant(tenant));
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
+async fn admit(
+    State((tasks, scope)): State<(Arc<Tasks>, Scope)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let address = address_of(&request, &tasks.config.proxies);
+    let caller = caller_of(&tasks, request.headers(), address).await?;
+    if !caller.may(scope) {
+        let why = format!("admit the request: its token does not have the scope {}", scope.name());
+        return Err(Problem::new(ErrorKind::Untrusted, why));
     }
+    if tasks.door.is_guarded() {
+        tasks.limiter.take(&caller.name, tasks.config.rate).await.map_err(too_often)?;
+    }
+    request.extensions_mut().insert(Tenant(caller.tenant.clone()));
+    request.extensions_mut().insert(Asker(caller));
+    Ok(next.run(request).await)
 }
 
-/// A token names the tenant. Where none is configured only this machine's own programs get in: not a web page
-/// (`Origin`), and not a name that was made to point here (`Host`).
-fn tenant_of(tokens: &Tokens, headers: &HeaderMap) -> Result<String, Problem> {
+/// A token names the tenant. Where there is none only this machine's own programs get in: not a web page (`Origin`), and
+/// not a name that was made to point here (`Host`).
+async fn caller_of(tasks: &Tasks, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Problem> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if !tokens.is_empty() {
-        return tokens.tenant(text(header::AUTHORIZATION)).map(str::to_owned).ok_or_else(|| {
-            Problem::new(ErrorKind::AuthFailed, "admit the request: its token is missing or not known").challenge()
+    if !tasks.door.is_guarded() {
+        let foreign = headers.contains_key(header::ORIGIN);
+        let local = text(header::HOST).is_none_or(is_this_machine);
+        return (local && !foreign).then(Caller::local).ok_or_else(|| {
+            let why = "admit the request: without a token only programs on this machine may ask";
+            Problem::new(ErrorKind::Untrusted, why)
         });
     }
-    let foreign = headers.contains_key(header::ORIGIN);
-    let local = text(header::HOST).is_none_or(is_this_machine);
-    (local && !foreign).then(String::new).ok_or_else(|| {
-        let why = "admit the request: without a token only programs on this machine may ask";
-        Problem::new(ErrorKind::Untrusted, why)
-    })
+    let stranger = address.map(|address| format!("address:{address}"));
+    // Whoever guesses is not even compared.
+    if let Some(wait) = stranger.as_ref().and_then(|name| tasks.limiter.is_spent(name, tasks.config.stranger_rate)) {
+        return Err(too_often(wait));
+    }
+    if let Some(caller) = tasks.door.caller(text(header::AUTHORIZATION)).await {
+        return Ok(caller);
+    }
+    if let Some(name) = stranger {
+        tasks.limiter.take(&name, tasks.config.stranger_rate).await.map_err(too_often)?;
+    }
+    Err(Problem::new(ErrorKind::AuthFailed, "admit the request: its token is missing or not known").challenge())
+}
+
+fn too_often(wait: Duration) -> Problem {
+    Problem::new(ErrorKind::Overloaded, "admit the request: there are too many").retry_after(wait.as_secs() + 1)
+}
+
+/// The peer's address, or what a trusted proxy says of it: the last one, which the proxy itself wrote.
+fn address_of(request: &Request, proxies: &[IpAddr]) -> Option<IpAddr> {
+    let peer = request.extensions().get::<Peer>()?.0.ip().to_canonical();
+    if !proxies.contains(&peer) {
+        return Some(peer);
+    }
+    let told = request.headers().get_all("x-forwarded-for").iter().next_back();
+    let last = told.and_then(|value| value.to_str().ok()).and_then(|text| text.rsplit(',').next());
+    last.and_then(|text| text.trim().parse().ok()).or(Some(peer))
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -1,13 +1,21 @@
-//! The life of a task in the service: admitted, on the disk, queued, run, followed, cancelled, drained.
+//! The life of a task in the service: admitted, on the disk, claimed, run, followed, cancelled, drained.
 //!
-//! The store owns the truth; the map of live tasks is what followers watch. Both change in the order of the task's
-//! sequence number, so whoever loses a race (a run against a cancel) changes nothing.
+//! The store owns the truth; what runs here is what this replica holds a lease for, and the map of live tasks is what its
+//! followers watch. Both change in the order of the task's sequence number, so whoever loses a race (a run against a
+//! cancel, a replica against its successor) changes nothing.
 
 use super::ServiceConfig;
+use super::auth::Door;
+use super::fan::Fan;
+use super::limits::Limiter;
 use super::problem::{Problem, chain};
+use crate::calls::{self, CallLog};
 use crate::metrics::Metrics;
 use crate::money::Account;
-use crate::store::{NewRow, Started, Store, StoreError, Submission, TaskRow};
+use crate::store::{
+    Burial, DeadRow, End, Fence, Happened, Hint, Leased, NewRow, PAYLOAD_VERSION, Room, Stats, Store, StoreError,
+    Submission, TaskRow,
+};
 use crate::{Ask, Backend, BackendError, Progress, ProgressSink, propagation, wire};
 use axum::http::StatusCode;
 use futures::FutureExt;
@@ -21,35 +29,54 @@ use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, mpsc, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// Tries to write the end of a run before the next start must repeat it.
-const FINISH_TRIES: u32 = 5;
+/// How long the end of a run is tried to be written. While the database is away nobody else can take the task over, and an
+/// answer that was paid for is worth waiting.
+const FINISH_PATIENCE: Duration = Duration::from_secs(60);
 const FINISH_PAUSE: Duration = Duration::from_millis(200);
-/// Before a task that the store could not begin is tried again.
+/// Before a store in trouble is asked again for work.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Tasks whose answers can still be kept for others.
 const ASKED: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
 /// What a cancelled run may still need to let go.
 const LET_GO: Duration = Duration::from_secs(2);
+/// Before a task runs again whose worker is gone.
+const CRASH_PAUSE: Duration = Duration::from_millis(100);
+/// Before a failed run is repeated: doubled each time, with full jitter.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+/// The longest this replica sleeps while nothing is to be done and nobody else can make work.
+const IDLE: Duration = Duration::from_secs(30);
+/// Between two progress events that are told to other replicas.
+const PROGRESS_PACE: Duration = Duration::from_millis(250);
 
 pub struct Tasks {
     pub config: ServiceConfig,
     pub metrics: Metrics,
+    pub door: Door,
+    pub limiter: Limiter,
     backend: Arc<dyn Backend>,
-    store: Store,
-    live: Mutex<BTreeMap<String, Arc<Live>>>,
+    store: Arc<dyn Store>,
+    fan: Fan,
+    /// Tasks that somebody follows here, or that run here, by id and tenant: whoever asks for another's task by its id
+    /// must not push the real one out.
+    live: Mutex<BTreeMap<(String, String), Arc<Live>>>,
+    held: Mutex<BTreeMap<String, Held>>,
     /// What was asked for the last tasks, for the gate's word on their answers.
     asked: Mutex<LruCache<String, Ask>>,
-    queue: mpsc::UnboundedSender<String>,
-    /// Tasks in `queue`; admission keeps it at `config.queue`.
+    /// There may be work.
+    work: Notify,
+    /// As last counted.
     waiting: AtomicUsize,
     /// Smoothed, for telling a refused caller when to come again.
     average_ms: AtomicU64,
+    /// How long the first in line had waited, as last counted.
+    oldest_ms: AtomicU64,
     draining: CancellationToken,
     abort: CancellationToken,
     closing: CancellationToken,
@@ -58,12 +85,17 @@ pub struct Tasks {
     pub chats: Arc<Semaphore>,
 }
 
-/// A task that has not ended, as its followers see it.
+/// A task as its followers see it.
 struct Live {
-    tenant: String,
-    since: Instant,
     view: watch::Sender<View>,
-    cancel: CancellationToken,
+}
+
+/// A lease of this replica.
+#[derive(Clone)]
+struct Held {
+    fence: Fence,
+    /// The run was overtaken: cancelled, or its lease is somebody else's.
+    overtaken: CancellationToken,
 }
 
 #[derive(Clone, Debug)]
@@ -80,53 +112,63 @@ pub struct Submitted {
 
 enum Outcome {
     Ended(Result<Answer, BackendError>),
-    Cancelled,
+    TooSlow,
+    Overtaken,
     Aborted,
 }
 
 impl Tasks {
     pub async fn start(
         backend: Arc<dyn Backend>,
-        store: Store,
+        store: Arc<dyn Store>,
         config: ServiceConfig,
     ) -> Result<Arc<Self>, StoreError> {
-        let recovered = store.recover(buried(), now_ms()).await?;
-        let (queue, order) = mpsc::unbounded_channel();
+        let fan = Fan::start(Arc::clone(&store), config.redis.clone());
+        let heard = fan.hear();
         let chats = Arc::new(Semaphore::new(config.chats));
+        let door = Door::open(config.tokens.clone(), Arc::clone(&store)).await?;
         let tasks = Arc::new(Self {
             metrics: Metrics::new(Arc::clone(&backend)),
+            door,
+            limiter: Limiter::new(config.redis.clone()),
             config,
             backend,
             store,
+            fan,
             live: Mutex::default(),
+            held: Mutex::default(),
             asked: Mutex::new(LruCache::new(ASKED)),
-            queue,
-            waiting: AtomicUsize::new(recovered.queued.len()),
+            chats,
+            oldest_ms: AtomicU64::new(0),
+            work: Notify::new(),
+            waiting: AtomicUsize::new(0),
             average_ms: AtomicU64::new(5_000),
             draining: CancellationToken::new(),
             abort: CancellationToken::new(),
             closing: CancellationToken::new(),
             runs: TaskTracker::new(),
-            chats,
         });
-        tasks.metrics.crashed(recovered.buried.len() as u64);
-        for id in &recovered.buried {
-            tracing::error!(krins.task = %id, "task buried: the process died twice while it ran");
+        tasks.sweep().await?;
+        tasks.count().await?;
+        tokio::spawn(Arc::clone(&tasks).dispatch());
+        tokio::spawn(Arc::clone(&tasks).keep_leases());
+        tokio::spawn(Arc::clone(&tasks).hear(heard));
+        if tasks.store.is_shared() {
+            tokio::spawn(Arc::clone(&tasks).look_regularly());
         }
-        for unfinished in recovered.queued {
-            tasks.metrics.moved(None, RemoteState::Queued);
-            let id = unfinished.task.id.clone();
-            if let Ok(task) = remote_task(unfinished.task) {
-                tasks.insert_live(&id, unfinished.tenant, task);
-            }
-            // The receiver is alive: it is handed to the dispatcher below.
-            let _ = tasks.queue.send(id);
-        }
-        tokio::spawn(Arc::clone(&tasks).dispatch(order));
         Ok(tasks)
     }
 
-    /// Remembers and queues a task, or finds the one its key already names. Not cancelled with its caller: what is on the disk must be queued.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub fn fan(&self) -> &Fan {
+        &self.fan
+    }
+
+    /// Remembers and queues a task, or finds the one its key already names. Not cancelled with its caller: what is on the
+    /// disk must be told of.
     pub async fn submit(
         self: &Arc<Self>,
         tenant: String,
@@ -145,26 +187,17 @@ impl Tasks {
             return Err(Problem::new(ErrorKind::BackendUnavailable, "accept the task: the server is shutting down")
                 .retry_after(1));
         }
-        let has_room = self.take_room();
-        let id = row.id.clone();
-        // Known to followers before the commit, so that a replay of the same key never names a task nobody knows.
-        self.insert_live(&id, row.tenant.clone(), queued_task(&id));
-        let submission = self.store.submit(row, has_room, now_ms()).await;
-        if let Ok(Submission::Accepted(task)) = submission {
-            self.metrics.moved(None, RemoteState::Queued);
-            // After the dispatcher ended, the row waits for the next process.
-            let _ = self.queue.send(id);
-            return Ok(Submitted { task: readable(task)?, replayed: false });
-        }
-        self.live().remove(&id);
-        if has_room {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        match submission {
+        let room = Room { all: self.config.queue, tenant: self.config.tenant_queue.unwrap_or(usize::MAX) };
+        match self.store.submit(row, room).await {
+            Ok(Submission::Accepted(row)) => {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                self.work.notify_one();
+                self.fan.tell(Hint::Work);
+                Ok(Submitted { task: readable(row)?, replayed: false })
+            }
             Ok(Submission::Replayed(row)) => {
                 self.metrics.replayed();
-                let task = self.newest(row)?;
-                Ok(Submitted { task, replayed: true })
+                Ok(Submitted { task: readable(row)?, replayed: true })
             }
             Ok(Submission::KeyConflict) => Err(Problem::new(
                 ErrorKind::BadParams,
@@ -172,61 +205,99 @@ impl Tasks {
             )
             .status(StatusCode::UNPROCESSABLE_ENTITY)
             .hint("use a new key for a new task")),
-            Ok(Submission::Full | Submission::Accepted(_)) => {
-                self.metrics.refused();
-                Err(Problem::new(ErrorKind::Overloaded, "accept the task: the queue is full")
-                    .retry_after(self.seconds_to_wait()))
-            }
-            Err(error) => Err(Problem::internal("remember the task", &error)),
+            Ok(Submission::Full) => Err(self.refuse("the queue is full")),
+            Ok(Submission::TenantFull) => Err(self.refuse("as many of your tasks as may be are not finished")),
+            Err(error) => Err(unavailable("remember the task", &error)),
         }
     }
 
+    fn refuse(&self, why: &str) -> Problem {
+        self.metrics.refused();
+        Problem::new(ErrorKind::Overloaded, format!("accept the task: {why}")).retry_after(self.seconds_to_wait())
+    }
+
     pub async fn get(&self, tenant: &str, id: &str) -> Result<RemoteTask, Problem> {
-        if let Some(live) = self.find_live(tenant, id) {
-            return Ok(shown(&live.view.borrow()));
+        let row = self.store.get(tenant, id).await.map_err(|error| unavailable("look the task up", &error))?;
+        let mut task = readable(row.ok_or_else(|| Problem::unknown_task(id))?)?;
+        // Progress has numbers, too, and is not in the store.
+        let progress = self.find_live(tenant, id).and_then(|live| live.view.borrow().received);
+        if let (RemoteState::Running, Some((seq, _))) = (task.state, progress) {
+            task.seq = task.seq.max(seq);
         }
-        let row = self.store.get(tenant, id).await.map_err(|error| Problem::internal("look the task up", &error))?;
-        readable(row.ok_or_else(|| Problem::unknown_task(id))?)
+        Ok(task)
     }
 
     /// A view that changes with the task; of an ended task it is the end.
     pub async fn follow(&self, tenant: &str, id: &str) -> Result<watch::Receiver<View>, Problem> {
-        if let Some(live) = self.find_live(tenant, id) {
-            return Ok(live.view.subscribe());
-        }
-        let task = self.get(tenant, id).await?;
-        Ok(watch::channel(View::of(task)).1)
+        // Watched before it is read, so that no change falls between.
+        let known = self.find_live(tenant, id);
+        let live = known.unwrap_or_else(|| self.watch(tenant, unknown_task(id)));
+        let view = live.view.subscribe();
+        let row = self.store.get(tenant, id).await.map_err(|error| unavailable("look the task up", &error))?;
+        let Some(row) = row else {
+            drop(view);
+            self.forget_unwatched();
+            return Err(Problem::unknown_task(id));
+        };
+        self.settle(row);
+        Ok(view)
     }
 
     /// Cancels the task if it has not ended; answers what it is now.
     pub async fn cancel(self: &Arc<Self>, tenant: String, id: String) -> Result<RemoteTask, Problem> {
         let tasks = Arc::clone(self);
         let cancelling = async move {
-            let live = tasks.find_live(&tenant, &id);
-            let row = tasks
-                .store
-                .cancel(&tenant, &id, now_ms())
-                .await
-                .map_err(|error| Problem::internal("cancel the task", &error))?;
+            let row = tasks.store.cancel(&tenant, &id).await.map_err(|error| unavailable("cancel the task", &error))?;
             let Some(row) = row else {
                 return tasks.get(&tenant, &id).await;
             };
-            let task = readable(row)?;
-            if let Some(live) = live {
-                tasks.publish(&live, task.clone());
-                live.cancel.cancel();
-            }
-            tasks.live().remove(&id);
-            Ok(task)
+            tasks.metrics.ended(row.state);
+            tasks.fan.tell(Hint::Task(id.clone()));
+            tasks.settle(row.clone());
+            readable(row)
         };
         tokio::spawn(propagation::carry(cancelling))
             .await
             .map_err(|error| Problem::internal("cancel the task", &error))?
     }
 
+    pub async fn dead(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<DeadRow>, Problem> {
+        self.store.dead(tenant, limit).await.map_err(|error| unavailable("list the dead letters", &error))
+    }
+
+    pub async fn history(&self, tenant: &str, id: &str) -> Result<Vec<Happened>, Problem> {
+        self.store.history(tenant, id).await.map_err(|error| unavailable("read the task's history", &error))
+    }
+
+    /// Whose task it is, for those who may know.
+    pub async fn tenant_of(&self, id: &str) -> Result<Option<String>, Problem> {
+        let rows = self.store.look(&[id.to_owned()]).await.map_err(|error| unavailable("look the task up", &error))?;
+        Ok(rows.into_iter().next().map(|row| row.tenant))
+    }
+
+    /// Puts a dead task back into the queue.
+    pub async fn requeue(&self, tenant: &str, id: &str) -> Result<RemoteTask, Problem> {
+        let row = self.store.requeue(tenant, id).await.map_err(|error| unavailable("put the task back", &error))?;
+        let Some(row) = row else {
+            let task = self.get(tenant, id).await?;
+            return Err(Problem::new(
+                ErrorKind::Conflict,
+                format!("put the task back: it is not dead but {}", crate::store::state_name(task.state)),
+            ));
+        };
+        self.work.notify_one();
+        self.fan.tell(Hint::Work);
+        self.fan.tell(Hint::Task(id.to_owned()));
+        self.settle(row.clone());
+        readable(row)
+    }
+
+    pub async fn stats(&self, tenant: Option<&str>) -> Result<Stats, Problem> {
+        self.store.stats(tenant).await.map_err(|error| unavailable("count the tasks", &error))
+    }
+
     pub async fn purge(&self) {
-        let before = now_ms() - self.config.retention.as_millis() as i64;
-        if let Err(error) = self.store.purge(before).await {
+        if let Err(error) = self.store.purge(self.config.retention).await {
             tracing::warn!(error = %chain(&error), "failed to forget old tasks");
         }
     }
@@ -238,6 +309,8 @@ impl Tasks {
             self.abort.cancel();
             let _ = tokio::time::timeout(LET_GO, self.runs.wait()).await;
         }
+        // Others may take up what was put back.
+        self.fan.flush().await;
         self.closing.cancel();
     }
 
@@ -273,128 +346,209 @@ impl Tasks {
         Arc::clone(&self.backend)
     }
 
+    /// How long the oldest waiting task of any replica had waited, as last counted.
+    pub fn queue_age(&self) -> Duration {
+        Duration::from_millis(self.oldest_ms.load(Ordering::Relaxed))
+    }
+
     pub fn route(&self) -> String {
         self.backend.route()
     }
 
-    /// How long the oldest waiting task has waited in this process.
-    pub fn queue_age(&self) -> Duration {
-        let live = self.live();
-        let waiting = live.values().filter(|live| live.view.borrow().task.state == RemoteState::Queued);
-        waiting.map(|live| live.since.elapsed()).max().unwrap_or_default()
-    }
-
+    /// Tasks that wait, as last counted.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    async fn dispatch(self: Arc<Self>, mut order: mpsc::UnboundedReceiver<String>) {
-        let workers = Arc::new(Semaphore::new(self.config.workers.max(1)));
-        loop {
-            let next = async {
-                let worker = Arc::clone(&workers).acquire_owned().await.ok()?;
-                Some((worker, order.recv().await?))
-            };
-            let (worker, id) = tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return,
-                next = next => match next {
-                    Some(next) => next,
-                    None => return,
-                },
-            };
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            let tasks = Arc::clone(&self);
-            self.runs.spawn(async move {
-                tasks.run(&id).await;
-                drop(worker);
-            });
+    /// Counts what is not finished, for the metrics and for health.
+    pub async fn count(&self) -> Result<Stats, StoreError> {
+        let stats = self.store.stats(None).await?;
+        self.waiting.store(usize::try_from(stats.queued).unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.oldest_ms.store(u64::try_from(stats.oldest.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.metrics.unfinished(&stats);
+        Ok(stats)
+    }
+
+    async fn dispatch(self: Arc<Self>) {
+        let workers = Arc::new(Semaphore::new(self.config.workers));
+        while !self.is_draining() {
+            let Some(permits) = self.free(&workers).await else { return };
+            match self.store.claim(&self.config.name, permits.len(), self.config.lease).await {
+                Ok(claimed) if claimed.tasks.is_empty() => {
+                    drop(permits);
+                    self.rest(claimed.next).await;
+                }
+                Ok(claimed) => claimed.tasks.into_iter().zip(permits).for_each(|(leased, permit)| {
+                    self.begin(leased, permit);
+                }),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "failed to ask for work; it is tried again");
+                    drop(permits);
+                    self.pause(STORE_PAUSE).await;
+                }
+            }
         }
     }
 
-    async fn run(&self, id: &str) {
-        let Some(live) = self.live().get(id).cloned() else {
-            return;
+    /// Every worker that has nothing to do, at least one; `None` when draining.
+    async fn free(&self, workers: &Arc<Semaphore>) -> Option<Vec<OwnedSemaphorePermit>> {
+        let first = tokio::select! {
+            biased;
+            () = self.draining.cancelled() => return None,
+            first = Arc::clone(workers).acquire_owned() => first.ok()?,
         };
-        let started = match self.store.begin(id, now_ms()).await {
-            Ok(Some(started)) => started,
-            Ok(None) => return,
-            Err(error) => return self.put_back(id, &error).await,
-        };
-        self.publish(&live, running_task(id, started.seq));
+        let mut permits = vec![first];
+        while let Ok(permit) = Arc::clone(workers).try_acquire_owned() {
+            permits.push(permit);
+        }
+        Some(permits)
+    }
+
+    /// Until there may be work: somebody says so, a task's time comes, or it is time to look.
+    async fn rest(&self, next: Option<Duration>) {
+        let look = if self.store.is_shared() { self.config.poll } else { IDLE };
+        // A task's time must have come when it is claimed.
+        let longest = next.map_or(look, |next| look.min(next + Duration::from_millis(1)));
+        tokio::select! {
+            () = self.work.notified() => {}
+            () = tokio::time::sleep(longest) => {}
+            () = self.draining.cancelled() => {}
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.draining.cancelled() => {}
+        }
+    }
+
+    fn begin(self: &Arc<Self>, leased: Leased, permit: OwnedSemaphorePermit) {
+        let held = Held { fence: leased.fence.clone(), overtaken: CancellationToken::new() };
+        self.held().insert(leased.fence.id.clone(), held.clone());
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).ok();
+        let tasks = Arc::clone(self);
+        self.runs.spawn(async move {
+            tasks.run(leased, &held).await;
+            let mut all = tasks.held();
+            // A successor's lease of the same task is not ours to forget.
+            if all.get(&held.fence.id).is_some_and(|known| known.fence == held.fence) {
+                all.remove(&held.fence.id);
+            }
+            drop(all);
+            drop(permit);
+        });
+    }
+
+    async fn run(&self, leased: Leased, held: &Held) {
+        let id = &leased.fence.id;
+        let running = RemoteTask { state: RemoteState::Running, seq: leased.seq, ..unknown_task(id) };
+        let known = self.find_live(&leased.tenant, id);
+        let live = known.unwrap_or_else(|| self.watch(&leased.tenant, unknown_task(id)));
+        self.publish(&live, running);
+        self.fan.tell(Hint::Task(id.clone()));
         let span = tracing::info_span!(
             parent: None,
             "krins.task",
             otel.kind = "consumer",
             krins.task = %id,
-            krins.attempt = started.attempt,
+            krins.attempt = leased.run,
         );
-        let context = propagation::continue_or_start(&span, Some(&started.traceparent), started.tracestate.as_deref());
-        propagation::in_trace(span, context, self.run_attempt(id, &live, &started)).await;
+        let context = propagation::continue_or_start(&span, Some(&leased.traceparent), leased.tracestate.as_deref());
+        propagation::in_trace(span, context, self.run_leased(&leased, held, &live)).await;
     }
 
-    /// The row is still queued, so it stays in line; the pause, with the worker held, is for a store that is in trouble.
-    async fn put_back(&self, id: &str, error: &StoreError) {
-        tracing::error!(krins.task = %id, error = %chain(error), "failed to begin the task; it is tried again");
-        tokio::select! {
-            () = tokio::time::sleep(STORE_PAUSE) => {}
-            () = self.drain_began() => return,
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // After the dispatcher ended, the row waits for the next process.
-        let _ = self.queue.send(id.to_owned());
-    }
-
-    async fn run_attempt(&self, id: &str, live: &Arc<Live>, started: &Started) {
-        let ask = AssertUnwindSafe(self.ask(id, live, started)).catch_unwind();
+    async fn run_leased(&self, leased: &Leased, held: &Held, live: &Arc<Live>) {
+        let began = Instant::now();
+        let log = Arc::new(CallLog::of_run(Arc::clone(&self.store), leased));
+        let ask = calls::within(Arc::clone(&log), self.ask(leased, live));
+        let ask = AssertUnwindSafe(ask).catch_unwind();
         let outcome = tokio::select! {
             biased;
-            () = live.cancel.cancelled() => Outcome::Cancelled,
+            () = held.overtaken.cancelled() => Outcome::Overtaken,
             () = self.abort.cancelled() => Outcome::Aborted,
-            answer = tokio::time::timeout(self.config.task_timeout, ask) => Outcome::Ended(
-                answer
-                    .unwrap_or_else(|_| Ok(Err(self.too_slow())))
-                    .unwrap_or_else(|_| Err(panicked())),
-            ),
+            answer = tokio::time::timeout(self.config.task_timeout, ask) => match answer {
+                Ok(answer) => Outcome::Ended(answer.unwrap_or_else(|_| Err(panicked()))),
+                Err(_) => Outcome::TooSlow,
+            },
         };
+        let took = leased.age + began.elapsed();
         let row = match outcome {
-            Outcome::Cancelled => return,
-            Outcome::Aborted => self.store.requeue(id, started.attempt, now_ms()).await,
-            Outcome::Ended(result) => self.finish(id, started, result).await,
+            Outcome::Overtaken => return self.see(&leased.fence.id).await,
+            Outcome::Aborted => self.store.release(&leased.fence).await,
+            Outcome::TooSlow => self.fail(leased, self.too_slow(), false).await,
+            Outcome::Ended(Ok(answer)) => {
+                let row = self.finish(&leased.fence, End::Done(json(&answer))).await;
+                if matches!(row, Ok(Some(_))) {
+                    self.metrics.answered(&answer, took);
+                    self.learn(took);
+                }
+                row
+            }
+            Outcome::Ended(Err(error)) => {
+                let again = log.made() == 0 && leased.run < self.config.runs && took < self.config.task_timeout;
+                self.fail(leased, error, again).await
+            }
         };
         match row {
-            Ok(Some(row)) => self.settle(live, row),
-            Ok(None) => {}
+            Ok(Some(row)) => {
+                if row.state.is_terminal() {
+                    self.metrics.ended(row.state);
+                }
+                self.fan.tell(Hint::Task(row.id.clone()));
+                self.settle(row);
+            }
+            Ok(None) => self.see(&leased.fence.id).await,
             Err(error) => {
-                tracing::error!(error = %chain(&error), "failed to write the task's end; it is repeated after a restart");
+                tracing::error!(error = %chain(&error), "failed to write the task's end; it is repeated when its lease ends");
             }
         }
     }
 
-    async fn ask(&self, id: &str, live: &Arc<Live>, started: &Started) -> Result<Answer, BackendError> {
-        let task: NewTask = serde_json::from_str(&started.payload).map_err(unreadable)?;
+    /// A run that failed for a passing reason is repeated only if it made no model call: calls are repeated by whoever
+    /// makes them, and by nobody else.
+    async fn fail(&self, leased: &Leased, error: BackendError, again: bool) -> Result<Option<TaskRow>, StoreError> {
+        tracing::warn!(kind = ?error.kind, "failed to {error}");
+        let told = json(&wire::error_to_wire(&error));
+        if !error.kind.retryable() {
+            return self.finish(&leased.fence, End::Failed(told)).await;
+        }
+        if again {
+            let longest = RETRY_PAUSE.saturating_mul(1 << leased.run.min(8)).min(RETRY_LONGEST);
+            let pause = longest.mul_f64(fastrand::f64()).max(Duration::from_millis(50));
+            self.metrics.retried();
+            let row = self.store.retry(&leased.fence, pause, &error.message).await;
+            self.work.notify_one();
+            return row;
+        }
+        let reason = format!("failed to {} (run {})", error.message, leased.run);
+        self.finish(&leased.fence, End::Dead { error: told, reason }).await
+    }
+
+    async fn ask(&self, leased: &Leased, live: &Arc<Live>) -> Result<Answer, BackendError> {
+        let task: NewTask = serde_json::from_str(&leased.payload).map_err(unreadable)?;
         let prompt = wire::prompt_from_wire(task.prompt)?;
         // A sidecar redacts before it sends; this is for whoever did not.
         let (prompt, restorer) =
             tokio::task::spawn_blocking(move || redact::redact(prompt)).await.map_err(|_| panicked())?;
         let ask = Ask {
-            task: id.to_owned(),
+            task: leased.fence.id.clone(),
             prompt,
             provider: task.provider,
             model: task.model,
             max_output_tokens: task.max_output_tokens,
             fresh: task.fresh,
             account: Account {
-                tenant: live.tenant.clone(),
+                tenant: leased.tenant.clone(),
                 micros: task.micros,
                 variant: task.variant,
                 ..Account::default()
             },
         };
         let bill = ask.account.bill.clone();
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).put(id.to_owned(), ask.clone());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).put(ask.task.clone(), ask.clone());
         let asking = tracing::info_span!("krins.ask", otel.kind = "internal");
-        let sink = progress_sink(live, started);
+        let sink = self.progress_sink(live, leased);
         let mut proposal = self.backend.ask(ask, sink).instrument(asking).await?;
         // What stands in a JSON string has to be a JSON string's part again.
         let in_json = patch::parse(&proposal.text).is_ok_and(|parsed| parsed.form() == Form::StrReplace);
@@ -408,42 +562,151 @@ impl Tasks {
         Ok(wire::answer_to_wire(proposal, bill.total().cost()))
     }
 
-    async fn finish(
-        &self,
-        id: &str,
-        started: &Started,
-        result: Result<Answer, BackendError>,
-    ) -> Result<Option<TaskRow>, StoreError> {
-        let took = Duration::from_millis((now_ms() - started.created_ms).max(0) as u64);
-        match &result {
-            Ok(answer) => {
-                self.metrics.answered(answer, took);
-                self.learn(took);
-            }
-            Err(error) => tracing::warn!(kind = ?error.kind, "failed to {error}"),
-        }
-        let outcome = result.map(|answer| json(&answer)).map_err(|error| json(&wire::error_to_wire(&error)));
-        let mut tries = 1;
+    /// The end of a run is worth several tries.
+    async fn finish(&self, fence: &Fence, end: End) -> Result<Option<TaskRow>, StoreError> {
+        let began = Instant::now();
         loop {
-            let written = self.store.finish(id, started.attempt, outcome.clone(), now_ms()).await;
-            if written.is_ok() || tries == FINISH_TRIES {
+            let written = self.store.finish(fence, end.clone()).await;
+            if written.is_ok() || began.elapsed() > FINISH_PATIENCE {
                 return written;
             }
-            tries += 1;
             tokio::time::sleep(FINISH_PAUSE).await;
         }
     }
 
-    /// Shows followers what was written.
-    fn settle(&self, live: &Live, row: TaskRow) {
-        let id = row.id.clone();
-        let ended = row.state.is_terminal();
+    /// Prolongs what this replica holds, and takes back what others let go.
+    async fn keep_leases(self: Arc<Self>) {
+        let every = self.config.lease / 3;
+        let mut renewed = Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = self.closing.cancelled() => return,
+            }
+            let held: Vec<Held> = self.held().values().cloned().collect();
+            let fences: Vec<Fence> = held.iter().map(|held| held.fence.clone()).collect();
+            let lost = match fences.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.store.renew(&fences, self.config.lease).await,
+            };
+            match lost {
+                Ok(lost) => {
+                    renewed = Instant::now();
+                    held.iter().filter(|held| lost.contains(&held.fence.id)).for_each(|held| held.overtaken.cancel());
+                }
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "failed to prolong the leases");
+                    // Somebody else may run these tasks by now, and what they write would be refused.
+                    if renewed.elapsed() > self.config.lease {
+                        held.iter().for_each(|held| held.overtaken.cancel());
+                    }
+                }
+            }
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(error = %chain(&error), "failed to look for tasks whose worker is gone");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let burial = Burial { crashes: self.config.crashes.max(1), error: buried(), pause: CRASH_PAUSE };
+        let swept = self.store.sweep(&burial).await?;
+        if !swept.requeued.is_empty() {
+            self.work.notify_one();
+        }
+        self.metrics.crashed((swept.requeued.len() + swept.buried.len()) as u64);
+        for row in swept.buried.iter() {
+            tracing::error!(krins.task = %row.id, "task buried: its server died too often while it ran");
+            self.metrics.ended(row.state);
+        }
+        for row in swept.requeued.into_iter().chain(swept.buried) {
+            self.fan.tell(Hint::Task(row.id.clone()));
+            self.settle(row);
+        }
+        Ok(())
+    }
+
+    /// What other replicas say.
+    async fn hear(self: Arc<Self>, mut heard: broadcast::Receiver<Hint>) {
+        loop {
+            let hint = tokio::select! {
+                hint = heard.recv() => hint,
+                () = self.closing.cancelled() => return,
+            };
+            match hint {
+                Ok(Hint::Work) => self.work.notify_one(),
+                Ok(Hint::Task(id)) => self.see(&id).await,
+                Ok(Hint::Progress(id, seq, received)) => self.see_progress(&id, seq, received),
+                Ok(Hint::Tokens) => self.door.refresh().await,
+                Ok(Hint::Locks(..)) => {}
+                // What was missed is looked at regularly.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Hints may be lost, so whatever is followed or held here is looked at.
+    async fn look_regularly(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.config.poll) => {}
+                () = self.closing.cancelled() => return,
+            }
+            self.forget_unwatched();
+            let mut ids: Vec<String> = self.live().keys().map(|(id, _)| id.clone()).collect();
+            ids.extend(self.held().keys().cloned());
+            ids.sort();
+            ids.dedup();
+            for some in ids.chunks(crate::store::LIST_LIMIT) {
+                match self.store.look(some).await {
+                    Ok(rows) => rows.into_iter().for_each(|row| self.settle(row)),
+                    Err(error) => tracing::debug!(error = %chain(&error), "failed to look at the tasks"),
+                }
+            }
+        }
+    }
+
+    /// Looks at one task, if anybody here wants to know.
+    async fn see(&self, id: &str) {
+        let wanted = !self.live_of(id).is_empty() || self.held().contains_key(id);
+        if !wanted {
+            return;
+        }
+        match self.store.look(&[id.to_owned()]).await {
+            Ok(rows) => rows.into_iter().for_each(|row| self.settle(row)),
+            Err(error) => tracing::debug!(error = %chain(&error), "failed to look at a task"),
+        }
+    }
+
+    fn see_progress(&self, id: &str, seq: u64, received: u64) {
+        for live in self.live_of(id) {
+            live.view.send_if_modified(|view| {
+                let newer = view.task.state == RemoteState::Running
+                    && seq > view.task.seq
+                    && view.received.is_none_or(|(known, _)| seq > known);
+                if newer {
+                    view.received = Some((seq, received));
+                }
+                newer
+            });
+        }
+    }
+
+    /// Shows followers what the store says, and stops a run that the store says is nobody's.
+    fn settle(&self, row: TaskRow) {
+        if row.state.is_terminal() {
+            let held = self.held().get(&row.id).cloned();
+            held.inspect(|held| held.overtaken.cancel());
+        }
+        let Some(live) = self.find_live(&row.tenant, &row.id) else { return };
+        let (key, ended) = ((row.id.clone(), row.tenant.clone()), row.state.is_terminal());
         match remote_task(row) {
-            Ok(task) => self.publish(live, task),
+            Ok(task) => self.publish(&live, task),
             Err(error) => tracing::error!(%error, "failed to read back what was written"),
         }
         if ended {
-            self.live().remove(&id);
+            self.live().remove(&key);
         }
     }
 
@@ -451,46 +714,40 @@ impl Tasks {
         live.view.send_if_modified(|view| {
             let newer = task.seq > view.task.seq;
             if newer {
-                self.metrics.moved(Some(view.task.state), task.state);
                 *view = View::of(task);
             }
             newer
         });
     }
 
-    fn insert_live(&self, id: &str, tenant: String, task: RemoteTask) {
-        let live = Live {
-            tenant,
-            since: Instant::now(),
-            view: watch::channel(View::of(task)).0,
-            cancel: CancellationToken::new(),
-        };
-        self.live().insert(id.to_owned(), Arc::new(live));
+    fn watch(&self, tenant: &str, task: RemoteTask) -> Arc<Live> {
+        let key = (task.id.clone(), tenant.to_owned());
+        let new = || Arc::new(Live { view: watch::channel(View::of(task)).0 });
+        Arc::clone(self.live().entry(key).or_insert_with(new))
+    }
+
+    fn forget_unwatched(&self) {
+        let held: Vec<String> = self.held().keys().cloned().collect();
+        self.live().retain(|(id, _), live| live.view.receiver_count() > 0 || held.binary_search(id).is_ok());
     }
 
     fn find_live(&self, tenant: &str, id: &str) -> Option<Arc<Live>> {
-        self.live().get(id).filter(|live| live.tenant == tenant).cloned()
+        self.live().get(&(id.to_owned(), tenant.to_owned())).cloned()
     }
 
-    /// A live view is newer than the row a replay was read from.
-    fn newest(&self, row: TaskRow) -> Result<RemoteTask, Problem> {
-        let live = self.live().get(&row.id).cloned();
-        let task = readable(row)?;
-        let live = live.map(|live| shown(&live.view.borrow()));
-        Ok(live.filter(|live| live.seq > task.seq).unwrap_or(task))
+    /// Whoever's it is: an id is one task's, and what else is asked for under it does not exist.
+    fn live_of(&self, id: &str) -> Vec<Arc<Live>> {
+        let from = (id.to_owned(), String::new());
+        self.live().range(from..).take_while(|((known, _), _)| known == id).map(|(_, live)| Arc::clone(live)).collect()
     }
 
-    fn live(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Live>>> {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<Live>>> {
         // No code that holds the lock can leave the map half changed.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_room(&self) -> bool {
-        self.waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-                (waiting < self.config.queue).then_some(waiting + 1)
-            })
-            .is_ok()
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn learn(&self, took: Duration) {
@@ -513,30 +770,36 @@ impl Tasks {
             elsewhere: true,
         }
     }
+
+    fn progress_sink(&self, live: &Arc<Live>, leased: &Leased) -> ProgressSink {
+        let (live, leased, fan) = (Arc::clone(live), leased.clone(), self.fan.clone());
+        let count = AtomicU64::new(0);
+        let told = Mutex::new(None::<Instant>);
+        Arc::new(move |progress| {
+            let Progress::Received { characters } = progress else {
+                return;
+            };
+            let seq = leased.progress_seq(count.fetch_add(1, Ordering::Relaxed) + 1);
+            live.view.send_if_modified(|view| {
+                let running = view.task.state == RemoteState::Running;
+                if running {
+                    view.received = Some((seq, characters));
+                }
+                running
+            });
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_none_or(|told| told.elapsed() >= PROGRESS_PACE) {
+                *told = Some(Instant::now());
+                fan.tell(Hint::Progress(leased.fence.id.clone(), seq, characters));
+            }
+        })
+    }
 }
 
 impl View {
     fn of(task: RemoteTask) -> Self {
         Self { task: Arc::new(task), received: None }
     }
-}
-
-fn progress_sink(live: &Arc<Live>, started: &Started) -> ProgressSink {
-    let (live, started) = (Arc::clone(live), started.clone());
-    let count = AtomicU64::new(0);
-    Arc::new(move |progress| {
-        let Progress::Received { characters } = progress else {
-            return;
-        };
-        let seq = started.progress_seq(count.fetch_add(1, Ordering::Relaxed) + 1);
-        live.view.send_if_modified(|view| {
-            let running = view.task.state == RemoteState::Running;
-            if running {
-                view.received = Some((seq, characters));
-            }
-            running
-        });
-    })
 }
 
 /// The row of a task as it came in. The key is the caller's, else the digest of what is asked; the two kinds never meet.
@@ -554,22 +817,21 @@ fn new_row(tenant: String, key: Option<String>, task: NewTask) -> Result<NewRow,
         key,
         payload_sha256,
         payload: canonical,
+        payload_version: PAYLOAD_VERSION,
         traceparent: trace.traceparent(),
         tracestate: trace.tracestate(),
     })
 }
 
-fn shown(view: &View) -> RemoteTask {
-    let seq = view.received.map_or(0, |(seq, _)| seq);
-    RemoteTask { seq: view.task.seq.max(seq), ..RemoteTask::clone(&view.task) }
+/// A store in trouble is a passing trouble: the caller may come again.
+pub(super) fn unavailable(what: &str, error: &StoreError) -> Problem {
+    tracing::error!(error = %chain(error), "failed to {what}");
+    Problem::new(ErrorKind::BackendUnavailable, format!("{what}: the database can not be used now")).retry_after(1)
 }
 
-fn queued_task(id: &str) -> RemoteTask {
-    RemoteTask { id: id.to_owned(), state: RemoteState::Queued, seq: 1, answer: None, error: None }
-}
-
-fn running_task(id: &str, seq: u64) -> RemoteTask {
-    RemoteTask { state: RemoteState::Running, seq, ..queued_task(id) }
+/// What is known of a task before the store is asked.
+fn unknown_task(id: &str) -> RemoteTask {
+    RemoteTask { id: id.to_owned(), state: RemoteState::Queued, seq: 0, answer: None, error: None }
 }
 
 fn readable(row: TaskRow) -> Result<RemoteTask, Problem> {
@@ -579,7 +841,7 @@ fn readable(row: TaskRow) -> Result<RemoteTask, Problem> {
 fn remote_task(row: TaskRow) -> serde_json::Result<RemoteTask> {
     Ok(RemoteTask {
         id: row.id,
-        state: row.state,
+        state: row.state.wire(),
         seq: row.seq,
         answer: row.answer.as_deref().map(serde_json::from_str).transpose()?,
         error: row.error.as_deref().map(serde_json::from_str).transpose()?,
@@ -609,8 +871,4 @@ fn unreadable(error: serde_json::Error) -> BackendError {
 
 fn panicked() -> BackendError {
     BackendError::new(ErrorKind::Internal, "answer the task: the backend panicked")
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -123,17 +123,33 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         path: Option<String>,
     },
-    /// Run the remote backend
-    Serve {
-        /// Where to listen
-        #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDR")]
-        addr: String,
-        /// The task database (default: in the state directory)
-        #[arg(long, value_name = "FILE")]
-        database: Option<PathBuf>,
+    /// Run the remote backend, for this machine or for a team
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Tell others that somebody is at a file; the lock ends by itself
+    Lock {
+        file: String,
+        /// Minutes until it ends, unless it is taken again
+        #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+        /// Who others are told of (default: you and this machine)
+        #[arg(long, value_name = "NAME")]
+        holder: Option<String>,
     },
     /// Say who is asked, who is asked next, what is switched off, and how a remote backend is
     Status,
+    /// Give a lock back
+    Unlock {
+        file: String,
+        /// Whoever holds it
+        #[arg(long)]
+        force: bool,
+        /// The holder's name that it was taken under
+        #[arg(long, value_name = "NAME")]
+        holder: Option<String>,
+    },
+    /// List locks
+    Locks,
     /// Turn providers off or on at once, also for programs that run already
     Switch {
         /// Without it, say what is off
@@ -171,6 +187,102 @@ pub enum Command {
 pub enum SwitchTo {
     Off,
     On,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  krins serve                                                  for this machine, tasks in a file
+  KRINS_SERVE_DATABASE=postgres://krins@db/krins krins serve --addr 0.0.0.0:7117 --tls-cert c.pem --tls-key k.pem
+  krins serve token add acme --scopes tasks --days 90          prints the token, once
+  krins serve token rotate k1234567890 --overlap 24            a new one; the old one works for 24 hours more
+
+Addresses that hold a password belong into the environment: what stands on a command line can be seen by others.";
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(subcommand)]
+    pub command: Option<ServeCommand>,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDR")]
+    pub addr: String,
+    /// A file, or postgres://… for several replicas (default: a file in the state directory). Without a password in it,
+    /// that of PGPASSWORD
+    #[arg(long, global = true, value_name = "FILE|URL", env = "KRINS_SERVE_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+    /// redis://…, for what replicas tell each other and count together; everything works without it
+    #[arg(long, value_name = "URL", env = "KRINS_SERVE_REDIS", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// What this replica is called in a task's history (default: the host's name and the process)
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Tasks that run at the same time; 0 only takes tasks in
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub workers: u16,
+    /// Tasks that may wait; one more is answered 429
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub queue: u32,
+    /// Tasks of one tenant that may be unfinished (default: no limit but the queue)
+    #[arg(long, value_name = "N")]
+    pub tenant_queue: Option<u32>,
+    /// Seconds a worker may be silent before its tasks are another's
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub lease: u64,
+    /// Seconds that running tasks get to end after SIGTERM; then they are put back
+    #[arg(long, default_value_t = 25, value_name = "SECONDS")]
+    pub grace: u32,
+    /// Days that ended tasks and their keys are kept
+    #[arg(long, default_value_t = 7, value_name = "DAYS")]
+    pub keep: u32,
+    /// Requests per minute of one token; 0 is no limit
+    #[arg(long, default_value_t = 1200, value_name = "N")]
+    pub rate: u32,
+    /// A proxy whose X-Forwarded-For is believed; may be given more than once
+    #[arg(long, value_name = "IP")]
+    pub proxy: Vec<std::net::IpAddr>,
+    /// A PEM file with the certificate chain, for TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// A PEM file with the certificate's key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ServeCommand {
+    /// Make, list, change and end the tokens that open the service
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is printed once, and only its digest is kept
+    Add {
+        /// Whose it is: tenants see nothing of each other
+        tenant: String,
+        /// Some of tasks, metrics, admin
+        #[arg(long, default_value = "tasks", value_delimiter = ',', value_name = "SCOPES")]
+        scopes: Vec<String>,
+        /// Days until it ends (default: never)
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+    },
+    /// List tokens, without their secrets
+    List,
+    /// End a token
+    Revoke { id: String },
+    /// Make a token like this one, which goes on to work for a while
+    Rotate {
+        id: String,
+        /// Hours that the old one still works
+        #[arg(long, default_value_t = 24, value_name = "HOURS")]
+        overlap: u32,
+        /// Days until the new one ends (default: never)
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -73,6 +73,9 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     .custom_method("krins/graph/cycles", Server::graph_cycles)
     .custom_method("krins/graph/pause", Server::graph_pause)
     .custom_method("krins/graph/resume", Server::graph_resume)
+    .custom_method("krins/lock", Server::lock)
+    .custom_method("krins/unlock", Server::unlock)
+    .custom_method("krins/locks", Server::locks)
     .custom_method("window/workDoneProgress/cancel", Server::cancel_progress)
     .custom_method("krins/status", Server::status)
     .finish();

@@ -10,6 +10,7 @@ mod doctor;
 mod eval;
 mod gate;
 pub mod graph;
+mod lock;
 mod lsp;
 pub mod output;
 mod patch;
@@ -69,13 +70,18 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Patch { command } => on_runtime(async { patch::run(global, command, out).await }),
         Command::Gate(args) => on_runtime(async { gate::run(global, &args, out) }),
         Command::Sbom(args) => on_runtime(async { sbom::run(global, args, out) }),
-        Command::Serve { addr, database } => {
-            on_runtime_as(Mode::Serve, async { serve::run(global, &addr, database, out).await })
+        Command::Serve(args) => on_runtime_as(Mode::Serve, async { serve::run(global, args, out).await }),
+        Command::Lock { file, minutes, holder } => {
+            on_runtime(async { lock::lock(global, &file, minutes, holder.as_deref(), out).await })
         }
         Command::Status => on_runtime(async { status::run(global, out).await }),
         Command::Switch { to, providers } => switch::run(global, to, providers, out),
         Command::Eval { command } => on_runtime(async { eval::run(global, command, out).await }),
         Command::Report { command } => on_runtime(async { report::run(global, command, out).await }),
+        Command::Unlock { file, force, holder } => {
+            on_runtime(async { lock::unlock(global, &file, force, holder.as_deref(), out).await })
+        }
+        Command::Locks => on_runtime(async { lock::list(global, out).await }),
         Command::Trust { revoke } => trust::run(global, revoke, out),
         Command::Doctor => on_runtime(async { doctor::run(global, out).await }),
         Command::Demo(args) => on_runtime(async { demo::run(global, args, out).await }),

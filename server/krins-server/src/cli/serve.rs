@@ -1,12 +1,13 @@
 //! `krins serve`: the remote backend.
 
-use super::args::Global;
+use super::args::{Global, Serve, ServeCommand, TokenCommand};
 use super::output::{CARE, Output, PLACE, STRONG, paint};
 use super::{Done, engine_with, setup};
 use crate::questions::{self, Door};
 use crate::to_proto;
-use krins_backend::service::{GraphQueries, Server, ServiceConfig, stop_signal};
-use krins_backend::store::Store;
+use krins_backend::service::{self, GraphQueries, Server, ServiceConfig, stop_signal};
+use krins_backend::shared::Redis;
+use krins_backend::store::{Hint, Postgres, Sqlite, Store, StoreError, TokenRow};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::error::ErrorReport;
 use krins_protocol::graph::{GraphParams, Question};
@@ -16,40 +17,207 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub async fn run(global: &Global, addr: &str, database: Option<PathBuf>, out: &mut Output) -> Done {
-    let address: SocketAddr = addr.parse().map_err(|_| {
-        Error::new(ErrorKind::BadParams, format!("use {addr:?} as an address"))
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub async fn run(global: &Global, args: Serve, out: &mut Output) -> Done {
+    match &args.command {
+        Some(ServeCommand::Token { command }) => token(global, command, args.database.as_deref(), out).await,
+        None => serve(global, args, out).await,
+    }
+}
+
+async fn serve(global: &Global, args: Serve, out: &mut Output) -> Done {
+    let address: SocketAddr = args.addr.parse().map_err(|_| {
+        Error::new(ErrorKind::BadParams, format!("use {:?} as an address", args.addr))
             .hint("HOST:PORT with a numeric host, such as 127.0.0.1:7117 or [::1]:7117")
     })?;
-    let database = match database {
-        Some(path) => path,
-        None => default_database()?,
+    let place = place(args.database.as_deref())?;
+    let books = match &place {
+        Place::File(path) => path.with_file_name(crate::setup::BOOKS),
+        Place::Postgres(_) => default_database()?.with_file_name(crate::setup::BOOKS),
     };
-    let backend = setup(global)?.embedded_backend(database.with_file_name(crate::setup::BOOKS))?;
-    let store = Store::open(&database).map_err(|error| failed(&format!("open {}", database.display()), &error))?;
-    let mut config = ServiceConfig { graph: graph(global)?, ..ServiceConfig::default() };
-    if let Ok(token) = std::env::var("KRINS_SERVE_TOKEN") {
-        config.tokens.add_clear(&token).map_err(|error| failed("take KRINS_SERVE_TOKEN", &error))?;
-    }
+    let backend = setup(global)?.embedded_backend(books)?;
+    let store = open(global, &place, false).await?;
+    let config = config(global, &args)?;
     let open = config.tokens.is_empty();
+    let tls = config.tls.is_some();
     let route = backend.route();
     let server = Server::bind(address, backend, store, config).await.map_err(|error| {
         failed("start the service", &error).hint("another program may use the port; choose one with --addr")
     })?;
     let address = server.address().map_err(|error| failed("start the service", &error))?;
-    out.document(&json!({"address": address.to_string(), "database": database, "route": route}));
+    let open = open && !server.is_guarded();
+    out.document(&json!({"address": address.to_string(), "database": place.shown(), "route": route, "tls": tls}));
+    let scheme = if tls { "https" } else { "http" };
     out.line(format!(
         "{} on {}  tasks in {}  default {route}",
         paint(STRONG, "krins serve"),
-        paint(PLACE, format!("http://{address}")),
-        database.display()
+        paint(PLACE, format!("{scheme}://{address}")),
+        place.shown()
     ));
     if open {
-        out.line(format!("{} no token is set: only this machine can use it", paint(CARE, "note")));
+        out.line(format!("{} there is no token: only this machine can use it", paint(CARE, "note")));
+    }
+    if !open && !tls && !address.ip().is_loopback() {
+        out.line(format!(
+            "{} tokens and code go over the network unencrypted unless a proxy in front speaks TLS",
+            paint(CARE, "note")
+        ));
     }
     server.run(stop_signal()).await.map_err(|error| failed("serve", &error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn config(global: &Global, args: &Serve) -> Result<ServiceConfig, Error> {
+    let mut config = ServiceConfig {
+        name: args.name.clone().unwrap_or_else(own_name),
+        workers: usize::from(args.workers),
+        queue: args.queue as usize,
+        tenant_queue: args.tenant_queue.map(|limit| limit as usize),
+        lease: Duration::from_secs(args.lease),
+        grace: Duration::from_secs(u64::from(args.grace)),
+        retention: DAY * args.keep.max(1),
+        rate: args.rate,
+        proxies: args.proxy.clone(),
+        graph: graph(global)?,
+        ..ServiceConfig::default()
+    };
+    if let Ok(token) = std::env::var("KRINS_SERVE_TOKEN") {
+        config.tokens.add_clear(&token).map_err(|error| failed("take KRINS_SERVE_TOKEN", &error))?;
+    }
+    if let Some(address) = &args.redis {
+        config.redis = Some(Redis::new(address).map_err(|error| {
+            Error::new(ErrorKind::BadParams, error.to_string()).hint("such as redis://127.0.0.1:6379/0")
+        })?);
+    }
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let acceptor = service::tls(certificate, key).map_err(|error| failed("set up TLS", &error))?;
+        config.tls = Some(service::Tls(acceptor));
+    }
+    Ok(config)
+}
+
+/// Where tasks are kept.
+enum Place {
+    File(PathBuf),
+    Postgres(String),
+}
+
+impl Place {
+    /// Never an address: it may hold a password.
+    fn shown(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Postgres(_) => "postgresql".to_owned(),
+        }
+    }
+}
+
+fn place(database: Option<&str>) -> Result<Place, Error> {
+    Ok(match database {
+        Some(address) if Postgres::is_address(address) => Place::Postgres(address.to_owned()),
+        Some(path) => Place::File(PathBuf::from(path)),
+        None => Place::File(default_database()?),
+    })
+}
+
+/// For a service, or for a command beside one.
+async fn open(global: &Global, place: &Place, beside: bool) -> Result<Arc<dyn Store>, Error> {
+    match place {
+        Place::File(path) => {
+            let opened = if beside { Sqlite::open_beside(path) } else { Sqlite::open(path) };
+            let store = opened.map_err(|error| failed(&format!("open {}", path.display()), &error))?;
+            Ok(store.into())
+        }
+        Place::Postgres(address) => {
+            let settings = setup(global)?.settings(None, None)?;
+            let password = std::env::var("PGPASSWORD").ok();
+            let opened = Postgres::open(address, password.as_deref(), settings.http.extra_ca.as_deref()).await;
+            let store = opened.map_err(|error| {
+                let kind = match error {
+                    StoreError::Address(_) => ErrorKind::BadParams,
+                    _ => ErrorKind::BackendUnavailable,
+                };
+                Error { kind, ..failed("open the database", &error) }
+                    .hint("such as postgres://USER@HOST/NAME, with the password in PGPASSWORD")
+            })?;
+            Ok(store.into())
+        }
+    }
+}
+
+async fn token(global: &Global, command: &TokenCommand, database: Option<&str>, out: &mut Output) -> Done {
+    let store = open(global, &place(database)?, true).await?;
+    let wrong = |error: service::TokenError| {
+        let kind = match error {
+            service::TokenError::Tenant | service::TokenError::Unknown(_) => ErrorKind::BadParams,
+            _ => ErrorKind::Internal,
+        };
+        Error { kind, ..failed("change the tokens", &error) }
+    };
+    match command {
+        TokenCommand::Add { tenant, scopes, days } => {
+            let scopes = service::scopes(&scopes.join(",")).ok_or_else(|| {
+                Error::new(ErrorKind::BadParams, "use the scopes".to_owned()).hint("they are tasks, metrics and admin")
+            })?;
+            let lifetime = days.map(|days| DAY * days);
+            let fresh = service::add_token(store.as_ref(), tenant, &scopes, lifetime).await.map_err(wrong)?;
+            show(&fresh, out);
+        }
+        TokenCommand::Rotate { id, overlap, days } => {
+            let (overlap, lifetime) = (Duration::from_secs(3600) * *overlap, days.map(|days| DAY * days));
+            let fresh = service::rotate_token(store.as_ref(), id, overlap, lifetime).await.map_err(wrong)?;
+            show(&fresh, out);
+        }
+        TokenCommand::Revoke { id } => {
+            let ended = store.end_token(id, Duration::ZERO).await.map_err(|error| failed("end the token", &error))?;
+            if !ended {
+                return Err(wrong(service::TokenError::Unknown(id.clone())));
+            }
+            out.document(&json!({"id": id, "revoked": true}));
+            out.line(format!("{id} opens nothing any more"));
+        }
+        TokenCommand::List => {
+            let rows = store.tokens().await.map_err(|error| failed("list the tokens", &error))?;
+            let seconds = |row: &TokenRow| row.left.map(|left| left.as_secs());
+            let documents: Vec<Value> = rows
+                .iter()
+                .map(|row| {
+                    json!({"id": row.id, "tenant": row.tenant, "scopes": row.scopes, "created_ms": row.created_ms,
+                           "left_seconds": seconds(row), "ended": row.expired})
+                })
+                .collect();
+            out.document(&json!({"tokens": documents}));
+            for row in &rows {
+                let end = match (row.expired, row.left) {
+                    (true, _) => "ended".to_owned(),
+                    (false, None) => "does not end".to_owned(),
+                    (false, Some(left)) => format!("ends in {} h", left.as_secs() / 3600),
+                };
+                out.line(format!("{}  {}  {}  {end}", paint(STRONG, &row.id), row.tenant, row.scopes));
+            }
+        }
+    }
+    // Replicas that listen know at once; others within seconds.
+    if let Err(error) = store.publish(&[Hint::Tokens]).await {
+        tracing::debug!(%error, "failed to tell the replicas");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The only time that the secret is seen.
+fn show(fresh: &service::Fresh, out: &mut Output) {
+    out.document(&json!({"id": fresh.id, "token": fresh.secret}));
+    out.line(&fresh.secret);
+    out.line(format!("{} this is {}; it is not shown again", paint(CARE, "note"), fresh.id));
+}
+
+/// The host's name and the process, so that a history says who it was.
+fn own_name() -> String {
+    let name = rustix::system::uname();
+    format!("{}/{}", name.nodename().to_string_lossy(), std::process::id())
 }
 
 /// The engine of `--root`, when one is named: `krins serve` is about no workspace by itself.

@@ -6,9 +6,9 @@ use crate::lsp::handlers;
 use crate::lsp::session::Session;
 use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
-    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, GateParams, GateResult,
-    IndexParams, IndexResult, ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams,
-    VariantParams,
+    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, FileLock, GateParams,
+    GateResult, IndexParams, IndexResult, LockParams, LocksParams, LocksResult, ReviewParams, StateResult,
+    StatusResult, TaskParams, TaskStatus, UndoParams, UnlockParams, VariantParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -116,6 +116,18 @@ impl Server {
 
     pub async fn graph_resume(&self, params: IndexParams) -> Result<IndexResult> {
         handlers::pause::run(&self.session, false, &params)
+    }
+
+    pub async fn lock(&self, params: LockParams) -> Result<FileLock> {
+        handlers::lock::lock(&self.session, params).await
+    }
+
+    pub async fn unlock(&self, params: UnlockParams) -> Result<LocksResult> {
+        handlers::lock::unlock(&self.session, params).await
+    }
+
+    pub async fn locks(&self, params: LocksParams) -> Result<LocksResult> {
+        handlers::lock::list(&self.session, params).await
     }
 
     /// `window/workDoneProgress/cancel`, which the trait does not have.

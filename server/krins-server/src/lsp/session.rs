@@ -1,5 +1,6 @@
 //! What one connection has agreed on, and the engines of its folders.
 
+use crate::locks::Locker;
 use crate::lsp::quirks::{self, Quirks};
 use crate::setup::Setup;
 use krins_core::text::Encoding;
@@ -103,6 +104,11 @@ impl Session {
         }
         Err(Error::new(ErrorKind::BadParams, "find a workspace: no folder and no file is open")
             .hint("open a folder, or name a `textDocument`"))
+    }
+
+    /// The locks of an engine's root.
+    pub fn locker(&self, engine: &Engine, holder: Option<&str>) -> Result<Locker, Error> {
+        Locker::open(&self.setup, engine.root(), self.agreed().settings.as_ref(), holder)
     }
 
     /// The engine that knows the task; without a task, the one of the first folder.

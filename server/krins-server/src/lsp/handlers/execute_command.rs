@@ -35,6 +35,9 @@ pub const COMMANDS: &[&str] = &[
     "krins.graph.unused",
     "krins.graph.cycles",
     "krins.graph.stats",
+    "krins.lock",
+    "krins.unlock",
+    "krins.locks",
     "krins.graph.pause",
     "krins.graph.resume",
     "krins.task",
@@ -56,6 +59,9 @@ pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<
         "krins.context" => answer(handlers::context::run(session, read(name, argument)?).await),
         "krins.graph.pause" => answer(handlers::pause::run(session, true, &read(name, argument)?)),
         "krins.graph.resume" => answer(handlers::pause::run(session, false, &read(name, argument)?)),
+        "krins.lock" => answer(handlers::lock::lock(session, read(name, argument)?).await),
+        "krins.unlock" => answer(handlers::lock::unlock(session, read(name, argument)?).await),
+        "krins.locks" => answer(handlers::lock::list(session, read(name, argument)?).await),
         "krins.status" => answer(handlers::status::run(session).await),
         "krins.apply" => {
             let params = read(name, argument)?;

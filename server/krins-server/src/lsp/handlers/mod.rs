@@ -12,6 +12,7 @@ pub mod execute_command;
 pub mod gate;
 pub mod graph;
 pub mod initialize;
+pub mod lock;
 pub mod pause;
 pub mod review;
 pub mod status;

@@ -1,0 +1,548 @@
+//! The service's memory behind one trait: tasks, their leases and history, model calls, locks and tokens. Two forms, one
+//! behaviour: [`Sqlite`] (one file, one process) and [`Postgres`] (several replicas over one database). What a call here
+//! answered `Ok` to survives `kill -9` and power loss.
+//!
+//! A task runs under a lease: a random token and an end. Every change of a running task is fenced by its token, so a run
+//! that was overtaken (cancelled, expired, begun anew) changes nothing, however late it wakes up. The database's clock
+//! decides all times: none is ever sent to it. This module must not know HTTP, backends or what a payload means.
+
+mod hint;
+mod migrations;
+mod postgres;
+mod sqlite;
+
+pub use hint::Hint;
+pub(crate) use hint::{of_message, to_messages};
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
+
+use async_trait::async_trait;
+use krins_protocol::http::RemoteState;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Sequence numbers per run. A task's number is strictly rising over restarts without a write for every progress
+/// event, because each run has its own block: first the start, then progress, last the requeueing or the end.
+const BLOCK: i64 = 1 << 20;
+/// The newest form of a payload that this program reads. Replicas claim no newer one, so old and new ones can share a queue.
+pub const PAYLOAD_VERSION: i32 = 1;
+/// Entries of one list that leaves the store.
+pub const LIST_LIMIT: usize = 1000;
+/// Characters of a reason that is kept.
+const REASON_LENGTH: usize = 500;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("open the database {path}")]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("open the database {path}: another service uses it")]
+    InUse { path: PathBuf },
+    #[error("create {path}")]
+    Create {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("use the database: it was made by a newer version (schema {found}, this one reads up to {known})")]
+    Newer { found: i64, known: i64 },
+    #[error("use the database")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("use the database: {0}")]
+    Commit(String),
+    /// Never holds the address: it may hold a password.
+    #[error("use the database's address: {0}")]
+    Address(&'static str),
+    #[error("use PostgreSQL: {0}")]
+    Postgres(String),
+    #[error("use the database: it is closed")]
+    Closed,
+}
+
+/// Where a task is. On the wire `Dead` is `failed`: whoever waits is told the error either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Queued,
+    Running,
+    Done,
+    /// The answer is no.
+    Failed,
+    /// Given up: it took its worker down too often, or what it needs was not there too often.
+    Dead,
+    Cancelled,
+}
+
+impl State {
+    pub const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Dead, Self::Cancelled];
+
+    /// The word in the database, in metrics and in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub const fn wire(self) -> RemoteState {
+        match self {
+            Self::Queued => RemoteState::Queued,
+            Self::Running => RemoteState::Running,
+            Self::Done => RemoteState::Done,
+            Self::Failed | Self::Dead => RemoteState::Failed,
+            Self::Cancelled => RemoteState::Cancelled,
+        }
+    }
+
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The table's CHECK admits these words only.
+    fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or(Self::Failed)
+    }
+}
+
+/// A task to be remembered.
+#[derive(Clone, Debug)]
+pub struct NewRow {
+    pub id: String,
+    /// Whose it is; keys of different tenants never meet.
+    pub tenant: String,
+    /// The idempotency key.
+    pub key: String,
+    /// Hex digest of the canonical payload.
+    pub payload_sha256: String,
+    pub payload: String,
+    pub payload_version: i32,
+    pub traceparent: String,
+    pub tracestate: Option<String>,
+}
+
+/// How many tasks may wait. Replicas that submit at the very same moment may pass it by one each.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Of everybody.
+    pub all: usize,
+    /// Of one tenant, those that run included.
+    pub tenant: usize,
+}
+
+impl Room {
+    pub const UNLIMITED: Self = Self { all: i64::MAX as usize, tenant: i64::MAX as usize };
+}
+
+/// A task as remembered. `answer` and `error` are JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRow {
+    pub id: String,
+    pub tenant: String,
+    pub state: State,
+    pub seq: u64,
+    pub answer: Option<String>,
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    Accepted(TaskRow),
+    /// The key was known, with the same payload.
+    Replayed(TaskRow),
+    /// The key was known, with another payload.
+    KeyConflict,
+    /// The key was new, and there was no room for it.
+    Full,
+    /// The same, for this tenant only.
+    TenantFull,
+}
+
+/// What a run's writes are fenced by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence {
+    pub id: String,
+    /// Random, made by the database.
+    pub token: String,
+}
+
+/// A task that is this worker's until its lease ends, and what its run needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leased {
+    pub fence: Fence,
+    pub tenant: String,
+    /// From 1, since it was submitted or put back by hand.
+    pub run: u32,
+    pub seq: u64,
+    pub payload: String,
+    pub traceparent: String,
+    pub tracestate: Option<String>,
+    /// Since it was submitted.
+    pub age: Duration,
+}
+
+impl Leased {
+    /// The sequence number of the `n`-th progress event of this run, from 1; saturates before the end's.
+    pub fn progress_seq(&self, n: u64) -> u64 {
+        self.seq + n.min(BLOCK as u64 - 3)
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    pub tasks: Vec<Leased>,
+    /// Until the next task that waits for its time; `None` when none does.
+    pub next: Option<Duration>,
+}
+
+/// How a run ended. The texts are JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    Done(String),
+    Failed(String),
+    /// Given up, with a reason for a person beside the error.
+    Dead {
+        error: String,
+        reason: String,
+    },
+}
+
+/// What happens to tasks whose worker let the lease end.
+#[derive(Clone, Debug)]
+pub struct Burial {
+    /// Crashes after which a task is dead.
+    pub crashes: u32,
+    /// The error (JSON) that it then has.
+    pub error: String,
+    /// Before it runs again.
+    pub pause: Duration,
+}
+
+/// What [`Store::sweep`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// To be run again.
+    pub requeued: Vec<TaskRow>,
+    /// Dead now.
+    pub buried: Vec<TaskRow>,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRow {
+    pub task: TaskRow,
+    pub reason: String,
+    pub runs: u32,
+    pub crashes: u32,
+    pub submitted_ms: i64,
+    pub died_ms: i64,
+}
+
+/// One thing that happened to a task. Committed with the change itself, so there is one `end` word per end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    pub seq: u64,
+    pub at_ms: i64,
+    /// `accepted`, `started`, `retried`, `released`, `crashed`, `requeued`, or the name of a terminal [`State`].
+    pub what: String,
+    pub detail: Option<String>,
+}
+
+/// The queue in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub queued: u64,
+    /// Of those, how many wait for their time.
+    pub delayed: u64,
+    pub running: u64,
+    pub dead: u64,
+    /// How long the first in line has waited.
+    pub oldest: Duration,
+}
+
+/// A model call that is about to be made. A row is on the disk before the call, so that a crash leaves a trace of what
+/// may have been billed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewCall {
+    pub id: String,
+    pub tenant: String,
+    pub task: String,
+    pub run: u32,
+    pub variant: u32,
+    /// Of the run's calls, from 1.
+    pub n: u32,
+    /// The provider's name in the settings.
+    pub route: String,
+    pub model: String,
+    pub prompt_variant: Option<String>,
+    /// What it may cost at most, in millionths of a US dollar; `None` when the price is not known.
+    pub reserved_micros: Option<i64>,
+}
+
+/// A limit on what calls may cost: what was settled, and what is reserved by calls that are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    pub of: CapOf,
+    /// How far back calls count.
+    pub window: Duration,
+    pub micros: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CapOf {
+    Tenant,
+    Task,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallBegun {
+    Yes,
+    /// The run was overtaken: nothing was written, and the call must not be made.
+    Overtaken,
+    /// The reservation does not fit: nothing was written.
+    OverBudget {
+        spent_micros: i64,
+        cap: Cap,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallState {
+    Started,
+    Ok,
+    Failed,
+    /// Its worker is gone: what it reserved stays charged until somebody knows better.
+    #[default]
+    Unknown,
+}
+
+impl CallState {
+    const ALL: [Self; 4] = [Self::Started, Self::Ok, Self::Failed, Self::Unknown];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.name() == name).unwrap_or_default()
+    }
+}
+
+/// What is known after a model call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallEnd {
+    pub state: CallState,
+    pub first_token: Option<Duration>,
+    pub usage: Option<crate::Usage>,
+    /// `None` when the price is not known.
+    pub cost_micros: Option<i64>,
+    pub price_version: Option<String>,
+    pub error_kind: Option<String>,
+    pub request_id: Option<String>,
+    /// `hit`, `miss` or `bypass`.
+    pub cache: Option<String>,
+}
+
+/// A model call as remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    pub call: NewCall,
+    pub end: CallEnd,
+    pub started_ms: i64,
+    pub ended_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub settled_micros: i64,
+    /// By calls that are running, or whose end is not known.
+    pub reserved_micros: i64,
+}
+
+/// A lease on a path of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockRow {
+    pub project: String,
+    pub path: String,
+    pub holder: String,
+    /// Rises with every lock that is given: who writes with a lower one is late.
+    pub fence: u64,
+    pub left: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewLock {
+    pub tenant: String,
+    pub project: String,
+    pub path: String,
+    pub holder: String,
+    /// The secret that renews and releases; chosen by the holder.
+    pub token: String,
+    pub ttl: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locking {
+    Held(LockRow),
+    /// Somebody else has it.
+    Refused(LockRow),
+    /// The tenant has as many as it may have.
+    TooMany,
+}
+
+/// A bearer token as kept: its digest, never itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    pub id: String,
+    pub tenant: String,
+    /// Hex sha256.
+    pub sha256: String,
+    /// Words, apart by spaces.
+    pub scopes: String,
+    pub created_ms: i64,
+    /// Until it ends; `None` never.
+    pub left: Option<Duration>,
+    pub expired: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    pub id: String,
+    pub tenant: String,
+    pub sha256: String,
+    pub scopes: String,
+    /// `None` never ends.
+    pub lifetime: Option<Duration>,
+}
+
+/// See the module's words. Futures may be dropped: a write then is done whole or not at all.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// `sqlite` or `postgresql`.
+    fn name(&self) -> &'static str;
+
+    /// Whether other processes change it too.
+    fn is_shared(&self) -> bool;
+
+    /// Remembers the task unless its key is known. `Accepted` means that it is on the disk.
+    async fn submit(&self, row: NewRow, room: Room) -> Result<Submission, StoreError>;
+
+    async fn get(&self, tenant: &str, id: &str) -> Result<Option<TaskRow>, StoreError>;
+
+    /// These tasks, of any tenant; unknown ones are left out.
+    async fn look(&self, ids: &[String]) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// Takes up to `wanted` tasks whose time has come, first come first served, under leases.
+    async fn claim(&self, worker: &str, wanted: usize, lease: Duration) -> Result<Claimed, StoreError>;
+
+    /// Prolongs leases; answers the ids of those that are lost.
+    async fn renew(&self, fences: &[Fence], lease: Duration) -> Result<Vec<String>, StoreError>;
+
+    /// Ends a run; `None` when it was overtaken.
+    async fn finish(&self, fence: &Fence, end: End) -> Result<Option<TaskRow>, StoreError>;
+
+    /// Puts a failed run back, to be run after a pause; `None` when it was overtaken.
+    async fn retry(&self, fence: &Fence, pause: Duration, reason: &str) -> Result<Option<TaskRow>, StoreError>;
+
+    /// Puts an unfinished run back at once, without blame and without counting it.
+    async fn release(&self, fence: &Fence) -> Result<Option<TaskRow>, StoreError>;
+
+    /// Cancels a queued or running task; `None` when it is neither.
+    async fn cancel(&self, tenant: &str, id: &str) -> Result<Option<TaskRow>, StoreError>;
+
+    /// Takes tasks back whose lease has ended: each counts a crash.
+    async fn sweep(&self, burial: &Burial) -> Result<Swept, StoreError>;
+
+    /// Dead letters, the newest first; of one tenant or of all.
+    async fn dead(&self, tenant: Option<&str>, limit: usize) -> Result<Vec<DeadRow>, StoreError>;
+
+    /// Puts a dead task back with its counters at zero; `None` when it is not dead.
+    async fn requeue(&self, tenant: &str, id: &str) -> Result<Option<TaskRow>, StoreError>;
+
+    /// What happened to a task, oldest first.
+    async fn history(&self, tenant: &str, id: &str) -> Result<Vec<Happened>, StoreError>;
+
+    /// Of one tenant or of all.
+    async fn stats(&self, tenant: Option<&str>) -> Result<Stats, StoreError>;
+
+    /// Writes down that a call is about to be made. With a fence only if that run still has its lease; with caps only if
+    /// its reservation fits them, which holds under any number of callers at once.
+    async fn start_call(&self, call: NewCall, fence: Option<Fence>, caps: Vec<Cap>) -> Result<CallBegun, StoreError>;
+
+    /// Writes down how a call ended; a second time changes nothing.
+    async fn finish_call(&self, id: &str, end: CallEnd) -> Result<(), StoreError>;
+
+    async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError>;
+
+    async fn spent(&self, tenant: &str, window: Duration) -> Result<Spent, StoreError>;
+
+    /// Forgets tasks that ended longer ago than this, and calls of before the last year; answers how many tasks.
+    async fn purge(&self, ended: Duration) -> Result<usize, StoreError>;
+
+    /// Takes or renews a lock; `most` is how many a tenant may have.
+    async fn lock(&self, lock: NewLock, most: usize) -> Result<Locking, StoreError>;
+
+    /// Whether there was such a lock under this token. Without a token it is broken whoever holds it.
+    async fn unlock(&self, tenant: &str, project: &str, path: &str, token: Option<&str>) -> Result<bool, StoreError>;
+
+    async fn locks(&self, tenant: &str, project: &str) -> Result<Vec<LockRow>, StoreError>;
+
+    async fn add_token(&self, token: NewToken) -> Result<(), StoreError>;
+
+    /// Every token that was not revoked, oldest first.
+    async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError>;
+
+    /// Ends a token after this long, if that is sooner than its end; answers whether there was one.
+    async fn end_token(&self, id: &str, after: Duration) -> Result<bool, StoreError>;
+
+    /// Whether the database answers and can be written.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Tells other processes; best effort. Nothing depends on a hint's arrival but how soon things are seen.
+    async fn publish(&self, _hints: &[Hint]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What others publish; `None` when there are no others.
+    fn hints(&self) -> Option<tokio::sync::mpsc::Receiver<Hint>> {
+        None
+    }
+}
+
+/// The word for a state on the wire, in metrics and in logs.
+pub fn state_name(state: RemoteState) -> &'static str {
+    match state {
+        RemoteState::Queued => "queued",
+        RemoteState::Running => "running",
+        RemoteState::Done => "done",
+        RemoteState::Failed => "failed",
+        RemoteState::Cancelled => "cancelled",
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+}
+
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(millis.max(0) as u64)
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// What is kept of a reason: one line of bounded length.
+fn reason(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_LENGTH).collect()
+}

@@ -1,0 +1,804 @@
+//! One suite over both forms of the store: what holds over SQLite holds over PostgreSQL, with leases that end, workers that
+//! wake up too late, and several at the same time.
+
+use krins_backend::Usage;
+use krins_backend::shared::{Redis as SharedRedis, SharedCache};
+use krins_backend::store::{
+    Burial, CallBegun, CallEnd, CallState, Cap, CapOf, End, Fence, Hint, Locking, NewCall, NewLock, NewRow, NewToken,
+    PAYLOAD_VERSION, Postgres, Room, Sqlite, State, Store, StoreError, Submission, TaskRow,
+};
+use krins_tests::fakes::{Behaviour, Scenario};
+use krins_tests::fleet::{self, Database, Fleet, Victim};
+use krins_tests::postgres::{self, Postgres as Server};
+use krins_tests::redis::Redis;
+use krins_tests::{debian, raw_http};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(150);
+
+fn row(tenant: &str, key: &str, payload: &str) -> NewRow {
+    NewRow {
+        id: format!("{tenant}-{key}"),
+        tenant: tenant.into(),
+        key: key.into(),
+        payload_sha256: format!("sha of {payload}"),
+        payload: payload.into(),
+        payload_version: PAYLOAD_VERSION,
+        traceparent: "00-12345678901234567890123456789012-1234567890123456-01".into(),
+        tracestate: Some("foo=1".into()),
+    }
+}
+
+async fn accept(store: &dyn Store, key: &str) -> TaskRow {
+    match store.submit(row("t", key, "p"), Room::UNLIMITED).await.unwrap() {
+        Submission::Accepted(task) => task,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn burial() -> Burial {
+    Burial { crashes: 2, error: "{\"buried\":1}".into(), pause: Duration::ZERO }
+}
+
+async fn claim_one(store: &dyn Store, lease: Duration) -> krins_backend::store::Leased {
+    let claimed = store.claim("worker", 1, lease).await.unwrap();
+    claimed.tasks.into_iter().next().expect("there is a task")
+}
+
+async fn words(store: &dyn Store, id: &str) -> Vec<String> {
+    store.history("t", id).await.unwrap().into_iter().map(|event| event.what).collect()
+}
+
+/// Each function is a test over either form, with an empty store.
+macro_rules! over_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$name(super::Sqlite::open(&directory.path().join("tasks.db")).unwrap().into()).await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let Some(server) = super::Server::shared() else { return };
+                super::$name(super::open(&server.database()).await.into()).await;
+            })*
+        }
+    };
+}
+
+async fn open(address: &str) -> Postgres {
+    Postgres::open(address, None, None).await.unwrap()
+}
+
+over_both! {
+    a_key_is_one_task_per_tenant
+    a_hundred_racing_submissions_are_one_task
+    room_is_for_all_and_for_each_tenant
+    tasks_are_claimed_once_and_in_order
+    an_overtaken_run_changes_nothing
+    a_worker_that_slept_through_its_lease_is_refused
+    a_renewed_lease_is_not_swept
+    two_crashes_bury_a_task_and_one_does_not
+    released_tasks_are_not_blamed
+    retries_wait_for_their_time
+    the_dead_are_listed_and_put_back
+    numbers_rise_through_everything
+    a_newer_payload_waits_for_a_newer_program
+    calls_are_fenced_capped_and_settled_once
+    caps_hold_under_any_number_at_once
+    locks_are_leases_with_rising_fences
+    tokens_are_kept_by_their_digest_and_end
+    only_ended_tasks_are_purged
+    many_workers_end_every_task_once
+}
+
+async fn a_key_is_one_task_per_tenant(store: Arc<dyn Store>) {
+    let accepted = accept(&*store, "a").await;
+    assert_eq!((accepted.state, accepted.seq), (State::Queued, 1));
+    let again = NewRow { id: "other".into(), ..row("t", "a", "p") };
+    assert_eq!(store.submit(again, Room { all: 0, tenant: 0 }).await.unwrap(), Submission::Replayed(accepted));
+    let other = NewRow { id: "other".into(), ..row("t", "a", "q") };
+    assert_eq!(store.submit(other, Room::UNLIMITED).await.unwrap(), Submission::KeyConflict);
+    let foreign = store.submit(row("u", "a", "q"), Room::UNLIMITED).await.unwrap();
+    assert!(matches!(foreign, Submission::Accepted(task) if task.id == "u-a"));
+    assert_eq!(store.get("t", "u-a").await.unwrap(), None, "not this tenant's");
+    assert_eq!(store.cancel("t", "u-a").await.unwrap(), None);
+    assert_eq!(store.requeue("t", "u-a").await.unwrap(), None);
+    assert!(store.history("t", "u-a").await.unwrap().is_empty());
+}
+
+async fn a_hundred_racing_submissions_are_one_task(store: Arc<dyn Store>) {
+    let racing = (0..100).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let row = NewRow { id: format!("id{n}"), ..row("t", "race", "p") };
+            store.submit(row, Room::UNLIMITED).await.unwrap()
+        })
+    });
+    let mut accepted = 0;
+    let mut ids = std::collections::BTreeSet::new();
+    for submitted in futures::future::join_all(racing).await {
+        match submitted.unwrap() {
+            Submission::Accepted(task) => {
+                accepted += 1;
+                ids.insert(task.id);
+            }
+            Submission::Replayed(task) => drop(ids.insert(task.id)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((accepted, ids.len()), (1, 1));
+}
+
+async fn room_is_for_all_and_for_each_tenant(store: Arc<dyn Store>) {
+    let room = Room { all: 3, tenant: 2 };
+    for key in ["a", "b"] {
+        assert!(matches!(store.submit(row("t", key, "p"), room).await.unwrap(), Submission::Accepted(_)));
+    }
+    assert_eq!(store.submit(row("t", "c", "p"), room).await.unwrap(), Submission::TenantFull);
+    assert!(matches!(store.submit(row("u", "a", "p"), room).await.unwrap(), Submission::Accepted(_)));
+    assert_eq!(store.submit(row("u", "b", "p"), room).await.unwrap(), Submission::Full);
+    let running = claim_one(&*store, LONG).await;
+    assert_eq!(store.submit(row("t", "c", "p"), room).await.unwrap(), Submission::TenantFull, "what runs counts");
+    store.finish(&running.fence, End::Done("{}".into())).await.unwrap();
+    assert!(matches!(store.submit(row("t", "c", "p"), room).await.unwrap(), Submission::Accepted(_)));
+}
+
+async fn tasks_are_claimed_once_and_in_order(store: Arc<dyn Store>) {
+    for key in ["a", "b", "c"] {
+        accept(&*store, key).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let first = store.claim("worker", 2, LONG).await.unwrap();
+    let ids: Vec<&str> = first.tasks.iter().map(|task| task.fence.id.as_str()).collect();
+    assert_eq!(ids, ["t-a", "t-b"]);
+    assert_ne!(first.tasks[0].fence.token, first.tasks[1].fence.token);
+    let task = &first.tasks[0];
+    assert_eq!((task.payload.as_str(), task.run, task.tenant.as_str()), ("p", 1, "t"));
+    assert_eq!(task.tracestate.as_deref(), Some("foo=1"));
+    let second = store.claim("other", 9, LONG).await.unwrap();
+    assert_eq!(second.tasks.len(), 1);
+    assert_eq!(store.claim("third", 9, LONG).await.unwrap().tasks, []);
+    let stats = store.stats(None).await.unwrap();
+    assert_eq!((stats.queued, stats.running, stats.dead), (0, 3, 0));
+    assert_eq!(store.stats(Some("u")).await.unwrap().running, 0);
+    assert_eq!(store.look(&["t-c".into(), "nobody".into()]).await.unwrap().len(), 1);
+}
+
+async fn an_overtaken_run_changes_nothing(store: Arc<dyn Store>) {
+    accept(&*store, "a").await;
+    let run = claim_one(&*store, LONG).await;
+    let cancelled = store.cancel("t", "t-a").await.unwrap().unwrap();
+    assert_eq!(cancelled.state, State::Cancelled);
+    for end in [End::Done("{}".into()), End::Failed("{}".into()), End::Dead { error: "{}".into(), reason: "r".into() }]
+    {
+        assert_eq!(store.finish(&run.fence, end).await.unwrap(), None);
+    }
+    assert_eq!(store.retry(&run.fence, Duration::ZERO, "r").await.unwrap(), None);
+    assert_eq!(store.release(&run.fence).await.unwrap(), None);
+    assert_eq!(store.renew(std::slice::from_ref(&run.fence), LONG).await.unwrap(), ["t-a"]);
+    assert_eq!(store.get("t", "t-a").await.unwrap().unwrap(), cancelled);
+    assert_eq!(store.cancel("t", "t-a").await.unwrap(), None, "once");
+
+    accept(&*store, "b").await;
+    let run = claim_one(&*store, LONG).await;
+    let wrong = Fence { token: "guessed".into(), ..run.fence.clone() };
+    assert_eq!(store.finish(&wrong, End::Done("{}".into())).await.unwrap(), None);
+    let done = store.finish(&run.fence, End::Done("{\"a\":1}".into())).await.unwrap().unwrap();
+    assert_eq!((done.state, done.answer.as_deref()), (State::Done, Some("{\"a\":1}")));
+    assert_eq!(store.finish(&run.fence, End::Done("{\"a\":2}".into())).await.unwrap(), None, "not twice");
+    assert_eq!(store.cancel("t", "t-b").await.unwrap(), None);
+}
+
+/// As a worker that was stopped (`SIGSTOP`), or whose machine slept.
+async fn a_worker_that_slept_through_its_lease_is_refused(store: Arc<dyn Store>) {
+    accept(&*store, "a").await;
+    let zombie = claim_one(&*store, SHORT).await;
+    tokio::time::sleep(SHORT * 2).await;
+    assert_eq!(store.sweep(&burial()).await.unwrap().requeued.len(), 1);
+    let successor = claim_one(&*store, LONG).await;
+    assert_ne!(zombie.fence.token, successor.fence.token);
+    assert_eq!(store.renew(std::slice::from_ref(&zombie.fence), LONG).await.unwrap(), ["t-a"]);
+    let call = store.start_call(call("x", 1, None), Some(zombie.fence.clone()), Vec::new()).await.unwrap();
+    assert_eq!(call, CallBegun::Overtaken, "nor does it ask a model");
+    assert_eq!(store.finish(&zombie.fence, End::Done("\"old\"".into())).await.unwrap(), None);
+    let done = store.finish(&successor.fence, End::Done("\"new\"".into())).await.unwrap().unwrap();
+    assert_eq!(done.answer.as_deref(), Some("\"new\""));
+    assert_eq!(store.finish(&zombie.fence, End::Done("\"old\"".into())).await.unwrap(), None);
+    assert_eq!(words(&*store, "t-a").await, ["accepted", "started", "crashed", "started", "done"]);
+}
+
+async fn a_renewed_lease_is_not_swept(store: Arc<dyn Store>) {
+    accept(&*store, "a").await;
+    let run = claim_one(&*store, SHORT).await;
+    for _ in 0..5 {
+        tokio::time::sleep(SHORT / 3).await;
+        assert!(store.renew(std::slice::from_ref(&run.fence), SHORT * 4).await.unwrap().is_empty());
+        assert_eq!(store.sweep(&burial()).await.unwrap(), Default::default());
+    }
+    assert!(store.finish(&run.fence, End::Done("{}".into())).await.unwrap().is_some());
+}
+
+async fn two_crashes_bury_a_task_and_one_does_not(store: Arc<dyn Store>) {
+    accept(&*store, "poison").await;
+    for crash in 1..=2 {
+        let run = claim_one(&*store, SHORT).await;
+        let call = NewCall { task: "t-poison".into(), ..call(&format!("c{crash}"), 1, None) };
+        let begun = store.start_call(call, Some(run.fence), Vec::new()).await.unwrap();
+        assert_eq!(begun, CallBegun::Yes);
+        tokio::time::sleep(SHORT * 2).await;
+        let swept = store.sweep(&burial()).await.unwrap();
+        assert_eq!((swept.requeued.len(), swept.buried.len()), if crash == 1 { (1, 0) } else { (0, 1) });
+    }
+    assert_eq!(store.claim("worker", 1, SHORT).await.unwrap().tasks, []);
+    let dead = store.dead(Some("t"), 10).await.unwrap();
+    assert_eq!((dead[0].crashes, dead[0].runs), (2, 2));
+    assert!(dead[0].reason.contains("died 2 times"), "{dead:?}");
+    assert_eq!(dead[0].task.error.as_deref(), Some("{\"buried\":1}"));
+    let states: Vec<CallState> =
+        store.calls("t", "t-poison").await.unwrap().into_iter().map(|call| call.end.state).collect();
+    assert_eq!(states, [CallState::Unknown; 2], "nobody knows what became of them");
+    assert_eq!(words(&*store, "t-poison").await, ["accepted", "started", "crashed", "started", "dead"]);
+}
+
+async fn released_tasks_are_not_blamed(store: Arc<dyn Store>) {
+    accept(&*store, "a").await;
+    for _ in 0..5 {
+        let run = claim_one(&*store, LONG).await;
+        assert_eq!(run.run, 1);
+        assert_eq!(store.release(&run.fence).await.unwrap().unwrap().state, State::Queued);
+    }
+}
+
+async fn retries_wait_for_their_time(store: Arc<dyn Store>) {
+    accept(&*store, "a").await;
+    let run = claim_one(&*store, LONG).await;
+    let pause = Duration::from_millis(400);
+    let back = store.retry(&run.fence, pause, "nobody there\n").await.unwrap().unwrap();
+    assert_eq!(back.state, State::Queued);
+    let stats = store.stats(None).await.unwrap();
+    assert_eq!((stats.queued, stats.delayed), (1, 1));
+    let early = store.claim("worker", 1, LONG).await.unwrap();
+    assert_eq!(early.tasks, []);
+    let next = early.next.unwrap();
+    assert!(next > Duration::ZERO && next <= pause, "{next:?}");
+    tokio::time::sleep(pause).await;
+    assert_eq!(claim_one(&*store, LONG).await.run, 2);
+    let history = store.history("t", "t-a").await.unwrap();
+    assert_eq!(history[2].detail.as_deref(), Some("nobody there "));
+}
+
+async fn the_dead_are_listed_and_put_back(store: Arc<dyn Store>) {
+    for key in ["a", "b"] {
+        accept(&*store, key).await;
+        let run = claim_one(&*store, LONG).await;
+        let end = End::Dead { error: "{\"e\":1}".into(), reason: format!("{} \u{7}{}", "x".repeat(600), key) };
+        assert_eq!(store.finish(&run.fence, end).await.unwrap().unwrap().state, State::Dead);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let dead = store.dead(None, 10).await.unwrap();
+    assert_eq!(dead.iter().map(|row| row.task.id.as_str()).collect::<Vec<_>>(), ["t-b", "t-a"], "the newest first");
+    assert!(dead[0].reason.len() <= 500);
+    assert!(dead[0].submitted_ms <= dead[0].died_ms);
+    assert_eq!(store.dead(None, 1).await.unwrap().len(), 1);
+    assert!(store.dead(Some("u"), 10).await.unwrap().is_empty());
+    assert_eq!(store.requeue("u", "t-a").await.unwrap(), None);
+    let back = store.requeue("t", "t-a").await.unwrap().unwrap();
+    assert_eq!((back.state, back.error), (State::Queued, None));
+    assert!(back.seq > dead[1].task.seq);
+    assert_eq!(store.requeue("t", "t-a").await.unwrap(), None, "it is not dead any more");
+    assert_eq!(claim_one(&*store, LONG).await.run, 1, "counted anew");
+}
+
+async fn numbers_rise_through_everything(store: Arc<dyn Store>) {
+    let mut seen = vec![accept(&*store, "a").await.seq];
+    for _ in 0..3 {
+        let run = claim_one(&*store, LONG).await;
+        seen.extend([run.seq, run.progress_seq(1), run.progress_seq(u64::MAX)]);
+        seen.push(store.release(&run.fence).await.unwrap().unwrap().seq);
+    }
+    let run = claim_one(&*store, LONG).await;
+    seen.push(run.progress_seq(u64::MAX));
+    let end = End::Dead { error: "{}".into(), reason: "r".into() };
+    seen.push(store.finish(&run.fence, end).await.unwrap().unwrap().seq);
+    seen.push(store.requeue("t", "t-a").await.unwrap().unwrap().seq);
+    seen.push(store.cancel("t", "t-a").await.unwrap().unwrap().seq);
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    let told: Vec<u64> = store.history("t", "t-a").await.unwrap().into_iter().map(|event| event.seq).collect();
+    assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
+}
+
+/// Old and new programs share a queue while a fleet is replaced.
+async fn a_newer_payload_waits_for_a_newer_program(store: Arc<dyn Store>) {
+    let newer = NewRow { payload_version: PAYLOAD_VERSION + 1, ..row("t", "a", "p") };
+    assert!(matches!(store.submit(newer, Room::UNLIMITED).await.unwrap(), Submission::Accepted(_)));
+    assert_eq!(store.claim("worker", 1, LONG).await.unwrap().tasks, []);
+    assert_eq!(store.stats(None).await.unwrap().queued, 1);
+}
+
+fn call(id: &str, n: u32, reserved: Option<i64>) -> NewCall {
+    NewCall {
+        id: id.into(),
+        tenant: "t".into(),
+        task: "task".into(),
+        run: 1,
+        variant: 0,
+        n,
+        route: "mine".into(),
+        model: "m".into(),
+        prompt_variant: Some("b".into()),
+        reserved_micros: reserved,
+    }
+}
+
+async fn calls_are_fenced_capped_and_settled_once(store: Arc<dyn Store>) {
+    let cap = |micros| vec![Cap { of: CapOf::Tenant, window: LONG, micros }];
+    let begin = |id: &str, reserved, micros| store.start_call(call(id, 1, Some(reserved)), None, cap(micros));
+    assert_eq!(begin("a", 60, 100).await.unwrap(), CallBegun::Yes);
+    let over = begin("b", 60, 100).await.unwrap();
+    assert!(matches!(over, CallBegun::OverBudget { spent_micros: 60, .. }), "{over:?}");
+    let usage = Usage {
+        input_tokens: 1,
+        output_tokens: 2,
+        cache_read_tokens: 3,
+        cache_write_tokens: 4,
+        estimated: true,
+        ..Usage::default()
+    };
+    let end = CallEnd {
+        state: CallState::Ok,
+        first_token: Some(Duration::from_millis(7)),
+        usage: Some(usage),
+        cost_micros: Some(10),
+        price_version: Some("v".into()),
+        error_kind: None,
+        request_id: Some("r".into()),
+        cache: Some("miss".into()),
+    };
+    store.finish_call("a", end.clone()).await.unwrap();
+    store.finish_call("a", CallEnd { cost_micros: Some(99), ..end.clone() }).await.unwrap();
+    let rows = store.calls("t", "task").await.unwrap();
+    assert_eq!((rows.len(), &rows[0].end), (1, &end), "the second time changed nothing");
+    assert!(rows[0].ended_ms.is_some());
+    assert_eq!(begin("b", 60, 100).await.unwrap(), CallBegun::Yes, "what was not spent is free again");
+    store.finish_call("b", CallEnd { state: CallState::Unknown, ..CallEnd::default() }).await.unwrap();
+    let spent = store.spent("t", LONG).await.unwrap();
+    assert_eq!((spent.settled_micros, spent.reserved_micros), (10, 60), "what nobody knows stays charged");
+    assert_eq!(store.spent("u", LONG).await.unwrap(), Default::default());
+    let task = vec![Cap { of: CapOf::Task, window: LONG, micros: 50 }];
+    let other = NewCall { task: "other".into(), ..call("c", 1, Some(50)) };
+    assert_eq!(store.start_call(other, None, task.clone()).await.unwrap(), CallBegun::Yes, "another task's budget");
+    let same = store.start_call(call("d", 2, Some(1)), None, task).await.unwrap();
+    assert!(matches!(same, CallBegun::OverBudget { .. }));
+}
+
+async fn caps_hold_under_any_number_at_once(store: Arc<dyn Store>) {
+    let racing = (0..40).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let cap = Cap { of: CapOf::Tenant, window: LONG, micros: 100 };
+            let begun = store.start_call(call(&format!("c{n}"), n, Some(9)), None, vec![cap]).await.unwrap();
+            begun == CallBegun::Yes
+        })
+    });
+    let begun = futures::future::join_all(racing).await.into_iter().filter(|begun| *begun.as_ref().unwrap()).count();
+    assert_eq!(begun, 11, "11 × 9 ≤ 100 < 12 × 9");
+}
+
+async fn locks_are_leases_with_rising_fences(store: Arc<dyn Store>) {
+    let lock = |path: &str, holder: &str, ttl| NewLock {
+        tenant: "t".into(),
+        project: "p".into(),
+        path: path.into(),
+        holder: holder.into(),
+        token: format!("secret of {holder}"),
+        ttl,
+    };
+    let held = |locking| match locking {
+        Locking::Held(row) => row,
+        other => panic!("{other:?}"),
+    };
+    let first = held(store.lock(lock("a", "ann", LONG), 9).await.unwrap());
+    let renewed = held(store.lock(lock("a", "ann", LONG), 9).await.unwrap());
+    assert_eq!(first.fence, renewed.fence, "a renewal is the same lock");
+    let refused = store.lock(lock("a", "bob", LONG), 9).await.unwrap();
+    assert!(matches!(&refused, Locking::Refused(row) if row.holder == "ann" && row.left > SHORT), "{refused:?}");
+    assert!(!store.unlock("t", "p", "a", Some("secret of bob")).await.unwrap());
+    assert!(!store.unlock("u", "p", "a", None).await.unwrap(), "another tenant's");
+    assert!(store.unlock("t", "p", "a", Some("secret of ann")).await.unwrap());
+    let second = held(store.lock(lock("a", "bob", SHORT), 9).await.unwrap());
+    assert!(second.fence > first.fence);
+    tokio::time::sleep(SHORT * 2).await;
+    assert!(store.locks("t", "p").await.unwrap().is_empty(), "it ended by itself");
+    let third = held(store.lock(lock("a", "ann", LONG), 9).await.unwrap());
+    assert!(third.fence > second.fence);
+    held(store.lock(lock("b", "ann", LONG), 2).await.unwrap());
+    assert_eq!(store.lock(lock("c", "ann", LONG), 2).await.unwrap(), Locking::TooMany);
+    let paths: Vec<String> = store.locks("t", "p").await.unwrap().into_iter().map(|row| row.path).collect();
+    assert_eq!(paths, ["a", "b"]);
+    assert!(store.locks("t", "q").await.unwrap().is_empty());
+    assert!(store.unlock("t", "p", "a", None).await.unwrap(), "by force");
+}
+
+async fn tokens_are_kept_by_their_digest_and_end(store: Arc<dyn Store>) {
+    let token = |id: &str, lifetime| NewToken {
+        id: id.into(),
+        tenant: "t".into(),
+        sha256: format!("digest of {id}"),
+        scopes: "tasks metrics".into(),
+        lifetime,
+    };
+    store.add_token(token("a", None)).await.unwrap();
+    store.add_token(token("b", Some(SHORT))).await.unwrap();
+    assert!(store.add_token(token("a", None)).await.is_err(), "ids are theirs alone");
+    tokio::time::sleep(SHORT * 2).await;
+    let ended = |rows: Vec<krins_backend::store::TokenRow>| -> BTreeMap<String, bool> {
+        rows.into_iter().map(|row| (row.id, row.expired)).collect()
+    };
+    let rows = store.tokens().await.unwrap();
+    assert_eq!(rows[0].left, None);
+    assert_eq!(ended(rows), BTreeMap::from([("a".into(), false), ("b".into(), true)]));
+    assert!(store.end_token("b", LONG).await.unwrap());
+    assert!(ended(store.tokens().await.unwrap())["b"], "an end is not put off");
+    assert!(store.end_token("a", Duration::ZERO).await.unwrap());
+    assert!(ended(store.tokens().await.unwrap())["a"]);
+    assert!(!store.end_token("nobody", LONG).await.unwrap());
+}
+
+async fn only_ended_tasks_are_purged(store: Arc<dyn Store>) {
+    for key in ["a", "b"] {
+        accept(&*store, key).await;
+    }
+    store.cancel("t", "t-a").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.purge(LONG).await.unwrap(), 0);
+    assert_eq!(store.purge(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(store.get("t", "t-a").await.unwrap(), None);
+    assert!(store.history("t", "t-a").await.unwrap().is_empty());
+    assert!(store.get("t", "t-b").await.unwrap().is_some());
+    store.ping().await.unwrap();
+}
+
+/// Workers that die at random: each task ends once, whoever ran it.
+async fn many_workers_end_every_task_once(store: Arc<dyn Store>) {
+    const TASKS: usize = 60;
+    for n in 0..TASKS {
+        accept(&*store, &format!("{n:03}")).await;
+    }
+    let patient = Burial { crashes: 1000, ..burial() };
+    let until = Instant::now() + Duration::from_secs(40);
+    let workers = (0..6u64).map(|worker| {
+        let (store, patient) = (Arc::clone(&store), patient.clone());
+        tokio::spawn(async move {
+            let mut ended = 0;
+            let mut chance = worker * 7919 + 1;
+            while Instant::now() < until {
+                let claimed = store.claim(&format!("w{worker}"), 2, SHORT).await.unwrap();
+                for task in claimed.tasks {
+                    chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    match (chance >> 33) % 5 {
+                        // It dies.
+                        0 => continue,
+                        // It sleeps too long, and comes back.
+                        1 => tokio::time::sleep(SHORT * 2).await,
+                        _ => {}
+                    }
+                    ended += usize::from(store.finish(&task.fence, End::Done("{}".into())).await.unwrap().is_some());
+                }
+                store.sweep(&patient).await.unwrap();
+                let stats = store.stats(None).await.unwrap();
+                if stats.queued + stats.running == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            ended
+        })
+    });
+    let ended: usize = futures::future::join_all(workers).await.into_iter().map(Result::unwrap).sum();
+    assert_eq!(ended, TASKS, "as many acknowledged ends as tasks");
+    for n in 0..TASKS {
+        let words = words(&*store, &format!("t-{n:03}")).await;
+        assert_eq!(words.iter().filter(|word| *word == "done").count(), 1, "{words:?}");
+        assert_eq!(words.last().map(String::as_str), Some("done"));
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_make_the_tables_once() {
+    let Some(server) = Server::shared() else { return };
+    let address = server.database();
+    let opened = futures::future::join_all((0..6).map(|_| Postgres::open(&address, None, None))).await;
+    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+    let steps = server.sql(postgres::name_of(&address), "SELECT count(*), count(DISTINCT version) FROM krins_schema");
+    let steps = steps.unwrap();
+    let (rows, versions) = steps.split_once('|').unwrap();
+    assert_eq!(rows, versions);
+    server.sql(postgres::name_of(&address), "INSERT INTO krins_schema VALUES (999, 999)").unwrap();
+    assert!(matches!(Postgres::open(&address, None, None).await, Err(StoreError::Newer { found: 999, .. })));
+}
+
+#[tokio::test]
+async fn hints_reach_other_replicas_and_come_back_after_the_connection_is_lost() {
+    let Some(server) = Server::shared() else { return };
+    let address = server.database();
+    let (one, other) = (open(&address).await, open(&address).await);
+    let mut hints = other.hints().unwrap();
+    for broken in [false, true] {
+        if broken {
+            let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            server.sql(postgres::name_of(&address), kill).unwrap();
+        }
+        let until = Instant::now() + Duration::from_secs(20);
+        // Nobody says when the listener is there, so it is said until it is heard.
+        loop {
+            let _ = one.publish(&[Hint::Task("x".into())]).await;
+            let heard = tokio::time::timeout(Duration::from_millis(100), hints.recv()).await;
+            if heard.is_ok_and(|hint| hint == Some(Hint::Task("x".into()))) {
+                break;
+            }
+            assert!(Instant::now() < until, "no hint (broken: {broken})");
+        }
+        while tokio::time::timeout(Duration::from_millis(300), hints.recv()).await.is_ok() {}
+    }
+    one.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_address_is_said_without_the_address() {
+    let secret = Server::password();
+    let nobody = postgres::free_port();
+    let mut addresses = vec![
+        format!("postgres://krins:{secret}@127.0.0.1:{nobody}/x"),
+        format!("postgres://krins:{secret}@[::/x"),
+        format!("postgres://krins:{secret}@"),
+    ];
+    if let Some(server) = Server::shared() {
+        addresses.push(server.database().replace(secret, &format!("{secret}-wrong")));
+        addresses.push(format!("{}-that-is-not-there", server.database()));
+    }
+    for address in addresses {
+        let error = Postgres::open(&address, None, None).await.unwrap_err();
+        let mut said = format!("{error} {error:?}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(next) = cause {
+            said += &next.to_string();
+            cause = next.source();
+        }
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn redis_shares_counts_hints_and_a_cache_and_may_die() {
+    let Some(server) = Redis::start() else { return };
+    let port = server.port();
+    let (one, other) = (SharedRedis::new(&server.address()).unwrap(), SharedRedis::new(&server.address()).unwrap());
+    assert!(one.ping().await);
+    for expected in 1..=3 {
+        let (count, left) = other.count("caller", LONG).await.unwrap();
+        assert_eq!(count, expected);
+        assert!(left > Duration::from_secs(50), "{left:?}");
+    }
+    one.put("k", b"\x00value", LONG).await;
+    assert_eq!(other.get("k").await.as_deref(), Some(&b"\x00value"[..]));
+    other.remove("k").await;
+    assert_eq!(one.get("k").await, None);
+    let mut messages = other.listen();
+    let hear = async |messages: &mut tokio::sync::mpsc::Receiver<String>| {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            one.publish("hello").await;
+            let heard = tokio::time::timeout(Duration::from_millis(100), messages.recv()).await;
+            if heard.is_ok_and(|heard| heard.as_deref() == Some("hello")) {
+                return;
+            }
+            assert!(Instant::now() < until, "nothing heard");
+        }
+    };
+    hear(&mut messages).await;
+    drop(server);
+    let began = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(one.get("k").await, None);
+        assert_eq!(one.count("caller", LONG).await, None);
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "a dead one is left alone: {:?}", began.elapsed());
+    let _again = Redis::start_at(port);
+    hear(&mut messages).await;
+    assert_eq!(one.count("caller", LONG).await.map(|(count, _)| count), Some(1), "it is used again");
+}
+
+// The real program, several of it.
+
+fn postgres_fleet_address() -> Option<(Arc<Server>, Database)> {
+    let server = Server::shared()?;
+    let database = Database::Postgres(server.database());
+    Some((server, database))
+}
+
+const PACE: Duration = Duration::from_millis(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_nothing_acknowledged_is_lost_or_ends_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let fleet = Fleet::new(Database::Sqlite(directory.path().join("tasks.db")), PACE).await;
+    let books = fleet::crash(&fleet, Victim::Only, 8, 7).await;
+    assert!(books.are_good() && books.done > 0, "{books:?}");
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, PACE).await;
+    let books = fleet::crash(&fleet, Victim::InTurn, 8, 7).await;
+    assert!(books.are_good() && books.done > 0, "{books:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_of_which_one_is_killed_again_and_again_end_every_task_once() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, PACE).await;
+    let load = fleet::load(&fleet, 3, 150, Some(Duration::from_millis(700))).await;
+    assert!(load.books.are_good() && load.tasks == 150, "{load:?}");
+}
+
+/// Until the task is in the state.
+async fn until(to: SocketAddr, id: &str, state: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (_, task) = fleet::ask(to, "GET", &format!("/tasks/{id}"), None, None).await.expect("the replica answers");
+        if task["state"] == state {
+            return task;
+        }
+        assert!(Instant::now() < deadline, "still {task}, not {state}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_takes_its_replica_down_twice_is_dead_until_somebody_puts_it_back() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, PACE).await;
+    fleet.provider.behave(Behaviour::new(Scenario::Silent));
+    let front = fleet.start(&["--workers", "0", "--lease", "1"]);
+    let id = fleet::submit(front.address, "poison").await.unwrap();
+    for _ in 0..2 {
+        let back = fleet.start(&["--lease", "1", "--name", "the-same-name"]);
+        until(front.address, &id, "running").await;
+        back.kill();
+    }
+    let task = until(front.address, &id, "failed").await;
+    assert_eq!(task["error"]["kind"], "Internal", "{task}");
+    let (_, letters) = fleet::ask(front.address, "GET", "/dead", None, None).await.unwrap();
+    let letter = &letters["dead"][0];
+    assert_eq!((&letter["id"], &letter["crashes"]), (&json!(id), &json!(2)));
+    assert!(letter["reason"].as_str().unwrap().contains("the-same-name"), "{letter}");
+    let asked = fleet.provider.attempts().len();
+    let _back = fleet.start(&["--lease", "1", "--name", "the-same-name"]);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(fleet.provider.attempts().len(), asked, "it is not run a third time");
+    fleet.provider.behave(Behaviour::new(Scenario::Ok));
+    let requeue = format!("/dead/{id}/requeue");
+    let (status, task) = fleet::ask(front.address, "POST", &requeue, None, None).await.unwrap();
+    assert_eq!((status, &task["state"]), (200, &json!("queued")));
+    until(front.address, &id, "done").await;
+    let (status, problem) = fleet::ask(front.address, "POST", &requeue, None, None).await.unwrap();
+    assert_eq!((status, &problem["kind"]), (409, &json!("Conflict")));
+    let (_, stats) = fleet::ask(front.address, "GET", "/queue/stats", None, None).await.unwrap();
+    assert_eq!((&stats["dead"], &stats["queued"], &stats["workers"]), (&json!(0), &json!(0), &json!(0)));
+}
+
+/// A replica that is stopped loses its tasks, and when it wakes up it changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_stopped_and_wakes_up_changes_nothing() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, Duration::from_millis(60)).await;
+    let zombie = fleet.start(&["--lease", "1"]);
+    let front = fleet.start(&["--workers", "0", "--lease", "1"]);
+    let id = fleet::submit(front.address, "slow").await.unwrap();
+    until(front.address, &id, "running").await;
+    zombie.signal("STOP");
+    let _successor = fleet.start(&["--lease", "1"]);
+    let done = until(front.address, &id, "done").await;
+    zombie.signal("CONT");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(until(front.address, &id, "done").await, done);
+    let (_, seen) = fleet::ask(zombie.address, "GET", &format!("/tasks/{id}"), None, None).await.unwrap();
+    assert_eq!(seen, done, "it knows, too");
+    let books = fleet::check(&fleet.database, &BTreeMap::from([("slow".to_owned(), id)])).await;
+    assert!(books.are_good(), "{books:?}");
+}
+
+/// A replica whose clock is an hour ahead neither takes others' leases for ended nor its own for endless.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_databases_clock_decides() {
+    if !debian::runs("faketime") {
+        debian::install(&["faketime"]);
+    }
+    if !debian::runs("faketime") {
+        return debian::say("faketime is missing and could not be installed: the clock is not skewed");
+    }
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, Duration::from_millis(60)).await;
+    let ahead = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+1h"];
+    let worker = fleet.start(&["--lease", "2"]);
+    let id = fleet::submit(worker.address, "slow").await.unwrap();
+    until(worker.address, &id, "running").await;
+    let skewed = fleet.start_under(&ahead, &["--lease", "2"]);
+    until(skewed.address, &id, "done").await;
+    let history = fleet.database.open().await.history("", &id).await.unwrap();
+    let words: Vec<&str> = history.iter().map(|event| event.what.as_str()).collect();
+    assert_eq!(words, ["accepted", "started", "done"], "nobody took it over");
+    drop(worker);
+    let second = fleet::submit(skewed.address, "second").await.unwrap();
+    until(skewed.address, &second, "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_replica_shows_follows_and_cancels_what_another_runs() {
+    let redis = Redis::start();
+    for redis in [None, redis] {
+        let Some((_server, database)) = postgres_fleet_address() else { return };
+        let fleet = Fleet::new(database, Duration::from_millis(100)).await;
+        let address = redis.as_ref().map(Redis::address);
+        let more: Vec<&str> = address.iter().flat_map(|address| ["--redis", address]).collect();
+        let front = fleet.start(&[&["--workers", "0"], &more[..]].concat());
+        let _back = fleet.start(&more);
+        let id = fleet::submit(front.address, "followed").await.unwrap();
+        let path = format!("/tasks/{id}/events");
+        let (answer, mut body) = raw_http::open(front.address, "GET", &path, &[], b"").await;
+        assert_eq!(answer.status, 200);
+        let mut seen = Vec::new();
+        while let Some(event) = body.event().await {
+            seen.push(event);
+        }
+        let all = seen.concat();
+        for word in ["event: progress", "event: end", "\"done\""] {
+            assert!(all.contains(word), "no {word} in {all}");
+        }
+        let ids: Vec<u64> =
+            all.lines().filter_map(|line| line.strip_prefix("id:")).map(|id| id.trim().parse().unwrap()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+
+        fleet.provider.behave(Behaviour::new(Scenario::Silent));
+        let id = fleet::submit(front.address, "cancelled").await.unwrap();
+        until(front.address, &id, "running").await;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while fleet.provider.attempts().len() < 2 {
+            assert!(Instant::now() < deadline, "the provider is asked");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let began = Instant::now();
+        let (status, task) = fleet::ask(front.address, "DELETE", &format!("/tasks/{id}"), None, None).await.unwrap();
+        assert_eq!((status, &task["state"]), (200, &json!("cancelled")));
+        assert!(fleet.provider.someone_left(Duration::from_secs(5)).await, "the provider's connection is closed");
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+}
+
+/// As a fleet is replaced: the old replica ends what it runs or puts it back, the new one goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_asked_to_end_hands_over() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, PACE).await;
+    fleet.provider.behave(Behaviour::new(Scenario::Silent));
+    let mut blue = fleet.start(&["--grace", "0"]);
+    let id = fleet::submit(blue.address, "handed over").await.unwrap();
+    until(blue.address, &id, "running").await;
+    let green = fleet.start(&["--workers", "1"]);
+    fleet.provider.behave(Behaviour::new(Scenario::Ok));
+    let began = Instant::now();
+    blue.signal("TERM");
+    assert!(blue.ended_within(Duration::from_secs(10)));
+    until(green.address, &id, "done").await;
+    assert!(began.elapsed() < Duration::from_secs(12), "without waiting for the lease: {:?}", began.elapsed());
+    let history = fleet.database.open().await.history("", &id).await.unwrap();
+    let words: Vec<&str> = history.iter().map(|event| event.what.as_str()).collect();
+    assert_eq!(words, ["accepted", "started", "released", "started", "done"]);
+}
