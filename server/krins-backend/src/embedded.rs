@@ -4,6 +4,7 @@
 use crate::builtin::Builtin;
 use crate::cache::Cached;
 use crate::calls::{self, Planned};
+use crate::chaos::{Chaos, Chaotic};
 use crate::error::{Fault, ProviderError};
 use crate::http::Http;
 use crate::keys::{KeyPlace, Keys};
@@ -52,7 +53,7 @@ struct Entry {
 }
 
 enum Form {
-    Http(Box<Metered<HttpProvider>>),
+    Http(Box<Metered<Chaotic<HttpProvider>>>),
     Builtin(Builtin),
     Replay(Replay),
 }
@@ -85,11 +86,13 @@ impl Embedded {
         let meter =
             Arc::new(Meter::new(config.money.prices.clone(), config.money.limits, ledger, priced_routes(&config)));
         let http = Http::new(config.http.clone());
+        let chaos = config.chaos.clone().map(Chaos::new);
         let mut providers = BTreeMap::new();
         for name in provider_names(&config.providers) {
             let kind = Kind::of_name(&name).unwrap_or(Kind::OpenAiChat);
             let provider = config.providers.get(&name).cloned().unwrap_or_else(|| ProviderConfig::of(kind));
-            let entry = entry(&name, &provider, &http, &keys, &meter).map_err(|error| error.at(&name))?;
+            let entry =
+                entry(&name, &provider, &http, &keys, &meter, chaos.as_ref()).map_err(|error| error.at(&name))?;
             providers.extend(entry.map(|entry| (name, entry)));
         }
         let known = providers.iter().flat_map(|(name, entry)| {
@@ -120,7 +123,7 @@ impl Embedded {
     /// Where the named provider's key is; `Ok(None)` when it needs none and has none.
     pub async fn key_place(&self, provider: &str) -> Result<Option<KeyPlace>, BackendError> {
         match &self.entry(provider)?.provider {
-            Form::Http(http) => http.inner().place().await.map_err(|error| error.at(provider)),
+            Form::Http(http) => http.inner().inner().place().await.map_err(|error| error.at(provider)),
             Form::Builtin(_) | Form::Replay(_) => Ok(None),
         }
     }
@@ -441,6 +444,7 @@ fn entry(
     http: &Http,
     keys: &Keys,
     meter: &Arc<Meter>,
+    chaos: Option<&Arc<Chaos>>,
 ) -> Result<Option<Entry>, ProviderError> {
     let provider = match config.kind {
         Kind::Builtin => Form::Builtin(Builtin),
@@ -452,7 +456,10 @@ fn entry(
         }),
         Kind::Anthropic | Kind::OpenAi | Kind::OpenAiChat | Kind::Gemini | Kind::Ollama => {
             match HttpProvider::new(name, config, http.clone(), keys.clone()) {
-                Some(provider) => Form::Http(Box::new(Metered::new(provider?, name, config.kind, meter.clone()))),
+                Some(provider) => {
+                    let provider = Chaotic::new(provider?, chaos.cloned());
+                    Form::Http(Box::new(Metered::new(provider, name, config.kind, meter.clone())))
+                }
                 None => return Ok(None),
             }
         }

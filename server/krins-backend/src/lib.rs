@@ -5,6 +5,7 @@
 mod builtin;
 pub mod cache;
 pub mod calls;
+pub mod chaos;
 pub mod embedded;
 pub mod error;
 pub mod http;

@@ -24,6 +24,8 @@ pub struct Overrides {
     pub model: Option<String>,
     /// Ask in this process, whatever the settings say of a remote backend.
     pub embedded: bool,
+    /// The remote backend that is asked, whatever the settings say.
+    pub remote: Option<String>,
 }
 
 /// Makes engines.
@@ -55,7 +57,8 @@ impl Setup {
 
     /// The settings of a root, or without one the person's own.
     pub fn settings(&self, root: Option<(&Root, &StateDir)>, editor: Option<&Value>) -> Result<Settings, Error> {
-        let flags = [("provider", &self.overrides.provider), ("model", &self.overrides.model)];
+        let Overrides { provider, model, remote, .. } = &self.overrides;
+        let flags = [("provider", provider), ("model", model), ("backend.url", remote)];
         let flags: Vec<(&str, String)> =
             flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect();
         let sources = Sources { env: &|name| std::env::var_os(name), editor, flags: &flags };

@@ -286,6 +286,8 @@ pub struct BackendConfig {
     /// Who is asked when a provider without a chain of its own does not answer, in order: `provider`, `provider/model`.
     pub fallback: Vec<String>,
     pub resilience: ResilienceConfig,
+    /// Faults on purpose.
+    pub chaos: Option<crate::chaos::ChaosConfig>,
 }
 
 impl Default for BackendConfig {
@@ -300,6 +302,7 @@ impl Default for BackendConfig {
             record: None,
             fallback: Vec::new(),
             resilience: ResilienceConfig::default(),
+            chaos: None,
         }
     }
 }

@@ -473,6 +473,7 @@ impl Settings {
             record: self.record.clone(),
             fallback: self.fallback.clone(),
             resilience: self.resilience.clone(),
+            chaos: None,
         }
     }
 }

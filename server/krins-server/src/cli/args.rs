@@ -157,6 +157,9 @@ pub enum Command {
         /// Default: all of them
         providers: Vec<String>,
     },
+    /// Watch a service: a small task of its own through the whole way, again and again if wished
+    #[command(after_help = PROBE_EXAMPLES)]
+    Probe(Probe),
     /// Judge the router's choices by what came of them
     Eval {
         #[command(subcommand)]
@@ -283,6 +286,31 @@ pub enum TokenCommand {
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
     },
+}
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  krins probe                                          this machine, keyless
+  krins probe --url https://krins.example.com --json   the team's service; its token in KRINS_TOKEN
+  krins probe --provider anthropic                     a real model answers, and is paid for
+  krins probe --url URL --every 60 --textfile /var/lib/node_exporter/krins.prom
+
+Exit codes: 0 the right diff came, 3 it did not.";
+
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// The `krins serve` that is probed (default: what the settings say)
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Go on, with so many seconds between two rounds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub every: Option<u64>,
+    /// How long one round may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub timeout: u64,
+    /// Write the last round's figures here, for Prometheus' node exporter
+    #[arg(long, value_name = "FILE")]
+    pub textfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

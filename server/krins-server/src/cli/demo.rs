@@ -39,6 +39,7 @@ pub async fn run(global: &Global, args: Demo, out: &mut Output) -> Done {
         provider: global.provider.clone().or(Some("builtin".into())),
         model: global.model.clone(),
         embedded: true,
+        remote: None,
     })?
     .with_state(state);
     let engine = clock.step("open", || engine_with(&setup, &files))?;

@@ -14,6 +14,7 @@ mod lock;
 mod lsp;
 pub mod output;
 mod patch;
+mod probe;
 mod report;
 mod review;
 mod sbom;
@@ -77,6 +78,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Status => on_runtime(async { status::run(global, out).await }),
         Command::Switch { to, providers } => switch::run(global, to, providers, out),
         Command::Eval { command } => on_runtime(async { eval::run(global, command, out).await }),
+        Command::Probe(args) => on_runtime(async { probe::run(global, args, out).await }),
         Command::Report { command } => on_runtime(async { report::run(global, command, out).await }),
         Command::Unlock { file, force, holder } => {
             on_runtime(async { lock::unlock(global, &file, force, holder.as_deref(), out).await })
@@ -121,7 +123,7 @@ pub fn setup(global: &Global) -> Result<Setup, Error> {
 }
 
 pub fn overrides(global: &Global) -> Overrides {
-    Overrides { provider: global.provider.clone(), model: global.model.clone(), embedded: false }
+    Overrides { provider: global.provider.clone(), model: global.model.clone(), ..Overrides::default() }
 }
 
 pub fn root_dir(global: &Global) -> Result<PathBuf, Error> {
