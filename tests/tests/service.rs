@@ -70,11 +70,8 @@ impl Backend for Stub {
                 // `busy N`: as often as this, then it answers.
                 let times = intent.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
                 if self.asked() <= times {
-                    return Err(BackendError {
-                        kind: ErrorKind::BackendUnavailable,
-                        message: "reach any provider: each one cools down".into(),
-                        hint: None,
-                    });
+                    let why = "reach any provider: each one cools down";
+                    return Err(BackendError::new(ErrorKind::BackendUnavailable, why));
                 }
             }
             "refuse" => {
