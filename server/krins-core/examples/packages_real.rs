@@ -21,7 +21,7 @@ struct Repository(BTreeMap<RelPath, Arc<[u8]>>);
 
 impl Tree for Repository {
     fn entry(&self, path: &RelPath) -> Entry {
-        Tree::entry(&self.0, path)
+        if is_shown(path) { Tree::entry(&self.0, path) } else { Entry::Missing }
     }
 
     fn surroundings(&self) -> Option<&dyn Surroundings> {
@@ -35,9 +35,7 @@ impl Surroundings for Repository {
     }
 
     fn on_disk(&self, path: &RelPath) -> Option<Arc<str>> {
-        let shown =
-            Language::of(path).is_none() || path.as_str().contains(".d.") || path.file_name().contains("config");
-        if shown { self.0.text(path) } else { None }
+        if is_shown(path) { self.0.text(path) } else { None }
     }
 
     fn is_installed(&self, _: &str, _: &str) -> bool {
@@ -47,6 +45,11 @@ impl Surroundings for Repository {
     fn installed(&self, _: Ecosystem, _: &str, _: &str, _: &str) -> Option<Installed> {
         None
     }
+}
+
+/// Manifests, configurations and declarations; no code that could be a witness.
+fn is_shown(path: &RelPath) -> bool {
+    Language::of(path).is_none() || path.as_str().contains(".d.") || path.file_name().contains("config")
 }
 
 fn read(dir: &Path) -> BTreeMap<RelPath, Arc<[u8]>> {

@@ -126,7 +126,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Finding> {
             }
             findings.push(Finding {
                 rule: "packages/unknown-import".into(),
-                verdict: Verdict::Block,
+                verdict: if is_fixture(&file.path) { Verdict::Warn } else { Verdict::Block },
                 path: file.path.clone(),
                 lines: Some([import.line, import.line]),
                 message: format!("nothing here knows the package {name}: no manifest, lock file, install or alias"),
@@ -136,6 +136,11 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What tests read and nobody runs: its imports need not be there.
+fn is_fixture(path: &RelPath) -> bool {
+    path.components().any(|part| matches!(part, "fixtures" | "fixture" | "__fixtures__" | "__testfixtures__" | "testdata"))
 }
 
 /// The packages that a text imports, in order, with the import.
@@ -207,6 +212,7 @@ impl<'a> Knowledge<'a> {
             || self.is_locked(path, both)
             || both.iter().any(|name| self.surroundings.is_installed(path.dir(), name))
             || self.is_of_workspace(path, name, import)
+            || self.is_made_by_docusaurus(name)
             || self.is_declared(&import.specifier, name)
             || self.is_configured(name)
             || self.is_used_elsewhere(path, name)
@@ -306,6 +312,13 @@ impl<'a> Knowledge<'a> {
             let texts = wanted.filter_map(|path| Some((path.clone(), self.read(path)?))).collect();
             Resolver::new(Arc::new(ResolveConfig::from_files(&texts)), self.files())
         })
+    }
+
+    /// Names that Docusaurus makes up for the site, its theme and itself.
+    fn is_made_by_docusaurus(&self, name: &str) -> bool {
+        let scopes = ["@site/", "@theme/", "@theme-original/", "@theme-init/", "@generated/", "@docusaurus/"];
+        scopes.iter().any(|scope| name.starts_with(scope))
+            && self.files().iter().any(|path| path.file_name().starts_with("docusaurus.config"))
     }
 
     /// `declare module "name"`, also with a `*`.

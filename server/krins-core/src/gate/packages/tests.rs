@@ -102,6 +102,17 @@ fn an_import_that_anything_knows_passes() {
 }
 
 #[test]
+fn what_docusaurus_makes_is_known_where_it_is_used_and_a_fixture_is_only_said() {
+    let site = patch("packages/ui/src/new.ts", None, Some("import x from '@site/src/x'\n"));
+    assert_eq!(rules(&site, &shop()), ["packages/unknown-import"]);
+    let mut around = shop();
+    around.write("docs/docusaurus.config.js", "export default {}\n");
+    assert_eq!(rules(&site, &around), [] as [&str; 0]);
+    let fixture = patch("packages/ui/test/__fixtures__/a.ts", None, Some("import x from 'made-up'\n"));
+    assert_eq!(judged(&fixture, &shop())[0].verdict, Verdict::Warn);
+}
+
+#[test]
 fn an_import_that_was_there_before_is_not_this_changes_fault() {
     let text = "import x from 'long-gone'\n";
     let moved = patch("src/a.ts", Some(text), Some(&format!("// more\n{text}")));
