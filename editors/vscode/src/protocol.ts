@@ -9,6 +9,7 @@ export interface Methods {
   "krins/assign": { params: AssignParams; result: Assigned };
   "krins/task": { params: TaskParams; result: TaskStatus };
   "krins/diff": { params: DiffParams; result: DiffResult };
+  "krins/gate": { params: GateParams; result: GateResult };
   "krins/apply": { params: ApplyParams; result: ApplyResult };
   "krins/undo": { params: UndoParams; result: ApplyResult };
   "krins/redo": { params: UndoParams; result: ApplyResult };
@@ -495,6 +496,28 @@ export interface Finding {
 }
 
 /**
+ * `krins/gate` params: a task's diff, or a patch, judged as the files are now.
+ */
+export interface GateParams {
+  /**
+   * Without it and without a patch, the newest task.
+   */
+  task?: string | null;
+  /**
+   * A unified diff, or any other form of patch that is read.
+   */
+  patch?: string | null;
+  /**
+   * A file of the workspace that the patch is for; without it, the first one.
+   */
+  textDocument?: TextDocument | null;
+  /**
+   * The answer has the report as SARIF 2.1.0 too.
+   */
+  sarif?: boolean;
+}
+
+/**
  * The gate's verdict on one patch under one policy.
  */
 export interface GateReport {
@@ -509,6 +532,24 @@ export interface GateReport {
   policy: string;
   checks: CheckRun[];
   findings: Finding[];
+}
+
+/**
+ * `krins/gate` result.
+ */
+export interface GateResult {
+  verdict: Verdict;
+  /**
+   * sha256 of the canonical patch the report is about, hex.
+   */
+  patch: string;
+  /**
+   * sha256 of the policy it was judged by, hex.
+   */
+  policy: string;
+  checks: CheckRun[];
+  findings: Finding[];
+  sarif?: unknown;
 }
 
 export interface GraphCycle {
