@@ -140,7 +140,8 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// What tests read and nobody runs: its imports need not be there.
 fn is_fixture(path: &RelPath) -> bool {
-    path.components().any(|part| matches!(part, "fixtures" | "fixture" | "__fixtures__" | "__testfixtures__" | "testdata"))
+    path.components()
+        .any(|part| matches!(part, "fixtures" | "fixture" | "__fixtures__" | "__testfixtures__" | "testdata"))
 }
 
 /// The packages that a text imports, in order, with the import.
