@@ -178,6 +178,15 @@ fn every_method_of_the_protocol_has_an_entry_and_a_command() {
 }
 
 #[test]
+fn the_page_of_the_gate_lists_its_rules() {
+    let page = fs::read_to_string(root().join("docs/gate.md")).unwrap();
+    let (_, rest) = page.split_once("<!-- rules -->\n").expect("docs/gate.md marks where its table of rules begins");
+    let (table, _) = rest.split_once("<!-- /rules -->").expect("docs/gate.md marks where its table of rules ends");
+    let expected = krins_core::gate::rule_page();
+    assert_eq!(table, expected, "bring it up to date: cargo run -p krins-core --example gate_lab -- --rules");
+}
+
+#[test]
 fn the_sample_holds_no_line_of_this_machine() {
     for below in ["docs", "fixtures", "editors", "server", "tests", "protocol"] {
         for extension in ["md", "rs", "ts", "lua", "toml", "json", "sh"] {

@@ -4,6 +4,7 @@
 //! `import("x").T[]`, `<const T>`); oxc is a conforming parser but gives up on broken text. So tree-sitter reads,
 //! and oxc has the last word on whether a text is in error. Knows nothing of patches or files on disk.
 
+mod judged;
 mod levels;
 
 use crate::Digest;
@@ -83,13 +84,13 @@ pub fn errors(language: Language, text: &str) -> Vec<SyntaxError> {
 }
 
 /// The errors that a patch brings: those of `after` that `before` (`None`: a created file) does not have.
-/// Empty for a path without a grammar.
+/// Empty for a path without a grammar. What is not TypeScript or JavaScript is judged by [`judged`].
 ///
 /// Where oxc can read `after` (see [`second_opinion`]) nothing counts unless it objects too. If `before` was sound and
 /// `after` is not, oxc's errors are the answer; if both are broken, the difference of the tree-sitter errors is.
 pub fn new_errors(path: &RelPath, before: Option<&str>, after: &str) -> Vec<SyntaxError> {
     let Some(language) = Language::of(path) else {
-        return Vec::new();
+        return judged::new_errors(path, before, after);
     };
     // Nearly every patch ends here, at a tenth of what a tree costs.
     if is_surely_valid(path, after) {

@@ -6,6 +6,7 @@
 mod approval;
 mod day;
 mod hidden;
+mod honesty;
 pub mod licences;
 pub mod lock;
 mod owners;
@@ -14,22 +15,28 @@ mod pattern;
 mod policy;
 mod rules;
 mod sarif;
+mod sast;
 pub mod sbom;
 mod secrets;
 mod syntax;
+mod table;
+mod taint;
 mod weigh;
 
 pub use approval::{Approvals, Approved, Document, NotCounted, Wanted, base_digest};
 pub use day::{Day, NotADay};
 pub use hidden::check_hidden_unicode;
+pub use honesty::check_honesty;
 pub use licences::{LicenceRules, check_licences};
 pub use owners::check_owners;
 pub use packages::check_packages;
 pub use policy::{ASKED, Guard, PROTECTED, Policy, REVIEWED, check_policy};
 pub use rules::{is_rule, nearest_rule};
 pub use sarif::sarif;
+pub use sast::{check_sast, warm};
 pub use secrets::check_secrets;
 pub use syntax::check_syntax;
+pub use table::{RuleRow, rule_page, rule_table};
 pub use weigh::{Level, LevelRule, Waived, Waiver, Weighed, fingerprint};
 
 use crate::digest::Digest;
@@ -129,6 +136,37 @@ pub struct Scene<'a> {
 /// The text of a side of a change; empty where there is none.
 fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
     bytes.and_then(text_of).unwrap_or_default()
+}
+
+/// Whether a path is that of a test, or of what only tests use.
+fn is_test_path(path: &RelPath) -> bool {
+    let path = path.as_str();
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let stem = name.split('.').next().unwrap_or(name);
+    let is_dir = |part: &str| {
+        matches!(
+            part,
+            "test"
+                | "tests"
+                | "__tests__"
+                | "__test__"
+                | "spec"
+                | "specs"
+                | "e2e"
+                | "__mocks__"
+                | "__fixtures__"
+                | "fixtures"
+                | "testdata"
+                | "cypress"
+                | "integration-tests"
+                | "test-utils"
+        )
+    };
+    let marked = [".test.", ".spec.", ".e2e.", ".cy.", "-test.", "_test.", ".test-d.", ".bench."];
+    path.split('/').rev().skip(1).any(is_dir)
+        || marked.iter().any(|mark| name.contains(mark))
+        || stem.starts_with("test_")
+        || stem == "conftest"
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The names of the gate's checks and rules, so that a policy that names another is told.
 
+use super::table::NAMES;
+
 /// The checks, in the order of the gate, and what is known of the names of their rules.
 const CHECKS: &[(&str, Names)] = &[
     ("policy", Names::Listed(&["protected-path", "executed-path", "lock-alone", "expired-waiver", "manifest-key"])),
@@ -7,9 +9,9 @@ const CHECKS: &[(&str, Names)] = &[
     ("licences", Names::Data),
     ("packages", Names::Data),
     ("owners", Names::Listed(&["needs-approval", "bad-line", "unreadable"])),
-    ("syntax", Names::Data),
-    ("sast", Names::Data),
-    ("honesty", Names::Data),
+    ("syntax", Names::Table),
+    ("sast", Names::Table),
+    ("honesty", Names::Table),
     ("build", Names::Data),
     ("types", Names::Data),
     ("tests", Names::Data),
@@ -18,6 +20,8 @@ const CHECKS: &[(&str, Names)] = &[
 
 enum Names {
     Listed(&'static [&'static str]),
+    /// They are in the table of rules.
+    Table,
     /// They come from rule data, or are made while the check runs.
     Data,
 }
@@ -32,6 +36,7 @@ pub fn is_rule(name: &str) -> bool {
     match (rule, names) {
         (None, _) => true,
         (Some(rule), Names::Listed(known)) => known.contains(&rule),
+        (Some(_), Names::Table) => NAMES.contains(name),
         (Some(rule), Names::Data) => {
             let plain =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
@@ -45,13 +50,14 @@ pub fn nearest_rule(name: &str) -> Option<String> {
     let listed = CHECKS.iter().flat_map(|(check, names)| {
         let rules: &[&str] = match names {
             Names::Listed(rules) => rules,
-            Names::Data => &[],
+            Names::Table | Names::Data => &[],
         };
         std::iter::once((*check).to_owned()).chain(rules.iter().map(move |rule| format!("{check}/{rule}")))
     });
     let rest = name.split_once('/').map(|(_, rest)| rest);
     let moved = rest.into_iter().flat_map(|rest| CHECKS.iter().map(move |(check, _)| format!("{check}/{rest}")));
-    let near = listed.chain(moved).filter(|known| is_rule(known));
+    let tabled = NAMES.iter().cloned();
+    let near = listed.chain(tabled).chain(moved).filter(|known| is_rule(known));
     let near = near.map(|known| (strsim::damerau_levenshtein(&known, name), known)).min()?;
     (near.0 <= 3.max(name.len() / 4)).then_some(near.1)
 }

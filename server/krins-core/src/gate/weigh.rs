@@ -87,6 +87,10 @@ impl Policy {
                 finding.verdict = finding.verdict.max(least);
             }
             if finding.verdict == Verdict::Pass {
+                // A note that nobody turned off is shown; it weighs nothing.
+                if self.level(&finding.rule, &finding.path) != Some(Level::Off) {
+                    weighed.findings.push(finding);
+                }
                 continue;
             }
             let covers = |waiver: &&Waiver| waiver.covers(&finding, patch);

@@ -28,7 +28,8 @@ const CHECKS: &[(&str, Look)] = &[
     ("packages", gate::check_packages),
     ("owners", gate::check_owners),
     ("syntax", gate::check_syntax),
-    ("honesty", gate::check_hidden_unicode),
+    ("sast", gate::check_sast),
+    ("honesty", gate::check_honesty),
 ];
 
 /// Proof that the gate did not block the value.

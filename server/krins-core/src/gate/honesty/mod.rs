@@ -1,0 +1,315 @@
+//! `honesty/*`: a patch that makes a check pass instead of making the code right.
+//!
+//! Tests deleted, skipped or weakened, errors swallowed, answers keyed to a test's input, checks of types, style, coverage
+//! and continuous integration turned down. Everything is a comparison of both sides of the whole patch: what was there
+//! before, what was moved, and tests of code that is gone are nobody's lie.
+
+mod code;
+mod config;
+mod plain;
+mod suite;
+mod weaker;
+
+use super::{Finding, Scene, Verdict, is_test_path, text};
+use crate::patch::{ChangeKind, FilePatch};
+use crate::path::RelPath;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A rule and how loudly it speaks when nobody says otherwise. What honest changes do as well is a note: shown, not
+/// warned of.
+pub(super) struct Rule {
+    pub id: &'static str,
+    pub level: Verdict,
+    pub title: &'static str,
+    pub fix: &'static str,
+}
+
+const fn rule(id: &'static str, level: Verdict, title: &'static str, fix: &'static str) -> Rule {
+    Rule { id, level, title, fix }
+}
+
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "test-file-deleted",
+        Verdict::Warn,
+        "a file of tests deleted, its code still there",
+        "bring it back, or say why it goes",
+    ),
+    rule("test-deleted", Verdict::Warn, "a test deleted, its code still there", "bring it back, or say why it goes"),
+    rule("test-emptied", Verdict::Warn, "a test that asserts nothing any more", "assert what it asserted before"),
+    rule(
+        "test-skipped",
+        Verdict::Warn,
+        "a test that ran and is now skipped, or expected to fail",
+        "make it pass instead",
+    ),
+    rule("test-only", Verdict::Block, "`.only`: every other test is skipped", "take `.only` away"),
+    rule("test-born-skipped", Verdict::Pass, "a new test that is skipped", "let it run"),
+    rule("assertion-removed", Verdict::Warn, "a test asserts less than before", "assert what it asserted before"),
+    rule("assertion-weakened", Verdict::Warn, "an assertion that more values pass", "assert the exact value"),
+    rule(
+        "assertion-dead",
+        Verdict::Warn,
+        "an assertion that cannot fail: not awaited, not reached, or caught",
+        "await it, and let it throw",
+    ),
+    rule(
+        "assertion-empty",
+        Verdict::Warn,
+        "an assertion about nothing: `expect(true).toBe(true)`",
+        "assert something of the code",
+    ),
+    rule("cases-dropped", Verdict::Warn, "a table of cases with fewer rows", "keep the cases"),
+    rule(
+        "expected-changed",
+        Verdict::Pass,
+        "an expected value changed together with the code",
+        "check that the new value is the right one",
+    ),
+    rule(
+        "snapshot-rewritten",
+        Verdict::Pass,
+        "a snapshot rewritten together with the code",
+        "check that the new snapshot is the right one",
+    ),
+    rule("mock-of-unit", Verdict::Warn, "a test that replaces what it tests", "mock what the unit uses, not the unit"),
+    rule(
+        "swallowed-error",
+        Verdict::Warn,
+        "an error caught and dropped, or turned into success",
+        "handle it, or let it through",
+    ),
+    rule(
+        "keyed-return",
+        Verdict::Warn,
+        "an answer written out for the very input that a test uses",
+        "compute the answer",
+    ),
+    rule("test-detection", Verdict::Warn, "code that asks whether it is being tested", "behave the same in tests"),
+    rule("type-unchecked", Verdict::Warn, "`@ts-ignore`, `@ts-nocheck`, `# type: ignore`", "fix the types"),
+    rule("type-expected-error", Verdict::Pass, "`@ts-expect-error`", "fix the types"),
+    rule("type-any", Verdict::Pass, "`any`, which turns the checks of types off", "name the type, or use `unknown`"),
+    rule("lint-silenced", Verdict::Pass, "a lint silenced at one place", "fix what it says"),
+    rule(
+        "lint-silenced-file",
+        Verdict::Warn,
+        "lints silenced for a whole file",
+        "silence one rule at one place, with the reason",
+    ),
+    rule("coverage-ignored", Verdict::Pass, "code hidden from the measurement of coverage", "test it"),
+    rule("threshold-lowered", Verdict::Warn, "a threshold of coverage lowered", "keep it"),
+    rule("strictness-lowered", Verdict::Warn, "a strict option of the compiler or a lint turned off", "keep it on"),
+    rule(
+        "checks-weakened",
+        Verdict::Warn,
+        "a script or a pipeline that passes although its checks fail",
+        "let it fail",
+    ),
+    rule("tests-excluded", Verdict::Warn, "tests excluded by the configuration", "let them run"),
+    rule(
+        "remote-schema",
+        Verdict::Warn,
+        "a `$schema` on a host that is not known: editors fetch it",
+        "use a local schema or a well-known host",
+    ),
+    rule(
+        "hidden-unicode",
+        Verdict::Block,
+        "characters that nobody sees: direction marks, tags, zero width, selectors",
+        "write them as escapes",
+    ),
+    rule(
+        "mixed-script",
+        Verdict::Block,
+        "a name that mixes letters of other scripts into Latin ones",
+        "write the name in one script",
+    ),
+    rule(
+        "executable-path",
+        Verdict::Block,
+        "a setting that makes an editor or a tool start another program",
+        "make this change by hand",
+    ),
+];
+
+/// A finding, before it is known how loud its rule is.
+struct Found {
+    rule: &'static str,
+    line: Option<u32>,
+    message: String,
+}
+
+impl Found {
+    fn new(rule: &'static str, line: u32, message: impl Into<String>) -> Self {
+        Self { rule, line: Some(line), message: message.into() }
+    }
+}
+
+/// The names that a patch takes away from the code: in none of its files any more.
+struct Gone(BTreeSet<String>);
+
+impl Gone {
+    fn of(scene: &Scene<'_>) -> Self {
+        let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
+        let sources = scene.patch.files().iter().filter(|file| !is_test_path(&file.path) && !is_snapshot(&file.path));
+        for file in sources {
+            words(&text(file.before.as_deref()), &mut before);
+            words(&text(file.after.as_deref()), &mut after);
+        }
+        let mut gone: BTreeSet<String> = before.into_iter().filter(|word| !after.contains(word)).collect();
+        // A file that goes takes the tests along that speak of it.
+        for file in scene.patch.files().iter().filter(|file| file.after.is_none() && !is_test_path(&file.path)) {
+            let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
+            gone.extend(name.split('.').next().filter(|stem| stem.len() >= 4).map(str::to_owned));
+        }
+        Self(gone)
+    }
+
+    /// Whether a text speaks of a name that is gone.
+    fn is_in(&self, text: &str) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let mut found = BTreeSet::new();
+        words(text, &mut found);
+        found.iter().any(|word| self.0.contains(word))
+    }
+}
+
+/// The longer words of a text.
+fn words(text: &str, into: &mut BTreeSet<String>) {
+    for word in text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$') {
+        if word.len() >= 4 && !into.contains(word) {
+            into.insert(word.to_owned());
+        }
+    }
+}
+
+/// Both texts of a file, and which lines the patch adds.
+struct Sides<'f> {
+    path: &'f RelPath,
+    before: &'f str,
+    after: &'f str,
+    added: BTreeSet<u32>,
+}
+
+/// `honesty/*`.
+pub fn check_honesty(scene: &Scene<'_>) -> Vec<Finding> {
+    let hidden = super::check_hidden_unicode(scene);
+    let gone = Gone::of(scene);
+    let changes_code = scene.patch.files().iter().any(|file| is_code(&file.path) && !is_test_path(&file.path));
+    let mut findings = hidden;
+    let mut suites = Vec::new();
+    let mut moved = code::Moves::default();
+    for file in scene.patch.files() {
+        let (before, after) = (text(file.before.as_deref()), text(file.after.as_deref()));
+        if before.len().max(after.len()) > LARGEST || super::sast::is_made_by_a_machine(&file.path, &after) {
+            continue;
+        }
+        let sides = Sides { path: &file.path, before: &before, after: &after, added: added_lines(file) };
+        let mut found = Vec::new();
+        config::compare(&sides, &mut found);
+        plain::compare(&sides, &gone, &mut found);
+        code::compare(&sides, scene, &mut moved, &mut found);
+        snapshot(file, changes_code, &mut found);
+        findings.extend(found.into_iter().map(|found| finding(&file.path, found)));
+        suites.extend(suite::pair(file, &before, &after));
+    }
+    weaker::compare(&suites, &gone, changes_code, &mut |path, found| findings.push(finding(path, found)));
+    moved.settle(&mut findings);
+    findings
+}
+
+/// A text that is larger is not read: nobody writes one by hand.
+const LARGEST: usize = 2 << 20;
+
+fn finding(path: &RelPath, found: Found) -> Finding {
+    let rule = RULES.iter().find(|rule| rule.id == found.rule);
+    let rule = rule.expect("every rule that finds is in the table, which a test holds");
+    Finding {
+        rule: format!("honesty/{}", rule.id),
+        verdict: rule.level,
+        path: path.clone(),
+        lines: found.line.map(|line| [line, line]),
+        message: found.message,
+        fix: Some(rule.fix.into()),
+        link: None,
+    }
+}
+
+/// The lines of the patched text that the patch adds, from 1.
+fn added_lines(file: &FilePatch) -> BTreeSet<u32> {
+    let mut added = BTreeSet::new();
+    for hunk in &file.hunks {
+        let mut at = hunk.after[0] + 1;
+        for line in &hunk.lines {
+            match line.as_bytes().first() {
+                Some(b'+') => {
+                    added.insert(at);
+                    at += 1;
+                }
+                Some(b'-' | b'\\') => {}
+                _ => at += 1,
+            }
+        }
+    }
+    added
+}
+
+fn is_code(path: &RelPath) -> bool {
+    matches!(
+        path.extension(),
+        "ts" | "tsx"
+            | "mts"
+            | "cts"
+            | "js"
+            | "jsx"
+            | "mjs"
+            | "cjs"
+            | "vue"
+            | "svelte"
+            | "py"
+            | "rs"
+            | "go"
+            | "java"
+            | "rb"
+    )
+}
+
+fn is_snapshot(path: &RelPath) -> bool {
+    path.extension() == "snap" || path.as_str().contains("__snapshots__/")
+}
+
+/// Snapshots that say something else than before, where code changed too.
+fn snapshot(file: &FilePatch, changes_code: bool, found: &mut Vec<Found>) {
+    if is_snapshot(&file.path) && file.kind == ChangeKind::Modify && changes_code {
+        let removed = file.hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.starts_with('-')).count();
+        if removed > 0 {
+            let line = added_lines(file).first().copied().unwrap_or(1);
+            let message = format!("{removed} lines of a snapshot change together with the code");
+            found.push(Found::new("snapshot-rewritten", line, message));
+        }
+    }
+}
+
+/// How often each line of a text is there, white space at its ends left out.
+fn lines_of(text: &str) -> BTreeMap<&str, usize> {
+    let mut lines = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        *lines.entry(line).or_default() += 1;
+    }
+    lines
+}
+
+/// 1-based.
+fn line_at(text: &str, offset: usize) -> u32 {
+    memchr::memchr_iter(b'\n', &text.as_bytes()[..offset.min(text.len())]).count() as u32 + 1
+}
+
+/// White space runs as one space each.
+fn squeeze(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

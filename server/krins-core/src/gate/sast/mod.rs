@@ -1,0 +1,249 @@
+//! `sast/*`: code that is open to attack, where the patch brings it.
+//!
+//! Two ways to see it: rules over the syntax tree, which are data ([`rules`]), and where what others send flows
+//! ([`crate::gate::taint`]). What was in the base does not count, also where it was moved.
+
+pub(super) mod removed;
+pub(super) mod rules;
+
+use super::{Finding, Scene, Verdict, is_test_path, taint, text};
+use crate::patch::{ChangeKind, FilePatch};
+use crate::path::RelPath;
+use crate::syntax::Language;
+use crate::text::LineIndex;
+use rules::About;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What a rule found in a text.
+#[derive(Debug)]
+pub(super) struct Hit {
+    pub about: &'static About,
+    pub range: Range<usize>,
+    /// The text that was found, white space squeezed: the same finding has the same wherever it stands.
+    pub text: String,
+    /// The names of the declarations around it.
+    pub symbol: String,
+    /// What the flow says that the rule cannot.
+    pub detail: Option<String>,
+}
+
+/// Two findings whose texts agree so far are the same.
+const LONGEST_TEXT: usize = 400;
+
+impl Hit {
+    pub fn new(about: &'static About, text: &str, range: Range<usize>, symbol: String) -> Self {
+        let found = text.get(range.clone()).unwrap_or_default();
+        let mut squeezed = String::new();
+        for word in found.split_whitespace() {
+            if squeezed.len() > LONGEST_TEXT {
+                break;
+            }
+            squeezed.push_str(word);
+            squeezed.push(' ');
+        }
+        Self { about, range, text: squeezed, symbol, detail: None }
+    }
+
+    fn key(&self) -> (&'static str, String, String) {
+        (&self.about.id, self.text.clone(), self.symbol.clone())
+    }
+
+    /// The same wherever it stands.
+    fn moved_key(&self) -> (&'static str, String) {
+        (&self.about.id, self.text.clone())
+    }
+}
+
+/// Makes ahead what the first change would have to wait for: the rules for each grammar.
+pub fn warm() {
+    rules::warm();
+    taint::warm();
+}
+
+/// `sast/*`: what the rules find in the patched texts and not in the base, and the protection that is gone.
+pub fn check_sast(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = added(scene);
+    findings.extend(removed::check(scene));
+    findings
+}
+
+fn added(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut fresh: Vec<(&FilePatch, Vec<Hit>)> = Vec::new();
+    for file in scene.patch.files().iter().filter(|file| file.kind != ChangeKind::Delete) {
+        let after = hits(&file.path, &text(file.after.as_deref()));
+        if !after.is_empty() {
+            let before = hits(file.from.as_ref().unwrap_or(&file.path), &text(file.before.as_deref()));
+            let left = without(after, &before, Hit::key);
+            if !left.is_empty() {
+                fresh.push((file, left));
+            }
+        }
+    }
+    if fresh.is_empty() {
+        return Vec::new();
+    }
+    // What is gone somewhere and is now elsewhere was moved.
+    let gone: Vec<Hit> = scene.patch.files().iter().flat_map(gone_from).collect();
+    let mut findings = Vec::new();
+    let mut pool = counts(&gone, Hit::moved_key);
+    for (file, hits) in fresh {
+        let after = text(file.after.as_deref());
+        let index = LineIndex::new(&after);
+        for hit in hits {
+            if !take(&mut pool, &hit.moved_key()) {
+                findings.push(finding(file, &index, &hit));
+            }
+        }
+    }
+    findings
+}
+
+/// What rules and flows find in a text; nothing in what is not code.
+fn hits(path: &RelPath, text: &str) -> Vec<Hit> {
+    let Some(language) = Language::of(path) else { return Vec::new() };
+    if text.is_empty() || text.len() > rules::LARGEST || is_made_by_a_machine(path, text) {
+        return Vec::new();
+    }
+    let mut hits = rules::matches(language, text);
+    for hit in taint::flows(path, text) {
+        // One finding a place: the flow knows more than the shape of the text.
+        hits.retain(|other| !(other.about.cwe == hit.about.cwe && overlap(&other.range, &hit.range)));
+        hits.push(hit);
+    }
+    hits.sort_by_key(|hit| (hit.range.start, hit.range.end));
+    hits
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+/// Bundles and minified texts: not written here, and full of what would be odd in a text that was.
+pub(super) fn is_made_by_a_machine(path: &RelPath, text: &str) -> bool {
+    let name = path.as_str();
+    name.contains(".min.")
+        || name.split('/').any(|part| matches!(part, "node_modules" | "dist" | "vendor" | "third_party"))
+        || text.lines().take(50).any(|line| line.len() > 3000)
+}
+
+fn gone_from(file: &FilePatch) -> Vec<Hit> {
+    let before = hits(file.from.as_ref().unwrap_or(&file.path), &text(file.before.as_deref()));
+    if before.is_empty() {
+        return before;
+    }
+    let after = hits(&file.path, &text(file.after.as_deref()));
+    without(before, &after, Hit::key)
+}
+
+fn counts<K: Ord>(hits: &[Hit], key: fn(&Hit) -> K) -> BTreeMap<K, usize> {
+    let mut counts = BTreeMap::new();
+    for hit in hits {
+        *counts.entry(key(hit)).or_default() += 1;
+    }
+    counts
+}
+
+fn take<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
+    match counts.get_mut(key) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The hits that `others` does not have as often.
+fn without<K: Ord>(hits: Vec<Hit>, others: &[Hit], key: fn(&Hit) -> K) -> Vec<Hit> {
+    let mut known = counts(others, key);
+    hits.into_iter().filter(|hit| !take(&mut known, &key(hit))).collect()
+}
+
+fn finding(file: &FilePatch, index: &LineIndex, hit: &Hit) -> Finding {
+    let line = |at: usize| index.line_of(at) as u32 + 1;
+    let level = Verdict::from(hit.about.level);
+    // A test plays the attacker, or has nobody to protect: worth a look, no more.
+    let verdict = if is_test_path(&file.path) { softer(level) } else { level };
+    Finding {
+        rule: format!("sast/{}", hit.about.id),
+        verdict,
+        path: file.path.clone(),
+        lines: Some([line(hit.range.start), line(hit.range.end.max(hit.range.start + 1) - 1)]),
+        message: match &hit.detail {
+            Some(detail) => format!("{detail}: {}", hit.about.message),
+            None => hit.about.message.clone(),
+        },
+        fix: Some(hit.about.fix.clone()),
+        link: Some(format!("https://cwe.mitre.org/data/definitions/{}.html", hit.about.cwe)),
+    }
+}
+
+fn softer(level: Verdict) -> Verdict {
+    match level {
+        Verdict::Block => Verdict::Warn,
+        Verdict::Warn | Verdict::Pass => Verdict::Pass,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::testing::{judge, patch};
+    use crate::patch::{Change, Patch};
+
+    fn rules(before: &str, after: &str) -> Vec<String> {
+        let found = judge(&patch("src/a.ts", Some(before), Some(after)), check_sast);
+        found.into_iter().map(|finding| finding.rule).collect()
+    }
+
+    #[test]
+    fn only_what_the_patch_brings_counts_also_when_the_code_moves() {
+        let (one, two) =
+            ("export function a(x) {\n  return eval(x)\n}\n", "export function b(x) {\n  return eval(x)\n}\n");
+        assert_eq!(rules("", one), ["sast/eval"]);
+        assert_eq!(rules(one, &format!("// why\n\n{one}")), [] as [&str; 0]);
+        assert_eq!(rules(one, two), [] as [&str; 0], "renamed");
+        assert_eq!(rules(one, &format!("{one}{two}")), ["sast/eval"], "a second one is new");
+        let change = |path: &str, before: Option<&str>, after: Option<&str>| Change {
+            path: RelPath::new(path).unwrap(),
+            from: None,
+            before: before.map(|text| text.as_bytes().into()),
+            after: after.map(|text| text.as_bytes().into()),
+            executable: false,
+        };
+        let moved = Patch::between(vec![
+            change("src/a.ts", Some(one), Some("export {}\n")),
+            change("src/b.ts", None, Some(one)),
+        ]);
+        assert!(judge(&moved, check_sast).is_empty());
+        let copied = Patch::between(vec![
+            change("src/a.ts", Some(one), Some(&format!("{one}\n"))),
+            change("src/b.ts", None, Some(one)),
+        ]);
+        assert_eq!(judge(&copied, check_sast).len(), 1);
+    }
+
+    #[test]
+    fn a_flow_is_new_when_its_source_is_though_its_end_is_not() {
+        let before = "export function f(req, db) {\n  const id = '1'\n  return db.query('SELECT a FROM t WHERE id = ' + id)\n}\n";
+        let after = before.replace("'1'", "req.query.id");
+        let found = judge(&patch("src/a.ts", Some(before), Some(&after)), check_sast);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].rule.as_str(), found[0].lines), ("sast/tainted-sql", Some([3, 3])));
+        assert!(found[0].message.contains("`req.query.id` of line 2"), "{}", found[0].message);
+    }
+
+    #[test]
+    fn a_test_is_told_more_softly_and_what_a_machine_made_not_at_all() {
+        let text = "export const a = (x) => eval(x)\n";
+        let verdicts = |path: &str, text: &str| -> Vec<Verdict> {
+            judge(&patch(path, None, Some(text)), check_sast).iter().map(|finding| finding.verdict).collect()
+        };
+        assert_eq!(verdicts("src/a.ts", text), [Verdict::Warn]);
+        assert_eq!(verdicts("src/a.test.ts", text), [Verdict::Pass]);
+        assert_eq!(verdicts("src/a.min.js", text), []);
+        assert_eq!(verdicts("src/a.js", &format!("{}\n{text}", "x".repeat(4000))), []);
+        assert_eq!(verdicts("src/a.md", text), []);
+    }
+}
