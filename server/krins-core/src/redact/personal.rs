@@ -7,7 +7,7 @@
 
 use super::Class;
 use crate::secrets::Pattern;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::LazyLock;
 
