@@ -251,6 +251,18 @@ pub struct GateReport {
     pub policy: String,
     pub checks: Vec<CheckRun>,
     pub findings: Vec<Finding>,
+    /// Found, and kept out of the verdict by somebody's word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<Waived>,
+}
+
+/// A finding that a waiver keeps out of the verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Waived {
+    pub finding: Finding,
+    pub reason: String,
+    /// The last day, `2027-01-31`.
+    pub expires: String,
 }
 
 /// `krins/gate` params: a task's diff, or a patch, judged as the files are now.
@@ -589,6 +601,38 @@ pub struct RouteStatus {
     /// Until it is asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
+}
+
+/// `krins/audit/verify` result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditResult {
+    /// Nothing was changed, removed, moved or cut off.
+    pub sound: bool,
+    pub records: u64,
+    pub checkpoints: u64,
+    /// Records that a checkpoint speaks for.
+    pub covered: u64,
+    /// Records whose payload is kept, and records whose payload was erased.
+    pub kept: u64,
+    pub erased: u64,
+    /// Bytes that a killed process left of a record.
+    pub torn: u64,
+    /// One more for each signing key that was lost.
+    pub epochs: u64,
+    /// The verifier key of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    pub findings: Vec<AuditFinding>,
+}
+
+/// Something in the audit that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditFinding {
+    /// Below the audit's directory.
+    pub file: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    pub what: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -41,6 +41,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/lock", params: "LockParams", result: "FileLock" },
     Method { name: "krins/unlock", params: "UnlockParams", result: "LocksResult" },
     Method { name: "krins/locks", params: "LocksParams", result: "LocksResult" },
+    Method { name: "krins/audit/verify", params: "Null", result: "AuditResult" },
     Method { name: "krins/status", params: "Null", result: "StatusResult" },
 ];
 
@@ -71,6 +72,7 @@ pub fn document() -> Value {
     add::<lsp::LocksParams>(&mut generator);
     add::<lsp::FileLock>(&mut generator);
     add::<lsp::LocksResult>(&mut generator);
+    add::<lsp::AuditResult>(&mut generator);
     add::<lsp::IndexParams>(&mut generator);
     add::<lsp::IndexResult>(&mut generator);
     add::<graph::GraphParams>(&mut generator);

@@ -32,6 +32,7 @@ export interface Methods {
   "krins/lock": { params: LockParams; result: FileLock };
   "krins/unlock": { params: UnlockParams; result: LocksResult };
   "krins/locks": { params: LocksParams; result: LocksResult };
+  "krins/audit/verify": { params: null; result: AuditResult };
   "krins/status": { params: null; result: StatusResult };
 }
 
@@ -243,6 +244,52 @@ export interface Assigned {
    * True when the id was known already and no new work was started.
    */
   deduplicated: boolean;
+}
+
+/**
+ * Something in the audit that is not as it was written.
+ */
+export interface AuditFinding {
+  /**
+   * Below the audit's directory.
+   */
+  file: string;
+  line?: number | null;
+  what: string;
+}
+
+/**
+ * `krins/audit/verify` result.
+ */
+export interface AuditResult {
+  /**
+   * Nothing was changed, removed, moved or cut off.
+   */
+  sound: boolean;
+  records: number;
+  checkpoints: number;
+  /**
+   * Records that a checkpoint speaks for.
+   */
+  covered: number;
+  /**
+   * Records whose payload is kept, and records whose payload was erased.
+   */
+  kept: number;
+  erased: number;
+  /**
+   * Bytes that a killed process left of a record.
+   */
+  torn: number;
+  /**
+   * One more for each signing key that was lost.
+   */
+  epochs: number;
+  /**
+   * The verifier key of now.
+   */
+  key?: string | null;
+  findings: AuditFinding[];
 }
 
 export interface BaseFile {
@@ -532,6 +579,10 @@ export interface GateReport {
   policy: string;
   checks: CheckRun[];
   findings: Finding[];
+  /**
+   * Found, and kept out of the verdict by somebody's word.
+   */
+  waived?: Waived[];
 }
 
 /**
@@ -1371,6 +1422,18 @@ export interface VariantStatus {
    * Why there is none.
    */
   error?: string | null;
+}
+
+/**
+ * A finding that a waiver keeps out of the verdict.
+ */
+export interface Waived {
+  finding: Finding;
+  reason: string;
+  /**
+   * The last day, `2027-01-31`.
+   */
+  expires: string;
 }
 
 export interface Why {

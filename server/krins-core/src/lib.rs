@@ -3,6 +3,7 @@
 //! No IO, clock, environment, randomness, threads or async in here. Functions are total: bad input is an error
 //! value, never a panic. Nothing that leaves this crate depends on hash-map order.
 
+pub mod audit;
 pub mod context;
 pub mod digest;
 pub mod gate;

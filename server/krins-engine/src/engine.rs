@@ -1,11 +1,13 @@
 //! One root's engine: what the edges call. It keeps the rooms together and starts the pipeline; every decision is
 //! taken elsewhere.
 
+mod recorded;
 mod review;
 
 pub use review::Judgement;
 
 use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned};
+use crate::audit::Audit;
 use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +64,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     vault: Arc<Mutex<Vault>>,
     rules: Arc<Rulebook>,
+    audit: Arc<Audit>,
     index: Arc<Index>,
     past: Arc<Past>,
     findings: Arc<Findings>,
@@ -129,11 +132,14 @@ impl Engine {
         let documents = Arc::new(Documents::new(root.clone(), encoding));
         let applier =
             Applier::open(Current::new(root.clone(), documents.clone()), state.clone())?.keeping(settings.history);
+        let audit = Arc::new(Audit::open(&state, settings.audit_days)?);
+        let applier = applier.witnessed(recorded::witness(audit.clone(), settings.approvals.identity.clone()));
         if let Some(recovered) = applier.recover_at_start()? {
             tracing::warn!(?recovered, "an interrupted apply was ended");
         }
         let tasks = Tasks::load(state.clone());
         agree(&applier, &tasks);
+        recorded::end_what_was_begun(&audit, &applier, &state);
         let rules = Arc::new(Rulebook::new(root.clone(), state.clone(), settings.clone()));
         let past = Past::new(root.clone(), state.clone());
         let index = Arc::new(Index::in_state(&state));
@@ -145,6 +151,7 @@ impl Engine {
             backend,
             vault: Arc::default(),
             rules,
+            audit,
             past,
             findings: Arc::default(),
             index,
@@ -181,6 +188,11 @@ impl Engine {
     /// The policy as it stands, read anew for each verdict.
     pub fn rules(&self) -> &Arc<Rulebook> {
         &self.inner.rules
+    }
+
+    /// What was decided here.
+    pub fn audit(&self) -> &Arc<Audit> {
+        &self.inner.audit
     }
 
     pub fn index(&self) -> &Index {
@@ -236,6 +248,7 @@ impl Engine {
         let registered = self.inner.tasks.assign(id, words, now(), traceparent)?;
         let task = registered.task;
         if let Some(cancel) = registered.cancel {
+            self.note_assigned(&task)?;
             let engine = self.clone();
             let id = task.id.clone();
             let span = tracing::info_span!("krins.task", task = %id);
@@ -300,6 +313,12 @@ impl Engine {
             let others = proposed.others.iter().map(|tried| self.store_other(tried)).collect::<Result<Vec<_>>>()?;
             Ok((files, others, proposed))
         });
+        // On record before anybody sees it: an answer that cannot be recorded is not one.
+        let noted = match &outcome {
+            Ok((_, _, proposed)) => self.note_answered(id, proposed),
+            Err(error) => self.note_ended(id, error),
+        };
+        let outcome = outcome.and_then(|outcome| noted.map(|()| outcome));
         if let Ok((_, _, proposed)) = &outcome {
             self.keep_ask(id, &proposed.ask);
         }
@@ -410,6 +429,11 @@ impl Engine {
         pipeline::look(&self.workshop(""), intent, base).await
     }
 
+    /// What an apply without a wish for some hunks would be of: all that was not rejected.
+    pub fn wanted(&self, task: Option<&str>) -> Result<Patch> {
+        chosen(&self.review(task)?, None)
+    }
+
     /// The named task's patch, or the newest's.
     pub fn review(&self, task: Option<&str>) -> Result<Review> {
         let task = self.inner.tasks.find(task)?;
@@ -461,6 +485,7 @@ impl Engine {
             | TaskState::Discarded
             | TaskState::Undone => {
                 self.forget(&task.id);
+                self.note("task.discarded", &task, serde_json::json!({}))?;
                 let task = self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded)?;
                 self.heard(&task);
                 Ok(task)
@@ -502,7 +527,13 @@ impl Engine {
         }
         // The subset is another patch: it has to pass the gate itself.
         let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
-        let gated = gated.map_err(|report| blocked(&id, Some(&report)))?;
+        let gated = match gated {
+            Ok(gated) => gated,
+            Err(report) => {
+                self.note_denied(&review.task, &report)?;
+                return Err(blocked(&id, Some(&report)));
+            }
+        };
         let plan = match self.plan(gated.clone(), Some(id.clone())).await? {
             Err(NotPlanned { conflicts, refusals }) if wish.markers && refusals.is_empty() => {
                 let marked = self.with_markers(gated.value(), &conflicts);
@@ -591,6 +622,7 @@ impl Engine {
         let engine = self.clone();
         let work = async move {
             let applied = pipeline::apply(&engine.inner.applier, plan, editor.as_deref()).await;
+            engine.note_change(&applied);
             if let (Ok(Applied { id: Some(undo), .. }), Some((task, mark))) = (&applied, mark) {
                 // The files are changed, so this is no failure: the task may be gone from the table, or the disk be full.
                 match engine.inner.tasks.update(&task, |task| mark(task, undo)) {

@@ -4,6 +4,7 @@
 //! writes to it ([`apply`], one function, all files or none). It must not know LSP types, and it must not speak HTTP.
 
 pub mod apply;
+pub mod audit;
 pub mod base;
 mod beneath;
 pub mod documents;

@@ -5,9 +5,10 @@ pub mod graph;
 use krins_backend::resilience::RouteState;
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
-use krins_core::gate::{Finding, Report, Verdict};
+use krins_core::gate::{Finding, Report, Verdict, Waived};
 use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement};
 use krins_engine::apply::Route;
+use krins_engine::audit::Verification;
 use krins_engine::engine::{Outcome, Review};
 use krins_engine::index::{Index, Partial};
 use krins_engine::pipeline::Chosen;
@@ -45,7 +46,29 @@ pub fn gate(report: &Report) -> lsp::GateReport {
         policy: report.policy.to_string(),
         checks: report.checks.iter().map(check).collect(),
         findings: report.findings.iter().map(finding).collect(),
+        waived: report.waived.iter().map(waived).collect(),
     }
+}
+
+fn waived(waived: &Waived) -> lsp::Waived {
+    lsp::Waived {
+        finding: finding(&waived.finding),
+        reason: waived.reason.clone(),
+        expires: waived.expires.to_string(),
+    }
+}
+
+/// `krins/audit/verify`.
+pub fn audit(found: &Verification) -> lsp::AuditResult {
+    let Verification { sound, records, checkpoints, covered, kept, erased, torn, epochs, .. } = *found;
+    let finding = |finding: &krins_engine::audit::Finding| lsp::AuditFinding {
+        file: finding.file.clone(),
+        line: finding.line,
+        what: finding.what.clone(),
+    };
+    let findings = found.findings.iter().map(finding).collect();
+    let key = found.key.clone();
+    lsp::AuditResult { sound, records, checkpoints, covered, kept, erased, torn, epochs, key, findings }
 }
 
 pub fn finding(finding: &Finding) -> lsp::Finding {

@@ -52,6 +52,23 @@ pub struct Applier {
     journal: Journal,
     editor_limit: Duration,
     history: Limits,
+    witness: Option<Witness>,
+}
+
+/// Hears of every change before it is made, and can refuse it: what it writes down is there whatever becomes of the change.
+pub type Witness = Arc<dyn Fn(&Intended) -> crate::error::Result<()> + Send + Sync>;
+
+/// A change that is about to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intended {
+    /// What undo will take.
+    pub id: String,
+    pub kind: Kind,
+    pub task: Option<String>,
+    /// sha256 of the canonical diff.
+    pub patch: Option<Digest>,
+    /// Each path with the sha256 of what is there before and after.
+    pub files: Vec<(RelPath, Option<Digest>, Option<Digest>)>,
 }
 
 /// Why nothing was applied. The files on disk are as they were.
@@ -80,6 +97,8 @@ pub enum ApplyError {
     EarlierPending(String),
     #[error("apply the change: the worker ended early")]
     Worker,
+    #[error("apply the change, because it was not put on record: failed to {}", .0.message)]
+    Witness(Error),
 }
 
 impl From<ApplyError> for Error {
@@ -99,6 +118,7 @@ impl From<ApplyError> for Error {
             ApplyError::State(StateError::Io { source, .. }) => {
                 (ErrorKind::Internal, crate::state::io_hint(source).into())
             }
+            ApplyError::Witness(why) => (why.kind, why.hint.clone().unwrap_or_default()),
             ApplyError::State(_) | ApplyError::Worker => (ErrorKind::Internal, String::new()),
             ApplyError::NoSuchRecord(_) | ApplyError::NothingTo(_) => {
                 (ErrorKind::BadParams, "the history has limits: `history.*` in the settings".into())
@@ -172,13 +192,19 @@ impl Applier {
         // The header and the framing of a record are far below a tenth of what it may hold.
         let records = open(&apply, record::MAX_BYTES + record::MAX_BYTES / 10)?;
         let journal = Journal::new(workspace, records);
-        Ok(Self { current, state, journal, editor_limit: EDITOR_LIMIT, history: HISTORY })
+        Ok(Self { current, state, journal, editor_limit: EDITOR_LIMIT, history: HISTORY, witness: None })
     }
 
     /// The same with a history of another size.
     #[must_use]
     pub fn keeping(self, history: Limits) -> Self {
         Self { history, ..self }
+    }
+
+    /// The same, and somebody hears of each change first.
+    #[must_use]
+    pub fn witnessed(self, witness: Witness) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// Ends or takes back what a killed process left, unless another process is at work here, which does it then.
@@ -217,6 +243,14 @@ impl Applier {
         self.end_earlier().await?;
         let staged = record.clone();
         self.blocking(move |journal| journal.stage(&staged)).await??;
+        if let Some(witness) = self.witness.clone() {
+            let intended = intended(&record);
+            let heard = self.blocking(move |_| witness(&intended)).await?;
+            if let Err(why) = heard {
+                self.blocking(move |journal| journal.take_back(&record)).await?;
+                return Err(ApplyError::Witness(why));
+            }
+        }
         let changed = match self.change_buffers(&record, editor).await {
             Ok(changed) => changed,
             Err(error) => {
@@ -444,6 +478,18 @@ impl Applier {
                 None
             }
         }
+    }
+}
+
+fn intended(record: &Record) -> Intended {
+    let digest = |image: &Option<record::Image>| image.as_ref().map(|image| Digest::of(&image.bytes));
+    let file = |step: &Step| (step.path.clone(), digest(&step.before), digest(&step.after));
+    Intended {
+        id: record.id.clone(),
+        kind: record.kind.clone(),
+        task: record.task.clone(),
+        patch: record.patch,
+        files: record.steps.iter().map(file).collect(),
     }
 }
 

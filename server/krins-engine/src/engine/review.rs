@@ -44,6 +44,7 @@ impl Engine {
         }
         let edits = self.edits(&task, hunk, &judgement)?;
         let report = if edits == task.edits { None } else { Some(self.judged(&task, &edits).await?) };
+        self.note_judged(&task, hunk, &judgement, report.as_ref())?;
         let task = self.inner.tasks.update(&task.id, |task| {
             task.verdicts.insert(hunk.to_owned(), judgement.verdict());
             if let Some(report) = report {

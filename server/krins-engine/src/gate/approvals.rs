@@ -263,3 +263,190 @@ pub fn approve(
     keep(signed.clone(), &patch.digest(), state)?;
     Ok(signed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::ApprovalSettings;
+    use krins_core::patch::Change;
+    use std::sync::Arc;
+
+    struct Scene {
+        dir: tempfile::TempDir,
+        root: Arc<Root>,
+        state: StateDir,
+        settings: Settings,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(dir.path().join("root")).unwrap();
+            let root = Arc::new(Root::open(&dir.path().join("root")).unwrap());
+            let state = StateDir::open_at(&dir.path().join("state"), &root).unwrap();
+            let mut signers = String::new();
+            for name in ["ann", "bob", "eve", "git"] {
+                let made = Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+                    .arg(dir.path().join(name))
+                    .status()
+                    .expect("ssh-keygen, of the package openssh-client");
+                assert!(made.success());
+                let public = std::fs::read_to_string(dir.path().join(format!("{name}.pub"))).unwrap();
+                match name {
+                    "git" => signers.push_str(&format!("@git namespaces=\"git\" {public}")),
+                    "eve" => {}
+                    name => signers.push_str(&format!("@{name} {public}")),
+                }
+            }
+            let public = std::fs::read_to_string(dir.path().join("eve.pub")).unwrap();
+            signers.push_str(&format!("@gone valid-before=\"20200101\" {public}"));
+            std::fs::write(dir.path().join("signers"), signers).unwrap();
+            let approvals = ApprovalSettings {
+                identity: Some("@req".into()),
+                key: None,
+                signers: Some(dir.path().join("signers")),
+            };
+            Self { root, state, settings: Settings { approvals, ..Settings::default() }, dir }
+        }
+
+        fn key(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+    }
+
+    fn patch(path: &str, before: &str, after: &str) -> Patch {
+        let (before, after) = (Some(before.as_bytes().into()), Some(after.as_bytes().into()));
+        let path = RelPath::new(path).unwrap();
+        Patch::between(vec![Change { path, from: None, before, after, executable: false }])
+    }
+
+    fn signed_as(document: &Document, key: &Path, namespace: &str) -> Signed {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("document");
+        std::fs::write(&file, document.canonical()).unwrap();
+        let mut sign = Command::new("ssh-keygen");
+        sign.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(key).arg(&file).stderr(Stdio::null());
+        assert!(sign.status().unwrap().success());
+        let signature = std::fs::read_to_string(dir.path().join("document.sig")).unwrap();
+        Signed { document: document.canonical(), signature }
+    }
+
+    #[test]
+    fn no_forgery_counts() {
+        let scene = Scene::new();
+        let (change, policy) = (patch("src/a.ts", "a\n", "b\n"), Policy::default());
+        let day = |text: &str| text.parse::<Day>().unwrap();
+        let document =
+            |owner: &str| Document::of(&change, &policy, owner, Some("@req"), day("2999-01-01"), "n1".into());
+        let good = sign(&document("@ann"), &scene.key("ann")).unwrap();
+        let refused = |signed: &Signed, settings: &Settings| {
+            check(std::slice::from_ref(signed), &change, &policy, &scene.root, settings).remove(0).refused
+        };
+        assert_eq!(refused(&good, &scene.settings), None);
+        let with = |owner: &str, key: &str, change: &dyn Fn(&mut Document)| {
+            let mut document = document(owner);
+            change(&mut document);
+            signed_as(&document, &scene.key(key), NAMESPACE)
+        };
+        let text = |change: &dyn Fn(&str) -> String| Signed { document: change(&good.document), ..good.clone() };
+        let signature = |change: &dyn Fn(&str) -> String| Signed { signature: change(&good.signature), ..good.clone() };
+        let other = patch("src/a.ts", "a\n", "c\n");
+        let base = patch("src/a.ts", "x\n", "b\n");
+        let stricter = Policy { protected: Vec::new(), ..Policy::default() };
+        let mut forgeries: Vec<(String, Signed)> = vec![
+            ("another patch".into(), with("@ann", "ann", &|of| of.patch = other.digest())),
+            ("another base".into(), with("@ann", "ann", &|of| of.base = krins_core::gate::base_digest(&base))),
+            ("another policy".into(), with("@ann", "ann", &|of| of.policy = stricter.digest())),
+            ("fewer paths".into(), with("@ann", "ann", &|of| of.paths.clear())),
+            ("more paths".into(), with("@ann", "ann", &|of| of.paths.push(RelPath::new("CODEOWNERS").unwrap()))),
+            ("other paths".into(), with("@ann", "ann", &|of| of.paths = vec![RelPath::new("src/b.ts").unwrap()])),
+            ("expired".into(), with("@ann", "ann", &|of| of.expires = day("2020-01-01"))),
+            ("another version".into(), with("@ann", "ann", &|of| of.version = 0)),
+            ("the requester".into(), with("@req", "ann", &|_| ())),
+            ("the requester in capitals".into(), with("@REQ", "ann", &|_| ())),
+            ("one who asked for it".into(), with("@ann", "ann", &|of| of.requester = Some("@ann".into()))),
+            ("nobody's key".into(), with("@ann", "eve", &|_| ())),
+            ("another owner's key".into(), with("@ann", "bob", &|_| ())),
+            ("another owner's name".into(), with("@bob", "ann", &|_| ())),
+            ("a stranger".into(), with("@eve", "eve", &|_| ())),
+            ("a key past its time".into(), with("@gone", "eve", &|_| ())),
+            ("a key for another purpose".into(), with("@git", "git", &|_| ())),
+            ("everybody".into(), with("@*", "ann", &|_| ())),
+            ("a list of names".into(), with("@ann,@eve", "eve", &|_| ())),
+            ("not this one".into(), with("!@ann", "eve", &|_| ())),
+            ("an option as a name".into(), with("-f@x", "eve", &|_| ())),
+            ("no name".into(), with("", "ann", &|_| ())),
+            ("the namespace of git".into(), signed_as(&document("@ann"), &scene.key("ann"), "git")),
+            ("the namespace of files".into(), signed_as(&document("@ann"), &scene.key("ann"), "file")),
+            ("a longer namespace".into(), signed_as(&document("@ann"), &scene.key("ann"), "krins-approval2")),
+            ("no signature".into(), signature(&|_| String::new())),
+            ("a bare trailer".into(), signature(&|_| "Approved-by: @ann".into())),
+            ("half a signature".into(), signature(&|of| of[..of.len() / 2].into())),
+            (
+                "the signature of another document".into(),
+                Signed { signature: with("@ann", "ann", &|of| of.nonce = "n2".into()).signature, ..good.clone() },
+            ),
+            ("a later day".into(), text(&|of| of.replace("2999", "3999"))),
+            ("another nonce".into(), text(&|of| of.replace("n1", "n2"))),
+            ("a blank".into(), text(&|of| of.replacen(':', ": ", 1))),
+            ("a blank at the end".into(), text(&|of| format!("{of}\n"))),
+            ("a field twice".into(), text(&|of| of.replacen('{', "{\"version\":1,", 1))),
+            ("one more field".into(), text(&|of| of.replacen('{', "{\"note\":1,", 1))),
+            ("no document".into(), text(&|_| String::new())),
+        ];
+        for at in (0..good.document.len()).step_by(61) {
+            let mut bytes = good.document.clone().into_bytes();
+            bytes[at] ^= 1;
+            let document = String::from_utf8_lossy(&bytes).into_owned();
+            forgeries.push((format!("byte {at} of the document"), Signed { document, ..good.clone() }));
+        }
+        let counted: Vec<&String> = forgeries
+            .iter()
+            .filter(|(_, signed)| refused(signed, &scene.settings).is_none())
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(counted, Vec::<&String>::new());
+        assert!(forgeries.len() >= 36);
+        // The good one is worth nothing where its circumstances are others.
+        let twice = check(&[good.clone(), good.clone()], &change, &policy, &scene.root, &scene.settings);
+        assert!(twice[0].refused.is_none() && twice[1].refused.is_some());
+        let settings = |approvals: ApprovalSettings| Settings { approvals, ..Settings::default() };
+        let approvals = scene.settings.approvals.clone();
+        for settings in [
+            settings(ApprovalSettings { identity: None, ..approvals.clone() }),
+            settings(ApprovalSettings { identity: Some("@ann".into()), ..approvals.clone() }),
+            settings(ApprovalSettings { signers: Some("/nowhere".into()), ..approvals.clone() }),
+            settings(ApprovalSettings { signers: None, ..approvals }),
+        ] {
+            assert!(refused(&good, &settings).is_some(), "{settings:?}");
+        }
+        let on = |change: &Patch| {
+            check(std::slice::from_ref(&good), change, &policy, &scene.root, &scene.settings).remove(0).refused
+        };
+        assert!(on(&other).is_some() && on(&base).is_some());
+        assert!(
+            check(std::slice::from_ref(&good), &change, &stricter, &scene.root, &scene.settings)[0].refused.is_some()
+        );
+    }
+
+    #[test]
+    fn approvals_are_found_in_the_state_and_in_the_workspace() {
+        let scene = Scene::new();
+        let (change, policy) = (patch("src/a.ts", "a\n", "b\n"), Policy::default());
+        let found = || of(&change, &policy, &scene.root, &scene.state, &scene.settings);
+        assert_eq!(found(), Approvals::default());
+        let day = "2999-01-01".parse().unwrap();
+        approve(&change, &policy, "@ann", &scene.key("ann"), day, &scene.settings, &scene.state).unwrap();
+        let document = Document::of(&change, &policy, "@bob", None, day, "n".into());
+        let shared = vec![sign(&document, &scene.key("bob")).unwrap()];
+        let place = scene.root.path().join(".krins/approvals");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join(format!("{}.json", change.digest())), serde_json::to_string(&shared).unwrap())
+            .unwrap();
+        std::fs::write(scene.root.path().join(".krins/teams.toml"), "\"@org/team\" = [\"@bob\"]\n").unwrap();
+        let approvals = found();
+        assert_eq!(approvals.count(&["@ann".into(), "@org/team".into()]), 2, "{approvals:?}");
+        assert!(sign(&document, Path::new("/nowhere")).is_err());
+    }
+}

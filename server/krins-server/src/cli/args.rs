@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use krins_core::context::Reach;
+use krins_core::gate::Day;
 use krins_core::graph::export::Format;
 use std::path::PathBuf;
 
@@ -170,7 +171,22 @@ pub enum Command {
         #[command(subcommand)]
         command: ReportCommand,
     },
-    /// Trust this workspace's .krins/config.toml as it is now
+    /// What was decided here, in a log that shows every change of it
+    #[command(after_help = AUDIT_HELP)]
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Approve a change as one of its code owners, with your SSH key
+    Approve(Approve),
+    /// Check the approvals of a change, or take one in
+    Approvals {
+        #[command(subcommand)]
+        command: ApprovalsCommand,
+    },
+    /// Live with a finding of the gate for a while; it is on record
+    Waive(Waive),
+    /// Trust this workspace's .krins/config.toml and .krins/policy.toml as they are now
     Trust {
         /// Take the trust back
         #[arg(long)]
@@ -361,6 +377,94 @@ impl From<Scope> for Reach {
 pub enum Conflicts {
     Refuse,
     Markers,
+}
+
+const AUDIT_HELP: &str = "Exit codes of verify: 0 sound, 1 changed, 2 it cannot be read.";
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check the chain, the checkpoints and their signatures, and what is kept
+    Verify {
+        /// A checkpoint that was kept elsewhere
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// The key that signed first, as name+id+base64
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// The last records
+    Tail {
+        #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+        count: usize,
+    },
+    /// How many records of each kind
+    Report,
+    /// Sign a checkpoint and print it, to be kept where nobody who writes here can reach
+    Checkpoint,
+    /// Go over to a new signing key
+    Rotate,
+    /// What is kept, one JSON object a record
+    Export {
+        /// Only what is about this person, task, path or hash
+        #[arg(long, value_name = "WHO")]
+        subject: Option<String>,
+    },
+    /// Erase what is kept about a person, task, path or hash; the chain stays whole
+    Forget {
+        #[arg(long, value_name = "WHO")]
+        subject: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// A task's id, or the sha256 of its patch
+    #[arg(value_name = "TASK|HASH")]
+    pub what: String,
+    /// Who you are to the code owners: @name or a mail address (default: approvals.identity)
+    #[arg(long = "as", value_name = "OWNER")]
+    pub owner: Option<String>,
+    /// The SSH key; a public one has the agent sign (default: approvals.key, else a usual one in ~/.ssh)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The last day on which it counts (default: in a week)
+    #[arg(long, value_name = "DAY")]
+    pub expires: Option<Day>,
+    /// Write the approval to a file too, to be passed on
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// Exit 0 when there are approvals and all of them count, else 1 with the reasons
+    Verify {
+        /// A task's id, or the sha256 of its patch (default: the newest task)
+        #[arg(value_name = "TASK|HASH")]
+        what: Option<String>,
+    },
+    /// Take in an approval that was made elsewhere
+    Import { file: PathBuf },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  krins waive sast/eval --path src/legacy.ts --reason \"goes with 2.0\" --expires 2027-01-31"
+)]
+pub struct Waive {
+    /// The rule, or a check for all of its rules
+    pub rule: String,
+    /// A path or pattern: dir/, dir/**, *.gen.ts
+    #[arg(long, value_name = "PATTERN")]
+    pub path: String,
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The last day on which it counts
+    #[arg(long, value_name = "DAY")]
+    pub expires: Day,
+    /// Only while the lines that were found in this task read as they do
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
 }
 
 const REVIEW_EXAMPLES: &str = "\

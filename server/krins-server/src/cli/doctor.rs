@@ -3,12 +3,14 @@
 use super::args::Global;
 use super::output::{BAD, CARE, GOOD, Output, STRONG, paint};
 use super::{Done, root_dir, setup};
+use krins_engine::gate::{POLICY_FILE, Rulebook};
 use krins_engine::index::Index;
 use krins_engine::settings::WORKSPACE_FILE;
 use krins_engine::state::StateDir;
 use krins_engine::workspace::Root;
 use serde::Serialize;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct Check {
@@ -128,13 +130,20 @@ fn workspace_settings(global: &Global, root: &Root, state: &StateDir) -> Vec<Che
         Ok(settings) => settings,
         Err(error) => return vec![Check::bad("workspace", error.message, error.hint.unwrap_or_default())],
     };
-    let ignored = settings.untrusted.iter().map(|ignored| format!("{} ({})", ignored.key, ignored.place));
+    let Ok(again) = Root::open(root.path()) else { return Vec::new() };
+    let rules = Rulebook::new(Arc::new(again), state.clone(), Arc::new(settings.clone()));
+    let standing = match rules.standing() {
+        Ok(standing) => standing,
+        Err(error) => return vec![Check::bad("policy", error.message, error.hint.unwrap_or_default())],
+    };
+    let ignored = settings.untrusted.iter().chain(&standing.ignored);
+    let ignored = ignored.map(|ignored| format!("{} ({})", ignored.key, ignored.place));
     match ignored.collect::<Vec<_>>() {
         none if none.is_empty() => Vec::new(),
         some => vec![Check::missing(
             "trust",
             format!("not followed: {}", some.join(", ")),
-            format!("read {WORKSPACE_FILE}; if you agree with it, say krins trust"),
+            format!("read {WORKSPACE_FILE} and {POLICY_FILE}; if you agree with them, say krins trust"),
         )],
     }
 }

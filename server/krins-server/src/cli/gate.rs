@@ -50,6 +50,11 @@ pub fn show_report(report: &Report, out: &mut Output) {
     for finding in &report.findings {
         out.line(format!("  {}", finding_line(finding)));
     }
+    for waived in &report.waived {
+        let (finding, reason) = (&waived.finding, plain(&waived.reason));
+        let place = paint(PLACE, plain(finding.path.as_str()));
+        out.line(format!("  waived {place} {} until {}: {reason}", paint(DIM, &finding.rule), waived.expires));
+    }
     let mut links: Vec<String> = report.findings.iter().map(link).collect();
     links.sort();
     links.dedup();

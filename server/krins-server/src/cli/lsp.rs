@@ -77,6 +77,7 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     .custom_method("krins/unlock", Server::unlock)
     .custom_method("krins/locks", Server::locks)
     .custom_method("window/workDoneProgress/cancel", Server::cancel_progress)
+    .custom_method("krins/audit/verify", Server::audit_verify)
     .custom_method("krins/status", Server::status)
     .finish();
     let options = Options {

@@ -1,7 +1,9 @@
 //! The command line: the same engine and the same types as the sidecar, for people and scripts.
 
+mod approve;
 pub mod args;
 mod assign;
+mod audit;
 mod changes;
 mod completions;
 mod context;
@@ -84,6 +86,10 @@ fn run(cli: Cli, out: &mut Output) -> Done {
             on_runtime(async { lock::unlock(global, &file, force, holder.as_deref(), out).await })
         }
         Command::Locks => on_runtime(async { lock::list(global, out).await }),
+        Command::Audit { command } => audit::run(global, command, out),
+        Command::Approve(args) => approve::approve(global, args, out),
+        Command::Approvals { command } => approve::approvals(global, command, out),
+        Command::Waive(args) => approve::waive(global, args, out),
         Command::Trust { revoke } => trust::run(global, revoke, out),
         Command::Doctor => on_runtime(async { doctor::run(global, out).await }),
         Command::Demo(args) => on_runtime(async { demo::run(global, args, out).await }),

@@ -6,8 +6,8 @@ use crate::lsp::handlers;
 use crate::lsp::session::Session;
 use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
-    ApplyParams, ApplyResult, AssignParams, Assigned, ContextResult, DiffParams, DiffResult, FileLock, GateParams,
-    GateResult, IndexParams, IndexResult, LockParams, LocksParams, LocksResult, ReviewParams, StateResult,
+    ApplyParams, ApplyResult, AssignParams, Assigned, AuditResult, ContextResult, DiffParams, DiffResult, FileLock,
+    GateParams, GateResult, IndexParams, IndexResult, LockParams, LocksParams, LocksResult, ReviewParams, StateResult,
     StatusResult, TaskParams, TaskStatus, UndoParams, UnlockParams, VariantParams,
 };
 use serde_json::Value;
@@ -133,6 +133,10 @@ impl Server {
     /// `window/workDoneProgress/cancel`, which the trait does not have.
     pub async fn cancel_progress(&self, params: WorkDoneProgressCancelParams) {
         handlers::cancel::by_token(&self.session, &params.token);
+    }
+
+    pub async fn audit_verify(&self, _: Value) -> Result<AuditResult> {
+        handlers::audit::verify(&self.session).await
     }
 
     pub async fn status(&self, _: Value) -> Result<StatusResult> {

@@ -41,6 +41,7 @@ pub const COMMANDS: &[&str] = &[
     "krins.graph.pause",
     "krins.graph.resume",
     "krins.task",
+    "krins.audit.verify",
     "krins.status",
 ];
 
@@ -62,6 +63,7 @@ pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<
         "krins.lock" => answer(handlers::lock::lock(session, read(name, argument)?).await),
         "krins.unlock" => answer(handlers::lock::unlock(session, read(name, argument)?).await),
         "krins.locks" => answer(handlers::lock::list(session, read(name, argument)?).await),
+        "krins.audit.verify" => answer(handlers::audit::verify(session).await),
         "krins.status" => answer(handlers::status::run(session).await),
         "krins.apply" => {
             let params = read(name, argument)?;

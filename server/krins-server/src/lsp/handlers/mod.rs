@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod assign;
+pub mod audit;
 pub mod cancel;
 pub mod code_action;
 pub mod code_lens;

@@ -1,0 +1,160 @@
+//! What the engine puts on record, and when: an intention before the change it is about, an answer before it is shown.
+
+use super::{Engine, Judgement};
+use crate::apply::{Applied, Applier, Intended, Kind, Witness};
+use crate::audit::{Audit, Event};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pipeline::Proposed;
+use crate::state::StateDir;
+use crate::tasks::Task;
+use krins_core::gate::{Report, Verdict};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Names beyond these say nothing more.
+const MOST_NAMES: usize = 50;
+
+impl Engine {
+    /// Records an event about a task.
+    pub(super) fn note(&self, kind: &'static str, task: &Task, mut fields: Value) -> Result<()> {
+        fields["task"] = task.id.clone().into();
+        let who = self.inner.settings.approvals.identity.as_deref();
+        self.inner.audit.record(Event::of(kind, fields).by(who).traced(task.traceparent.as_deref()))?;
+        Ok(())
+    }
+
+    pub(super) fn note_assigned(&self, task: &Task) -> Result<()> {
+        // How long the words are, and never what they say.
+        let noted = self.note("task.assigned", task, json!({"bytes": task.intent.len()}));
+        if let Err(error) = &noted {
+            self.inner.tasks.fail_unstored(&task.id, error.clone());
+        }
+        noted
+    }
+
+    pub(super) fn note_answered(&self, id: &str, proposed: &Proposed) -> Result<()> {
+        let task = self.inner.tasks.get(id)?;
+        let report = match &proposed.verdict {
+            Ok(gated) => gated.report(),
+            Err(report) => report,
+        };
+        let route = format!("{}/{}", proposed.proposal.provider, proposed.proposal.model);
+        let answered = json!({
+            "route": route,
+            "cached": proposed.proposal.cached,
+            "patch": proposed.patch.digest().to_string(),
+            "sent": proposed.pack.tokens,
+        });
+        self.note("task.answered", &task, answered)?;
+        self.note("task.gated", &task, described(report))
+    }
+
+    pub(super) fn note_ended(&self, id: &str, error: &Error) -> Result<()> {
+        let task = self.inner.tasks.get(id)?;
+        let kind = if error.kind == ErrorKind::Cancelled { "task.cancelled" } else { "task.failed" };
+        self.note(kind, &task, json!({"why": format!("{:?}", error.kind)}))
+    }
+
+    pub(super) fn note_judged(
+        &self,
+        task: &Task,
+        hunk: &str,
+        judgement: &Judgement,
+        report: Option<&Report>,
+    ) -> Result<()> {
+        let verdict = match judgement {
+            Judgement::Open => "open",
+            Judgement::Accept => "accept",
+            Judgement::Reject => "reject",
+            Judgement::Edit(_) => "edit",
+        };
+        self.note("hunk.judged", task, json!({"hunk": hunk, "verdict": verdict, "gate": report.map(described)}))
+    }
+
+    pub(super) fn note_denied(&self, task: &Task, report: &Report) -> Result<()> {
+        self.note("change.denied", task, described(report))
+    }
+
+    /// The files are as they are by now: what cannot be recorded of it is said in the log, and found out at the next start.
+    pub(super) fn note_change(&self, applied: &Result<Applied>) {
+        let event = match applied {
+            Ok(Applied { id: None, .. }) => return,
+            Ok(Applied { id: Some(id), left_alone, pending, .. }) => Event::of(
+                "change.done",
+                json!({"change": id, "left_alone": left_alone.len(), "pending": pending.is_some()}),
+            ),
+            Err(error) => Event::of("change.failed", json!({"why": format!("{:?}", error.kind)})),
+        };
+        if let Err(error) = self.inner.audit.record(event) {
+            tracing::error!(%error, "the end of a change was not recorded");
+        }
+    }
+}
+
+/// A report without anybody's words.
+fn described(report: &Report) -> Value {
+    let verdict = match report.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Warn => "warn",
+        Verdict::Block => "block",
+    };
+    let rules = report.findings.iter().map(|finding| finding.rule.as_str());
+    let waived = report.waived.iter().map(|waived| waived.finding.rule.as_str());
+    json!({
+        "verdict": verdict,
+        "patch": report.patch.to_string(),
+        "policy": report.policy.to_string(),
+        "rules": rules.take(MOST_NAMES).collect::<Vec<_>>(),
+        "waived": waived.take(MOST_NAMES).collect::<Vec<_>>(),
+    })
+}
+
+/// Records every change before it is made.
+pub(super) fn witness(audit: Arc<Audit>, who: Option<String>) -> Witness {
+    Arc::new(move |intended: &Intended| {
+        let (action, of) = match &intended.kind {
+            Kind::Apply => ("apply", None),
+            Kind::Undo { of } => ("undo", Some(of)),
+            Kind::Redo { of } => ("redo", Some(of)),
+        };
+        let digest = |digest: &Option<krins_core::Digest>| digest.map(|digest| digest.to_string());
+        let files = intended.files.iter().take(MOST_NAMES);
+        let files: Vec<Value> =
+            files.map(|(path, before, after)| json!([path.as_str(), digest(before), digest(after)])).collect();
+        let fields = json!({
+            "change": intended.id,
+            "action": action,
+            "of": of,
+            "task": intended.task,
+            "patch": digest(&intended.patch),
+            "count": intended.files.len(),
+            "files": files,
+        });
+        audit.record(Event::of("change.intended", fields).by(who.as_deref()))?;
+        Ok(())
+    })
+}
+
+/// A process that died in the middle of a change left an intention without an end. The journal knows what became of it.
+pub(super) fn end_what_was_begun(audit: &Audit, applier: &Applier, state: &StateDir) {
+    let last = audit.recent_kinds().into_iter().find(|kind| kind.starts_with("change.") && kind != "change.denied");
+    // Where another process applies right now, the end is its to write.
+    if last.as_deref() != Some("change.intended") || state.is_held("apply") {
+        return;
+    }
+    let ended = || -> Result<()> {
+        let records = audit.tail(200)?;
+        let intended = records.iter().rev().find(|(record, _)| record.kind == "change.intended");
+        let change = intended.and_then(|(_, about)| Some(about.as_ref()?.get("change")?.as_str()?.to_owned()));
+        let made = applier.newest_at_start()?.is_some_and(|record| change.as_deref() == Some(record.id()));
+        let event = match made {
+            true => Event::of("change.done", json!({"change": change, "found": "at the next start"})),
+            false => Event::of("change.failed", json!({"change": change, "why": "Interrupted"})),
+        };
+        audit.record(event)?;
+        Ok(())
+    };
+    if let Err(error) = ended() {
+        tracing::warn!(%error, "how an interrupted change ended was not recorded");
+    }
+}
