@@ -178,6 +178,9 @@ pub struct TaskStatus {
     /// How it was chosen who answers, a sentence a variant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    /// What was asked again because of what the gate found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<FixRound>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<crate::error::ErrorReport>,
 }
@@ -240,6 +243,71 @@ pub struct CheckRun {
     pub millis: f64,
 }
 
+/// A command that the gate ran.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandRun {
+    pub check: String,
+    pub command: String,
+    /// How it ended, for a person.
+    pub end: String,
+    /// How much of the sandbox held: `full`, `partial` or `none`.
+    pub sandbox: String,
+    pub held: Vec<String>,
+    pub missing: Vec<String>,
+    /// What held it: `bwrap`, `landlock 6`, `seccomp`.
+    pub by: Vec<String>,
+    pub millis: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// An answer that was judged, and asked again for what the gate found; 0 is the first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FixRound {
+    pub number: u32,
+    /// sha256 of the patch, hex.
+    pub patch: String,
+    pub verdict: Verdict,
+    /// Findings that block, and their rules.
+    pub blocking: u32,
+    pub rules: Vec<String>,
+    pub route: String,
+    /// Why no other was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+/// `krins/fix` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FixParams {
+    /// A task that the gate blocks; without one, the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The most rounds, 1..=10; without it, what the settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+}
+
+/// `krins/preview` result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewResult {
+    pub branch: String,
+    /// The directory that holds the change, not committed.
+    pub worktree: String,
+    /// Where it can be looked at in a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// `krins/promote` result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PromoteResult {
+    pub branch: String,
+    pub commit: String,
+}
+
 /// The gate's verdict on one patch under one policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -254,6 +322,9 @@ pub struct GateReport {
     /// Found, and kept out of the verdict by somebody's word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waived: Vec<Waived>,
+    /// What was run for it: commands, with what the sandbox held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<CommandRun>,
 }
 
 /// A finding that a waiver keeps out of the verdict.

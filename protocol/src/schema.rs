@@ -24,6 +24,9 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/redo", params: "UndoParams", result: "ApplyResult" },
     Method { name: "krins/cancel", params: "TaskParams", result: "StateResult" },
     Method { name: "krins/discard", params: "TaskParams", result: "StateResult" },
+    Method { name: "krins/fix", params: "FixParams", result: "Assigned" },
+    Method { name: "krins/preview", params: "TaskParams", result: "PreviewResult" },
+    Method { name: "krins/promote", params: "TaskParams", result: "PromoteResult" },
     Method { name: "krins/review", params: "ReviewParams", result: "DiffResult" },
     Method { name: "krins/variant", params: "VariantParams", result: "DiffResult" },
     Method { name: "krins/context", params: "AssignParams", result: "ContextResult" },
@@ -63,6 +66,9 @@ pub fn document() -> Value {
     add::<lsp::ApplyResult>(&mut generator);
     add::<lsp::UndoParams>(&mut generator);
     add::<lsp::StateResult>(&mut generator);
+    add::<lsp::FixParams>(&mut generator);
+    add::<lsp::PreviewResult>(&mut generator);
+    add::<lsp::PromoteResult>(&mut generator);
     add::<lsp::ReviewParams>(&mut generator);
     add::<lsp::VariantParams>(&mut generator);
     add::<lsp::ContextResult>(&mut generator);

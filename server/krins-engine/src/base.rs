@@ -117,6 +117,12 @@ impl Base {
         &self.snapshot
     }
 
+    /// What is in memory of a file, pinned or open, without pinning it.
+    pub(crate) fn known(&self, path: &RelPath) -> Option<Entry> {
+        let pinned = self.lock().get(path).cloned();
+        pinned.or_else(|| self.snapshot.documents.path(path).is_some().then(|| self.read(path)))
+    }
+
     pub fn exclusions(&self) -> &Exclusions {
         &self.exclusions
     }

@@ -1,11 +1,15 @@
 //! One root's engine: what the edges call. It keeps the rooms together and starts the pipeline; every decision is
 //! taken elsewhere.
 
+mod preview;
 mod recorded;
 mod review;
+mod running;
 
+pub use preview::Preview;
 pub use review::Judgement;
 
+use crate::affected::Known;
 use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned};
 use crate::audit::Audit;
 use crate::base::{Current, Snapshot};
@@ -22,6 +26,7 @@ use crate::state::StateDir;
 use crate::tasks::{Answered, Choice, HunkVerdict, Other, Pin, StoredFile, Task, TaskState, Tasks};
 use crate::variants::Tried;
 use crate::workspace::Root;
+use crate::worktree;
 use krins_backend::money::Bill;
 use krins_backend::router::Outcome as RouterOutcome;
 use krins_backend::{Ask, Backend, Proposal};
@@ -68,6 +73,7 @@ struct Inner {
     index: Arc<Index>,
     past: Arc<Past>,
     findings: Arc<Findings>,
+    known: Arc<Known>,
     tasks: Tasks,
     applier: Applier,
     /// One apply, undo or redo at a time in this process; the state directory's lock holds the others off.
@@ -141,6 +147,7 @@ impl Engine {
         agree(&applier, &tasks);
         recorded::end_what_was_begun(&audit, &applier, &state);
         let rules = Arc::new(Rulebook::new(root.clone(), state.clone(), settings.clone()));
+        worktree::sweep(&state);
         let past = Past::new(root.clone(), state.clone());
         let index = Arc::new(Index::in_state(&state));
         let inner = Inner {
@@ -154,6 +161,7 @@ impl Engine {
             audit,
             past,
             findings: Arc::default(),
+            known: Arc::default(),
             index,
             tasks,
             applier,
@@ -304,6 +312,8 @@ impl Engine {
             vault: self.inner.vault.clone(),
             rules: self.inner.rules.clone(),
             bill: Bill::default(),
+            state: self.inner.state.clone(),
+            known: self.inner.known.clone(),
         }
     }
 
@@ -527,6 +537,7 @@ impl Engine {
         }
         // The subset is another patch: it has to pass the gate itself.
         let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
+        let gated = self.tried(gated, &review.task).await?;
         let gated = match gated {
             Ok(gated) => gated,
             Err(report) => {
@@ -742,7 +753,9 @@ fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {
         .map(|pin| Pin { path: pin.path, version: pin.version, digest: pin.sha256 })
         .collect();
     task.files = files;
-    task.steps = proposed.steps;
+    task.steps.extend(proposed.steps);
+    task.rounds.extend(proposed.rounds);
+    task.locked = proposed.locked;
     task.sent = proposed.pack.items.iter().map(|item| (item.path.clone(), item.tokens)).collect();
     task.tokens = proposed.pack.tokens;
     task.answered = Some(answered(&proposed.proposal));

@@ -3,20 +3,27 @@
 //! Two things only this crate does: it reads the workspace ([`workspace`], beneath the root and nowhere else), and it
 //! writes to it ([`apply`], one function, all files or none). It must not know LSP types, and it must not speak HTTP.
 
+pub mod affected;
 pub mod apply;
 pub mod audit;
 pub mod base;
 mod beneath;
+pub mod commands;
 pub mod documents;
 pub mod error;
 pub mod exclude;
 pub mod findings;
+pub mod fix;
 pub mod gate;
 pub mod history;
 mod installed;
 mod limits;
+pub mod runner;
+pub mod sandbox;
+pub mod spec;
 pub mod state;
 pub mod workspace;
+pub mod worktree;
 
 pub mod engine;
 pub mod index;

@@ -7,16 +7,21 @@
 //! Each arrow is one function here, each value can be made only by the step before it, and dropping the future of
 //! [`propose`] is the cancel. The sixth step, the apply, is the person's to start: [`apply`].
 
+use crate::affected::Known;
 use crate::apply::{Applied, Applier, Editor, Plan};
 use crate::base::Base;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
-use crate::gate::{self, Gated, Rulebook};
+use crate::fix;
+use crate::gate::{self, Gated, Rulebook, commands};
 use crate::history::Past;
 use crate::index::{Index, Partial, View, Wish};
 use crate::judging;
 use crate::rules;
+use crate::runner::{Stop, StopOnDrop};
 use crate::settings::Settings;
+use crate::spec;
+use crate::state::StateDir;
 use crate::tasks::Step;
 use crate::variants::{self, Placed, Tried};
 use crate::workspace::Root;
@@ -31,6 +36,7 @@ use krins_core::redact::{Redacted, Restorer, Vault, redact_with};
 use krins_core::refactor::{self, Refactoring};
 use krins_core::syntax::Language;
 use krins_core::{Digest, Entry, RelPath, Tree, tokens};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +59,8 @@ pub struct Intent {
     pub variants: u8,
     /// How long to wait for files that are not read yet; without it, what is usual.
     pub patience: Option<Duration>,
+    /// Tests first, then the code that passes them.
+    pub spec: bool,
 }
 
 /// What the steps work with. One per task.
@@ -71,6 +79,9 @@ pub struct Workshop {
     pub rules: Arc<Rulebook>,
     /// What the task's calls cost.
     pub bill: Bill,
+    pub state: StateDir,
+    /// What is known of files that tests depend on.
+    pub known: Arc<Known>,
 }
 
 /// What would be sent.
@@ -109,6 +120,18 @@ pub struct Proposed {
     /// The other variants, and those that came to nothing.
     pub others: Vec<Tried>,
     pub steps: Vec<Step>,
+    /// What was asked again because of what the gate found, in order.
+    pub rounds: Vec<fix::Round>,
+    /// Tests that were written first, by content.
+    pub locked: BTreeMap<RelPath, Digest>,
+}
+
+/// One answer with its verdict.
+pub struct Attempt {
+    pub ask: Ask,
+    pub proposal: Proposal,
+    pub patch: Patch,
+    pub verdict: Result<Gated<Patch>, Box<Report>>,
 }
 
 /// Steps 1 to 5: base, context, answer, diff, verdict.
@@ -121,6 +144,12 @@ pub async fn propose(
     let mut clock = Clock::default();
     let (intent, routed) = addressed(shop, intent);
 
+    if intent.spec {
+        reporter.stage(Stage::Context);
+        let chosen = clock.time("context", choose(shop, &intent, base.clone(), routed)).await?;
+        tell_partial(chosen.partial, reporter);
+        return spec::propose(shop, &intent, base, chosen.pack, clock, reporter).await;
+    }
     let mut round = ask_around(shop, &intent, &base, routed, reporter, &mut clock).await?;
     if let Some(failed) = round.failed()
         && let Some(exact) = exact(shop, &intent, routed, &failed)
@@ -141,8 +170,137 @@ pub async fn propose(
     };
     clock.steps.extend(best.steps);
     let Placed { proposal, patch, verdict } = best.outcome?;
-    let choice = best.choice;
-    Ok(Proposed { base, pack, ask: best.ask, proposal, patch, verdict, choice, others: tried, steps: clock.steps })
+    let (choice, others) = (best.choice, tried);
+    let first = Attempt { ask: best.ask, proposal, patch, verdict };
+    let (last, rounds) = fix::mend(shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
+    let Attempt { ask, proposal, patch, verdict } = last;
+    let (steps, locked) = (clock.steps, BTreeMap::new());
+    Ok(Proposed { base, pack, ask, proposal, patch, verdict, choice, others, steps, rounds, locked })
+}
+
+fn tell_partial(partial: Option<Partial>, reporter: &Arc<dyn Reporter>) {
+    if let Some(Partial { read, total }) = partial {
+        reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
+    }
+}
+
+/// Asks once, with these words, of whom an earlier answer came from, and judges what comes.
+#[expect(clippy::too_many_arguments, reason = "what one answer is made from")]
+pub(crate) async fn attempt(
+    shop: &Workshop,
+    intent: &Intent,
+    base: &Arc<Base>,
+    pack: &ContextPack,
+    words: &str,
+    like: Option<&Ask>,
+    clock: &mut Clock,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Attempt> {
+    let (ask, proposal, patch) = answered(shop, intent, base, pack, words, like, clock, reporter).await?;
+    let verdict = weighed(shop, &intent.words, base, &ask, &proposal, &patch, clock, reporter).await?;
+    match &verdict {
+        Ok(_) => shop.backend.keep(&ask),
+        Err(_) => shop.backend.forget(&ask),
+    }
+    Ok(Attempt { ask, proposal, patch, verdict })
+}
+
+/// The whole gate over an answer that is placed: what only looks, what runs, and the judge.
+#[expect(clippy::too_many_arguments, reason = "an answer, and what it is judged by")]
+async fn weighed(
+    shop: &Workshop,
+    words: &str,
+    base: &Arc<Base>,
+    ask: &Ask,
+    proposal: &Proposal,
+    patch: &Patch,
+    clock: &mut Clock,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Result<Gated<Patch>, Box<Report>>> {
+    let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone())).await;
+    let verdict = ran(shop, base, patch, verdict, clock, reporter).await?;
+    Ok(seen(shop, words, ask, proposal, verdict, clock).await)
+}
+
+/// The judge, where there is one and nothing blocks the change yet.
+pub(crate) async fn seen(
+    shop: &Workshop,
+    words: &str,
+    ask: &Ask,
+    proposal: &Proposal,
+    verdict: Result<Gated<Patch>, Box<Report>>,
+    clock: &mut Clock,
+) -> Result<Gated<Patch>, Box<Report>> {
+    match verdict {
+        Ok(gated) if shop.settings.judge.is_some() => {
+            let author = &proposal.provider;
+            let looking = judging::look(&shop.backend, &shop.settings, words, author, ask, gated, &shop.rules);
+            clock.time("judge", looking).await
+        }
+        verdict => verdict,
+    }
+}
+
+/// What would be asked.
+pub(crate) async fn question(shop: &Workshop, intent: &Intent, pack: &ContextPack) -> Result<Ask> {
+    let (prompt, _) = veil(shop, compose(intent, pack)).await?;
+    Ok(ask_for(shop, intent, prompt))
+}
+
+/// Asks once, with these words, and places the answer.
+#[expect(clippy::too_many_arguments, reason = "what one answer is made from")]
+pub(crate) async fn answered(
+    shop: &Workshop,
+    intent: &Intent,
+    base: &Arc<Base>,
+    pack: &ContextPack,
+    words: &str,
+    like: Option<&Ask>,
+    clock: &mut Clock,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<(Ask, Proposal, Patch)> {
+    let again = Intent { words: words.to_owned(), ..intent.clone() };
+    let (prompt, restorer) = clock.time("redact", veil(shop, compose(&again, pack))).await?;
+    reporter.stage(Stage::Asking);
+    let mut ask = ask_for(shop, intent, prompt);
+    if let Some(like) = like {
+        (ask.provider, ask.model, ask.account.variant) =
+            (like.provider.clone(), like.model.clone(), like.account.variant);
+    }
+    let proposal = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await?;
+    reporter.stage(Stage::Gating);
+    let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
+    let patch = patch.inspect_err(|_| shop.backend.forget(&ask))?;
+    Ok((ask, proposal, patch))
+}
+
+/// Build, types and tests, where the settings turn them on and nothing blocks the change yet. Dropping the future ends the
+/// commands.
+pub(crate) async fn ran(
+    shop: &Workshop,
+    base: &Arc<Base>,
+    patch: &Patch,
+    verdict: Result<Gated<Patch>, Box<Report>>,
+    clock: &mut Clock,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Result<Gated<Patch>, Box<Report>>> {
+    if verdict.is_err() || !shop.settings.commands.any() {
+        return Ok(verdict);
+    }
+    let commands = Arc::new(shop.settings.commands.clone());
+    let (state, index, known) = (shop.state.clone(), shop.index.clone(), shop.known.clone());
+    let (base, patch, reporter) = (base.clone(), patch.clone(), reporter.clone());
+    let stop = Stop::default();
+    let guard = StopOnDrop(stop.clone());
+    let work = off_thread("krins.commands", move || {
+        let say = |text: String| reporter.progress(text);
+        let shop =
+            commands::Shop { state: &state, index: &index, known: &known, commands: &commands, stop: &stop, say: &say };
+        commands::run(&shop, &base, &patch)
+    });
+    let found = clock.time("commands", work).await?;
+    drop(guard);
+    Ok(gate::with_runs(verdict, &shop.rules, found))
 }
 
 /// What was sent, and what every variant came to.
@@ -177,9 +335,7 @@ async fn ask_around(
     reporter.stage(Stage::Context);
     let chosen = clock.time("context", choose(shop, intent, base.clone(), routed)).await?;
     let Chosen { pack, partial, .. } = chosen;
-    if let Some(Partial { read, total }) = partial {
-        reporter.progress(format!("context from {read} of {total} files: the rest is not read yet"));
-    }
+    tell_partial(partial, reporter);
     let (prompt, restorer) = clock.time("redact", veil(shop, compose(intent, &pack))).await?;
 
     reporter.stage(Stage::Asking);
@@ -246,12 +402,8 @@ impl Trial<'_> {
         let text = proposal.text.clone();
         let patch = clock.time("diff", normalise(shop, (*base).clone(), text, (*restorer).clone())).await;
         let patch = patch.inspect_err(|_| shop.backend.forget(ask))?;
-        let mut verdict = clock.time("gate", judge(shop, patch.clone(), (*base).clone())).await;
-        if let (Ok(gated), true) = (&verdict, shop.settings.judge.is_some()) {
-            let (words, author) = (&intent.words, &proposal.provider);
-            let looking = judging::look(&shop.backend, &shop.settings, words, author, ask, gated.clone(), &shop.rules);
-            verdict = clock.time("judge", looking).await;
-        }
+        let words = &intent.words;
+        let verdict = weighed(shop, words, base, ask, &proposal, &patch, clock, reporter).await?;
         Ok(Placed { proposal, patch, verdict })
     }
 }
@@ -538,7 +690,7 @@ async fn normalise(shop: &Workshop, base: Arc<Base>, text: String, restorer: Res
     .await
 }
 
-async fn judge(shop: &Workshop, patch: Patch, base: Arc<Base>) -> Result<Gated<Patch>, Box<Report>> {
+pub(crate) async fn judge(shop: &Workshop, patch: Patch, base: Arc<Base>) -> Result<Gated<Patch>, Box<Report>> {
     let rules = shop.rules.clone();
     let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &rules, &*base))
         .instrument(info_span!("krins.gate"))
@@ -550,7 +702,7 @@ async fn judge(shop: &Workshop, patch: Patch, base: Arc<Base>) -> Result<Gated<P
 }
 
 /// Runs CPU work on the blocking pool, inside a span.
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -565,12 +717,12 @@ async fn off_thread<T: Send + 'static>(
 
 /// Where the time went.
 #[derive(Default)]
-struct Clock {
-    steps: Vec<Step>,
+pub(crate) struct Clock {
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Clock {
-    async fn time<T>(&mut self, name: &str, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn time<T>(&mut self, name: &str, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let done = work.await;
         self.steps.push(Step { name: name.to_owned(), millis: started.elapsed().as_secs_f64() * 1000.0 });

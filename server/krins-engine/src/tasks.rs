@@ -3,6 +3,7 @@
 //! The table owns the truth; the pipeline only reports to it. It must not know how a step is carried out.
 
 use crate::error::{Error, Result};
+use crate::fix::Round;
 use crate::state::{Lease, Limits, StateDir};
 use krins_backend::Usage;
 use krins_backend::money::{Entry, Total};
@@ -93,6 +94,12 @@ pub struct Task {
     pub undo: Option<String>,
     pub traceparent: Option<String>,
     pub steps: Vec<Step>,
+    /// Answers that were asked for because of what the gate found, in order.
+    #[serde(default)]
+    pub rounds: Vec<Round>,
+    /// Tests that were written first, by content: nothing may change them.
+    #[serde(default)]
+    pub locked: BTreeMap<RelPath, Digest>,
     /// (path, tokens) of the items that were sent, and their sum.
     pub sent: Vec<(RelPath, u32)>,
     pub tokens: u32,
@@ -149,6 +156,8 @@ impl Task {
             undo: None,
             traceparent,
             steps: Vec::new(),
+            rounds: Vec::new(),
+            locked: BTreeMap::new(),
             sent: Vec::new(),
             tokens: 0,
             calls: Vec::new(),
@@ -314,6 +323,29 @@ impl Tasks {
             self.state.remove_document("tasks", &id);
         }
         Ok(Registered { task, cancel: Some(cancel) })
+    }
+
+    /// Takes a task that has ended up again: it runs in this process from now on. `None` when it runs already.
+    pub fn resume(&self, id: &str) -> Result<Option<CancellationToken>> {
+        let mut table = self.table();
+        let running = table.get_mut(id).ok_or_else(|| Error::unknown_task(id))?;
+        if running.elsewhere {
+            return Err(elsewhere("resume", id));
+        }
+        let mut task = running.task.borrow().clone();
+        if task.state.is_running() {
+            return Ok(None);
+        }
+        let lease = self.state.hold(&lease(id))?.ok_or_else(|| elsewhere("resume", id))?;
+        task.state = TaskState::Queued;
+        task.error = None;
+        task.seq += 1;
+        self.state.put_document("tasks", id, &task)?;
+        running.task.send_replace(task.clone());
+        running.lease = Some(lease);
+        running.cancel = CancellationToken::new();
+        self.changed.send_replace(Some(task));
+        Ok(Some(running.cancel.clone()))
     }
 
     /// Changes a task, stores it, and tells the watchers.

@@ -129,6 +129,14 @@ impl Root {
         Url::from_file_path(&absolute).map_or_else(|()| format!("file://{}", absolute.display()), String::from)
     }
 
+    /// A regular file, opened without following anything.
+    pub(crate) fn open_file(&self, path: &RelPath) -> std::io::Result<std::fs::File> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = std::fs::File::from(self.beneath.open_at(path.as_str(), flags, Mode::empty())?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("not a regular file")) }
+    }
+
     /// All files that no ignore rule (`.gitignore`, `.ignore`, `.krinsignore`) leaves out; symbolic links are not followed.
     pub fn walk(&self) -> Walk {
         self.walk_up_to(MAX_FILES)

@@ -15,10 +15,6 @@ use tower_lsp::ls_types;
 
 /// A task in words, about a file of this engine's root.
 pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Error> {
-    if params.mode == lsp::Mode::Spec {
-        return Err(Error::new(ErrorKind::BadParams, "assign in spec mode: this version has patch mode only")
-            .hint("leave `mode` out"));
-    }
     let variants = params.variants.unwrap_or(1);
     if !(1..=MOST).contains(&variants) {
         return Err(Error::new(ErrorKind::BadParams, format!("assign {variants} variants"))
@@ -38,6 +34,7 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
         fresh: false,
         variants,
         patience: patience(params.patience),
+        spec: params.mode == lsp::Mode::Spec,
     })
 }
 

@@ -47,6 +47,33 @@ pub fn gate(report: &Report) -> lsp::GateReport {
         checks: report.checks.iter().map(check).collect(),
         findings: report.findings.iter().map(finding).collect(),
         waived: report.waived.iter().map(waived).collect(),
+        runs: report.runs.iter().map(command_run).collect(),
+    }
+}
+
+fn command_run(run: &krins_core::gate::CommandRun) -> lsp::CommandRun {
+    lsp::CommandRun {
+        check: run.check.clone(),
+        command: run.command.clone(),
+        end: run.end.clone(),
+        sandbox: run.sandbox.clone(),
+        held: run.held.clone(),
+        missing: run.missing.clone(),
+        by: run.by.clone(),
+        millis: run.millis,
+        note: run.note.clone(),
+    }
+}
+
+pub fn round(round: &krins_engine::fix::Round) -> lsp::FixRound {
+    lsp::FixRound {
+        number: round.number,
+        patch: round.patch.to_string(),
+        verdict: verdict(round.verdict),
+        blocking: round.blocking,
+        rules: round.rules.clone(),
+        route: round.route.clone(),
+        stopped: round.stopped.clone(),
     }
 }
 
@@ -95,6 +122,7 @@ pub fn status(task: &Task) -> lsp::TaskStatus {
         cost: if task.calls.is_empty() { None } else { task.cost() },
         variants: variants(task),
         choices: task.choices.iter().map(|choice| choice.explanation.clone()).collect(),
+        rounds: task.rounds.iter().map(round).collect(),
         error: task.error.as_ref().map(error),
     }
 }

@@ -75,6 +75,22 @@ pub struct CheckRun {
     pub millis: f64,
 }
 
+/// A command that a check ran, and what the sandbox held.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandRun {
+    pub check: String,
+    pub command: String,
+    /// How it ended, for a person.
+    pub end: String,
+    /// `full`, `partial` or `none`.
+    pub sandbox: String,
+    pub held: Vec<String>,
+    pub missing: Vec<String>,
+    pub by: Vec<String>,
+    pub millis: f64,
+    pub note: Option<String>,
+}
+
 /// Bound to one patch and one policy: a changed patch has no verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -86,13 +102,24 @@ pub struct Report {
     /// What was found and is kept out of the verdict, with the reason that somebody gave.
     #[serde(default)]
     pub waived: Vec<Waived>,
+    /// What was run for it.
+    #[serde(default)]
+    pub runs: Vec<CommandRun>,
 }
 
 impl Report {
     /// The worst verdict of its findings decides. The findings are as the policy weighs them.
     pub fn new(patch: &Patch, policy: &Policy, checks: Vec<CheckRun>, weighed: Weighed) -> Self {
         let Weighed { findings, waived } = weighed;
-        Self { verdict: worst(&findings), patch: patch.digest(), policy: policy.digest(), checks, findings, waived }
+        Self {
+            verdict: worst(&findings),
+            patch: patch.digest(),
+            policy: policy.digest(),
+            checks,
+            findings,
+            waived,
+            runs: Vec::new(),
+        }
     }
 
     /// Whether it speaks of this patch under this policy.

@@ -15,6 +15,7 @@ const CHECKS: &[(&str, Names)] = &[
     ("build", Names::Data),
     ("types", Names::Data),
     ("tests", Names::Data),
+    ("spec", Names::Data),
     ("judge", Names::Data),
 ];
 

@@ -5,14 +5,21 @@
 //! is bound to the hash of the patch and of the policy, so a changed patch, also a subset of its hunks, has to pass again.
 
 pub mod approvals;
+pub mod build;
+pub mod commands;
 mod policy_file;
 mod rulebook;
+pub mod testing;
 
 pub use policy_file::{POLICY_FILE, Said};
 pub use rulebook::{Rulebook, Standing, StoredWaiver};
 
+pub(crate) use testing::path_in as testing_path;
+
 use krins_core::Tree;
-use krins_core::gate::{self, Approvals, Author, CheckRun, Finding, Policy, Report, Scene, Verdict, Weighed};
+use krins_core::gate::{
+    self, Approvals, Author, CheckRun, CommandRun, Finding, Policy, Report, Scene, Verdict, Weighed,
+};
 use krins_core::patch::Patch;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -110,12 +117,46 @@ pub fn extend(
         Err(error) => return Err(Box::new(unreadable(&patch, &error))),
     };
     let Weighed { findings, waived } = policy.weigh(&patch, found);
-    let Report { mut checks, findings: mut all, waived: mut all_waived, .. } = report;
+    let Report { mut checks, findings: mut all, waived: mut all_waived, runs, .. } = report;
     checks.push(CheckRun { check: check.to_owned(), verdict: gate::worst(&findings), millis });
     all.extend(findings);
     all_waived.extend(waived);
-    let report = Report::new(&patch, &policy, checks, Weighed { findings: all, waived: all_waived });
+    let mut report = Report::new(&patch, &policy, checks, Weighed { findings: all, waived: all_waived });
+    report.runs = runs;
     settle(patch, report)
+}
+
+/// Adds what running commands found, check by check.
+pub fn with_runs(
+    judged: Result<Gated<Patch>, Box<Report>>,
+    rules: &Rulebook,
+    found: commands::Found,
+) -> Result<Gated<Patch>, Box<Report>> {
+    let commands::Found { checks, findings, runs } = found;
+    let mut gated = judged?;
+    let mut left = findings;
+    for check in checks {
+        let mine = |finding: &Finding| {
+            finding
+                .rule
+                .split('/')
+                .next()
+                .is_some_and(|of| check.check == of || check.check == "build" && of == "types")
+        };
+        let (found, rest) = left.into_iter().partition(mine);
+        left = rest;
+        gated = extend(gated, rules, (&check.check, check.millis), found).map_err(|report| ran(*report, &runs))?;
+    }
+    if !left.is_empty() {
+        gated = extend(gated, rules, ("commands", 0.0), left).map_err(|report| ran(*report, &runs))?;
+    }
+    gated.report.runs.extend(runs);
+    Ok(gated)
+}
+
+fn ran(mut report: Report, runs: &[CommandRun]) -> Box<Report> {
+    report.runs.extend_from_slice(runs);
+    Box::new(report)
 }
 
 /// The one place where a verdict becomes a proof.

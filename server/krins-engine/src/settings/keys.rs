@@ -11,6 +11,8 @@ pub(super) enum Shape {
         max: u64,
     },
     List,
+    /// Programs with their arguments: a list of lists of texts. Never a shell's line.
+    Commands,
     Choice(&'static [&'static str]),
 }
 
@@ -21,6 +23,7 @@ impl Shape {
             Self::Url => "an http or https address".into(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::List => "a list of texts".into(),
+            Self::Commands => "a list of commands, each a list of texts: [[\"npx\", \"tsc\", \"--noEmit\"]]".into(),
             Self::Choice(choices) => format!("one of {}", choices.join(", ")),
         }
     }
@@ -250,6 +253,45 @@ pub(super) const KEYS: &[Key] = &[
         "which: email, phone, iban, card, ip, id, user, person; all without it",
     ),
     key(
+        "gate.build",
+        Shape::Commands,
+        Untrusted::Nothing,
+        "commands that must succeed with the change applied; only errors that it brings count",
+    ),
+    key(
+        "gate.types",
+        Shape::Choice(&["off", "auto"]),
+        Untrusted::Nothing,
+        "check types with the project's own TypeScript",
+    ),
+    key("gate.tests", Shape::Choice(&["off", "auto"]), Untrusted::Nothing, "run the tests that the change affects"),
+    key(
+        "gate.test_commands",
+        Shape::Commands,
+        Untrusted::Nothing,
+        "how tests are run where the runner is not known; {files} stands for the chosen files",
+    ),
+    key(
+        "gate.sandbox",
+        Shape::Choice(&["none", "partial", "full"]),
+        Untrusted::Nothing,
+        "how much of the sandbox must hold before a command is run",
+    ),
+    key(
+        "gate.network",
+        Shape::Choice(&["off", "on"]),
+        Untrusted::Nothing,
+        "whether commands of the gate reach the network",
+    ),
+    key("gate.reads", Shape::List, Untrusted::Nothing, "what else commands of the gate may read: absolute paths"),
+    key("gate.timeout_seconds", SECONDS, Untrusted::Nothing, "how long one command of the gate may take"),
+    key(
+        "gate.fix_rounds",
+        Shape::Integer { min: 0, max: 10 },
+        Untrusted::Lower,
+        "how often a model is asked to mend what the gate found; 0 asks never",
+    ),
+    key(
         "approvals.identity",
         Shape::Text,
         Untrusted::Nothing,
@@ -358,10 +400,9 @@ mod tests {
     #[test]
     fn what_chooses_an_endpoint_a_key_or_a_question_is_closed_to_untrusted_files() {
         for key in KEYS {
-            let harmless =
-                ["budget.", "output.", "cache.", "gate."].iter().any(|section| key.name.starts_with(section));
-            let loosens = key.name == "gate.allowed_licences";
-            assert_eq!(key.untrusted == Untrusted::Nothing, !harmless || loosens, "{}", key.name);
+            let harmless = ["budget.", "output.", "cache."].iter().any(|section| key.name.starts_with(section))
+                || ["gate.protected_paths", "gate.denied_licences", "gate.fix_rounds"].contains(&key.name);
+            assert_eq!(key.untrusted == Untrusted::Nothing, !harmless, "{}", key.name);
         }
     }
 

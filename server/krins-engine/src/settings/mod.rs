@@ -14,6 +14,7 @@ pub use options::{Options, Place, Problem, Source};
 
 use crate::apply::HISTORY;
 use crate::error::{Error, ErrorKind};
+use crate::sandbox;
 use crate::state::{Limits, Trust};
 use crate::workspace::Root;
 use keys::Untrusted;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub protected_paths: Vec<String>,
     /// Licences that are allowed and denied besides the built-in ones.
     pub licences: krins_core::gate::LicenceRules,
+    /// What the gate may run.
+    pub commands: Commands,
     /// What the undo history may hold.
     pub history: Limits,
     /// What is taken out of prompts beside secrets.
@@ -125,6 +128,49 @@ pub struct Judge {
     pub warns: bool,
 }
 
+/// What the gate may run, and how. Off until the person turns it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commands {
+    pub build: Vec<Vec<String>>,
+    pub types: bool,
+    pub tests: bool,
+    /// Where no runner is known.
+    pub test_commands: Vec<Vec<String>>,
+    /// Less is not enough to run anything.
+    pub sandbox: sandbox::Level,
+    pub network: bool,
+    pub reads: Vec<PathBuf>,
+    pub timeout: Duration,
+    /// How often a model may mend.
+    pub fix_rounds: u32,
+    /// Whether namespaces are used where they work.
+    pub namespaces: bool,
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self {
+            build: Vec::new(),
+            types: false,
+            tests: false,
+            test_commands: Vec::new(),
+            sandbox: sandbox::Level::Partial,
+            network: false,
+            reads: Vec::new(),
+            timeout: Duration::from_secs(300),
+            fix_rounds: 2,
+            namespaces: true,
+        }
+    }
+}
+
+impl Commands {
+    /// Whether anything is run at all.
+    pub fn any(&self) -> bool {
+        self.types || self.tests || !self.build.is_empty()
+    }
+}
+
 /// A line of a workspace file that was not followed, because nobody trusted the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
@@ -153,6 +199,7 @@ impl Default for Settings {
             resilience: ResilienceConfig::default(),
             protected_paths: Vec::new(),
             licences: Default::default(),
+            commands: Commands::default(),
             history: HISTORY,
             redaction: Redaction::default(),
             approvals: ApprovalSettings::default(),
@@ -252,6 +299,7 @@ impl Settings {
                     "budget.micros_per_person_per_day" => self.money.limits.person_day.unwrap_or(u64::MAX),
                     "cache.capacity" => self.cache.capacity as u64,
                     "cache.ttl_seconds" => self.cache.ttl.as_secs(),
+                    "gate.fix_rounds" => u64::from(self.commands.fix_rounds),
                     _ => 0,
                 };
                 matches!(value, Value::Integer(number) if *number <= now)
@@ -297,6 +345,19 @@ impl Settings {
             (["gate", "denied_licences"], Value::List(list)) => self.licences.deny.extend(list),
             (["redact", "personal"], Value::Text(text)) => self.redaction.personal = text == "on",
             (["redact", "classes"], Value::List(list)) => self.redaction.classes = classes(&list)?,
+            (["gate", "build"], Value::Commands(commands)) => self.commands.build = commands,
+            (["gate", "types"], Value::Text(text)) => self.commands.types = text == "auto",
+            (["gate", "tests"], Value::Text(text)) => self.commands.tests = text == "auto",
+            (["gate", "test_commands"], Value::Commands(commands)) => self.commands.test_commands = commands,
+            (["gate", "sandbox"], Value::Text(text)) => {
+                self.commands.sandbox = sandbox::Level::of_name(&text).ok_or("`gate.sandbox` is not understood")?;
+            }
+            (["gate", "network"], Value::Text(text)) => self.commands.network = text == "on",
+            (["gate", "reads"], Value::List(list)) => self.commands.reads.extend(list.into_iter().map(PathBuf::from)),
+            (["gate", "timeout_seconds"], Value::Integer(number)) => {
+                self.commands.timeout = Duration::from_secs(number)
+            }
+            (["gate", "fix_rounds"], Value::Integer(number)) => self.commands.fix_rounds = small(number),
             (["approvals", "identity"], Value::Text(text)) => self.approvals.identity = Some(text),
             (["approvals", "key"], Value::Text(text)) => self.approvals.key = Some(text.into()),
             (["approvals", "signers"], Value::Text(text)) => self.approvals.signers = Some(text.into()),

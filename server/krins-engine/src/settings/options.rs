@@ -26,6 +26,7 @@ pub(super) enum Value {
     Text(String),
     Integer(u64),
     List(Vec<String>),
+    Commands(Vec<Vec<String>>),
 }
 
 /// Where something is written.
@@ -221,6 +222,7 @@ fn check(key: &Key, raw: &Raw<'_>) -> Result<Value, String> {
             number.map(Value::Integer).ok_or_else(wanted)
         }
         Shape::List => raw.list().map(Value::List).ok_or_else(wanted),
+        Shape::Commands => raw.commands().map(Value::Commands).ok_or_else(wanted),
     }
 }
 
@@ -243,6 +245,26 @@ impl Raw<'_> {
             Raw::Json(value) => value.as_u64(),
             Raw::Words(words) => words.trim().parse().ok(),
         }
+    }
+
+    /// In a variable or a flag: JSON.
+    fn commands(&self) -> Option<Vec<Vec<String>>> {
+        let json: Json;
+        let commands: Vec<Vec<String>> = match self {
+            Raw::Toml(value) => {
+                let command = |item: &DeValue<'_>| -> Option<Vec<String>> {
+                    item.as_array()?.iter().map(|word| Some(word.get_ref().as_str()?.to_owned())).collect()
+                };
+                value.as_array()?.iter().map(|item| command(item.get_ref())).collect::<Option<_>>()?
+            }
+            Raw::Json(value) => serde_json::from_value((*value).clone()).ok()?,
+            Raw::Words(words) => {
+                json = serde_json::from_str(words).ok()?;
+                serde_json::from_value(json).ok()?
+            }
+        };
+        let named = |command: &Vec<String>| command.first().is_some_and(|program| !program.trim().is_empty());
+        commands.iter().all(named).then_some(commands)
     }
 
     fn list(&self) -> Option<Vec<String>> {

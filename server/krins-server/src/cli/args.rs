@@ -84,6 +84,24 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Ask the model again for a change that the gate blocks, with what the gate found
+    Fix {
+        /// Default: the newest task
+        task: Option<String>,
+        /// The most rounds, 1 to 10 (default: gate.fix_rounds)
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
+        rounds: Option<u32>,
+    },
+    /// Put a task's change on a branch of its own, in a directory beside; nothing is committed
+    Preview {
+        /// Default: the newest task
+        task: Option<String>,
+    },
+    /// Commit a task's change on its branch; your own branch and files stay as they are
+    Promote {
+        /// Default: the newest task
+        task: Option<String>,
+    },
     /// Say of one hunk whether it is taken, left, or taken with a text of yours
     #[command(after_help = REVIEW_EXAMPLES)]
     Review(Review),
@@ -115,6 +133,9 @@ pub enum Command {
     /// List the packages that a patch from standard input, or a task, brings: names, versions, licences, sources
     #[command(after_help = SBOM_EXAMPLES, args_conflicts_with_subcommands = true)]
     Sbom(Sbom),
+    /// Run a command as the gate runs one: sandboxed, in a throw-away copy of the workspace
+    #[command(after_help = SANDBOX_EXAMPLES)]
+    Sandbox(Sandbox),
     /// Merge three versions of a file to standard output; exit 1 on conflict
     Merge {
         base: PathBuf,
@@ -348,12 +369,21 @@ pub struct Assign {
     /// Ask for so many answers side by side; the best is shown, and the others can be taken
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub variants: u8,
+    /// patch, or spec: tests first, which fail and are locked, then the code that passes them (needs gate.tests)
+    #[arg(long, default_value = "patch", value_name = "MODE")]
+    pub mode: Mode,
     /// Apply the change when the gate passes
     #[arg(long)]
     pub apply: bool,
     /// Do not answer from the cache
     #[arg(long)]
     pub fresh: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    Patch,
+    Spec,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -648,8 +678,15 @@ pub enum GraphCommand {
     Refs { symbol: String },
     /// Who owns files by CODEOWNERS (default: how many each owner has)
     Owners { files: Vec<String> },
-    /// The tests of a file or symbol, the one that says most first
-    Tests { target: String },
+    /// The tests of a file or symbol, the one that says most first; or all that a patch can make fail, and why each
+    #[command(after_help = "Example:\n  git diff | krins graph tests --patch -")]
+    Tests {
+        #[arg(required_unless_present = "patch")]
+        target: Option<String>,
+        /// A patch of the files as they are, not applied yet; - is standard input
+        #[arg(long, value_name = "FILE", conflicts_with = "target")]
+        patch: Option<PathBuf>,
+    },
     /// The shortest way from one file or symbol to another
     #[command(after_help = "Example:\n  krins graph path src/main.ts calculateTotal")]
     Path { from: String, to: String },
@@ -786,6 +823,26 @@ pub enum SbomFormat {
     Spdx,
     Csv,
     Pdf,
+}
+
+const SANDBOX_EXAMPLES: &str = "\
+Examples:
+  krins sandbox -- npx tsc --noEmit        what the type check of the gate would say
+  krins sandbox --json -- node --test      its output, its end, and what the sandbox held
+
+Exit codes: the command's own; 1 when it was ended or timed out, 2 when it was not run.";
+
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// Seconds until it is ended (default: gate.timeout_seconds)
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Do without bwrap, as where it is missing: Landlock and seccomp alone
+    #[arg(long)]
+    pub without_namespaces: bool,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `krins assign`.
 
-use super::args::{Assign, Global};
+use super::args::{Assign, Global, Mode};
 use super::gate::show_report;
 use super::output::{CARE, DIM, Output, PLACE, STRONG, paint, paint_diff};
 use super::{Done, changes, engine, focus};
@@ -23,6 +23,7 @@ pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
         micros: args.micros,
         variants: args.variants,
         fresh: args.fresh,
+        spec: args.mode == Mode::Spec,
         ..Intent::default()
     };
     let task = finish(&engine, intent, out).await?;
@@ -47,8 +48,13 @@ pub async fn finish(engine: &Engine, intent: Intent, out: &mut Output) -> Result
     let context = propagation::continue_or_start(&span, parent.as_deref(), state.as_deref());
     let shown = context.traceparent();
     let assigned = propagation::in_trace(span, context, async { engine.assign(intent, None, Some(shown)) }).await?;
+    settle(engine, &assigned.task, out).await
+}
+
+/// Waits for a task, with progress; Ctrl-C cancels. A task that failed is an error.
+pub async fn settle(engine: &Engine, id: &str, out: &mut Output) -> Result<Task, Error> {
     let mut ticks = engine.watch();
-    let settled = engine.tasks().settled(&assigned.task);
+    let settled = engine.tasks().settled(id);
     // One for all turns: a signal between two turns must not be lost.
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(settled, interrupted);
@@ -56,7 +62,7 @@ pub async fn finish(engine: &Engine, intent: Intent, out: &mut Output) -> Result
         tokio::select! {
             task = &mut settled => break task?,
             _ = &mut interrupted => {
-                engine.cancel(Some(&assigned.task)).await?;
+                engine.cancel(Some(id)).await?;
                 return Err(Error::cancelled());
             }
             Ok(()) = ticks.changed() => {

@@ -5,17 +5,25 @@ use super::output::{BAD, CARE, DIM, GOOD, Output, PLACE, STRONG, paint};
 use super::{Done, engine, patch};
 use crate::to_proto;
 use krins_core::gate::{Finding, Report, Verdict, sarif};
-use krins_engine::{Error, gate as engine_gate};
+use krins_engine::Error;
 use std::process::ExitCode;
 
 /// Judges the patch as if it were applied to the files as they are now.
-pub fn run(global: &Global, args: &Gate, out: &mut Output) -> Done {
+pub async fn run(global: &Global, args: Gate, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let patch = match &args.task {
         Some(task) => engine.review(Some(task))?.patch,
         None => patch::place(&engine, &patch::standard_input()?, None)?.map_err(Error::from)?,
     };
-    let report = engine_gate::judge(&patch, engine.rules(), &patch::current(&engine));
+    let (said, mut hear) = tokio::sync::mpsc::unbounded_channel();
+    let judged = engine.judge_patch(patch, move |text| drop(said.send(text)));
+    tokio::pin!(judged);
+    let report = loop {
+        tokio::select! {
+            report = &mut judged => break report?,
+            Some(text) = hear.recv() => out.progress(&text),
+        }
+    };
     write(&report, args.format, out);
     Ok(ExitCode::from(u8::from(report.verdict == Verdict::Block)))
 }
@@ -54,6 +62,14 @@ pub fn show_report(report: &Report, out: &mut Output) {
         let (finding, reason) = (&waived.finding, plain(&waived.reason));
         let place = paint(PLACE, plain(finding.path.as_str()));
         out.line(format!("  waived {place} {} until {}: {reason}", paint(DIM, &finding.rule), waived.expires));
+    }
+    for run in &report.runs {
+        let note = run.note.as_ref().map_or(String::new(), |note| format!("; {note}"));
+        let missing =
+            if run.missing.is_empty() { String::new() } else { format!(" without {}", run.missing.join(", ")) };
+        let ran =
+            format!("{} {} in {:.0} ms, sandbox {}{missing}{note}", run.command, run.end, run.millis, run.sandbox);
+        out.line(format!("  {} {}", paint(STRONG, "ran"), paint(DIM, plain(&ran))));
     }
     let mut links: Vec<String> = report.findings.iter().map(link).collect();
     links.sort();

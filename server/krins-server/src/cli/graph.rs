@@ -34,7 +34,8 @@ pub fn run(global: &Global, args: GraphArgs, out: &mut Output) -> Done {
         }
         GraphCommand::Refs { symbol } => (Question::References, of(vec![symbol])),
         GraphCommand::Owners { files } => (Question::Owners, of(files)),
-        GraphCommand::Tests { target } => (Question::Tests, of(vec![target])),
+        GraphCommand::Tests { patch: Some(patch), .. } => return affected(&engine, &read_patch(&patch)?, out),
+        GraphCommand::Tests { target, patch: None } => (Question::Tests, of(target.into_iter().collect())),
         GraphCommand::Path { from, to } => {
             (Question::Path, GraphParams { from: Some(from), to: Some(to), ..GraphParams::default() })
         }
@@ -47,6 +48,29 @@ pub fn run(global: &Global, args: GraphArgs, out: &mut Output) -> Done {
     for line in lines(question, answer)? {
         out.line(line);
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tests that a patch can make fail: what the gate would run.
+fn affected(engine: &Engine, patch: &str, out: &mut Output) -> Done {
+    let patch = super::patch::of_now(engine, patch)?;
+    let found = with_progress(engine, out, || engine.affected(&patch));
+    let tests: Vec<Value> = (found.chosen.tests.iter())
+        .map(|(path, reason)| json!({"path": path.as_str(), "reason": reason.describe()}))
+        .collect();
+    out.document(&json!({
+        "tests": tests,
+        "of": found.chosen.of,
+        "everything": found.chosen.everything,
+        "millis": found.millis,
+    }));
+    for (path, reason) in &found.chosen.tests {
+        out.line(format!("{} {}", paint(PLACE, path), paint(DIM, reason.describe())));
+    }
+    if let Some(why) = &found.chosen.everything {
+        out.line(format!("{} all tests, because {why}", paint(CARE, "note")));
+    }
+    out.line(format!("{} of {}", found.chosen.tests.len(), counted(found.chosen.of as u64, "test file")));
     Ok(ExitCode::SUCCESS)
 }
 

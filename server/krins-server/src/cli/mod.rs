@@ -10,6 +10,7 @@ mod context;
 mod demo;
 mod doctor;
 mod eval;
+mod fix;
 mod gate;
 pub mod graph;
 mod lock;
@@ -19,6 +20,7 @@ mod patch;
 mod probe;
 mod report;
 mod review;
+mod sandbox;
 mod sbom;
 mod schema;
 mod serve;
@@ -42,6 +44,10 @@ type Done = Result<ExitCode, Error>;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    // Before anything else: the helper of a command is started often, and must be nothing but that.
+    if let Some(code) = krins_engine::sandbox::helper_of(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     let mut out = Output::new(&cli.global);
     match run(cli, &mut out) {
@@ -71,8 +77,12 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Context(args) => on_runtime(async { context::run(global, args, out).await }),
         Command::Graph(args) => on_runtime(async { graph::run(global, args, out) }),
         Command::Patch { command } => on_runtime(async { patch::run(global, command, out).await }),
-        Command::Gate(args) => on_runtime(async { gate::run(global, &args, out) }),
+        Command::Gate(args) => on_runtime(async { gate::run(global, args, out).await }),
         Command::Sbom(args) => on_runtime(async { sbom::run(global, args, out) }),
+        Command::Fix { task, rounds } => on_runtime(async { fix::run(global, task.as_deref(), rounds, out).await }),
+        Command::Preview { task } => on_runtime(async { fix::preview(global, task.as_deref(), out) }),
+        Command::Promote { task } => on_runtime(async { fix::promote(global, task.as_deref(), out) }),
+        Command::Sandbox(args) => on_runtime(async { sandbox::run(global, args, out).await }),
         Command::Serve(args) => on_runtime_as(Mode::Serve, async { serve::run(global, args, out).await }),
         Command::Lock { file, minutes, holder } => {
             on_runtime(async { lock::lock(global, &file, minutes, holder.as_deref(), out).await })

@@ -49,6 +49,11 @@ pub(super) fn standard_input() -> Result<String, Error> {
         .map_err(|_| Error::new(ErrorKind::BadParams, "read standard input: the patch is not UTF-8 text"))
 }
 
+/// A unified diff of the files as they are now.
+pub fn of_now(engine: &Engine, text: &str) -> Result<Patch, Error> {
+    place(engine, text, None)?.map_err(Error::from)
+}
+
 pub(super) fn place(engine: &Engine, text: &str, base: Option<&Path>) -> Result<Result<Patch, Vec<Refusal>>, Error> {
     let parsed = match patch::parse_in(text, &engine.root().path().to_string_lossy()) {
         Ok(parsed) => parsed,

@@ -7,8 +7,9 @@ use crate::lsp::session::Session;
 use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
     ApplyParams, ApplyResult, AssignParams, Assigned, AuditResult, ContextResult, DiffParams, DiffResult, FileLock,
-    GateParams, GateResult, IndexParams, IndexResult, LockParams, LocksParams, LocksResult, ReviewParams, StateResult,
-    StatusResult, TaskParams, TaskStatus, UndoParams, UnlockParams, VariantParams,
+    FixParams, GateParams, GateResult, IndexParams, IndexResult, LockParams, LocksParams, LocksResult, PreviewResult,
+    PromoteResult, ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams, UnlockParams,
+    VariantParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -64,6 +65,18 @@ impl Server {
 
     pub async fn variant(&self, params: VariantParams) -> Result<DiffResult> {
         handlers::variant::run(&self.session, params).await
+    }
+
+    pub async fn fix(&self, params: FixParams) -> Result<Assigned> {
+        handlers::fix::run(&self.session, params).await
+    }
+
+    pub async fn preview(&self, params: TaskParams) -> Result<PreviewResult> {
+        handlers::preview::run(&self.session, params).await
+    }
+
+    pub async fn promote(&self, params: TaskParams) -> Result<PromoteResult> {
+        handlers::preview::promote(&self.session, params).await
     }
 
     pub async fn review(&self, params: ReviewParams) -> Result<DiffResult> {

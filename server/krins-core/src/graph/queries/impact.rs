@@ -64,7 +64,7 @@ const STEP: f64 = 0.5;
 
 /// Where something is felt: a declaration at the top level, or a file's other code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
+pub(super) enum Node {
     Symbol(SymbolRef),
     Top(RelPath),
 }
@@ -220,7 +220,7 @@ fn holds(names: &BTreeSet<(RelPath, String)>, module: &RelPath) -> bool {
 }
 
 /// The declaration at the top level around a use.
-fn around(lookup: &Lookup<'_>, path: &RelPath, within: Option<usize>) -> Node {
+pub(super) fn around(lookup: &Lookup<'_>, path: &RelPath, within: Option<usize>) -> Node {
     match within {
         Some(index) => Node::Symbol(lookup.head(&SymbolRef { path: path.clone(), index })),
         None => Node::Top(path.clone()),
@@ -228,7 +228,7 @@ fn around(lookup: &Lookup<'_>, path: &RelPath, within: Option<usize>) -> Node {
 }
 
 /// The files that import a module for what it does and not for what it exports.
-fn run_for_effect(lookup: &Lookup<'_>, path: &RelPath) -> Vec<RelPath> {
+pub(super) fn run_for_effect(lookup: &Lookup<'_>, path: &RelPath) -> Vec<RelPath> {
     let effect = |importer: &&RelPath| {
         let Some(facts) = lookup.facts(importer) else { return false };
         let resolved = lookup.graph().resolved(importer);

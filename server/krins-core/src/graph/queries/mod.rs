@@ -4,6 +4,7 @@
 //! Answers are data about the graph as it was handed in; texts, where an answer needs them, come in as values. Who asks,
 //! and how an answer is shown, is not known here.
 
+mod affected;
 mod cycles;
 mod impact;
 mod lookup;
@@ -15,6 +16,7 @@ mod references;
 mod tests_of;
 mod unused;
 
+pub use affected::{AffectedTests, Around, Edited, Reason, affected_tests};
 pub use cycles::{Cycle, CycleKind, Link, cycles};
 pub use impact::{Affected, AffectedFile, Change, Impact, impact};
 pub(super) use lookup::globals;

@@ -3,10 +3,10 @@
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
 use crate::to_proto;
-use krins_core::gate::{Report, sarif};
+use krins_core::gate::sarif;
 use krins_core::patch::{self, Patch};
 use krins_engine::base::Current;
-use krins_engine::{Engine, Error, ErrorKind, gate};
+use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp::{GateParams, GateResult};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
@@ -18,8 +18,10 @@ pub async fn run(session: &Arc<Session>, params: GateParams) -> Reply<GateResult
 async fn judge(session: &Arc<Session>, params: GateParams) -> Result<GateResult, Error> {
     let with_sarif = params.sarif;
     let (engine, subject) = subject(session, params)?;
-    let judged = tokio::task::spawn_blocking(move || report(&engine, subject)).await;
-    let report = judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the change: {error}")))??;
+    let asked = engine.clone();
+    let found = tokio::task::spawn_blocking(move || patch_of(&asked, subject)).await;
+    let patch = found.map_err(|error| Error::new(ErrorKind::Internal, format!("read the change: {error}")))??;
+    let report = engine.judge_patch(patch, |_| ()).await?;
     let sarif = with_sarif.then(|| sarif(&report, env!("CARGO_PKG_VERSION")));
     Ok(GateResult { report: to_proto::gate(&report), sarif })
 }
@@ -43,13 +45,12 @@ fn subject(session: &Arc<Session>, params: GateParams) -> Result<(Engine, Subjec
     }
 }
 
-fn report(engine: &Engine, subject: Subject) -> Result<Report, Error> {
+fn patch_of(engine: &Engine, subject: Subject) -> Result<Patch, Error> {
     let current = Current::new(engine.root().clone(), engine.documents().clone());
-    let patch = match subject {
-        Subject::Task(task) => engine.review(task.as_deref())?.patch,
-        Subject::Patch(text) => placed(engine, &text, &current)?,
-    };
-    Ok(gate::judge(&patch, engine.rules(), &current))
+    match subject {
+        Subject::Task(task) => Ok(engine.review(task.as_deref())?.patch),
+        Subject::Patch(text) => placed(engine, &text, &current),
+    }
 }
 
 fn placed(engine: &Engine, text: &str, current: &Current) -> Result<Patch, Error> {

@@ -1,0 +1,252 @@
+//! What the engine runs of the person's commands, and what it asks again because of what they said.
+
+use super::{Assigned, Engine, TaskReporter, catch_panic};
+use crate::affected::{self, Affected};
+use crate::base::Base;
+use crate::commands::Bench;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fix;
+use crate::gate::{self, Gated, commands};
+use crate::pipeline::{self, Attempt, Clock, Intent, Proposed, Reporter, Stage, Workshop};
+use crate::runner::{Ran, Stop, StopOnDrop};
+use crate::settings::Commands;
+use crate::tasks::{Task, TaskState};
+use krins_backend::Proposal;
+use krins_backend::money::Bill;
+use krins_core::gate::{CheckRun, Finding, Report};
+use krins_core::patch::Patch;
+use krins_core::{Entry, Tree as _};
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::Instrument as _;
+
+/// The checks that run something, by the first part of their rules.
+const RUN: [&str; 4] = ["build", "types", "tests", "spec"];
+
+impl Engine {
+    /// Runs a command in a copy of the workspace as it is now. Blocking.
+    pub fn run_in_sandbox(
+        &self,
+        argv: &[OsString],
+        timeout: Option<Duration>,
+        namespaces: bool,
+        stop: Stop,
+    ) -> Result<Ran> {
+        let mut commands: Commands = self.settings().commands.clone();
+        commands.timeout = timeout.unwrap_or(commands.timeout);
+        commands.namespaces = namespaces;
+        let bench = Bench::new(self.state(), &self.snapshot().base(), Arc::new(commands), stop)?;
+        Ok(bench.run(argv, "")?)
+    }
+
+    /// The tests that a patch of the files as they are now can make fail. Blocking.
+    pub fn affected(&self, patch: &Patch) -> Affected {
+        let plain = &self.settings().commands.test_commands;
+        affected::affected(&self.inner.index, &self.inner.known, &self.snapshot().base(), patch, plain)
+    }
+
+    /// Judges a patch of the files as they are now, commands included where the settings turn them on.
+    pub async fn judge_patch(&self, patch: Patch, say: impl Fn(String) + Send + 'static) -> Result<Report> {
+        let judged = self.gated(patch).await?;
+        let judged = self.run_commands(judged, say).await?;
+        Ok(match judged {
+            Ok(gated) => gated.report().clone(),
+            Err(report) => *report,
+        })
+    }
+
+    /// What running things said of the task's change counts for the same change; another one, a part of it too, is run.
+    pub(super) async fn tried(
+        &self,
+        judged: Result<Gated<Patch>, Box<Report>>,
+        task: &Task,
+    ) -> Result<Result<Gated<Patch>, Box<Report>>> {
+        let Ok(gated) = &judged else { return Ok(judged) };
+        let known = task.report.as_ref().filter(|report| report.patch == gated.value().digest());
+        match known {
+            Some(report) if report.checks.iter().any(|check| ran_something(&check.check)) => {
+                let of_runs = |finding: &&Finding| finding.rule.split('/').next().is_some_and(ran_something);
+                let found = commands::Found {
+                    checks: report
+                        .checks
+                        .iter()
+                        .filter(|check| ran_something(&check.check))
+                        .cloned()
+                        .collect::<Vec<CheckRun>>(),
+                    findings: report.findings.iter().filter(of_runs).cloned().collect(),
+                    runs: report.runs.clone(),
+                };
+                Ok(gate::with_runs(judged, &self.inner.rules, found))
+            }
+            _ => self.run_commands(judged, |_| ()).await,
+        }
+    }
+
+    async fn run_commands(
+        &self,
+        judged: Result<Gated<Patch>, Box<Report>>,
+        say: impl Fn(String) + Send + 'static,
+    ) -> Result<Result<Gated<Patch>, Box<Report>>> {
+        let commands = Arc::new(self.settings().commands.clone());
+        let Ok(gated) = &judged else { return Ok(judged) };
+        if !commands.any() {
+            return Ok(judged);
+        }
+        let (engine, patch, stop) = (self.clone(), gated.value().clone(), Stop::default());
+        let guard = StopOnDrop(stop.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let base = engine.snapshot().base();
+            let inner = &engine.inner;
+            let shop = commands::Shop {
+                state: &inner.state,
+                index: &inner.index,
+                known: &inner.known,
+                commands: &commands,
+                stop: &stop,
+                say: &say,
+            };
+            commands::run(&shop, &base, &patch)
+        });
+        let found =
+            work.await.map_err(|error| Error::new(ErrorKind::Internal, format!("run the commands: {error}")))??;
+        drop(guard);
+        Ok(gate::with_runs(judged, &self.inner.rules, found))
+    }
+
+    /// Asks the model again for a change that the gate blocks, with what it found; at most so many rounds. Must run inside
+    /// a tokio runtime.
+    pub fn fix(&self, task: Option<&str>, rounds: Option<u32>) -> Result<Assigned> {
+        let task = self.inner.tasks.find(task)?;
+        let id = task.id.clone();
+        let refused =
+            |why: &str, hint: &str| Error::new(ErrorKind::BadParams, format!("fix task {id}: {why}")).hint(hint);
+        let Some(report) = task.report.clone().filter(|_| task.state == TaskState::Blocked) else {
+            return Err(refused("the gate does not block it", "`krins diff` shows what the gate says"));
+        };
+        if !task.locked.is_empty() {
+            return Err(refused("its tests are locked", "assign it again in the spec mode"));
+        }
+        let answered = task.answered.clone().unwrap_or_default();
+        let (provider, model) = answered.route.split_once('/').unwrap_or((&answered.route, ""));
+        if provider == "builtin" {
+            return Err(refused(
+                "no model answered it",
+                "the built-in refactorings give the same answer to the same words",
+            ));
+        }
+        let patch = self.patch_of(&task)?;
+        let base = Arc::new(self.snapshot().base());
+        self.is_still_the_base(&id, &patch, &base)?;
+        let rounds = rounds.unwrap_or(self.settings().commands.fix_rounds.max(1)).clamp(1, 10);
+        let Some(cancel) = self.inner.tasks.resume(&id)? else {
+            return Ok(Assigned { task: id, state: task.state, deduplicated: true });
+        };
+        let proposal = Proposal {
+            text: String::new(),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            usage: Default::default(),
+            cached: false,
+            why: Vec::new(),
+            degraded: None,
+        };
+        let engine = self.clone();
+        let span = tracing::info_span!("krins.fix", task = %id);
+        let words = task.intent.clone();
+        let work = async move {
+            let reporter: Arc<dyn Reporter> = Arc::new(TaskReporter { engine: engine.clone(), id: task.id.clone() });
+            let intent = Intent { words, ..Intent::default() };
+            let shop = engine.workshop(&task.id);
+            let work = engine.mend(&shop, intent, base, (proposal, patch, report), rounds, &reporter);
+            let outcome = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Error::cancelled()),
+                outcome = catch_panic(work) => outcome,
+            };
+            if let Err(error) = engine.settle_again(&task, outcome, &shop.bill) {
+                tracing::error!(task = %task.id, %error, "the task's outcome could not be stored");
+                engine.inner.tasks.fail_unstored(&task.id, error);
+            }
+        };
+        tokio::spawn(krins_backend::propagation::carry(work.instrument(span)));
+        Ok(Assigned { task: id, state: TaskState::Queued, deduplicated: false })
+    }
+
+    async fn mend(
+        &self,
+        shop: &Workshop,
+        intent: Intent,
+        base: Arc<Base>,
+        (proposal, patch, report): (Proposal, Patch, Report),
+        rounds: u32,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Proposed> {
+        let mut clock = Clock::default();
+        reporter.stage(Stage::Context);
+        let pack = clock.time("context", pipeline::select(shop, &intent, base.clone())).await?.pack;
+        let ask = pipeline::question(shop, &intent, &pack).await?;
+        let first = Attempt { ask, proposal, patch, verdict: Err(Box::new(report)) };
+        let (last, rounds) = fix::mend_up_to(rounds, shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
+        let Attempt { ask, proposal, patch, verdict } = last;
+        let locked = Default::default();
+        Ok(Proposed {
+            base,
+            pack,
+            ask,
+            proposal,
+            patch,
+            verdict,
+            choice: None,
+            others: Vec::new(),
+            steps: clock.steps,
+            rounds,
+            locked,
+        })
+    }
+
+    /// A fix that came to nothing leaves the task as it was, and says so.
+    fn settle_again(&self, before: &Task, outcome: Result<Proposed>, bill: &Bill) -> Result<()> {
+        match outcome {
+            Ok(proposed) => {
+                self.settle(&before.id, Ok(proposed), bill)?;
+                // What was paid before counts, too, and what could be taken can still be.
+                self.inner.tasks.update(&before.id, |task| {
+                    task.calls = before.calls.iter().cloned().chain(std::mem::take(&mut task.calls)).collect();
+                    task.others.clone_from(&before.others);
+                })?;
+                Ok(())
+            }
+            Err(error) => {
+                self.inner.tasks.update(&before.id, |task| {
+                    let seq = task.seq;
+                    *task = before.clone();
+                    task.seq = seq;
+                    task.calls.extend(bill.entries());
+                    task.error = Some(error);
+                })?;
+                Ok(())
+            }
+        }
+    }
+
+    fn is_still_the_base(&self, id: &str, patch: &Patch, base: &Base) -> Result<()> {
+        for file in patch.files() {
+            let path = file.from.as_ref().unwrap_or(&file.path);
+            let same = match (base.entry(path), &file.before) {
+                (Entry::File { bytes, .. }, Some(before)) => bytes == *before,
+                (Entry::Missing, None) => true,
+                _ => false,
+            };
+            if !same {
+                return Err(Error::new(ErrorKind::StaleBase, format!("fix task {id}: {path} went on since"))
+                    .hint("assign the task again"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ran_something(check: &str) -> bool {
+    RUN.contains(&check)
+}

@@ -1,0 +1,38 @@
+//! `krins fix`, `krins preview`, `krins promote`.
+
+use super::args::Global;
+use super::output::{Output, PLACE, STRONG, paint};
+use super::{Done, assign, engine};
+use crate::to_proto;
+use krins_engine::tasks::TaskState;
+use serde_json::json;
+use std::process::ExitCode;
+
+pub async fn run(global: &Global, task: Option<&str>, rounds: Option<u32>, out: &mut Output) -> Done {
+    let engine = engine(global)?;
+    let started = engine.fix(task, rounds)?;
+    let task = assign::settle(&engine, &started.task, out).await?;
+    let review = engine.review(Some(&task.id))?;
+    assign::show(&review, out);
+    out.document(&to_proto::diff(&engine, &review)?);
+    for round in &task.rounds {
+        let stopped = round.stopped.as_ref().map_or(String::new(), |why| format!("; stopped: {why}"));
+        out.line(format!("{} {}: {} block{stopped}", paint(STRONG, "round"), round.number, round.blocking));
+    }
+    Ok(ExitCode::from(u8::from(task.state == TaskState::Blocked)))
+}
+
+pub fn preview(global: &Global, task: Option<&str>, out: &mut Output) -> Done {
+    let made = engine(global)?.preview(task)?;
+    out.document(&json!({"branch": made.branch, "worktree": made.worktree}));
+    out.line(format!("{} {}", paint(STRONG, "branch"), made.branch));
+    out.line(format!("{} {}", paint(STRONG, "worktree"), paint(PLACE, made.worktree.display())));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn promote(global: &Global, task: Option<&str>, out: &mut Output) -> Done {
+    let (branch, commit) = engine(global)?.promote(task)?;
+    out.document(&json!({"branch": branch, "commit": commit}));
+    out.line(format!("{} {commit} on {}", paint(STRONG, "committed"), paint(PLACE, branch)));
+    Ok(ExitCode::SUCCESS)
+}
