@@ -729,3 +729,6 @@ impl Clock {
         done
     }
 }
+
+#[cfg(test)]
+mod tests;
