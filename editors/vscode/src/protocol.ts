@@ -15,6 +15,9 @@ export interface Methods {
   "krins/redo": { params: UndoParams; result: ApplyResult };
   "krins/cancel": { params: TaskParams; result: StateResult };
   "krins/discard": { params: TaskParams; result: StateResult };
+  "krins/fix": { params: FixParams; result: Assigned };
+  "krins/preview": { params: TaskParams; result: PreviewResult };
+  "krins/promote": { params: TaskParams; result: PromoteResult };
   "krins/review": { params: ReviewParams; result: DiffResult };
   "krins/variant": { params: VariantParams; result: DiffResult };
   "krins/context": { params: AssignParams; result: ContextResult };
@@ -333,6 +336,30 @@ export interface CheckRun {
   millis: number;
 }
 
+/**
+ * A command that the gate ran.
+ */
+export interface CommandRun {
+  check: string;
+  command: string;
+  /**
+   * How it ended, for a person.
+   */
+  end: string;
+  /**
+   * How much of the sandbox held: `full`, `partial` or `none`.
+   */
+  sandbox: string;
+  held: string[];
+  missing: string[];
+  /**
+   * What held it: `bwrap`, `landlock 6`, `seccomp`.
+   */
+  by: string[];
+  millis: number;
+  note?: string | null;
+}
+
 export interface ConflictReport {
   uri: string;
   /**
@@ -543,6 +570,42 @@ export interface Finding {
 }
 
 /**
+ * `krins/fix` params.
+ */
+export interface FixParams {
+  /**
+   * A task that the gate blocks; without one, the newest.
+   */
+  task?: string | null;
+  /**
+   * The most rounds, 1..=10; without it, what the settings say.
+   */
+  rounds?: number | null;
+}
+
+/**
+ * An answer that was judged, and asked again for what the gate found; 0 is the first.
+ */
+export interface FixRound {
+  number: number;
+  /**
+   * sha256 of the patch, hex.
+   */
+  patch: string;
+  verdict: Verdict;
+  /**
+   * Findings that block, and their rules.
+   */
+  blocking: number;
+  rules: string[];
+  route: string;
+  /**
+   * Why no other was asked for.
+   */
+  stopped?: string | null;
+}
+
+/**
  * `krins/gate` params: a task's diff, or a patch, judged as the files are now.
  */
 export interface GateParams {
@@ -583,6 +646,10 @@ export interface GateReport {
    * Found, and kept out of the verdict by somebody's word.
    */
   waived?: Waived[];
+  /**
+   * What was run for it: commands, with what the sandbox held.
+   */
+  runs?: CommandRun[];
 }
 
 /**
@@ -600,6 +667,14 @@ export interface GateResult {
   policy: string;
   checks: CheckRun[];
   findings: Finding[];
+  /**
+   * Found, and kept out of the verdict by somebody's word.
+   */
+  waived?: Waived[];
+  /**
+   * What was run for it: commands, with what the sandbox held.
+   */
+  runs?: CommandRun[];
   sarif?: unknown;
 }
 
@@ -1096,6 +1171,29 @@ export interface Position {
 }
 
 /**
+ * `krins/preview` result.
+ */
+export interface PreviewResult {
+  branch: string;
+  /**
+   * The directory that holds the change, not committed.
+   */
+  worktree: string;
+  /**
+   * Where it can be looked at in a browser.
+   */
+  url?: string | null;
+}
+
+/**
+ * `krins/promote` result.
+ */
+export interface PromoteResult {
+  branch: string;
+  commit: string;
+}
+
+/**
  * A half-open range.
  */
 export interface Range {
@@ -1230,6 +1328,10 @@ export interface TaskStatus {
    * How it was chosen who answers, a sentence a variant.
    */
   choices?: string[];
+  /**
+   * What was asked again because of what the gate found.
+   */
+  rounds?: FixRound[];
   error?: ErrorReport | null;
 }
 

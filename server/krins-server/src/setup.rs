@@ -1,5 +1,6 @@
 //! From settings to a running engine: the one place where the rooms are put together.
 
+use krins_backend::chaos::ChaosConfig;
 use krins_backend::embedded::{Embedded, embedded};
 use krins_backend::http::Http;
 use krins_backend::keys::{KeyPlace, Keys};
@@ -90,9 +91,10 @@ impl Setup {
     }
 
     /// The backend of the person's own settings, always in this process: what `krins serve` runs.
-    pub fn embedded_backend(&self, books: PathBuf) -> Result<Arc<dyn Backend>, Error> {
+    pub fn embedded_backend(&self, books: PathBuf, chaos: Option<ChaosConfig>) -> Result<Arc<dyn Backend>, Error> {
         let mut config = self.settings(None, None)?.backend();
         config.money.books = Some(books);
+        config.chaos = chaos;
         config.resilience.switch_file = self.switch_file();
         Ok(embedded(config)?)
     }

@@ -279,6 +279,10 @@ pub struct Serve {
     /// A proxy whose X-Forwarded-For is believed; may be given more than once
     #[arg(long, value_name = "IP")]
     pub proxy: Vec<std::net::IpAddr>,
+    /// Faults on purpose, for drills: shares of the calls to providers, such as 429=0.1,529=0.05,500=0.01,reset=0.02,
+    /// truncate=0.02,malformed=0.01,latency=0.2:800ms,seed=7. Only on an address that nobody else reaches
+    #[arg(long, value_name = "FAULTS", env = "KRINS_CHAOS")]
+    pub chaos: Option<String>,
     /// A PEM file with the certificate chain, for TLS
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

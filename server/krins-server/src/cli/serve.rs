@@ -5,6 +5,7 @@ use super::output::{CARE, Output, PLACE, STRONG, paint};
 use super::{Done, engine_with, setup};
 use crate::questions::{self, Door};
 use crate::to_proto;
+use krins_backend::chaos::ChaosConfig;
 use krins_backend::service::{self, GraphQueries, Server, ServiceConfig, stop_signal};
 use krins_backend::shared::Redis;
 use krins_backend::store::{Hint, Postgres, Sqlite, Store, StoreError, TokenRow};
@@ -38,7 +39,9 @@ async fn serve(global: &Global, args: Serve, out: &mut Output) -> Done {
         Place::File(path) => path.with_file_name(crate::setup::BOOKS),
         Place::Postgres(_) => default_database()?.with_file_name(crate::setup::BOOKS),
     };
-    let backend = setup(global)?.embedded_backend(books)?;
+    let chaos = args.chaos.as_deref().map(|words| drill(words, &address)).transpose()?;
+    let drilled = chaos.as_ref().map(|chaos| chaos.words().to_owned());
+    let backend = setup(global)?.embedded_backend(books, chaos)?;
     let store = open(global, &place, false).await?;
     let config = config(global, &args)?;
     let open = config.tokens.is_empty();
@@ -57,6 +60,10 @@ async fn serve(global: &Global, args: Serve, out: &mut Output) -> Done {
         paint(PLACE, format!("{scheme}://{address}")),
         place.shown()
     ));
+    if let Some(words) = drilled {
+        tracing::warn!(faults = %words, "a drill: calls to providers fail on purpose");
+        out.line(format!("{} a drill: calls to providers fail on purpose ({words})", paint(CARE, "note")));
+    }
     if open {
         out.line(format!("{} there is no token: only this machine can use it", paint(CARE, "note")));
     }
@@ -68,6 +75,21 @@ async fn serve(global: &Global, args: Serve, out: &mut Output) -> Done {
     }
     server.run(stop_signal()).await.map_err(|error| failed("serve", &error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Faults on purpose are for those who asked for them.
+fn drill(words: &str, address: &SocketAddr) -> Result<ChaosConfig, Error> {
+    let chaos: ChaosConfig = words.parse().map_err(|error: krins_backend::chaos::BadChaos| {
+        Error::new(ErrorKind::BadParams, error.to_string()).hint("such as 429=0.1,reset=0.02,latency=0.2:800ms,seed=7")
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(Error::new(
+            ErrorKind::BadParams,
+            format!("make calls fail on purpose on {address}: others can reach it"),
+        )
+        .hint("drills are for a loopback address"));
+    }
+    Ok(chaos)
 }
 
 fn config(global: &Global, args: &Serve) -> Result<ServiceConfig, Error> {

@@ -1,3 +1,5 @@
+//! The call policy in virtual time.
+
 use super::super::clock::testing::Virtual;
 use super::super::{Clock, ResilienceConfig};
 use super::*;
