@@ -814,7 +814,7 @@ fn a_list_of_packages_is_written_in_four_forms_and_can_be_checked() {
     );
     assert_eq!(made(&["sbom", "--format", "spdx"]).json()["spdxVersion"], "SPDX-2.3");
     assert!(made(&["sbom", "--format", "csv"]).text().contains("'@s/new"));
-    let path = workspace.path().join("change.pdf");
+    let path = workspace.root().join("change.pdf");
     made(&["sbom", "--format", "pdf", "--output", path.to_str().unwrap()]);
     assert!(std::fs::read(&path).unwrap().starts_with(b"%PDF-"));
     workspace.write("bom.json", whole.to_string());

@@ -150,11 +150,23 @@ fn no_way_out(flags: &[&str], level: &[&str]) {
     let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstracted).unwrap()).unwrap();
     let heard = Arc::new(AtomicUsize::new(0));
     let count = heard.clone();
-    thread::spawn(move || listener.incoming().for_each(|_| drop(count.fetch_add(1, Ordering::SeqCst))));
+    thread::spawn(move || {
+        listener.incoming().for_each(|_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+    });
     let count = heard.clone();
-    thread::spawn(move || named.incoming().for_each(|_| drop(count.fetch_add(1, Ordering::SeqCst))));
+    thread::spawn(move || {
+        named.incoming().for_each(|_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+    });
     let count = heard.clone();
-    thread::spawn(move || hidden.incoming().for_each(|_| drop(count.fetch_add(1, Ordering::SeqCst))));
+    thread::spawn(move || {
+        hidden.incoming().for_each(|_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+    });
     let mut victim =
         Command::new("sleep").arg("600").env("SECRET", CANARY).current_dir(&out).stdin(Stdio::null()).spawn().unwrap();
     let marker = format!("krins-marker-{port}");

@@ -10,7 +10,7 @@ use krins_backend::provider::{BackendConfig, Kind, ProviderConfig, Timing};
 use krins_backend::resilience::breaker::BreakerConfig;
 use krins_backend::resilience::{Clock, ResilienceConfig};
 use krins_backend::service::{Server, ServiceConfig, Tokens};
-use krins_backend::store::Store;
+use krins_backend::store::Sqlite;
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
 use krins_core::prompt::{Item, PROMPT_VERSION, Prompt};
 use krins_core::redact::{Redacted, redact};
@@ -521,7 +521,7 @@ async fn serve_wall(wall: &Wall, dialect: Dialect, speed: u32) -> (std::net::Soc
 /// The service over a backend; the directory is its database's.
 async fn serve(backend: Embedded, config: ServiceConfig) -> (std::net::SocketAddr, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("tasks.sqlite")).unwrap();
+    let store = Sqlite::open(&directory.path().join("tasks.sqlite")).unwrap();
     let anywhere = "127.0.0.1:0".parse().unwrap();
     let server = Server::bind(anywhere, Arc::new(backend), store, config).await.unwrap();
     let address = server.address().unwrap();
