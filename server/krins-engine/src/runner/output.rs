@@ -102,7 +102,7 @@ mod tests {
             let mut captured = Captured::default();
             all.chunks(chunk).for_each(|bytes| captured.take(bytes));
             assert_eq!(captured.head, all[..HEAD], "in chunks of {chunk}");
-            assert_eq!(captured.tail, all[all.len() - TAIL..], "in chunks of {chunk}");
+            assert_eq!(captured.tail, &all[all.len() - TAIL..], "in chunks of {chunk}");
             assert_eq!(captured.dropped as usize, all.len() - HEAD - TAIL);
         }
         let mut short = Captured::default();
