@@ -369,7 +369,11 @@ fn operation(route: &Route) -> Value {
     for answer in route.answers {
         responses.insert(answer.status.to_string(), response(answer));
     }
-    let problem = json!({"application/problem+json": {"schema": reference("Problem")}});
+    let problem = match route.path.starts_with("/v1/") {
+        // OpenAI's own error objects.
+        true => json!({JSON: {"schema": {"type": "object"}}}),
+        false => json!({"application/problem+json": {"schema": reference("Problem")}}),
+    };
     responses.insert("default".to_owned(), json!({"description": "What went wrong", "content": problem}));
     let mut operation = json!({"summary": route.summary, "parameters": parameters, "responses": responses});
     // A service without tokens asks for none.

@@ -351,11 +351,8 @@ async fn processes_that_ask_at_once_keep_the_days_budget_together() {
         let ran: Ran = ask.await.unwrap();
         if ran.code == Some(2) {
             let error = &ran.json()["error"];
-            assert_eq!(error["data"]["kind"], "BudgetExceeded", "{error}");
-            assert!(
-                error["data"]["hint"].as_str().unwrap().contains("cheap/tiny would do it for at most $0.00"),
-                "{error}"
-            );
+            assert_eq!(error["kind"], "BudgetExceeded", "{error}");
+            assert!(error["hint"].as_str().unwrap().contains("cheap/tiny would do it for at most $0.00"), "{error}");
             refused += 1;
         } else {
             let document = ran.expect(0).json();
@@ -390,7 +387,7 @@ async fn a_killed_call_stays_charged_until_it_is_reconciled() {
     assert!(open[0]["reserved"].as_u64().unwrap() > 15_000, "{open}");
     fake.behave(Behaviour::new(Scenario::Ok));
     let refused = krins(&workspace, &["assign", "call it sum", "--json"]).expect(2).json();
-    assert_eq!(refused["error"]["data"]["kind"], "BudgetExceeded");
+    assert_eq!(refused["error"]["kind"], "BudgetExceeded", "{refused}");
     let id = open[0]["id"].as_str().unwrap();
     krins(&workspace, &["report", "reconcile", id, "--micros", "17"]).expect(0);
     krins(&workspace, &["assign", "call it sum", "--json"]).expect(0);

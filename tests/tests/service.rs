@@ -655,7 +655,7 @@ async fn metrics_and_health_tell_the_state() {
     let health = get(server.address, "/health").await.json();
     assert_eq!(health["status"], "ok");
     let names: Vec<_> = health["checks"].as_array().unwrap().iter().map(|check| check["name"].clone()).collect();
-    assert_eq!(names, ["store", "queue", "server", "backend"]);
+    assert_eq!(names, ["store", "queue", "server", "backend", "brownout", "switch"]);
 }
 
 #[tokio::test]

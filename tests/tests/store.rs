@@ -668,9 +668,15 @@ async fn a_task_that_takes_its_replica_down_twice_is_dead_until_somebody_puts_it
     fleet.provider.behave(Behaviour::new(Scenario::Silent));
     let front = fleet.start(&["--workers", "0", "--lease", "1"]);
     let id = fleet::submit(front.address, "poison").await.unwrap();
-    for _ in 0..2 {
+    for asked in 1..=2 {
         let back = fleet.start(&["--lease", "1", "--name", "the-same-name"]);
         until(front.address, &id, "running").await;
+        // Of the replica before it the task may still be said to be running.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while fleet.provider.attempts().len() < asked {
+            assert!(Instant::now() < deadline, "the provider is asked");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         back.kill();
     }
     let task = until(front.address, &id, "failed").await;
@@ -789,7 +795,15 @@ async fn a_replica_that_is_asked_to_end_hands_over() {
     let fleet = Fleet::new(database, PACE).await;
     fleet.provider.behave(Behaviour::new(Scenario::Silent));
     let mut blue = fleet.start(&["--grace", "0"]);
-    let id = fleet::submit(blue.address, "handed over").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let id = loop {
+        // What is not acknowledged may be said again: the key is the same.
+        match fleet::submit(blue.address, "handed over").await {
+            Some(id) => break id,
+            None => assert!(Instant::now() < deadline, "a task is taken"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     until(blue.address, &id, "running").await;
     let green = fleet.start(&["--workers", "1"]);
     fleet.provider.behave(Behaviour::new(Scenario::Ok));

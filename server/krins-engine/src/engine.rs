@@ -223,8 +223,6 @@ impl Engine {
     /// Reads the files in the background and watches them, for as long as the engine is there.
     pub fn keep_index_fresh(&self) {
         self.inner.index.keep_fresh(&self.inner.root, &self.inner.documents);
-        // Off the path of the first task, which would wait for it otherwise.
-        let _ = std::thread::Builder::new().name("krins-warm".into()).spawn(krins_core::secrets::warm);
     }
 
     /// The graph that is known after about so long; what the wish is about comes first. Blocking.
@@ -239,6 +237,7 @@ impl Engine {
 
     /// Registers the task durably, starts its pipeline behind the answer, and returns. Must run inside a tokio runtime.
     pub fn assign(&self, intent: Intent, id: Option<String>, traceparent: Option<String>) -> Result<Assigned> {
+        warm_gate();
         let words = intent.words.trim();
         if words.is_empty() {
             return Err(Error::new(ErrorKind::BadParams, "assign a task without words").hint("say what to change"));
@@ -742,6 +741,20 @@ impl Reporter for TaskReporter {
     fn progress(&self, text: String) {
         self.engine.inner.tasks.report(&self.id, text);
     }
+}
+
+/// Makes the gate's rules ready while the first task chooses its context. Not before there is a task: an idle sidecar is
+/// small.
+fn warm_gate() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let warm = || {
+            krins_core::secrets::warm();
+            krins_core::gate::warm();
+        };
+        // Where no thread can be had the first verdict takes a little longer.
+        drop(std::thread::Builder::new().name("krins-warm".into()).spawn(warm));
+    });
 }
 
 fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {

@@ -225,12 +225,15 @@ def change_of_a_dependency_by_descriptor():
 
 @attempt
 def listing_of_home():
-    return "listed: %s" % os.listdir(HOME)
+    # In a namespace the directory is one of its own, with the places that are mounted and what was tried above.
+    seen = {".ssh", ".aws", ".npmrc"} & set(os.listdir(HOME))
+    return "listed: %s" % seen if seen else None
 
 
 @attempt
 def listing_of_root():
-    return "listed: %s" % os.listdir(ROOT)
+    seen = {"src", ".env", ".gitignore"} & set(os.listdir(ROOT))
+    return "listed: %s" % seen if seen else None
 
 
 @attempt

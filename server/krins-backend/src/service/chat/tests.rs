@@ -1,3 +1,5 @@
+//! What a conversation is asked and answered with.
+
 use super::*;
 
 fn read(body: Value) -> Result<Asking, Value> {

@@ -482,7 +482,7 @@ fn id(written: &str) -> Option<String> {
         return Some((*now).to_owned());
     }
     let written = written.trim_end_matches('.');
-    let (bare, later) = written.strip_suffix('+').map_or((written, false), |bare| (bare, true));
+    let (bare, later) = written.strip_suffix('+').map_or((written, false), |bare| (bare.trim_end(), true));
     if let Some(family) = GNU.iter().find(|family| family.eq_ignore_ascii_case(bare)) {
         return Some(format!("{family}-{}", if later { "or-later" } else { "only" }));
     }

@@ -10,7 +10,7 @@ use ast_grep_core::language::Language as Grammar;
 use ast_grep_core::matcher::{Pattern, PatternBuilder, PatternError};
 use ast_grep_core::tree_sitter::{LanguageExt, StrDoc, TSLanguage};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 const RULES_DATA: &str = include_str!("rules.yaml");
@@ -65,7 +65,7 @@ pub(crate) struct Written {
     needs: Vec<String>,
     rule: SerializableRule,
     #[serde(default)]
-    constraints: HashMap<String, SerializableRule>,
+    constraints: BTreeMap<String, SerializableRule>,
     /// What it must find, and must leave alone.
     #[cfg_attr(not(test), expect(dead_code, reason = "the tests of the rules read it"))]
     pub bad: Vec<String>,
@@ -194,7 +194,7 @@ impl Matchers {
             .map(|written| {
                 let core = ast_grep_config::SerializableRuleCore {
                     rule: written.rule,
-                    constraints: Some(written.constraints),
+                    constraints: Some(written.constraints.into_iter().collect()),
                     utils: None,
                     transform: None,
                 };

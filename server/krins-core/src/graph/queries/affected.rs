@@ -470,7 +470,11 @@ mod tests {
     #[test]
     fn an_import_that_changes_changes_the_file() {
         let (tests, _) = chosen("src/cart.ts", "import { round }", "import { show as round }");
-        assert_eq!(tests, ["cart", "deep", "reads"]);
+        // What hangs on the file by a barrel may be among them: an import can change what a module does when it is loaded.
+        for test in ["cart", "deep", "reads"] {
+            assert!(tests.iter().any(|found| found == test), "{test} of {tests:?}");
+        }
+        assert!(!tests.iter().any(|found| found == "effect"), "{tests:?}");
     }
 
     #[test]

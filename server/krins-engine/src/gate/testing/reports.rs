@@ -79,7 +79,14 @@ pub fn path_in(root: &Path, dir: &str, said: &str) -> Option<RelPath> {
         Err(_) if path.is_absolute() => return None,
         Err(_) => Path::new(dir).join(path),
     };
-    let plain: Vec<&str> = inside.to_str()?.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let mut plain: Vec<&str> = Vec::new();
+    for part in inside.to_str()?.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match part {
+            // Above the tree there is nothing of ours.
+            ".." => drop(plain.pop()?),
+            part => plain.push(part),
+        }
+    }
     RelPath::new(&plain.join("/")).ok()
 }
 

@@ -61,9 +61,8 @@ fn encoding_kind(encoding: Encoding) -> PositionEncodingKind {
     }
 }
 
-/// Opens the folders' engines, which index them in the background, and makes the gate's rules ready.
+/// Opens the folders' engines, which index them in the background.
 pub fn warm_up(session: &Arc<Session>) {
-    drop(tokio::task::spawn_blocking(krins_core::gate::warm));
     for folder in &session.agreed().folders {
         let (session, folder) = (session.clone(), folder.clone());
         tokio::spawn(async move {
