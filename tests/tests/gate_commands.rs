@@ -239,9 +239,9 @@ fn time_outs(count: usize) {
                     if number >= count {
                         return;
                     }
-                    let script = if number % 5 == 0 { &deaf } else { &plain };
+                    let script = if number.is_multiple_of(5) { &deaf } else { &plain };
                     let mut args = vec!["sandbox", "--json", "--timeout", "1"];
-                    if number % 2 == 0 {
+                    if number.is_multiple_of(2) {
                         args.push("--without-namespaces");
                     }
                     args.extend(["--", "sh", "-c", script]);

@@ -32,8 +32,7 @@ async fn recorded(events: Vec<String>) -> String {
             let mut seen = Vec::new();
             let mut buffer = [0; 4096];
             // Up to the end of the head, and then as much as it says.
-            loop {
-                let Ok(read) = stream.read(&mut buffer).await else { break };
+            while let Ok(read) = stream.read(&mut buffer).await {
                 seen.extend_from_slice(&buffer[..read]);
                 let text = String::from_utf8_lossy(&seen).to_lowercase();
                 let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };

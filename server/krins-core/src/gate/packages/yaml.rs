@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(read.get("a").unwrap().items().len(), 2);
         assert_eq!(read.get("b@c").unwrap().get("d"), read.get("a"));
         assert_eq!(read.get("b@c").unwrap().text("e"), Some(""));
-        assert_eq!(Yaml::documents("a: [").is_none(), true);
+        assert!(Yaml::documents("a: [").is_none());
     }
 
     #[test]

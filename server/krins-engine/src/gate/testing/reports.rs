@@ -73,6 +73,9 @@ fn outcome_of(message: &str) -> Outcome {
 /// A path as a runner says it, in the tree that it ran in.
 pub fn path_in(root: &Path, dir: &str, said: &str) -> Option<RelPath> {
     let said = said.strip_prefix("file://").unwrap_or(said);
+    if said.trim().is_empty() {
+        return None;
+    }
     let path = Path::new(said);
     let inside = match path.strip_prefix(root) {
         Ok(inside) => inside.to_owned(),
