@@ -795,15 +795,7 @@ async fn a_replica_that_is_asked_to_end_hands_over() {
     let fleet = Fleet::new(database, PACE).await;
     fleet.provider.behave(Behaviour::new(Scenario::Silent));
     let mut blue = fleet.start(&["--grace", "0"]);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let id = loop {
-        // What is not acknowledged may be said again: the key is the same.
-        match fleet::submit(blue.address, "handed over").await {
-            Some(id) => break id,
-            None => assert!(Instant::now() < deadline, "a task is taken"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let id = fleet::submit(blue.address, "handed-over").await.unwrap();
     until(blue.address, &id, "running").await;
     let green = fleet.start(&["--workers", "1"]);
     fleet.provider.behave(Behaviour::new(Scenario::Ok));
