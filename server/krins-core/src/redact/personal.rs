@@ -504,7 +504,7 @@ mod tests {
             ("pesel: 44051401359", Class::Id, "44051401359"),
             ("NINO AB 12 34 56 C", Class::Id, "AB 12 34 56 C"),
             ("cpr 070761-4285", Class::Id, "070761-4285"),
-            ("open('/home/jdoe/work/a.ts')", Class::User, "jdoe"),
+            ("open('/home/jdoe/code/a.ts')", Class::User, "jdoe"),
             ("C:\\\\Users\\\\Jane.Doe\\\\x", Class::User, "Jane.Doe"),
             ("https://jdoe:pw@git.acme.io/x", Class::User, "jdoe"),
             (" * @author Jane Q. Doe\n", Class::Person, "Jane Q. Doe"),

@@ -57,7 +57,7 @@ fn planted(chance: &mut Chance) -> (String, String) {
         _ => format!("+49 30 {}", 1_000_000 + chance.below(8_999_999)),
     };
     let line = if value == user {
-        format!("const home = \"/home/{value}/work/{}\";", chance.one(&["a.ts", "é.ts", "b"]))
+        format!("const home = \"/home/{value}/code/{}\";", chance.one(&["a.ts", "é.ts", "b"]))
     } else if value.starts_with("+49") {
         format!("const contact = {{ phone: \"{value}\" }};")
     } else {
