@@ -474,6 +474,89 @@ pub struct DiffResult {
     pub degraded: Option<String>,
     /// The task's `traceparent`.
     pub trace: Option<String>,
+    /// What the answer was made from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<SentFile>,
+    /// Files that were considered and not sent, best first, at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pruned: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SentFile {
+    pub uri: String,
+    pub tokens: u32,
+}
+
+/// `krins/tasks` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TasksParams {
+    /// The most tasks, 1..=500; without it 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// `krins/tasks` result: those of every workspace of the connection, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TasksResult {
+    pub tasks: Vec<TaskEntry>,
+}
+
+/// A task in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskEntry {
+    pub task: String,
+    pub intent: String,
+    pub state: TaskState,
+    /// Milliseconds since the Unix epoch.
+    pub created: u64,
+    /// How many files its diff is about.
+    pub files: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// `provider/model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Millionths of a US dollar; null while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What `krins/undo` takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+    /// The last that the audit has of it, among its last records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditLine>,
+}
+
+/// A record of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditLine {
+    pub seq: u64,
+    /// `task.gated`.
+    pub kind: String,
+    /// Hex.
+    pub hash: String,
+}
+
+/// `krins/waive` params.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WaiveParams {
+    /// The task whose finding it is; without one, the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The rule, or a check for all of its rules.
+    pub rule: String,
+    /// A path or pattern.
+    pub path: String,
+    pub reason: String,
+    /// The last day on which it counts, `2027-01-31`.
+    pub expires: String,
+    /// Only while the lines that were found read as they do.
+    #[serde(default)]
+    pub exact: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -656,6 +739,23 @@ pub struct StatusResult {
     /// Providers that the kill switch keeps from being asked, or `all`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switched_off: Vec<String>,
+    /// What calls cost today (UTC), where that is known in this process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<BudgetUse>,
+}
+
+/// Millionths of a US dollar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetUse {
+    /// Charged, and reserved by calls that are not over.
+    pub today: u64,
+    /// The most of a day, where there is a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u64>,
+    /// The most of a task, where there is a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_task: Option<u64>,
 }
 
 /// How one way to a model is.

@@ -17,6 +17,8 @@ pub struct Method {
 pub const METHODS: &[Method] = &[
     Method { name: "krins/assign", params: "AssignParams", result: "Assigned" },
     Method { name: "krins/task", params: "TaskParams", result: "TaskStatus" },
+    Method { name: "krins/tasks", params: "TasksParams", result: "TasksResult" },
+    Method { name: "krins/waive", params: "WaiveParams", result: "DiffResult" },
     Method { name: "krins/diff", params: "DiffParams", result: "DiffResult" },
     Method { name: "krins/gate", params: "GateParams", result: "GateResult" },
     Method { name: "krins/apply", params: "ApplyParams", result: "ApplyResult" },
@@ -58,6 +60,9 @@ pub fn document() -> Value {
     add::<lsp::Assigned>(&mut generator);
     add::<lsp::TaskParams>(&mut generator);
     add::<lsp::TaskStatus>(&mut generator);
+    add::<lsp::TasksParams>(&mut generator);
+    add::<lsp::TasksResult>(&mut generator);
+    add::<lsp::WaiveParams>(&mut generator);
     add::<lsp::DiffParams>(&mut generator);
     add::<lsp::DiffResult>(&mut generator);
     add::<lsp::GateParams>(&mut generator);

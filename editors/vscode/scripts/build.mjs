@@ -1,6 +1,6 @@
 // Bundles the extension, or with --test the tests (which leave VS Code out).
 
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, readdirSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { lean } from "./lean.mjs";
@@ -29,8 +29,15 @@ if (process.argv.includes("--test")) {
     minify: true,
     legalComments: "none",
     plugins: [lean()],
+    // Private fields of the language client, and nothing that is on the wire.
+    mangleProps: /^_[a-z]/,
+    reserveProps: /^_meta$/,
     outfile,
   });
+  // The gate's panel is loaded when it is first shown.
+  await build({ entryPoints: [at("src/panel/gate.ts")], bundle: true, platform: "browser", target: "es2022", format: "iife", minify: true, outfile: at("dist/gate.js") });
+  // The first task is on the sample that `krins demo` shows, too.
+  cpSync(at("../../fixtures/todo-app"), at("dist/sample"), { recursive: true, filter: (path) => !/[\\/](?:node_modules|\.gitattributes|tests)$/.test(path) });
   const { size } = statSync(outfile);
   process.stdout.write(`dist/extension.js ${size} bytes\n`);
   if (size >= LIMIT) {

@@ -1,8 +1,8 @@
 // Leaves out of the bundle what the language client has and Krins' server never asks for: a third of its bytes, and of what it tells
 // the server it can do. `test/server.test.ts` asks the real server for its capabilities and fails when one of these is among them.
 
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Files of `vscode-languageclient/lib/common`, each with the server capability that would need it. */
@@ -31,6 +31,7 @@ export const ABSENT = {
   selectionRange: "selectionRangeProvider",
   semanticTokens: "semanticTokensProvider",
   signatureHelp: "signatureHelpProvider",
+  textDocumentContent: "workspace.textDocumentContent",
   typeDefinition: "typeDefinitionProvider",
   typeHierarchy: "typeHierarchyProvider",
   workspaceSymbol: "workspaceSymbolProvider",
@@ -38,6 +39,16 @@ export const ABSENT = {
 
 const PACKAGES = /[\\/]node_modules[\\/]vscode-(?:languageclient|languageserver-protocol|jsonrpc)[\\/]lib[\\/].*\.js$/;
 const FEATURES = new RegExp(`[\\\\/]vscode-languageclient[\\\\/]lib[\\\\/]common[\\\\/](?:${Object.keys(ABSENT).join("|")})\\.js$`);
+
+const TYPES = /[\\/]vscode-languageserver-types[\\/]lib[\\/]esm[\\/]main\.js$/;
+
+/** A namespace of TypeScript's, and a function of the converters, which are one function each. */
+const PARTS = [
+  /^(?:export )?var (\w+);\n\(function \(\1\) \{\n[\s\S]*?\n\}\)\(\1 \|\| \((?:exports\.)?\1 = (?:\1 = )?\{\}\)\);\n/gm,
+  /^ {4}(?:async )?function (\w+)\(.*\) \{\n[\s\S]*?\n {4}\}\n/gm,
+];
+/** Lines that name something without using it: what is exported, what a converter gives out, and comments. */
+const MENTIONS = /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|^exports\..* = void 0;$|^Object\.defineProperty\(exports, .*$|^ {8}(\w+)(?:: \1)?,?$/gm;
 
 /** What every file compiled by TypeScript carries a copy of. */
 const HELPERS = ["__createBinding", "__setModuleDefault", "__importStar", "__exportStar"];
@@ -59,7 +70,9 @@ export function lean() {
         seen.add(basename(path, ".js"));
         return { contents: absent(readFileSync(path, "utf8")) };
       });
-      build.onLoad({ filter: PACKAGES }, ({ path }) => ({ contents: share(readFileSync(path, "utf8")) }));
+      const prune = pruner();
+      build.onLoad({ filter: PACKAGES }, ({ path }) => ({ contents: share(prune(path)) }));
+      build.onLoad({ filter: TYPES }, ({ path }) => ({ contents: prune(path) }));
       build.onResolve({ filter: /^lean:helpers$/ }, ({ path }) => ({ path, namespace: "lean" }));
       build.onLoad({ filter: /^lean:helpers$/, namespace: "lean" }, () => ({ contents: helpers() }));
       // VS Code itself refuses an extension whose `engines.vscode` it does not meet.
@@ -78,6 +91,68 @@ function absent(source) {
   const names = [...source.matchAll(/^exports\.(\w+) = /gm)].map(([, name]) => name).filter((name) => name.endsWith("Feature"));
   if (names.length === 0) throw new Error("a file of the language client exports no feature: mend scripts/lean.mjs");
   return [...new Set(names)].map((name) => `exports.${name} = class {${ABSENT_FEATURE}\n};`).join("\n");
+}
+
+/**
+ * Leaves out namespaces and converters whose name nothing that stays has anywhere in it. A name is a word: two things of one name
+ * keep each other, so more stays than is used, never less.
+ */
+function pruner() {
+  const files = kept();
+  const parts = [...files].flatMap(([path, text]) => partsOf(path, text));
+  const rest = [...files].map(([path, text]) => without(text, parts.filter((part) => part.path === path)).replace(MENTIONS, ""));
+  const words = new Set([...ourSources(), ...rest].flatMap(wordsOf));
+  for (let waiting = parts, size = -1; size !== waiting.length; ) {
+    size = waiting.length;
+    waiting = waiting.filter((part) => {
+      if (!words.has(part.name)) return true;
+      part.used = true;
+      wordsOf(part.text.replace(MENTIONS, "")).forEach((word) => words.add(word));
+      return false;
+    });
+  }
+  const gone = parts.filter((part) => !part.used);
+  if (gone.length < 100) throw new Error(`only ${gone.length} parts of the language client are unused: mend scripts/lean.mjs`);
+  return (path) => {
+    const text = readFileSync(path, "utf8");
+    const here = gone.filter((part) => part.path === path);
+    const names = new Set(here.map((part) => part.name));
+    const left = without(text, here);
+    // What a converter gives out.
+    return /Converter\.js$/.test(path) ? left.replace(/^ {8}(\w+)(?:: \1)?,?\n/gm, (line, name) => (names.has(name) ? "" : line)) : left;
+  };
+}
+
+/** Every file of the packages that may be in the bundle, by path. */
+function kept() {
+  const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
+  const files = new Map();
+  for (const name of ["vscode-languageclient", "vscode-languageserver-protocol", "vscode-jsonrpc", "vscode-languageserver-types", "vscode-languageserver-textdocument"]) {
+    for (const entry of readdirSync(join(modules, name, "lib"), { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath ?? entry.path, entry.name);
+      if (entry.isFile() && path.endsWith(".js") && !/[\\/](?:umd|browser)[\\/]/.test(path) && !FEATURES.test(path)) files.set(path, readFileSync(path, "utf8"));
+    }
+  }
+  return files;
+}
+
+function ourSources() {
+  const src = fileURLToPath(new URL("../src", import.meta.url));
+  const files = readdirSync(src, { recursive: true }).filter((name) => name.endsWith(".ts") && name !== "protocol.ts");
+  return files.map((name) => readFileSync(join(src, name), "utf8"));
+}
+
+function partsOf(path, text) {
+  const shape = /Converter\.js$/.test(path) ? PARTS[1] : PARTS[0];
+  return [...text.matchAll(shape)].map((match) => ({ path, name: match[1], text: match[0] }));
+}
+
+function without(text, parts) {
+  return parts.reduce((left, part) => left.replace(part.text, () => ""), text);
+}
+
+function wordsOf(text) {
+  return text.match(/\w+/g) ?? [];
 }
 
 /** What TypeScript writes out in full in every file, from one module instead. The bundle is strict as a whole. */

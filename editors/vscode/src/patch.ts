@@ -33,6 +33,35 @@ export function patched(base: string, hunks: readonly Hunk[]): string {
   return out.map((line) => line.text + line.end).join("");
 }
 
+/** The hunks that an apply would write: what is shown as "after" is this. */
+export function wanted(hunks: readonly Hunk[]): Hunk[] {
+  return hunks.filter((hunk) => hunk.verdict !== "reject");
+}
+
+/**
+ * Where each hunk is, or would be, in the text with the wanted ones, zero-based: its first line, how many it has there, and the first
+ * that it changes.
+ */
+export function places(hunks: readonly Hunk[]): { hunk: Hunk; line: number; length: number; change: number }[] {
+  let shift = 0;
+  return hunks.map((hunk) => {
+    const { added, removed } = size([hunk]);
+    const context = hunk.lines.length - hunk.lines.filter((line) => /^[-+\\]/.test(line)).length;
+    const taken = hunk.verdict !== "reject";
+    const line = firstLine(hunk) + shift;
+    const before = hunk.lines.findIndex((each) => /^[-+]/.test(each));
+    const place = { hunk, line, length: context + (taken ? added : removed), change: line + Math.max(0, before) };
+    if (taken) shift += added - removed;
+    return place;
+  });
+}
+
+/** A hunk's new text, context lines included: what a person starts from who wants to write it themselves. */
+export function newText(hunk: Hunk): string {
+  const lines = hunk.lines.filter((line) => line.startsWith("+") || line.startsWith(" ")).map((line) => line.slice(1));
+  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+}
+
 /** How many lines a set of hunks adds and removes. */
 export function size(hunks: readonly Hunk[]): { added: number; removed: number } {
   const count = (mark: string) => hunks.reduce((sum, hunk) => sum + hunk.lines.filter((line) => line.startsWith(mark)).length, 0);

@@ -2,13 +2,15 @@
 
 import { createHash } from "node:crypto";
 import * as vscode from "vscode";
-import { Mismatch, patched, size } from "./patch";
-import type { BaseFile, DiffResult, FileDiff } from "./protocol";
+import { Mismatch, patched, places, size, wanted } from "./patch";
+import type { BaseFile, DiffResult, FileDiff, Hunk } from "./protocol";
 import { shorten } from "./words";
 
 const BEFORE = "krins-before";
-const AFTER = "krins-after";
+/** Where a proposal's new texts are: documents of this scheme carry the hunks' lenses and keys. */
+export const AFTER = "krins-after";
 const PATCH = "krins-patch";
+const NOTE = "krins-note";
 
 interface Sides {
   file: FileDiff;
@@ -21,6 +23,8 @@ export class Preview implements vscode.Disposable {
   readonly #texts = new Map<string, string>();
   readonly #changed = new vscode.EventEmitter<vscode.Uri>();
   readonly #tabs = new Map<string, string>();
+  /** What the virtual documents show, by task: for lenses, for merges, and to draw them anew. */
+  readonly #shown = new Map<string, Sides[]>();
   readonly #registrations: vscode.Disposable[];
 
   constructor(private readonly log: vscode.LogOutputChannel) {
@@ -28,7 +32,7 @@ export class Preview implements vscode.Disposable {
       onDidChange: this.#changed.event,
       provideTextDocumentContent: (uri) => this.#texts.get(uri.toString()) ?? "",
     };
-    this.#registrations = [BEFORE, AFTER, PATCH].map((scheme) =>
+    this.#registrations = [BEFORE, AFTER, PATCH, NOTE].map((scheme) =>
       vscode.workspace.registerTextDocumentContentProvider(scheme, provider),
     );
   }
@@ -37,36 +41,63 @@ export class Preview implements vscode.Disposable {
     // VS Code puts the number of files behind it.
     const title = `Krins: ${shorten(intent, 50)}`;
     this.#tabs.set(diff.task, title);
-    const sides: Sides[] = [];
-    for (const file of diff.files) {
-      try {
-        sides.push(await this.#sides(file, diff.base));
-      } catch (error) {
-        this.log.warn(`cannot show ${file.uri} side by side: ${String(error)}`);
-        await this.#showPatch(diff);
-        return;
-      }
-    }
-    const resources = sides.map(({ file, before, after }) => {
-      const target = vscode.Uri.parse(file.uri);
-      return [
-        target,
-        file.kind === "create" ? undefined : this.#put(BEFORE, diff.task, vscode.Uri.parse(file.from ?? file.uri), before),
-        file.kind === "delete" ? undefined : this.#put(AFTER, diff.task, target, after),
-      ];
+    const sides = await this.#all(diff);
+    if (!sides) return this.#showPatch(diff);
+    const resources = sides.map((side) => {
+      const { before, after } = this.#write(diff.task, side);
+      return [vscode.Uri.parse(side.file.uri), before, after];
     });
     await vscode.commands.executeCommand("vscode.changes", title, resources);
+  }
+
+  /** One file of it in a diff editor of its own, at a hunk. */
+  async open(diff: DiffResult, uri: string, hunk?: Hunk): Promise<void> {
+    const side = (await this.#all(diff))?.find(({ file }) => file.uri === uri);
+    if (!side) return this.#showPatch(diff);
+    const { before, after } = this.#write(diff.task, side);
+    const nothing = () => this.#put(BEFORE, diff.task, vscode.Uri.file("/nothing"), "");
+    const place = places(side.file.hunks).find((each) => each.hunk.id === hunk?.id);
+    const at = new vscode.Position(place?.change ?? 0, 0);
+    const name = vscode.workspace.asRelativePath(vscode.Uri.parse(uri));
+    await vscode.commands.executeCommand("vscode.diff", before ?? nothing(), after ?? nothing(), `${name} (Krins)`, {
+      selection: new vscode.Range(at, at),
+      preview: true,
+    });
+  }
+
+  /** After a word on a hunk: the open diffs show what an apply would now write. */
+  async update(diff: DiffResult): Promise<void> {
+    if (!this.#shown.has(diff.task)) return;
+    for (const side of (await this.#all(diff)) ?? []) this.#write(diff.task, side);
+  }
+
+  /** The hunks of the proposal's document that this one is. */
+  hunksOf(uri: vscode.Uri): { task: string; file: FileDiff } | undefined {
+    if (uri.scheme !== AFTER) return undefined;
+    const file = this.#shown.get(uri.query)?.find((side) => vscode.Uri.parse(side.file.uri).path === uri.path)?.file;
+    return file && { task: uri.query, file };
+  }
+
+  /** What a file was when the task read it, and what it should become; as far as it was ever shown. */
+  texts(task: string, uri: string): { before: string; after: string } | undefined {
+    return this.#shown.get(task)?.find(({ file }) => file.uri === uri);
   }
 
   /** Closes the tab of a task that is done with, and forgets its texts. */
   async close(task: string): Promise<void> {
     const title = this.#tabs.get(task);
     this.#tabs.delete(task);
-    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter((tab) => isOurs(tab, title) || this.#isPatch(tab, task));
+    this.#shown.delete(task);
+    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter((tab) => isOurs(tab, title) || isOf(tab, task));
     if (tabs.length > 0) await vscode.window.tabGroups.close(tabs, true);
     for (const address of this.#texts.keys()) {
       if (vscode.Uri.parse(address).query === task) this.#texts.delete(address);
     }
+  }
+
+  /** A note of ours to read. */
+  note(task: string, name: string, text: string): vscode.Uri {
+    return this.#put(NOTE, task, vscode.Uri.file(`/${name}`), text);
   }
 
   dispose(): void {
@@ -84,14 +115,18 @@ export class Preview implements vscode.Disposable {
     );
   }
 
-  async #sides(file: FileDiff, base: readonly BaseFile[]): Promise<Sides> {
-    if (file.kind === "create") return { file, before: "", after: patched("", file.hunks) };
+  async #sides(file: FileDiff, { task, base }: DiffResult): Promise<Sides> {
+    if (file.kind === "create") return { file, before: "", after: patched("", wanted(file.hunks)) };
     const source = file.from ?? file.uri;
     const entry = base.find((candidate) => candidate.uri === source);
-    const texts = await candidates(vscode.Uri.parse(source), entry);
+    // What was shown before is what the task read, also when the file has moved on since.
+    const known = this.#shown.get(task)?.find((side) => side.file.uri === file.uri)?.before;
+    const texts = await candidates(vscode.Uri.parse(source), entry, known);
     for (const before of texts) {
       try {
-        return { file, before, after: file.kind === "delete" ? "" : patched(before, file.hunks) };
+        // Tried with all of them: what a person rejects must fit, too, before it can be taken back.
+        patched(before, file.hunks);
+        return { file, before, after: file.kind === "delete" ? "" : patched(before, wanted(file.hunks)) };
       } catch (error) {
         if (!(error instanceof Mismatch)) throw error;
       }
@@ -102,14 +137,39 @@ export class Preview implements vscode.Disposable {
 
   #put(scheme: string, task: string, like: vscode.Uri, text: string): vscode.Uri {
     const uri = vscode.Uri.from({ scheme, path: like.path, query: task });
+    const changed = this.#texts.get(uri.toString()) !== text;
     this.#texts.set(uri.toString(), text);
-    this.#changed.fire(uri);
+    if (changed) this.#changed.fire(uri);
     return uri;
   }
 
-  #isPatch(tab: vscode.Tab, task: string): boolean {
-    return tab.input instanceof vscode.TabInputText && tab.input.uri.scheme === PATCH && tab.input.uri.query === task;
+  /** Both sides of every file; nothing when one has no text that the hunks fit. */
+  async #all(diff: DiffResult): Promise<Sides[] | undefined> {
+    const sides: Sides[] = [];
+    for (const file of diff.files) {
+      try {
+        sides.push(await this.#sides(file, diff));
+      } catch (error) {
+        this.log.warn(`cannot show ${file.uri} side by side: ${String(error)}`);
+        return undefined;
+      }
+    }
+    this.#shown.set(diff.task, sides);
+    return sides;
   }
+
+  #write(task: string, { file, before, after }: Sides): { before: vscode.Uri | undefined; after: vscode.Uri | undefined } {
+    return {
+      before: file.kind === "create" ? undefined : this.#put(BEFORE, task, vscode.Uri.parse(file.from ?? file.uri), before),
+      after: file.kind === "delete" ? undefined : this.#put(AFTER, task, vscode.Uri.parse(file.uri), after),
+    };
+  }
+}
+
+/** A tab over one document of a task: its plain patch, or one file of its diff. */
+function isOf({ input }: vscode.Tab, task: string): boolean {
+  if (input instanceof vscode.TabInputText) return input.uri.scheme === PATCH && input.uri.query === task;
+  return input instanceof vscode.TabInputTextDiff && [input.original, input.modified].some((uri) => uri.scheme.startsWith("krins-") && uri.query === task);
 }
 
 /** The type of a tab with several diffs is not public, so it is known by its label. */
@@ -118,9 +178,9 @@ function isOurs(tab: vscode.Tab, title: string | undefined): boolean {
 }
 
 /** The buffer and the file, the one that is the base first. */
-async function candidates(uri: vscode.Uri, base: BaseFile | undefined): Promise<string[]> {
+async function candidates(uri: vscode.Uri, base: BaseFile | undefined, known: string | undefined): Promise<string[]> {
   const document = vscode.workspace.textDocuments.find((open) => open.uri.toString() === uri.toString());
-  const texts: string[] = [];
+  const texts: string[] = known === undefined ? [] : [known];
   if (document) texts.push(document.getText());
   try {
     // The mark of a file's encoding stays: it is part of the text that was hashed.

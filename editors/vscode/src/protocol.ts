@@ -8,6 +8,8 @@ export const PROTOCOL_MINOR = 1;
 export interface Methods {
   "krins/assign": { params: AssignParams; result: Assigned };
   "krins/task": { params: TaskParams; result: TaskStatus };
+  "krins/tasks": { params: TasksParams; result: TasksResult };
+  "krins/waive": { params: WaiveParams; result: DiffResult };
   "krins/diff": { params: DiffParams; result: DiffResult };
   "krins/gate": { params: GateParams; result: GateResult };
   "krins/apply": { params: ApplyParams; result: ApplyResult };
@@ -262,6 +264,21 @@ export interface AuditFinding {
 }
 
 /**
+ * A record of the audit.
+ */
+export interface AuditLine {
+  seq: number;
+  /**
+   * `task.gated`.
+   */
+  kind: string;
+  /**
+   * Hex.
+   */
+  hash: string;
+}
+
+/**
  * `krins/audit/verify` result.
  */
 export interface AuditResult {
@@ -484,6 +501,14 @@ export interface DiffResult {
    * The task's `traceparent`.
    */
   trace?: string | null;
+  /**
+   * What the answer was made from.
+   */
+  sent?: SentFile[];
+  /**
+   * Files that were considered and not sent, best first, at most 50.
+   */
+  pruned?: string[];
 }
 
 /**
@@ -1259,6 +1284,29 @@ export interface RouteStatus {
   seconds?: number | null;
 }
 
+export interface SentFile {
+  uri: string;
+  tokens: number;
+}
+
+/**
+ * Millionths of a US dollar.
+ */
+export interface BudgetUse {
+  /**
+   * Charged, and reserved by calls that are not over.
+   */
+  today: number;
+  /**
+   * The most of a day, where there is a limit.
+   */
+  perDay?: number | null;
+  /**
+   * The most of a task, where there is a limit.
+   */
+  perTask?: number | null;
+}
+
 export interface StateResult {
   task: string;
   state: TaskState;
@@ -1287,6 +1335,48 @@ export interface StatusResult {
    * Providers that the kill switch keeps from being asked, or `all`.
    */
   switchedOff?: string[];
+  /**
+   * What calls cost today (UTC), where that is known in this process.
+   */
+  spent?: BudgetUse | null;
+}
+
+/**
+ * A task in a list.
+ */
+export interface TaskEntry {
+  task: string;
+  intent: string;
+  state: TaskState;
+  /**
+   * Milliseconds since the Unix epoch.
+   */
+  created: number;
+  /**
+   * How many files its diff is about.
+   */
+  files: number;
+  verdict?: Verdict | null;
+  /**
+   * `provider/model`.
+   */
+  model?: string | null;
+  /**
+   * Millionths of a US dollar; null while that is not known.
+   */
+  cost?: number | null;
+  /**
+   * Why it failed.
+   */
+  error?: string | null;
+  /**
+   * What `krins/undo` takes.
+   */
+  undo?: string | null;
+  /**
+   * The last that the audit has of it, among its last records.
+   */
+  audit?: AuditLine | null;
 }
 
 /**
@@ -1333,6 +1423,23 @@ export interface TaskStatus {
    */
   rounds?: FixRound[];
   error?: ErrorReport | null;
+}
+
+/**
+ * `krins/tasks` params.
+ */
+export interface TasksParams {
+  /**
+   * The most tasks, 1..=500; without it 50.
+   */
+  limit?: number | null;
+}
+
+/**
+ * `krins/tasks` result: those of every workspace of the connection, the newest first.
+ */
+export interface TasksResult {
+  tasks: TaskEntry[];
 }
 
 export interface TestFile {
@@ -1524,6 +1631,33 @@ export interface VariantStatus {
    * Why there is none.
    */
   error?: string | null;
+}
+
+/**
+ * `krins/waive` params.
+ */
+export interface WaiveParams {
+  /**
+   * The task whose finding it is; without one, the newest.
+   */
+  task?: string | null;
+  /**
+   * The rule, or a check for all of its rules.
+   */
+  rule: string;
+  /**
+   * A path or pattern.
+   */
+  path: string;
+  reason: string;
+  /**
+   * The last day on which it counts, `2027-01-31`.
+   */
+  expires: string;
+  /**
+   * Only while the lines that were found read as they do.
+   */
+  exact?: boolean;
 }
 
 /**

@@ -4,6 +4,8 @@ import { createInterface } from "node:readline";
 import * as vscode from "vscode";
 import { LanguageClient, State, Trace, WorkDoneProgress, type LanguageClientOptions } from "vscode-languageclient/node";
 import { find, surroundings } from "./binary";
+import { serverEnvironment, serverSettings } from "./environment";
+import { storedKeys } from "./keys";
 import { PROTOCOL, PROTOCOL_MINOR, type Methods, type TaskStatus } from "./protocol";
 
 export type ServerState =
@@ -11,6 +13,12 @@ export type ServerState =
   | { name: "starting" }
   | { name: "running" }
   | { name: "failed"; why: string };
+
+/** `krins/gateStatus`. */
+export interface GateStatus {
+  task: string;
+  checks: { check: string; state: "running" | "passed" | "warned" | "blocked"; millis: number }[];
+}
 
 export class NotRunning extends Error {
   constructor() {
@@ -27,7 +35,11 @@ export class Server implements vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<ServerState>();
   readonly #told = new vscode.EventEmitter<TaskStatus>();
 
+  readonly #checked = new vscode.EventEmitter<GateStatus>();
+
   readonly onDidChangeState = this.#changed.event;
+  /** Where each check of a gate at work is. */
+  readonly onDidCheck = this.#checked.event;
   /** The server's word about any task, also those that another door started. */
   readonly onDidChangeTask = this.#told.event;
   /** Runs a command of the server that a code action or lens chose; `next` sends it. */
@@ -37,6 +49,10 @@ export class Server implements vscode.Disposable {
     private readonly extension: vscode.ExtensionContext,
     private readonly log: vscode.LogOutputChannel,
   ) {}
+
+  /** The program that runs, and what it was given: for its other commands. */
+  program: string | undefined;
+  environment: Record<string, string> = {};
 
   get state(): ServerState {
     return this.#state;
@@ -53,18 +69,22 @@ export class Server implements vscode.Disposable {
     }
     this.log.info(`starting ${found.program} (from ${found.from})`);
     this.#set({ name: "starting" });
+    const env = await this.#environment(settings.get<Record<string, string>>("env", {}));
+    this.program = found.program;
+    this.environment = env;
     const client = new LanguageClient(
       "krins",
       "Krins",
       {
         command: found.program,
         args: ["lsp", "--stdio", ...settings.get<string[]>("args", [])],
-        options: { env: { ...process.env, ...settings.get<Record<string, string>>("env", {}) } },
+        options: { env },
       },
       this.#options(),
     );
     client.onDidChangeState(({ newState }) => this.#follow(client, newState));
     client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
+    client.onNotification("krins/gateStatus", (status: GateStatus) => this.#checked.fire(status));
     this.#client = client;
     await client.setTrace(traceLevel());
     try {
@@ -121,9 +141,20 @@ export class Server implements vscode.Disposable {
     void this.stop();
     this.#changed.dispose();
     this.#told.dispose();
+    this.#checked.dispose();
+  }
+
+  async #environment(wished: Record<string, string>): Promise<Record<string, string>> {
+    const http = vscode.workspace.getConfiguration("http");
+    const network = { proxy: http.get("proxy", ""), support: http.get("proxySupport", "override"), noProxy: http.get<string[]>("noProxy", []) };
+    if (!http.get("proxyStrictSSL", true)) {
+      this.log.warn("http.proxyStrictSSL is off, and Krins checks certificates all the same: name your proxy's with NODE_EXTRA_CA_CERTS or the setting http.extra_ca of Krins");
+    }
+    return serverEnvironment(process.env, network, await storedKeys(this.extension.secrets), wished);
   }
 
   #options(): LanguageClientOptions {
+    const settings = vscode.workspace.getConfiguration("krins");
     const lines = (level: "info" | "debug") => (input: NodeJS.ReadableStream) => {
       createInterface({ input, terminal: false }).on("line", (line) => this.log[level](line));
     };
@@ -134,7 +165,10 @@ export class Server implements vscode.Disposable {
       // The server writes its own level into each line of stderr.
       stdioOptions: { stdout: lines("debug"), stderr: lines("info") },
       initializationOptions: {
-        krins: { client: { protocol: PROTOCOL, minor: PROTOCOL_MINOR, features: ["assign", "diff", "context", "taskDidChange"] } },
+        krins: {
+          client: { protocol: PROTOCOL, minor: PROTOCOL_MINOR, features: ["assign", "diff", "context", "taskDidChange", "gateStatus"] },
+          settings: serverSettings((key) => settings.get(key)),
+        },
       },
       middleware: {
         executeCommand: (command, args: unknown[], next) => this.onCommand(command, args[0], async () => next(command, args)),
@@ -170,13 +204,10 @@ export class Server implements vscode.Disposable {
   }
 
   async #offerInstall(): Promise<void> {
-    const [settings, log] = ["Open Settings", "Show Log"];
-    const chosen = await vscode.window.showErrorMessage(
-      "Krins: the krins program was not found. Install it (cargo install --path server/krins-server) or set krins.server.path.",
-      settings,
-      log,
-    );
-    if (chosen === settings) await vscode.commands.executeCommand("workbench.action.openSettings", "krins.server.path");
+    const [get, walk, log] = ["Find or Install…", "First Steps", "Show Log"];
+    const chosen = await vscode.window.showErrorMessage("Krins: the krins program was not found.", get, walk, log);
+    if (chosen === get) await vscode.commands.executeCommand("krins.ui.locate");
+    if (chosen === walk) await vscode.commands.executeCommand("krins.ui.walkthrough");
     if (chosen === log) this.log.show();
   }
 }

@@ -4,7 +4,7 @@ import * as vscode from "vscode";
 import type { StatusResult } from "./protocol";
 import type { Server } from "./server";
 import type { Tasks } from "./tasks";
-import { plural } from "./words";
+import { budgetInWords, plural } from "./words";
 
 export class StatusBar implements vscode.Disposable {
   readonly #item = vscode.window.createStatusBarItem("krins", vscode.StatusBarAlignment.Right, 90);
@@ -59,7 +59,10 @@ export class StatusBar implements vscode.Disposable {
     if (running > 0) return { text: `$(sync~spin) Krins ${running}`, command: "krins.ui.cancel", tooltip: `${plural(running, "task")} at work; click to cancel` };
     if (waiting > 0) return { text: `$(diff-multiple) Krins ${waiting}`, command: "krins.ui.review", tooltip: `${plural(waiting, "proposal")} to review` };
     const provider = this.#status?.provider;
-    return { text: provider ? `$(sparkle) Krins: ${provider}` : "$(sparkle) Krins", command: "krins.ui.change", tooltip: statusInWords(this.#status) };
+    const trouble = troubles(this.#status);
+    const budget = budgetInWords(this.#status?.spent);
+    const words = [provider ? `Krins: ${provider}` : "Krins", ...(budget ? [budget] : [])].join(" · ");
+    return { text: `${trouble.length > 0 ? "$(warning)" : "$(sparkle)"} ${words}`, command: "krins.ui.menu", tooltip: statusInWords(this.#status), warn: trouble.length > 0 };
   }
 }
 
@@ -69,5 +72,19 @@ export function statusInWords(status: StatusResult | undefined): string {
   const parts = [`krins ${version}`, model ? `${provider}/${model}` : provider];
   parts.push(index.ready ? `${plural(index.files, "file")}, ${plural(index.symbols, "symbol")}` : "reading the workspace");
   if (cacheHits + cacheMisses > 0) parts.push(`cache: ${cacheHits} of ${cacheHits + cacheMisses} answered`);
-  return parts.join(" · ");
+  const budget = budgetInWords(status.spent);
+  if (budget) parts.push(budget);
+  return [...parts, ...troubles(status)].join(" · ");
+}
+
+/** What keeps a model from being asked as usual: routes that rest, what is switched off, what is left out. */
+function troubles(status: StatusResult | undefined): string[] {
+  if (!status) return [];
+  const { routes = [], switchedOff = [], level = "normal", spent } = status;
+  const bad = routes.filter(({ state }) => state !== "closed");
+  const out: string[] = bad.map(({ route, state, cause, seconds }) => `${route} ${cause ?? `is ${state}`}${seconds ? `, asked again in ${seconds} s` : ""}`);
+  if (switchedOff.length > 0) out.push(`switched off: ${switchedOff.join(", ")}`);
+  if (level !== "normal" && level !== "") out.push(`for now: ${level}`);
+  if (spent?.perDay != null && spent.today >= spent.perDay) out.push("the day's budget is spent");
+  return out;
 }

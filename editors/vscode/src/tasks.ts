@@ -1,12 +1,15 @@
-// The journey of a task: asked, followed, reviewed, applied or discarded, undone.
+// The journey of a task: asked, followed, reviewed, applied or discarded, undone. What it holds is what the views draw.
 
 import { randomUUID } from "node:crypto";
 import * as vscode from "vscode";
-import { askHunks, askIntent, showContext } from "./ask";
+import { feedback, type Done } from "./after";
+import { askHunks, askIntent, showContext, type Answer } from "./ask";
 import { failure, sentence } from "./errors";
+import { offerMerge } from "./merge";
+import type { Check } from "./panel/messages";
 import { size } from "./patch";
 import type { Preview } from "./preview";
-import type { ApplyResult, AssignParams, DiffResult, GateReport, TaskStatus } from "./protocol";
+import type { ApplyResult, AssignParams, DiffResult, GateReport, ReviewVerdict, TaskEntry, TaskStatus } from "./protocol";
 import { NotRunning, type Server } from "./server";
 import { isRunning, money, plural, shorten, stateInWords } from "./words";
 
@@ -20,15 +23,39 @@ interface Running extends Known {
   report(message: string): void;
 }
 
+export interface Proposal {
+  intent: string;
+  diff: DiffResult;
+}
+
+/** What a task begins with where something is known already. */
+export interface Start {
+  intent?: string;
+  /** The file it is about, instead of the active one. */
+  uri?: vscode.Uri;
+  /** Asked before: the words are sent as they are. */
+  now?: boolean;
+}
+
 const KNOWN = "krins.tasks";
+const CHECKED = { running: "running", passed: "pass", warned: "warn", blocked: "block" } as const;
+/** How many tasks the view shows. */
+const SHOWN = 50;
 
 export class Tasks implements vscode.Disposable {
   readonly #running = new Map<string, Running>();
   /** Proposals that wait for a word, oldest first. */
-  readonly #proposals = new Map<string, { intent: string; diff: DiffResult }>();
+  readonly #proposals = new Map<string, Proposal>();
+  readonly #statuses = new Map<string, TaskStatus>();
+  readonly #checks = new Map<string, Check[]>();
+  #history: TaskEntry[] = [];
+  #focus: string | undefined;
   readonly #changed = new vscode.EventEmitter<void>();
+  readonly #wrote = new vscode.EventEmitter<readonly vscode.Uri[]>();
   readonly #subscriptions: vscode.Disposable[];
   readonly onDidChange = this.#changed.event;
+  /** Files were written by an apply, an undo or a redo. */
+  readonly onDidWrite = this.#wrote.event;
 
   constructor(
     private readonly server: Server,
@@ -39,8 +66,12 @@ export class Tasks implements vscode.Disposable {
     server.onCommand = (command, argument, next) => this.command(command, argument, next);
     this.#subscriptions = [
       server.onDidChangeTask((status) => this.#told(status)),
+      server.onDidCheck(({ task, checks }) => {
+        this.#checks.set(task, checks.map(({ check, state, millis }) => ({ check, state: CHECKED[state], millis: state === "running" ? undefined : millis })));
+        if (this.#focus === task) this.#changed.fire();
+      }),
       server.onDidChangeState((state) => {
-        if (state.name === "running") void this.#resume();
+        if (state.name === "running") void this.#resume().then(() => this.refresh());
       }),
     ];
   }
@@ -53,41 +84,104 @@ export class Tasks implements vscode.Disposable {
     return this.#proposals.size;
   }
 
-  /** Asks what to change in the active file, or in the whole workspace when there is none. */
-  async change(): Promise<void> {
-    const params = await this.#askParams("What should be changed? For example: rename calculateTotal to orderTotal");
-    if (!params) return;
+  get runningNow(): Known[] {
+    return [...this.#running.values()];
+  }
+
+  get proposals(): Proposal[] {
+    return [...this.#proposals.values()].reverse();
+  }
+
+  /** Every task that the server knows, the newest first. */
+  get history(): readonly TaskEntry[] {
+    return this.#history;
+  }
+
+  /** The task that the gate's panel is about: the one that was last looked at or told of. */
+  get focus(): { status: TaskStatus | undefined; proposal: Proposal | undefined } {
+    const task = this.#focus ?? "";
+    return { status: this.#statuses.get(task), proposal: this.#proposals.get(task) };
+  }
+
+  status(task: string): TaskStatus | undefined {
+    return this.#statuses.get(task);
+  }
+
+  /** The checks of a gate that is at work on the task, as far as they are told. */
+  checks(task: string): Check[] {
+    return this.#checks.get(task) ?? [];
+  }
+
+  proposal(task: string): Proposal | undefined {
+    return this.#proposals.get(task);
+  }
+
+  lookAt(task: string): void {
+    if (this.#focus === task) return;
+    this.#focus = task;
+    this.#changed.fire();
+  }
+
+  /** Asks the server for its list of tasks. */
+  async refresh(): Promise<void> {
+    try {
+      this.#history = (await this.server.request("krins/tasks", { limit: SHOWN })).tasks;
+      this.#changed.fire();
+    } catch (error) {
+      // An older server has no list: the view shows what this window knows.
+      this.log.debug(`no list of tasks: ${String(error)}`);
+    }
+  }
+
+  /** Asks what to change in the active file, or in the whole workspace when there is none; nothing is sent before Enter. */
+  async change(start: Start = {}): Promise<void> {
+    const answer = start.now && start.intent ? this.#plain(start.intent, start) : await this.#ask(start);
+    if (!answer) return;
     await this.#guard(async () => {
       const confirm = vscode.workspace.getConfiguration("krins").get("confirmContext", false);
-      if (confirm && !(await showContext(await this.server.request("krins/context", params), "Send this"))) return;
-      await this.#assign(params);
+      if ((confirm || answer.look) && !(await this.#look(answer.params, answer.look ? "Ask now" : "Send this"))) return;
+      await this.#assign(answer.params);
     });
   }
 
   /** Shows what a task would send, and starts it if the person says so. */
   async context(): Promise<void> {
-    const params = await this.#askParams("What would be changed? Nothing is sent yet");
-    if (!params) return;
+    const answer = await this.#ask({});
+    if (!answer) return;
     await this.#guard(async () => {
-      const context = await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: "Krins: choosing the code" }, () =>
-        this.server.request("krins/context", params),
-      );
-      if (await showContext(context, "Ask now")) await this.#assign(params);
+      if (await this.#look(answer.params, "Ask now")) await this.#assign(answer.params);
     });
   }
 
-  async review(): Promise<void> {
-    const proposal = await this.#choose();
+  async review(task?: string): Promise<void> {
+    const proposal = await this.#choose(task);
     if (proposal) await this.#guard(() => this.#present(proposal.intent, proposal.diff));
   }
 
-  async applyAll(): Promise<void> {
-    const proposal = await this.#choose();
-    if (proposal) await this.#guard(() => this.#apply(proposal.diff, undefined));
+  /** One file or hunk of a proposal, in a diff editor of its own. */
+  async open(task: string, uri: string, hunkId?: string): Promise<void> {
+    const proposal = this.#proposals.get(task);
+    if (!proposal) return;
+    this.lookAt(task);
+    const hunk = proposal.diff.files.find((file) => file.uri === uri)?.hunks.find(({ id }) => id === hunkId);
+    await this.#guard(() => this.preview.open(proposal.diff, uri, hunk));
   }
 
-  async applySome(): Promise<void> {
-    const proposal = await this.#choose();
+  /** A person's word on one hunk. */
+  async judge(task: string, hunk: string, verdict: ReviewVerdict, text?: string): Promise<void> {
+    await this.#guard(async () => {
+      const diff = await this.server.request("krins/review", { task, hunk, verdict, ...(text === undefined ? {} : { text }) });
+      await this.#replace(diff);
+    });
+  }
+
+  async applyAll(task?: string): Promise<void> {
+    const proposal = await this.#choose(task);
+    if (proposal) await this.#guard(() => this.#apply(proposal, undefined));
+  }
+
+  async applySome(task?: string): Promise<void> {
+    const proposal = await this.#choose(task);
     if (!proposal) return;
     const hunks = await askHunks(proposal.diff);
     if (hunks === undefined) return;
@@ -95,11 +189,11 @@ export class Tasks implements vscode.Disposable {
       void vscode.window.showInformationMessage("Krins: nothing was ticked, so nothing was applied.");
       return;
     }
-    await this.#guard(() => this.#apply(proposal.diff, hunks));
+    await this.#guard(() => this.#apply(proposal, hunks));
   }
 
-  async discard(): Promise<void> {
-    const proposal = await this.#choose();
+  async discard(task?: string): Promise<void> {
+    const proposal = await this.#choose(task);
     if (!proposal) return;
     await this.#guard(async () => {
       await this.server.request("krins/discard", { task: proposal.diff.task });
@@ -107,12 +201,12 @@ export class Tasks implements vscode.Disposable {
     });
   }
 
-  async cancel(): Promise<void> {
-    const tasks = [...this.#running.values()];
+  async cancel(task?: string): Promise<void> {
+    const tasks = [...this.#running.values()].filter((running) => task === undefined || running.task === task);
     const chosen =
       tasks.length <= 1
         ? tasks[0]
-        : (await vscode.window.showQuickPick(tasks.map((task) => ({ label: task.intent, task })), { title: "Krins: cancel" }))?.task;
+        : (await vscode.window.showQuickPick(tasks.map((running) => ({ label: running.intent, task: running })), { title: "Krins: cancel" }))?.task;
     if (chosen) await this.#guard(() => this.server.request("krins/cancel", { task: chosen.task }));
   }
 
@@ -124,10 +218,66 @@ export class Tasks implements vscode.Disposable {
     await this.#guard(async () => this.#tell("done again", await this.server.request("krins/redo", id === undefined ? {} : { undo: id })));
   }
 
+  /** The model is asked to mend what the gate blocks. */
+  async fix(task: string): Promise<void> {
+    const intent = this.#statuses.get(task)?.intent ?? this.#proposals.get(task)?.intent ?? task;
+    await this.#guard(() =>
+      this.#follow({ task, intent }, async () => {
+        await this.server.request("krins/fix", { task });
+      }),
+    );
+  }
+
+  /** Judges the task's diff as the files are now, for the panel. */
+  async judgeAgain(task: string): Promise<void> {
+    await this.#guard(async () => {
+      const report = await this.server.request("krins/gate", { task });
+      const proposal = this.#proposals.get(task);
+      const status = this.#statuses.get(task);
+      if (status) this.#statuses.set(task, { ...status, gate: report });
+      if (proposal) this.#proposals.set(task, { ...proposal, diff: { ...proposal.diff, gate: report } });
+      this.#changed.fire();
+    });
+  }
+
+  /** A finding is put up with: which one, why, and until when is asked and goes on record. */
+  async waive(task: string, rule: string, path: string): Promise<void> {
+    const reason = await vscode.window.showInputBox({
+      title: `Krins: waive ${rule} in ${path}`,
+      prompt: "Why is it all right? The reason goes on record.",
+      ignoreFocusOut: true,
+      validateInput: (text) => (text.trim() === "" ? "A waiver needs a reason." : undefined),
+    });
+    if (!reason) return;
+    const day = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+    const spans = [
+      { label: "Until today", days: 0 },
+      { label: "For a week", days: 7 },
+      { label: "For a month", days: 30 },
+      { label: "For three months", days: 90 },
+    ].map((span) => ({ ...span, description: day(span.days) }));
+    const span = await vscode.window.showQuickPick(spans, { title: "Krins: how long does it count?", ignoreFocusOut: true });
+    if (!span) return;
+    const widths = [
+      { label: "Only this finding", description: "until its lines change", exact: true },
+      { label: `${rule} everywhere in ${path}`, exact: false },
+    ];
+    const width = await vscode.window.showQuickPick(widths, { title: "Krins: what is waived?", ignoreFocusOut: true });
+    if (!width) return;
+    await this.#guard(async () => {
+      await this.#replace(await this.server.request("krins/waive", { task, rule, path, reason: reason.trim(), expires: span.description, exact: width.exact }));
+    });
+  }
+
   /** A code action's or lens's command: the same as ours, where we have more to show than the server alone. */
   async command(command: string, argument: unknown, next: () => Promise<unknown>): Promise<unknown> {
-    const { task, undo } = (argument ?? {}) as { task?: string; undo?: string };
+    const { task, undo, intent, textDocument } = (argument ?? {}) as { task?: string; undo?: string; intent?: string; textDocument?: { uri: string } };
     switch (command) {
+      case "krins.assign":
+        // A comment's words are shown with what they would send, like any others.
+        if (intent === undefined) return next();
+        await this.change({ intent, ...(textDocument ? { uri: vscode.Uri.parse(textDocument.uri) } : {}) });
+        return undefined;
       case "krins.showDiff":
         await this.#guard(() => this.#show(task));
         return undefined;
@@ -155,23 +305,45 @@ export class Tasks implements vscode.Disposable {
   }
 
   dispose(): void {
-    vscode.Disposable.from(...this.#subscriptions, this.#changed).dispose();
+    vscode.Disposable.from(...this.#subscriptions, this.#changed, this.#wrote).dispose();
   }
 
-  async #askParams(prompt: string): Promise<AssignParams | undefined> {
+  async #ask(start: Start): Promise<Answer | undefined> {
+    const { params } = this.#plain("", start);
+    const { intent: _, scope, ...rest } = params;
+    return askIntent(this.state, {
+      prompt: `What should be changed? For example: rename calculateTotal to orderTotal${params.selection ? " (selection)" : ""}`,
+      ...(start.intent === undefined ? {} : { intent: start.intent }),
+      params: rest,
+      scope: scope ?? "normal",
+      estimate: (asked) => this.server.request("krins/context", asked),
+    });
+  }
+
+  #plain(intent: string, start: Start): Answer {
     const editor = vscode.window.activeTextEditor;
-    const document = editor?.document.uri.scheme === "file" ? editor.document : undefined;
-    const intent = await askIntent(this.state, editor && !editor.selection.isEmpty ? `${prompt} (selection)` : prompt);
-    if (!intent) return undefined;
-    const settings = vscode.workspace.getConfiguration("krins", document);
+    const active = editor?.document.uri.scheme === "file" ? editor.document.uri : undefined;
+    const uri = start.uri ?? active;
+    const selected = editor && uri && editor.document.uri.toString() === uri.toString() && !editor.selection.isEmpty;
+    const settings = vscode.workspace.getConfiguration("krins", uri);
     const tokens = settings.get<number | null>("budget.tokens", null);
-    return {
+    const micros = settings.get<number | null>("budget.microsPerTask", null);
+    const budget = { ...(tokens === null ? {} : { tokens }), ...(micros === null ? {} : { micros }) };
+    const params: AssignParams = {
       intent,
       scope: settings.get("scope", "normal"),
-      ...(tokens === null ? {} : { budget: { tokens } }),
-      ...(document ? { textDocument: { uri: document.uri.toString() } } : {}),
-      ...(document && editor && !editor.selection.isEmpty ? { selection: plain(editor.selection) } : {}),
+      ...(tokens === null && micros === null ? {} : { budget }),
+      ...(uri ? { textDocument: { uri: uri.toString() } } : {}),
+      ...(selected ? { selection: plain(editor.selection) } : {}),
     };
+    return { params, look: false };
+  }
+
+  async #look(params: AssignParams, send: string): Promise<boolean> {
+    const context = await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: "Krins: choosing the code" }, () =>
+      this.server.request("krins/context", params),
+    );
+    return showContext(context, send);
   }
 
   async #assign(params: AssignParams): Promise<void> {
@@ -187,6 +359,8 @@ export class Tasks implements vscode.Disposable {
     if (this.#running.has(task)) return;
     const running: Running = { ...known, report() {} };
     this.#running.set(task, running);
+    this.#proposals.delete(task);
+    this.#focus = task;
     await this.#keep(known);
     this.#changed.fire();
     let diff: DiffResult | undefined;
@@ -247,61 +421,80 @@ export class Tasks implements vscode.Disposable {
   }
 
   async #present(intent: string, diff: DiffResult): Promise<void> {
+    this.lookAt(diff.task);
     await this.preview.show(intent, diff);
     const blocked = diff.gate.verdict === "block";
     const [apply, some, discard, findings] = ["Apply All", "Apply Some…", "Discard", "Show Findings"];
     if (diff.gate.findings.length > 0) this.#logFindings(diff.gate);
+    if (blocked) void vscode.commands.executeCommand("krins.gate.focus", { preserveFocus: true });
     const actions = blocked ? [findings, discard] : diff.gate.findings.length > 0 ? [apply, some, discard, findings] : [apply, some, discard];
     const show = blocked ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
     // Not awaited: the person may look at the diff for as long as they like.
     void show(`Krins: ${summary(diff)}`, ...actions).then(async (chosen) => {
-      // The proposal may have been applied or discarded by another door while the message stood there.
-      if (!this.#proposals.has(diff.task)) return;
-      if (chosen === apply) await this.#guard(() => this.#apply(diff, undefined));
-      else if (chosen === some) await this.applySome();
-      else if (chosen === discard) await this.discard();
-      else if (chosen === findings) this.log.show();
+      // The proposal may have been applied, changed or discarded by another door while the message stood there.
+      const now = this.#proposals.get(diff.task);
+      if (!now) return;
+      if (chosen === apply) await this.#guard(() => this.#apply(now, undefined));
+      else if (chosen === some) await this.applySome(diff.task);
+      else if (chosen === discard) await this.discard(diff.task);
+      else if (chosen === findings) await vscode.commands.executeCommand("krins.gate.focus");
     });
   }
 
-  async #apply(diff: DiffResult, hunks: string[] | undefined): Promise<void> {
-    const { task } = diff;
-    const result = await this.server.request("krins/apply", hunks === undefined ? { task } : { task, hunks });
-    if (result.conflicts.length > 0 && result.applied.length === 0) {
-      await this.#showConflicts(result);
-      return;
-    }
-    await this.#forget(task);
-    await this.#tell("changed", result);
+  /** What a person, or the gate, said since: the diff, the panel and the list show it. */
+  async #replace(diff: DiffResult): Promise<void> {
+    const known = this.#proposals.get(diff.task);
+    const intent = known?.intent ?? this.#statuses.get(diff.task)?.intent ?? diff.task;
+    this.#proposals.set(diff.task, { intent, diff });
+    const status = this.#statuses.get(diff.task);
+    if (status) this.#statuses.set(diff.task, { ...status, state: diff.state, gate: diff.gate });
+    await this.preview.update(diff);
+    this.#changed.fire();
   }
 
-  async #showConflicts({ conflicts }: ApplyResult): Promise<void> {
-    const [first] = conflicts;
-    if (!first) return;
-    const open = "Open the First";
-    const chosen = await vscode.window.showWarningMessage(
-      `Krins: nothing was applied: ${plural(conflicts.length, "place")} changed in another way since the task read the files. Ask again, or apply some.`,
-      open,
-    );
-    if (chosen === open) await vscode.window.showTextDocument(vscode.Uri.parse(first.uri), { selection: toRange(first.range) });
+  async #apply({ intent, diff }: Proposal, hunks: string[] | undefined): Promise<void> {
+    const { task } = diff;
+    if (!(await confirmed(diff))) return;
+    const wish = hunks === undefined ? { task } : { task, hunks };
+    const result = await this.server.request("krins/apply", wish);
+    if (result.conflicts.length > 0 && result.applied.length === 0) {
+      const merged = await offerMerge(this.server, this.preview, diff, result, hunks);
+      if (merged) await this.#applied(intent, diff, merged, hunks);
+      return;
+    }
+    await this.#applied(intent, diff, result, hunks);
+  }
+
+  async #applied(intent: string, diff: DiffResult, result: ApplyResult, hunks: string[] | undefined): Promise<void> {
+    await this.#forget(diff.task);
+    await this.#tell("changed", result, { intent, diff, hunks });
   }
 
   /** Says what an apply, undo or redo did, and offers what a person wants next. */
-  async #tell(done: string, result: ApplyResult): Promise<void> {
-    if (result.conflicts.length > 0) {
-      await this.#showConflicts(result);
+  async #tell(done: string, result: ApplyResult, of?: Done): Promise<void> {
+    if (result.conflicts.length > 0 && result.applied.length === 0) {
+      const [first] = result.conflicts;
+      const open = "Open the First";
+      const chosen = await vscode.window.showWarningMessage(
+        `Krins: nothing was ${done}: ${plural(result.conflicts.length, "place")} changed in another way meanwhile.`,
+        open,
+      );
+      if (chosen === open && first) await vscode.window.showTextDocument(vscode.Uri.parse(first.uri), { selection: toRange(first.range) });
       return;
     }
+    void this.refresh();
+    this.#wrote.fire(result.applied.map(({ uri }) => vscode.Uri.parse(uri)));
     const { applied, unsaved, pending, undo } = result;
-    const [save, back] = ["Save All", "Undo"];
+    const [save, back, what] = ["Save All", "Undo", "What Changed"];
     const alone = result.leftAlone ?? [];
     for (const { uri, kept } of alone) this.log.warn(`left as it was, because it changed meanwhile: ${uri}${kept ? `; its new content is in ${kept}` : ""}`);
     if (pending) this.log.warn(`the next start of the server cleans up: ${pending}`);
     const buffers = `${unsaved.length > 0 ? `, ${unsaved.length} of them not saved` : ""}${alone.length > 0 ? `, ${alone.length} left alone (see the log)` : ""}${pending ? ", with something left to clean up (see the log)" : ""}`;
-    const actions = [...(unsaved.length > 0 ? [save] : []), ...(undo && done !== "undone" ? [back] : [])];
+    const actions = [...(unsaved.length > 0 ? [save] : []), ...(undo && done !== "undone" ? [back] : []), ...(of ? [what] : [])];
     const chosen = await vscode.window.showInformationMessage(`Krins: ${plural(applied.length, "file")} ${done}${buffers}.`, ...actions);
     if (chosen === back && undo) await this.undo(undo);
     if (chosen === save) await saveAll(unsaved);
+    if (chosen === what && of) await this.#guard(() => feedback(this.server, this.preview, of, result));
   }
 
   /** The diff of a task that may be another door's. */
@@ -319,8 +512,12 @@ export class Tasks implements vscode.Disposable {
     if (state !== "ready" && state !== "blocked") await this.#forget(task);
   }
 
-  async #choose(): Promise<{ intent: string; diff: DiffResult } | undefined> {
-    const proposals = [...this.#proposals.values()].reverse();
+  async #choose(task?: string): Promise<Proposal | undefined> {
+    if (task !== undefined) {
+      if (!this.#proposals.has(task)) await this.#guard(() => this.#take(task));
+      return this.#proposals.get(task);
+    }
+    const proposals = this.proposals;
     if (proposals.length <= 1) return proposals[0];
     const items = proposals.map((proposal) => ({ label: proposal.intent, description: plural(proposal.diff.files.length, "file"), proposal }));
     return (await vscode.window.showQuickPick(items, { title: "Krins: which proposal?" }))?.proposal;
@@ -329,10 +526,15 @@ export class Tasks implements vscode.Disposable {
   /** A task that another door began (a comment's code action) is followed too; one that another door ended is let go. */
   #told(status: TaskStatus): void {
     const { task, intent, state } = status;
+    this.#statuses.set(task, status);
     const running = this.#running.get(task);
     if (running) running.report(status.progress ?? stateInWords(state));
     else if (isRunning(state)) void this.#guard(() => this.#follow({ task, intent }, async () => undefined));
     else if (state === "applied" || state === "discarded") void this.#forget(task);
+    this.#changed.fire();
+    if (isRunning(state)) return;
+    this.#checks.delete(task);
+    void this.refresh();
   }
 
   /** After a start of the server: what it still knows of the tasks that were open. */
@@ -340,9 +542,11 @@ export class Tasks implements vscode.Disposable {
     for (const known of this.state.get<Known[]>(KNOWN, [])) {
       if (this.#running.has(known.task)) continue;
       try {
-        const { state, error } = await this.server.request("krins/task", { task: known.task });
+        const status = await this.server.request("krins/task", { task: known.task });
+        const { state, error } = status;
+        this.#statuses.set(known.task, status);
         if (isRunning(state)) void this.#guard(() => this.#follow(known, async () => undefined));
-        else if (state === "ready" || state === "blocked") await this.#readopt(known);
+        else if (state === "ready" || state === "blocked") await this.#take(known.task);
         else await this.#forget(known.task);
         if (state === "failed" && error) void vscode.window.showWarningMessage(`Krins: ${shorten(known.intent)}: ${sentence(failure({ ...error, data: error }))}.`);
       } catch (error) {
@@ -354,9 +558,11 @@ export class Tasks implements vscode.Disposable {
   }
 
   /** A proposal from before the restart waits in the status bar; it does not jump at the person. */
-  async #readopt(known: Known): Promise<void> {
-    const diff = await this.server.request("krins/diff", { task: known.task });
-    this.#proposals.set(known.task, { intent: known.intent, diff });
+  async #take(task: string): Promise<void> {
+    const diff = await this.server.request("krins/diff", { task });
+    const status = this.#statuses.get(task) ?? (await this.server.request("krins/task", { task }));
+    this.#statuses.set(task, status);
+    this.#proposals.set(task, { intent: status.intent, diff });
     this.#changed.fire();
   }
 
@@ -400,11 +606,23 @@ export class Tasks implements vscode.Disposable {
   }
 }
 
-function summary({ files, gate, model, cached, cost, why }: DiffResult): string {
+/** A change that the gate has remarks on, or any where the person wants it so, is applied after one more word. */
+async function confirmed({ files, gate }: DiffResult): Promise<boolean> {
+  const when = vscode.workspace.getConfiguration("krins").get<string>("apply.confirm", "warnings");
+  if (when === "never" || (when === "warnings" && gate.verdict === "pass")) return true;
+  const apply = "Apply";
+  const detail = gate.findings.slice(0, 5).map(({ path, lines, message }) => `${path}${lines ? `:${lines[0]}` : ""}: ${message}`);
+  if (gate.findings.length > 5) detail.push(`and ${gate.findings.length - 5} more in the gate's panel`);
+  const question = `Apply the change to ${plural(files.length, "file")}${gate.findings.length > 0 ? ` with ${plural(gate.findings.length, "finding")}` : ""}?`;
+  return (await vscode.window.showWarningMessage(question, { modal: true, detail: detail.join("\n") }, apply)) === apply;
+}
+
+export function summary({ files, gate, model, cached, degraded, cost, why }: DiffResult): string {
   const { added, removed } = size(files.flatMap((file) => file.hunks));
   const parts = [`${plural(files.length, "file")}, +${added} −${removed}`, cached ? `${model}, from the cache` : model];
   const price = money(cost);
   if (price) parts.push(price);
+  if (degraded) parts.push(degraded);
   if (gate.verdict === "block") parts.push(`blocked: ${gate.findings.find(({ verdict }) => verdict === "block")?.message ?? "see the findings"}`);
   else if (gate.findings.length > 0) parts.push(plural(gate.findings.length, "finding"));
   const [reason] = why;
@@ -422,6 +640,6 @@ function plain({ start, end }: vscode.Range): NonNullable<AssignParams["selectio
   return { start: { line: start.line, character: start.character }, end: { line: end.line, character: end.character } };
 }
 
-function toRange({ start, end }: ApplyResult["conflicts"][number]["range"]): vscode.Range {
+export function toRange({ start, end }: ApplyResult["conflicts"][number]["range"]): vscode.Range {
   return new vscode.Range(start.line, start.character, end.line, end.character);
 }

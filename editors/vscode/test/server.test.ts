@@ -162,3 +162,50 @@ test("a task at work on a model's answer is cancelled at once and writes nothing
     silent.close();
   }
 });
+
+/** A model on loopback that answers every task with the same words; its settings, and how to stop it. */
+async function answering(words: string) {
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const chunk = (delta: object, reason: string | null) =>
+        `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta, finish_reason: reason }] })}\n\n`;
+      response.end(`${chunk({ role: "assistant", content: words }, null)}${chunk({}, "stop")}data: [DONE]\n\n`);
+    });
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  const config = `provider = "local"\n[providers.local]\nkind = "openai-chat"\nbase_url = "http://127.0.0.1:${port}/v1"\nmodel = "m"\nkey = "none"\n`;
+  return { config, stop: () => server.close() };
+}
+
+test("a finding that blocks is waived with a reason, and the list of tasks has the audit's line", options, async () => {
+  const { config, stop: quiet } = await answering(
+    "Sure.\n\nsrc/total.ts\n<<<<<<< SEARCH\n/** The sum. */\n=======\n/** The sum. */\nprocess.env.NODE_TLS_REJECT_UNAUTHORIZED = \"0\";\n>>>>>>> REPLACE\n",
+  );
+  const { request, stop, root } = await started(TOTAL, config);
+  try {
+    const uri = pathToFileURL(join(root, "src/total.ts")).href;
+    await request("krins/assign", { intent: "take any certificate", task: "t", textDocument: { uri } });
+    const blocked = await request("krins/diff", { task: "t", wait: true });
+    assert.equal(blocked.state, "blocked");
+    assert.ok(blocked.sent?.some((file) => file.uri === uri && file.tokens > 0));
+    const finding = blocked.gate.findings.find(({ verdict }) => verdict === "block")!;
+    const { rule, path } = finding;
+    const waive = (reason: string, expires: string) => request("krins/waive", { task: "t", rule, path, reason, expires, exact: true });
+    await assert.rejects(waive(" ", "2999-01-01"), (error: unknown) => failure(error).kind === "BadParams");
+    await assert.rejects(waive("ours", "2020-01-01"), (error: unknown) => failure(error).kind === "BadParams");
+    assert.equal((await request("krins/task", { task: "t" })).state, "blocked");
+    const waived = await waive("the test server signs its own", "2999-01-01");
+    assert.equal(waived.state, "ready");
+    assert.deepEqual(waived.gate.waived?.map(({ finding, reason }) => [finding.rule, reason]), [[rule, "the test server signs its own"]]);
+    const { tasks } = await request("krins/tasks", {});
+    assert.deepEqual(tasks.map(({ task, state, model, verdict }) => ({ task, state, model, verdict })), [{ task: "t", state: "ready", model: "local/m", verdict: waived.gate.verdict }]);
+    assert.match(tasks[0]!.audit?.hash ?? "", /^[0-9a-f]{64}$/);
+    assert.equal((await request("krins/apply", { task: "t" })).applied.length, 1);
+    assert.equal((await request("krins/status", null)).spent?.today, 0);
+    await stop();
+  } finally {
+    quiet();
+  }
+});

@@ -54,6 +54,8 @@ const MOST_RUNNING: usize = 8;
 const LONGEST_WORDS: usize = 64 << 10;
 /// Asks that are kept, so that a discarded answer can be taken out of the cache.
 const ASKS: usize = 16;
+/// Files that were not sent and are remembered to be shown.
+const MOST_PRUNED: usize = 50;
 
 /// One root, opened. Cheap to clone.
 #[derive(Clone)]
@@ -770,6 +772,7 @@ fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {
     task.rounds.extend(proposed.rounds);
     task.locked = proposed.locked;
     task.sent = proposed.pack.items.iter().map(|item| (item.path.clone(), item.tokens)).collect();
+    task.pruned = proposed.pack.pruned.iter().take(MOST_PRUNED).cloned().collect();
     task.tokens = proposed.pack.tokens;
     task.answered = Some(answered(&proposed.proposal));
     task.variant = proposed.ask.account.variant;

@@ -103,6 +103,9 @@ pub struct Task {
     /// (path, tokens) of the items that were sent, and their sum.
     pub sent: Vec<(RelPath, u32)>,
     pub tokens: u32,
+    /// Files that were considered and not sent, best first; not all of them.
+    #[serde(default)]
+    pub pruned: Vec<RelPath>,
     /// Every call to a model that was made for it, with what it cost.
     #[serde(default)]
     pub calls: Vec<Entry>,
@@ -159,6 +162,7 @@ impl Task {
             rounds: Vec::new(),
             locked: BTreeMap::new(),
             sent: Vec::new(),
+            pruned: Vec::new(),
             tokens: 0,
             calls: Vec::new(),
             variant: 0,

@@ -179,7 +179,26 @@ pub fn diff(engine: &Engine, review: &Review) -> Result<lsp::DiffResult, Error> 
         cached: answered.cached,
         degraded: answered.degraded,
         trace: task.traceparent.clone(),
+        sent: task.sent.iter().map(|(path, tokens)| lsp::SentFile { uri: root.uri(path), tokens: *tokens }).collect(),
+        pruned: task.pruned.iter().map(|path| root.uri(path)).collect(),
     })
+}
+
+/// A task in the list of `krins/tasks`.
+pub fn entry(task: &Task, audit: Option<lsp::AuditLine>) -> lsp::TaskEntry {
+    lsp::TaskEntry {
+        task: task.id.clone(),
+        intent: task.intent.clone(),
+        state: task.state,
+        created: task.created,
+        files: u32::try_from(task.files.len()).unwrap_or(u32::MAX),
+        verdict: task.report.as_ref().map(|report| verdict(report.verdict)),
+        model: task.answered.as_ref().map(|answered| answered.route.clone()),
+        cost: if task.calls.is_empty() { None } else { task.cost() },
+        error: task.error.as_ref().map(|why| error(why).message),
+        undo: task.undo.clone(),
+        audit,
+    }
 }
 
 fn base(root: &Root, pin: &Pin) -> lsp::BaseFile {

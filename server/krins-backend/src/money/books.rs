@@ -138,6 +138,23 @@ impl Books {
         .await
     }
 
+    /// What the calls of a day cost, and what is reserved for those that are not over: as the budget counts it. No books are
+    /// begun for the question.
+    pub async fn spent_on(&self, day: Day) -> Result<u64, LedgerError> {
+        if self.thread.get().is_none() && self.path.as_ref().is_some_and(|path| !path.exists()) {
+            return Ok(0);
+        }
+        self.run(move |connection| {
+            connection.query_row(
+                "SELECT COALESCE(SUM(CASE WHEN outcome IS NULL THEN reserved ELSE charged END), 0) FROM attempt WHERE day = ?1",
+                [day.0],
+                |row| row.get::<_, i64>(0),
+            )
+        })
+        .await
+        .map(|sum| u64::try_from(sum).unwrap_or(0))
+    }
+
     /// Says what a call cost that nobody charged, because its process died. Whether there was one.
     pub async fn reconcile(&self, id: &str, micros: u64) -> Result<bool, LedgerError> {
         let id = id.to_owned();

@@ -56,6 +56,19 @@ impl Engine {
         Ok(Review { task, patch })
     }
 
+    /// Judges the task's change anew, by the policy of now: after a waiver its verdict may be another.
+    pub async fn judge_again(&self, task: Option<&str>) -> Result<Review> {
+        let _turn = self.inner.reviewing.lock().await;
+        let task = self.inner.tasks.find(task)?;
+        if task.files.is_empty() {
+            return Err(no_diff(&task));
+        }
+        let report = self.judged(&task, &task.edits).await?;
+        let task = self.inner.tasks.update(&task.id, |task| follow(task, report))?;
+        let patch = self.patch_of(&task)?;
+        Ok(Review { task, patch })
+    }
+
     /// The task's edits with this judgement. An edit is tried first, alone.
     fn edits(&self, task: &Task, hunk: &str, judgement: &Judgement) -> Result<BTreeMap<String, Digest>> {
         let proposed = match task.edits.is_empty() {

@@ -10,6 +10,7 @@ pub mod commands;
 mod policy_file;
 mod rulebook;
 pub mod testing;
+pub mod waivers;
 
 pub use policy_file::{POLICY_FILE, Said};
 pub use rulebook::{Rulebook, Standing, StoredWaiver};

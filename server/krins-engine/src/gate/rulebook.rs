@@ -35,7 +35,7 @@ pub struct Standing {
     pub ignored: Vec<Ignored>,
 }
 
-/// A waiver that was given on the command line.
+/// A waiver that was given on the command line or in an editor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredWaiver {
     #[serde(flatten)]

@@ -7,7 +7,7 @@ use krins_core::Digest;
 use krins_core::gate::{self, Day, Waiver};
 use krins_core::patch::Patch;
 use krins_engine::audit::Event;
-use krins_engine::gate::{StoredWaiver, approvals};
+use krins_engine::gate::{approvals, waivers};
 use krins_engine::{Engine, Error, ErrorKind};
 use serde_json::json;
 use std::path::PathBuf;
@@ -136,37 +136,14 @@ fn seconds() -> u64 {
 }
 
 pub fn waive(global: &Global, args: Waive, out: &mut Output) -> Done {
-    if !gate::is_rule(&args.rule) {
-        let hint = gate::nearest_rule(&args.rule).map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
-        return Err(Error::new(ErrorKind::BadParams, format!("waive: there is no rule {:?}", args.rule)).hint(hint));
-    }
-    if args.reason.trim().is_empty() {
-        return Err(Error::new(ErrorKind::BadParams, "waive without a reason"));
-    }
-    if args.expires < Day::of_unix(seconds()) {
-        return Err(Error::new(ErrorKind::BadParams, format!("waive until {}: the day is over", args.expires)));
-    }
     let (_, state, settings, log) = audit::open(global)?;
     let fingerprint = match &args.task {
-        Some(task) => Some(fingerprint_of(&engine(global)?, task, &args)?),
+        Some(task) => Some(waivers::fingerprint_of(&engine(global)?.review(Some(task))?, &args.rule, &args.path)?),
         None => None,
     };
-    let (rule, path, expires) = (args.rule.clone(), args.path.clone(), args.expires);
+    let (rule, path, expires) = (args.rule, args.path, args.expires);
     let waiver = Waiver { rule, path, fingerprint, reason: args.reason, expires };
-    // On record first: a waiver that nobody can find again is worse than one too many in the record.
-    log.record(
-        Event::of(
-            "waived",
-            json!({
-                "rule": waiver.rule, "path": waiver.path, "fingerprint": waiver.fingerprint,
-                "expires": waiver.expires.to_string(), "reason": Digest::of(&waiver.reason).to_string(),
-            }),
-        )
-        .by(settings.approvals.identity.as_deref()),
-    )?;
-    let mut kept: Vec<StoredWaiver> = state.document("policy", "waivers").unwrap_or_default();
-    kept.push(StoredWaiver { waiver: waiver.clone(), given: seconds() * 1000 });
-    state.put_document("policy", "waivers", &kept)?;
+    waivers::keep(waiver.clone(), &log, &state, settings.approvals.identity.as_deref())?;
     out.document(&json!({"waiver": waiver}));
     out.line(format!(
         "{} is waived for {} until {}",
@@ -175,22 +152,4 @@ pub fn waive(global: &Global, args: Waive, out: &mut Output) -> Done {
         waiver.expires
     ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the task's finding reads like now: the waiver counts while it does.
-fn fingerprint_of(engine: &Engine, task: &str, args: &Waive) -> Result<String, Error> {
-    let review = engine.review(Some(task))?;
-    let findings = review.task.report.iter().flat_map(|report| &report.findings);
-    let wanted = findings.filter(|finding| finding.rule == args.rule && finding.path.as_str() == args.path);
-    let prints: Vec<String> = wanted.filter_map(|finding| gate::fingerprint(finding, &review.patch)).collect();
-    match prints.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(Error::new(ErrorKind::BadParams, format!("find {} at {} in task {task}", args.rule, args.path))
-            .hint("`krins diff` shows the findings; a secret cannot be waived by what it reads like")),
-        _ => Err(Error::new(
-            ErrorKind::BadParams,
-            format!("choose among several findings of {} at {}", args.rule, args.path),
-        )
-        .hint("waive the rule for the path, without --task")),
-    }
 }

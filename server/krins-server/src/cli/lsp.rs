@@ -52,6 +52,8 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     })
     .custom_method("krins/assign", Server::assign)
     .custom_method("krins/task", Server::task)
+    .custom_method("krins/tasks", Server::tasks)
+    .custom_method("krins/waive", Server::waive)
     .custom_method("krins/diff", Server::diff)
     .custom_method("krins/gate", Server::gate)
     .custom_method("krins/apply", Server::apply)

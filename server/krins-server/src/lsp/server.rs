@@ -8,8 +8,8 @@ use krins_protocol::graph::{GraphParams, Question};
 use krins_protocol::lsp::{
     ApplyParams, ApplyResult, AssignParams, Assigned, AuditResult, ContextResult, DiffParams, DiffResult, FileLock,
     FixParams, GateParams, GateResult, IndexParams, IndexResult, LockParams, LocksParams, LocksResult, PreviewResult,
-    PromoteResult, ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, UndoParams, UnlockParams,
-    VariantParams,
+    PromoteResult, ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, TasksParams, TasksResult,
+    UndoParams, UnlockParams, VariantParams, WaiveParams,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -33,6 +33,14 @@ impl Server {
 
     pub async fn task(&self, params: TaskParams) -> Result<TaskStatus> {
         handlers::task::run(&self.session, params).await
+    }
+
+    pub async fn tasks(&self, params: TasksParams) -> Result<TasksResult> {
+        handlers::tasks::run(&self.session, params).await
+    }
+
+    pub async fn waive(&self, params: WaiveParams) -> Result<DiffResult> {
+        handlers::waive::run(&self.session, params).await
     }
 
     pub async fn diff(&self, params: DiffParams) -> Result<DiffResult> {

@@ -44,6 +44,8 @@ pub const COMMANDS: &[&str] = &[
     "krins.graph.pause",
     "krins.graph.resume",
     "krins.task",
+    "krins.tasks",
+    "krins.waive",
     "krins.audit.verify",
     "krins.status",
 ];
@@ -54,6 +56,8 @@ pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<
     match name {
         "krins.assign" => answer(handlers::assign::run(session, read(name, argument)?).await),
         "krins.task" => answer(handlers::task::run(session, read(name, argument)?).await),
+        "krins.tasks" => answer(handlers::tasks::run(session, read(name, argument)?).await),
+        "krins.waive" => answer(handlers::waive::run(session, read(name, argument)?).await),
         "krins.diff" => answer(handlers::diff::run(session, read(name, argument)?).await),
         "krins.gate" => answer(handlers::gate::run(session, read(name, argument)?).await),
         "krins.cancel" => answer(handlers::cancel::run(session, read(name, argument)?).await),

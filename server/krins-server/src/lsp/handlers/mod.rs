@@ -20,7 +20,9 @@ pub mod preview;
 pub mod review;
 pub mod status;
 pub mod task;
+pub mod tasks;
 pub mod variant;
+pub mod waive;
 
 use crate::to_proto;
 use krins_backend::propagation;

@@ -1,0 +1,148 @@
+// A proposal tried out beside the working tree: run in a worktree of its own, looked at in a browser, promoted to a branch.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import * as vscode from "vscode";
+import { failure, sentence } from "./errors";
+import type { PreviewResult } from "./protocol";
+import { address, runner } from "./scripts";
+import type { Server } from "./server";
+
+export class Previews {
+  constructor(private readonly server: Server) {}
+
+  async preview(task: string): Promise<void> {
+    try {
+      const made = await vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title: "Krins: making a worktree for the change" }, () =>
+        this.server.request("krins/preview", { task }),
+      );
+      await this.#offer(task, made);
+    } catch (error) {
+      void vscode.window.showErrorMessage(`Krins: ${sentence(failure(error))}`);
+    }
+  }
+
+  async promote(task: string): Promise<void> {
+    try {
+      const { branch, commit } = await this.server.request("krins/promote", { task });
+      const copy = "Copy the Name";
+      const chosen = await vscode.window.showInformationMessage(`Krins: the change is commit ${commit.slice(0, 10)} on branch ${branch}. Your working tree is as it was.`, copy);
+      if (chosen === copy) await vscode.env.clipboard.writeText(branch);
+    } catch (error) {
+      void vscode.window.showErrorMessage(`Krins: ${sentence(failure(error))}`);
+    }
+  }
+
+  async #offer(task: string, { branch, worktree, url }: PreviewResult): Promise<void> {
+    const root = vscode.Uri.file(worktree);
+    const scripts = await scriptsOf(root);
+    const items = [
+      ...(url ? [{ label: "$(globe) Open in the browser", description: url, run: () => show(url) }] : []),
+      ...scripts.map((script) => ({ label: `$(play) Run ${script}`, description: "in the worktree, with its output here", run: () => this.#run(root, script) })),
+      { label: "$(folder-opened) Open the worktree in a window", description: worktree, run: async () => void (await vscode.commands.executeCommand("vscode.openFolder", root, { forceNewWindow: true })) },
+      { label: "$(git-branch) Promote to a branch", description: branch, run: () => this.promote(task) },
+    ];
+    const chosen = await vscode.window.showQuickPick(items, { title: "Krins: the change is in a worktree of its own", ignoreFocusOut: true });
+    await chosen?.run();
+  }
+
+  async #run(root: vscode.Uri, script: string): Promise<void> {
+    const names = (await vscode.workspace.fs.readDirectory(root)).map(([name]) => name);
+    const commands = runner(names, script);
+    const terminal = vscode.window.createTerminal({ name: `Krins: ${script}`, pty: new Output(root.fsPath, commands, (url) => void show(url)) });
+    terminal.show();
+  }
+}
+
+async function scriptsOf(root: vscode.Uri): Promise<string[]> {
+  try {
+    const text = new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.joinPath(root, "package.json")));
+    const { scripts } = JSON.parse(text) as { scripts?: Record<string, string> };
+    const first = ["dev", "start", "preview", "serve", "build", "test"];
+    return first.filter((name) => typeof scripts?.[name] === "string");
+  } catch {
+    return [];
+  }
+}
+
+async function show(url: string): Promise<void> {
+  const uri = await vscode.env.asExternalUri(vscode.Uri.parse(url, true));
+  try {
+    await vscode.commands.executeCommand("simpleBrowser.show", uri.toString(true));
+  } catch {
+    await vscode.env.openExternal(uri);
+  }
+}
+
+/** Commands one after the other, with their output in a terminal; the first address of this machine that they name is given out. */
+class Output implements vscode.Pseudoterminal {
+  readonly #write = new vscode.EventEmitter<string>();
+  readonly #close = new vscode.EventEmitter<number>();
+  readonly onDidWrite = this.#write.event;
+  readonly onDidClose = this.#close.event;
+  #child: ChildProcess | undefined;
+  #ended = false;
+  #found = false;
+  #tail = "";
+
+  constructor(
+    private readonly cwd: string,
+    private readonly commands: readonly (readonly string[])[],
+    private readonly found: (url: string) => void,
+  ) {}
+
+  open(): void {
+    void this.#all();
+  }
+
+  close(): void {
+    this.#ended = true;
+    this.#kill("SIGTERM");
+  }
+
+  handleInput(data: string): void {
+    if (data === "\x03") this.#kill("SIGINT");
+  }
+
+  async #all(): Promise<void> {
+    for (const command of this.commands) {
+      if (this.#ended) return;
+      this.#write.fire(`> ${command.join(" ")}\r\n`);
+      const status = await this.#one(command);
+      if (status === 0) continue;
+      this.#write.fire(`\r\nended with ${status}\r\n`);
+      return;
+    }
+    this.#write.fire("\r\ndone\r\n");
+  }
+
+  #one([program, ...args]: readonly string[]): Promise<number | string> {
+    return new Promise((resolve) => {
+      const child = spawn(program!, args, { cwd: this.cwd, detached: process.platform !== "win32", shell: process.platform === "win32" });
+      this.#child = child;
+      for (const stream of [child.stdout, child.stderr]) stream?.on("data", (bytes: Buffer) => this.#say(bytes.toString()));
+      child.on("error", (error) => resolve(error.message));
+      child.on("close", (code, signal) => resolve(code ?? signal ?? 1));
+    });
+  }
+
+  #say(text: string): void {
+    this.#write.fire(text.replace(/\r?\n/g, "\r\n"));
+    if (this.#found) return;
+    this.#tail = (this.#tail + text).slice(-4096);
+    const url = address(this.#tail);
+    if (url === undefined) return;
+    this.#found = true;
+    this.found(url);
+  }
+
+  /** The whole group: what npm starts is not npm. */
+  #kill(signal: NodeJS.Signals): void {
+    const pid = this.#child?.pid;
+    if (pid === undefined || this.#child?.exitCode !== null) return;
+    try {
+      process.kill(process.platform === "win32" ? pid : -pid, signal);
+    } catch {
+      // It ended in this moment.
+    }
+  }
+}

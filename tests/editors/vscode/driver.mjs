@@ -1,0 +1,241 @@
+// A real VS Code (its server edition) on loopback, set by keyboard in a real Chromium.
+//
+// Environment: KRINS_BIN the program, CODE_SERVER the installed code-server's directory, NODE24 the node it runs on, PLAYWRIGHT
+// playwright-core's directory, VSIX the packed extension, CHROMIUM the browser, SHOTS a directory for pictures.
+
+import { execFileSync, spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, createWriteStream, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const E = process.env;
+export const repository = fileURLToPath(new URL("../../..", import.meta.url));
+export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+
+/** What comes up by itself in a fresh VS Code and is not ours to test; nothing of the extension's is set here. */
+const SETTINGS = {
+  "workbench.startupEditor": "none",
+  "security.workspace.trust.enabled": false,
+  "telemetry.telemetryLevel": "off",
+  "chat.disableAIFeatures": true,
+  "workbench.enableExperiments": false,
+  "extensions.autoCheckUpdates": false,
+  "extensions.autoUpdate": false,
+  "remote.autoForwardPorts": false,
+  "update.mode": "none",
+  "workbench.tips.enabled": false,
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
+  "editor.minimap.enabled": false,
+  "editor.accessibilitySupport": "off",
+  "files.hotExit": "off",
+};
+
+/** Patience is for a machine that is busy: what is there is seen at once. */
+export async function until(what, found, millis = 60_000) {
+  const end = Date.now() + millis;
+  let last;
+  for (;;) {
+    try {
+      last = await found();
+      if (last) return last;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`timeout: ${what} (last: ${String(last).slice(0, 300)})`);
+    await sleep(50);
+  }
+}
+
+function freePort() {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+const status = (url) =>
+  new Promise((resolve, reject) => {
+    get(url, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    }).on("error", reject);
+  });
+
+/**
+ * Starts everything in fresh directories over a copy of the sample.
+ *
+ * `direct` is VS Code's own server, which obeys `extensionTestsPath`; without it code-server, with the packed extension installed.
+ */
+export async function start({ settings = {}, files = {}, config = "", direct = false, folder = true, query = () => "" } = {}) {
+  const times = { begun: Date.now() };
+  const base = mkdtempSync(join(tmpdir(), "krins-vscode-"));
+  const at = (...parts) => join(base, ...parts);
+  const root = at("todo-app");
+  cpSync(join(repository, "fixtures/todo-app"), root, { recursive: true });
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(join(root, path, ".."), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+  const git = (...args) => execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@example.com", ...args], { cwd: root, stdio: "pipe" });
+  git("init", "-q", "-b", "main");
+  git("add", "-A");
+  git("commit", "-qm", "start");
+  for (const dir of ["data/User", "data/Machine", "extensions", "home/.config/krins"]) mkdirSync(at(dir), { recursive: true });
+  writeFileSync(at("data/User/settings.json"), JSON.stringify({ ...SETTINGS, ...settings }));
+  const machine = (more) => writeFileSync(at("data/Machine/settings.json"), JSON.stringify({ "krins.server.path": E.KRINS_BIN, ...more }));
+  machine({});
+  writeFileSync(at("home/.config/krins/config.toml"), config);
+  writeFileSync(at("code-server.yaml"), "cert: false\n");
+
+  const port = await freePort();
+  const env = {
+    PATH: E.PATH,
+    LANG: "C.UTF-8",
+    HOME: at("home"),
+    KRINS_TEST_OUT: at("verdict"),
+    EXTENSIONS_GALLERY: JSON.stringify({ serviceUrl: "", itemUrl: "", resourceUrlTemplate: "" }),
+  };
+  const common = ["--user-data-dir", at("data"), "--extensions-dir", at("extensions")];
+  const front = [join(E.CODE_SERVER, "out/node/entry.js"), "--config", at("code-server.yaml"), ...common];
+  if (!direct) execFileSync(E.NODE24, [...front, "--install-extension", E.VSIX], { env, stdio: "pipe" });
+  times.installed = Date.now();
+  const own = [join(E.CODE_SERVER, "lib/vscode/out/server-main.js"), "--host", "127.0.0.1", "--port", String(port), "--without-connection-token", "--accept-server-license-terms", "--server-data-dir", at("data"), ...common, "--disable-telemetry", "--enable-smoke-test-driver"];
+  const usual = [...front, "--bind-addr", `127.0.0.1:${port}`, "--auth", "none", "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", "--disable-getting-started-override", "--disable-proxy"];
+  const server = spawn(E.NODE24, direct ? own : usual, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const log = createWriteStream(at("server.log"));
+  server.stdout.pipe(log);
+  server.stderr.pipe(log);
+
+  let context;
+  const stop = async () => {
+    await context?.close().catch(() => undefined);
+    const gone = new Promise((resolve) => (server.exitCode !== null ? resolve() : server.once("exit", resolve)));
+    const signal = (name) => {
+      try {
+        process.kill(-server.pid, name);
+      } catch {
+        // It ended by itself.
+      }
+    };
+    signal("SIGTERM");
+    await Promise.race([gone, sleep(4000)]);
+    signal("SIGKILL");
+    if (!E.KEEP) rmSync(base, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  };
+  try {
+    await until("the server", async () => (await status(`http://127.0.0.1:${port}/${direct ? "version" : "healthz"}`)) === 200, 40_000);
+    const { chromium } = createRequire(import.meta.url)(E.PLAYWRIGHT);
+    context = await chromium.launchPersistentContext(at("browser"), {
+      executablePath: E.CHROMIUM ?? "/usr/bin/chromium",
+      headless: true,
+      viewport: { width: 1280, height: 800 },
+      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    });
+    const page = context.pages()[0] ?? (await context.newPage());
+    const foreign = new Set();
+    context.on("request", (request) => {
+      const { protocol, hostname } = new URL(request.url());
+      if (/^(?:http|ws)/.test(protocol) && hostname !== "127.0.0.1" && !hostname.endsWith("vscode-cdn.net")) foreign.add(hostname);
+    });
+    times.browser = Date.now();
+    await page.goto(`http://127.0.0.1:${port}/?${folder ? `folder=${encodeURIComponent(root)}` : "ew=true"}${query(port)}`, { waitUntil: "domcontentloaded" });
+    if (!direct) await page.waitForSelector(folder ? ".monaco-workbench .explorer-folders-view .monaco-list-row" : ".monaco-workbench .statusbar-item", { timeout: 60_000 });
+    times.workbench = Date.now();
+    return { ...person(page), page, base, machine, root, port, times, foreign, stop, verdict: at("verdict"), read: (path) => (existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : undefined) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** What a person does, all by keyboard. */
+function person(page) {
+  const press = (keys) => page.keyboard.press(keys);
+  const type = (text) => page.keyboard.type(text);
+  const input = () => page.waitForSelector(".quick-input-widget:visible input");
+  const picker = {
+    /** The row that is chosen, once its label begins so. */
+    row: (label) => page.waitForSelector(`.quick-input-list .monaco-list-row.focused[aria-label^="${label}"]`),
+    rows: () => page.$$eval(".quick-input-list .monaco-list-row", (rows) => rows.map((row) => row.getAttribute("aria-label") ?? "")),
+    gone: () => page.waitForSelector(".quick-input-widget", { state: "hidden" }),
+    /** Down to the row whose label begins so. */
+    async down(label) {
+      for (let press = 0; press < 40; press += 1) {
+        const now = await page.$eval(".quick-input-list .monaco-list-row.focused", (row) => row.getAttribute("aria-label") ?? "").catch(() => "");
+        if (now.startsWith(label)) return;
+        await page.keyboard.press("ArrowDown");
+        await sleep(40);
+      }
+      throw new Error(`no row ${label}: ${(await picker.rows()).join(" | ")}`);
+    },
+  };
+  const bar = () => page.$$eval(".statusbar-item", (items) => items.map((item) => item.textContent.replace(/\u00a0/g, " ")).join("|"));
+  const toast = (words) =>
+    until(`a message ${words}`, async () => {
+      for (const each of await page.$$(".notification-toast")) if (words.test((await each.textContent()) ?? "")) return each;
+      return undefined;
+    });
+  page.setDefaultTimeout(60_000);
+  const frames = (selector) =>
+    until(`a webview with ${selector}`, async () => {
+      for (const frame of page.frames()) if (await frame.$(selector).catch(() => null)) return frame;
+      return undefined;
+    });
+  return {
+    press,
+    type,
+    picker,
+    bar,
+    toast,
+    webview: frames,
+    ready: () => until("the status bar says who is asked", async () => /Krins: \w+/.test(await bar()), 60_000),
+    /** A message's button. */
+    async answer(words, label) {
+      const message = await toast(words);
+      await message.hover();
+      await (await message.waitForSelector(`.monaco-button:has-text("${label}")`)).click();
+    },
+    async open(file) {
+      await press("Control+p");
+      await input();
+      await type(file);
+      await picker.row(file.split("/").at(-1));
+      await press("Enter");
+      await page.waitForSelector(`.tabs-container .tab.active[data-resource-name="${file.split("/").at(-1)}"]`);
+      await page.waitForSelector(".monaco-editor.focused");
+    },
+    async palette(title) {
+      await press("F1");
+      await input();
+      await type(title);
+      await picker.row(title);
+      await press("Enter");
+    },
+    async line(number) {
+      await press("Control+g");
+      await input();
+      await type(String(number));
+      await press("Enter");
+      await picker.gone();
+    },
+    clear: async () => {
+      await press("F1");
+      await input();
+      await type("Notifications: Clear All Notifications");
+      await picker.row("Notifications: Clear All Notifications");
+      await press("Enter");
+      await page.waitForSelector(".notification-toast", { state: "detached" });
+    },
+    shot: async (name) => {
+      if (!E.SHOTS) return;
+      mkdirSync(E.SHOTS, { recursive: true });
+      await page.screenshot({ path: join(E.SHOTS, `${name}.png`) });
+    },
+  };
+}

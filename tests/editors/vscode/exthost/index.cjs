@@ -1,0 +1,142 @@
+// Runs inside VS Code: the extension through VS Code's own interfaces, where nothing has to be drawn.
+
+const assert = require("node:assert/strict");
+const { appendFileSync, readFileSync } = require("node:fs");
+const { join } = require("node:path");
+const vscode = require("vscode");
+
+const OUT = process.env.KRINS_TEST_OUT;
+const RENAME = "rename calculateProgress to completionRate";
+const folder = () => vscode.workspace.workspaceFolders[0].uri;
+const at = (path) => vscode.Uri.joinPath(folder(), path);
+const disk = (path) => readFileSync(join(folder().fsPath, path), "utf8");
+const run = (command, ...args) => vscode.commands.executeCommand(command, ...args);
+const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
+const tabs = () => vscode.window.tabGroups.all.flatMap((group) => group.tabs);
+
+async function until(what, found, millis = 60_000) {
+  const end = Date.now() + millis;
+  for (;;) {
+    const value = await found();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`timeout: ${what}`);
+    await sleep(50);
+  }
+}
+
+/** A task from words that are given, sent by the picker's Enter. */
+async function propose(intent, path) {
+  void run("krins.ui.change", { intent, uri: at(path) });
+  await until("the diff", async () => {
+    // Enter, as soon as the picker is there; harmless before and after.
+    await run("workbench.action.acceptSelectedQuickOpenItem");
+    return tabs().some(({ label }) => label.startsWith(`Krins: ${intent}`));
+  });
+}
+
+/** The proposal's document of a file, drawn in a diff of its own. */
+async function after(path) {
+  const document = vscode.workspace.textDocuments.find(({ uri }) => uri.scheme === "krins-after" && uri.path.endsWith(`/${path}`));
+  return document ?? vscode.workspace.openTextDocument(await until(path, () => [...vscode.workspace.textDocuments].map(({ uri }) => uri).find((uri) => uri.scheme === "krins-after" && uri.path.endsWith(`/${path}`))));
+}
+
+const lenses = async (document) => (await run("vscode.executeCodeLensProvider", document.uri, 50)).map(({ command }) => command);
+
+const promises = {
+  async "it activates by itself, and every command that it contributes is there"() {
+    const extension = vscode.extensions.getExtension("krins.krins");
+    await until("active", () => extension.isActive);
+    const known = new Set(await vscode.commands.getCommands(true));
+    const missing = extension.packageJSON.contributes.commands.map(({ command }) => command).filter((command) => !known.has(command));
+    assert.deepEqual(missing, []);
+    await until("the server", () => known.has("krins.status") || vscode.commands.getCommands(true).then((all) => all.includes("krins.status")));
+  },
+  async "a comment's code action asks like everything else: with the words in the line"() {
+    const document = await vscode.workspace.openTextDocument(at("src/format.ts"));
+    const editor = await vscode.window.showTextDocument(document);
+    await editor.edit((edit) => edit.insert(new vscode.Position(0, 0), "// krins: remove unused imports in this file\n"));
+    const actions = await until("the action", async () => {
+      const all = await run("vscode.executeCodeActionProvider", document.uri, new vscode.Range(0, 0, 0, 0), undefined, 20);
+      return all.find(({ title, command }) => title.includes("remove unused imports") && command?.command === "krins.assign");
+    });
+    assert.ok(actions);
+    await run("workbench.action.files.revert");
+  },
+  async "a proposal is a diff over all files, with a word above each hunk"() {
+    await vscode.window.showTextDocument(at("src/model/progress.ts"));
+    await propose(RENAME, "src/model/progress.ts");
+    const document = await after("src/format.ts");
+    const titles = (await lenses(document)).map(({ title }) => title.replace(/\$\([^)]*\) /g, ""));
+    assert.deepEqual(titles.slice(0, 4), ["Accept", "Reject", "Edit", "Why"]);
+  },
+  async "what is rejected goes out of the diff, and comes back"() {
+    const document = await after("src/index.ts");
+    const named = () => document.getText().includes("completionRate");
+    assert.ok(named());
+    const reject = (await lenses(document)).find(({ command }) => command === "krins.ui.rejectHunk");
+    await run(reject.command, ...reject.arguments);
+    await until("gone", () => !named());
+    const back = (await lenses(document)).find(({ command }) => command === "krins.ui.takeBackHunk");
+    await run(back.command, ...back.arguments);
+    await until("back", named);
+    await run(reject.command, ...reject.arguments);
+    await until("gone", () => !named());
+  },
+  async "a text of one's own takes a hunk's place when it is saved"() {
+    const document = await after("src/stats.ts");
+    const edit = (await lenses(document)).find(({ command }) => command === "krins.ui.editHunk");
+    await run(edit.command, ...edit.arguments);
+    const editor = await until("the text", () => (vscode.window.activeTextEditor?.document.uri.scheme === "krins-edit" ? vscode.window.activeTextEditor : undefined));
+    await editor.edit((change) => change.insert(new vscode.Position(0, 0), "// by hand\n"));
+    assert.ok(await editor.document.save());
+    await until("in the diff", () => document.getText().includes("// by hand"));
+  },
+  async "an apply writes what is shown, an undo brings every byte back, a redo does it again"() {
+    const before = disk("src/model/progress.ts");
+    const shown = (await after("src/stats.ts")).getText();
+    await run("krins.ui.apply");
+    await until("applied", () => disk("src/model/progress.ts").includes("completionRate"));
+    assert.equal(disk("src/stats.ts"), shown);
+    assert.ok(!disk("src/index.ts").includes("completionRate"));
+    await until("the tab is closed", () => !tabs().some(({ label }) => label.startsWith("Krins: rename")));
+    await run("krins.ui.undo");
+    await until("undone", () => disk("src/model/progress.ts") === before);
+    await run("krins.ui.redo");
+    await until("done again", () => disk("src/stats.ts") === shown);
+    await run("krins.ui.undo");
+    await until("undone", () => disk("src/model/progress.ts") === before);
+  },
+  async "an unsaved buffer is changed in the editor and stays unsaved"() {
+    const document = await vscode.workspace.openTextDocument(at("src/model/progress.ts"));
+    const editor = await vscode.window.showTextDocument(document);
+    await editor.edit((edit) => edit.insert(new vscode.Position(document.lineCount, 0), "// not saved\n"));
+    await propose(RENAME, "src/model/progress.ts");
+    await run("krins.ui.apply");
+    await until("in the buffer", () => document.getText().includes("completionRate"));
+    assert.ok(document.isDirty && document.getText().includes("// not saved"));
+    await run("krins.ui.undo");
+    await until("undone", () => !document.getText().includes("completionRate"));
+    await vscode.window.showTextDocument(document);
+    await run("workbench.action.files.revert");
+  },
+};
+
+exports.run = async () => {
+  const say = (line) => appendFileSync(OUT, `${line}\n`);
+  let broken = 0;
+  let count = 0;
+  for (const [name, work] of Object.entries(promises)) {
+    const begun = Date.now();
+    count += 1;
+    try {
+      await work();
+      say(`ok ${count} - ${name} # ${Date.now() - begun} ms`);
+    } catch (error) {
+      broken += 1;
+      say(`not ok ${count} - ${name} # ${String(error.stack).split("\n").slice(0, 4).join(" | ")}`);
+    }
+  }
+  say(`1..${count}`);
+  say(`# broken ${broken}`);
+  if (broken > 0) throw new Error(`${broken} broken`);
+};
