@@ -15,7 +15,7 @@ interface Merge {
 
 /**
  * Asks what to do about conflicts. What was applied then, or nothing. A merge writes the files with markers first, by the same apply
- * as any other: all of them or none, and one undo takes it all back, also after the person merged.
+ * as any other: all of them or none, and an undo takes all of it back as long as nothing was merged.
  */
 export async function offerMerge(
   server: Server,
