@@ -265,6 +265,13 @@ pub fn choose(policy: &Policy, explore_percent: u8, scene: &Scene<'_>, seed: u64
     })
 }
 
+/// The route that [`choose`] takes where nothing is explored, and nothing else of the decision.
+pub fn pick(policy: &Policy, scene: &Scene<'_>, seed: u64) -> Option<String> {
+    let open: Vec<&Arm> = scene.arms.iter().filter(|arm| arm.blocked.is_none()).collect();
+    let (at, _) = policy.favour(scene, &open, &mut fastrand::Rng::with_seed(seed))?;
+    open.get(at).map(|arm| arm.route.clone())
+}
+
 /// What a choice is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
@@ -319,6 +326,18 @@ mod tests {
             assert_eq!(choose(&policy, 10, &scene, 7).unwrap().explanation, decision.explanation);
             let none = Scene { arms: &arms[1..], ..scene };
             assert!(choose(&policy, 10, &none, 7).is_none(), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn a_pick_is_the_choice_without_the_rest() {
+        let arms = [arm("a/x", 10, 7.0), blocked("b/y", Blocked::OverBudget(2, 1)), arm("c/z", 3, 1.0)];
+        let scene = Scene { class: "fix", arms: &arms, micros: None };
+        for policy in Policy::all().into_iter().chain([Policy::Epsilon(1.0)]) {
+            for seed in 0..200 {
+                let chosen = choose(&policy, 0, &scene, seed).map(|decision| decision.route);
+                assert_eq!(pick(&policy, &scene, seed), chosen, "{policy:?} {seed}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! at all, no log can say what would have come of it.
 
 use super::log::{History, Logged, arms};
-use super::{Policy, Scene, choose};
+use super::{Policy, Scene, pick};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,9 +81,9 @@ pub fn play(policy: &Policy, truth: &[(String, f64)], rounds: u32, seed: u64) ->
     let mut regret = 0.0;
     for round in 0..rounds {
         let scene = Scene { class: "other", arms: &arms, micros: None };
-        let Some(decision) = choose(policy, 0, &scene, seed.wrapping_add(u64::from(round))) else { continue };
-        let wins = truth.iter().find(|(route, _)| *route == decision.route).map_or(0.0, |(_, reward)| *reward);
-        if let Some(arm) = arms.iter_mut().find(|arm| arm.route == decision.route) {
+        let Some(chosen) = pick(policy, &scene, seed.wrapping_add(u64::from(round))) else { continue };
+        let wins = truth.iter().find(|(route, _)| *route == chosen).map_or(0.0, |(_, reward)| *reward);
+        if let Some(arm) = arms.iter_mut().find(|arm| arm.route == chosen) {
             arm.n += 1;
             arm.sum += f64::from(u8::from(rng.f64() < wins));
         }
@@ -104,10 +104,10 @@ fn learning(policy: &Policy, log: &[Logged], seed: u64) -> Value {
         let history = known.entry(logged.decision.class.clone()).or_default();
         let arms = arms(&open, history);
         let scene = Scene { class: &logged.decision.class, arms: &arms, micros: None };
-        let Some(chosen) = choose(policy, 0, &scene, seed.wrapping_add(number as u64)) else { continue };
-        if chosen.route == logged.decision.route {
+        let Some(chosen) = pick(policy, &scene, seed.wrapping_add(number as u64)) else { continue };
+        if chosen == logged.decision.route {
             matched.push((logged.reward, 1.0 / chance(logged)));
-            let (n, sum) = history.entry(chosen.route).or_default();
+            let (n, sum) = history.entry(chosen).or_default();
             *n += 1;
             *sum += logged.reward;
         }
@@ -146,6 +146,7 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::choose;
     use super::*;
 
     /// A log of uniform choices among three arms whose true rewards are known.
