@@ -42,16 +42,7 @@ async fn table(dialect: Dialect, kind: &str, stream: bool) -> (String, usize) {
             "[providers.{name}]\nkind = \"{kind}\"\nbase_url = \"{url}\"\nkey = \"none\"\nmodel = \"fb-ok\"\nfallback = [\"{name}/{fallback}\"]\n"
         )
     };
-    // Ollama's usual times are those of a model that has to be loaded first.
-    let times = |text: String| match kind {
-        "ollama" => text + "first_token_seconds = 10\ntotal_seconds = 45\n",
-        _ => text,
-    };
-    let text = format!(
-        "provider = \"wall\"\n{}{}",
-        times(provider("wall", "fb-ok")),
-        times(provider("strict", "fb-ok-noprefill"))
-    );
+    let text = format!("provider = \"wall\"\n{}{}", provider("wall", "fb-ok"), provider("strict", "fb-ok-noprefill"));
     std::fs::write(&config, text).expect("the settings are written");
     let mut gateway = Gateway::start(home.path());
     let address = gateway.address();

@@ -43,6 +43,7 @@ fn kind(dialect: Dialect) -> Kind {
 fn timing() -> Timing {
     Timing {
         first_token: FIRST_TOKEN,
+        hurried: None,
         idle: Duration::from_millis(400),
         total: Duration::from_secs(8),
         calls: 2,
@@ -500,6 +501,16 @@ fn hurried(speed: u32) -> (Timing, BreakerConfig) {
 /// The service over a wall, with a fallback for its models.
 async fn serve_wall(wall: &Wall, dialect: Dialect, speed: u32) -> (std::net::SocketAddr, tempfile::TempDir) {
     let (timing, breaker) = hurried(speed);
+    let timing = match dialect {
+        // A model of one's own may have to be loaded first; one that is loaded has to be as quick as any.
+        Dialect::Ollama => Timing {
+            hurried: Some(timing.first_token),
+            first_token: timing.first_token * 6,
+            total: timing.total * 4,
+            ..timing
+        },
+        _ => timing,
+    };
     let provider = |fallback: &str| ProviderConfig {
         timing,
         fallback: Some(vec![fallback.to_owned()]),
@@ -531,6 +542,17 @@ async fn serve(backend: Embedded, config: ServiceConfig) -> (std::net::SocketAdd
 
 fn hello(text: &str) -> serde_json::Value {
     serde_json::json!({"model": "fake", "messages": [{"role": "user", "content": text}]})
+}
+
+/// The catalogue holds that one whose model is loaded is left; one that has to load it gets its time.
+#[tokio::test]
+async fn an_ollama_that_has_to_load_its_model_is_waited_for() {
+    let wall = Wall::start(Dialect::Ollama, 20).await.unwrap();
+    wall.unload();
+    let (gateway, _directory) = serve_wall(&wall, Dialect::Ollama, 20).await;
+    let slow = "fb-s07-slow-ttft";
+    let got = krins_tests::failover::ask(gateway, slow, false).await;
+    assert!(got.is_whole() && got.model == slow, "{got:?}");
 }
 
 /// What a caller's own text holds does not leave the machine, and comes back whole.

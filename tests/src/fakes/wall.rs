@@ -5,10 +5,12 @@
 use super::dialect::{Dialect, Script};
 use super::http;
 use super::scenario::{Ending, Refusal};
-use serde_json::Value;
+use crate::failover::SCENARIOS;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
@@ -44,6 +46,8 @@ struct Shared {
     /// Between two words.
     pace: Duration,
     hits: Mutex<Vec<Hit>>,
+    /// Whether an Ollama says that its models are in memory.
+    loaded: AtomicBool,
 }
 
 impl Wall {
@@ -55,12 +59,17 @@ impl Wall {
     pub async fn paced(dialect: Dialect, speed: u32, pace: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { dialect, speed, pace, hits: Mutex::default() });
+        let shared = Arc::new(Shared { dialect, speed, pace, hits: Mutex::default(), loaded: AtomicBool::new(true) });
         Ok(Self { address, server: tokio::spawn(accept(listener, Arc::clone(&shared))), shared })
     }
 
     pub fn base_url(&self) -> String {
         format!("http://{}{}", self.address, self.shared.dialect.base_path())
+    }
+
+    /// From now on an Ollama says that it has to load its models first.
+    pub fn unload(&self) {
+        self.shared.loaded.store(false, Ordering::Relaxed);
     }
 
     /// Every request so far, in order.
@@ -90,6 +99,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn connection(mut stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     while let Some(request) = http::read_request(&mut stream).await {
+        if request.method == "GET" && request.path == "/api/ps" && shared.dialect == Dialect::Ollama {
+            // What the wall is slow or silent about is in its memory all the same.
+            let models = SCENARIOS.iter().chain(&["fb-ok", "fb-ok-noprefill"]);
+            let models = models.filter(|_| shared.loaded.load(Ordering::Relaxed));
+            let models: Vec<Value> = models.map(|name| json!({"name": name, "model": name})).collect();
+            let (headers, body) = ([("content-type", "application/json".to_owned())], json!({"models": models}));
+            match http::respond(&mut stream, 200, &headers, body.to_string().as_bytes()).await {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let model = model_of(&request.path, &body);
         let act = shared.act(&model, &body);

@@ -33,6 +33,8 @@ pub struct ModelRequest<'a> {
     pub sampling: Option<&'a Sampling>,
     /// Whether an answer that reached the output limit is one. Never for a change, of which a part is a wrong one.
     pub partial: bool,
+    /// Whether somebody else can answer, so that a silent one is left sooner.
+    pub elsewhere: bool,
     /// Whose call it is, and who pays.
     pub task: &'a str,
     pub account: Option<&'a crate::money::Account>,
@@ -47,6 +49,7 @@ impl<'a> ModelRequest<'a> {
             max_output_tokens: None,
             sampling: None,
             partial: false,
+            elsewhere: false,
             task: "",
             account: None,
         }
@@ -188,6 +191,8 @@ impl Kind {
 pub struct Timing {
     /// From sending to the first sign of an answer; keep-alives are no sign.
     pub first_token: Duration,
+    /// The same where somebody else can answer and the model need not be loaded first; without it there is no difference.
+    pub hurried: Option<Duration>,
     /// Without a byte, once the answer has begun.
     pub idle: Duration,
     /// Everything together, waits and other routes included; that of the chain's first route holds for a task.
@@ -203,6 +208,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             first_token: Duration::from_secs(10),
+            hurried: None,
             idle: Duration::from_secs(15),
             total: Duration::from_secs(45),
             calls: 2,
@@ -217,7 +223,12 @@ impl Timing {
     pub fn of(kind: Kind) -> Self {
         let standard = Self::default();
         match kind {
-            Kind::Ollama => Self { first_token: Duration::from_secs(60), total: Duration::from_secs(180), ..standard },
+            Kind::Ollama => Self {
+                first_token: Duration::from_secs(60),
+                hurried: Some(standard.first_token),
+                total: Duration::from_secs(180),
+                ..standard
+            },
             _ => standard,
         }
     }

@@ -31,6 +31,10 @@ impl Wire for Ollama {
         endpoint(base, &["api", "chat"])
     }
 
+    fn loaded(&self, base: &Url) -> Option<Url> {
+        Some(endpoint(base, &["api", "ps"]))
+    }
+
     fn headers(&self, key: Option<&SecretString>) -> Result<HeaderMap, ProviderError> {
         key_header("authorization", "Bearer ", key)
     }
@@ -56,6 +60,14 @@ impl Wire for Ollama {
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(Lines)
     }
+}
+
+/// Whether the model is in what `/api/ps` says is loaded. A name without a tag is the one with `latest`.
+pub(crate) fn is_loaded(told: &Value, model: &str) -> Option<bool> {
+    let models = told.get("models")?.as_array()?;
+    let tagged = format!("{model}:latest");
+    let names = models.iter().flat_map(|entry| ["name", "model"].map(|key| entry.get(key).and_then(Value::as_str)));
+    Some(names.flatten().any(|name| name == model || name == tagged))
 }
 
 /// Prompt and answer, with a quarter more for the prompt: its tokens are counted by another tokenizer than the model's.
@@ -130,6 +142,15 @@ mod tests {
         ] {
             assert_eq!(read(&wire(), &events).unwrap_err().fault, fault);
         }
+    }
+
+    #[test]
+    fn what_is_loaded_is_known_by_its_name_with_and_without_a_tag() {
+        let told = json!({"models": [{"name": "qwen:latest", "model": "qwen:latest"}, {"name": "llama:8b"}]});
+        let of = |model: &str| is_loaded(&told, model);
+        assert_eq!([of("qwen"), of("qwen:latest"), of("llama:8b")], [Some(true); 3]);
+        assert_eq!([of("llama"), of("qwen:4b")], [Some(false); 2]);
+        assert_eq!([is_loaded(&json!({}), "qwen"), is_loaded(&json!({"models": 1}), "qwen")], [None; 2]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use krins_core::Digest;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 use url::Url;
@@ -28,6 +28,8 @@ const EVENT_LIMIT: usize = 16 << 20;
 const ANSWER_LIMIT: usize = 8 << 20;
 /// What follows the reason for stopping gets this share of the idle time.
 const TAIL_SHARE: u32 = 8;
+/// How long a server may take to say what it has loaded.
+const LOADED: Duration = Duration::from_millis(500);
 /// Of an error's body no more than this is read.
 const ERROR_LIMIT: usize = 64 << 10;
 
@@ -90,6 +92,7 @@ impl HttpProvider {
         &self,
         request: &ModelRequest<'_>,
         key: Option<&SecretString>,
+        patience: Duration,
     ) -> Result<(Response, Instant), ProviderError> {
         let client = self.http.client(&self.base)?;
         let headers = self.wire.headers(key)?;
@@ -114,14 +117,32 @@ impl HttpProvider {
             client.post(url).headers(headers).header(propagation::TRACEPARENT, trace).json(&body)
         });
         // The request is written: what is still to come is the provider's time.
-        let first = Instant::now() + self.timing.first_token;
-        let response = timeout_at(first, sent.instrument(span)).await.map_err(|_| self.silent())??;
+        let first = Instant::now() + patience;
+        let response = timeout_at(first, sent.instrument(span)).await.map_err(|_| silent(patience))??;
         Ok((response, first))
     }
 
-    fn silent(&self) -> ProviderError {
-        let seconds = self.timing.first_token.as_secs_f64();
-        ProviderError::new(Fault::FirstTokenTimeout, format!("no sign of an answer within {seconds} s"))
+    /// How long the first sign of an answer may take. A model that has to be loaded gets its time; one that is loaded, or of
+    /// which the server does not say, gets no more than any other while somebody else can answer.
+    async fn patience(&self, request: &ModelRequest<'_>, key: Option<&SecretString>) -> Duration {
+        match self.timing.hurried.filter(|_| request.elsewhere) {
+            Some(hurried) if !self.has_to_be_loaded(request.model, key).await => hurried.min(self.timing.first_token),
+            _ => self.timing.first_token,
+        }
+    }
+
+    async fn has_to_be_loaded(&self, model: &str, key: Option<&SecretString>) -> bool {
+        let looking = async {
+            let url = self.wire.loaded(&self.base)?;
+            let client = self.http.client(&self.base).ok()?;
+            let mut response = client.get(url).headers(self.wire.headers(key).ok()?).send().await.ok()?;
+            let mut body = Vec::new();
+            while let Some(bytes) = response.chunk().await.ok()?.filter(|_| body.len() <= ERROR_LIMIT) {
+                body.extend_from_slice(&bytes);
+            }
+            ollama::is_loaded(&serde_json::from_slice(&body).ok()?, model)
+        };
+        timeout(LOADED, looking).await.ok().flatten() == Some(false)
     }
 
     fn stalled(&self, characters: usize) -> ProviderError {
@@ -163,7 +184,7 @@ impl HttpProvider {
     async fn receive(
         &self,
         mut response: Response,
-        first: Instant,
+        (first, patience): (Instant, Duration),
         secrets: &[&str],
         sink: &mut dyn DeltaSink,
     ) -> Result<Answer, ProviderError> {
@@ -177,7 +198,7 @@ impl HttpProvider {
                 // All of the answer is here; only the stream's own end is missing.
                 Err(_) if reading.answer.stop.is_some() => return reading.end(None),
                 Err(_) if reading.answer.began => return Err(self.stalled(reading.characters())),
-                Err(_) => return Err(self.silent()),
+                Err(_) => return Err(silent(patience)),
             };
             if chunk == Step::Last {
                 // The rest of the body is mostly here already; reading it keeps the connection for the next call.
@@ -207,12 +228,13 @@ impl Provider for HttpProvider {
         }
         let key = self.keys.find(&self.wanted()).await?;
         self.check_transport(key.as_ref())?;
-        let (response, first) = self.send(request, key.as_ref()).await?;
+        let patience = self.patience(request, key.as_ref()).await;
+        let (response, first) = self.send(request, key.as_ref(), patience).await?;
         let secrets = key.as_ref().map(|key| key.expose_secret()).into_iter().collect::<Vec<_>>();
         if !response.status().is_success() {
             return Err(self.refused(response, &secrets).await);
         }
-        let answer = self.receive(response, first, &secrets, sink).await?;
+        let answer = self.receive(response, (first, patience), &secrets, sink).await?;
         answer.finish(request)
     }
 
@@ -224,6 +246,11 @@ impl Provider for HttpProvider {
             KeyId(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
         }))
     }
+}
+
+fn silent(patience: Duration) -> ProviderError {
+    let seconds = patience.as_secs_f64();
+    ProviderError::new(Fault::FirstTokenTimeout, format!("no sign of an answer within {seconds} s"))
 }
 
 fn wire(config: &ProviderConfig, official: bool) -> Option<Box<dyn Wire>> {

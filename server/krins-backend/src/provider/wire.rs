@@ -37,6 +37,11 @@ pub(crate) trait Wire: Send + Sync {
         None
     }
 
+    /// Where the server says which models are in its memory, if it does.
+    fn loaded(&self, _base: &Url) -> Option<Url> {
+        None
+    }
+
     /// Whether the terminal event holds the whole answer again, so that an unreadable event before it loses nothing.
     fn restates_answer(&self) -> bool {
         false

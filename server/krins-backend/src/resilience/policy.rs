@@ -252,10 +252,11 @@ impl Task<'_> {
             self.board.count_call(route.provider);
         }
         let (began, left) = (clock.now(), self.time_left());
+        let elsewhere = self.somebody_else(at);
         let listener = &mut *self.listener;
         let mut sink = |delta: &str| listener.received(delta);
         let sink: &mut dyn DeltaSink = &mut sink;
-        let request = ModelRequest { model: &route.model, ..request };
+        let request = ModelRequest { model: &route.model, elsewhere, ..request };
         let result = tokio::select! {
             biased;
             result = route.calls.call(&request, sink) => result,
@@ -300,11 +301,14 @@ impl Task<'_> {
         let pause =
             backoff(&route.timing, calls, self.board.clock().chance()).max(error.retry_after.unwrap_or_default());
         // Where somebody else can answer, nobody waits longer than the backoff's cap.
-        let elsewhere =
-            self.marks.iter().enumerate().any(|(other, mark)| other != at && mark.left.is_none() && mark.calls == 0);
-        let too_long = elsewhere && pause > route.timing.backoff_cap;
+        let too_long = self.somebody_else(at) && pause > route.timing.backoff_cap;
         let fits = pause + least(&route.timing) <= self.time_left();
         (fits && !too_long && self.board.take_retry(route.provider)).then_some(pause)
+    }
+
+    /// Whether there is another route that was not called yet.
+    fn somebody_else(&self, at: usize) -> bool {
+        self.marks.iter().enumerate().any(|(other, mark)| other != at && mark.left.is_none() && mark.calls == 0)
     }
 
     fn answered(&mut self, at: usize, finished: Finished) -> Answered {

@@ -426,7 +426,9 @@ impl Settings {
             ("api_version", Value::Text(text)) => provider.api_version = Some(text),
             ("directory", Value::Text(text)) => provider.directory = Some(text.into()),
             ("first_token_seconds", Value::Integer(number)) => {
-                provider.timing.first_token = Duration::from_secs(number)
+                provider.timing.first_token = Duration::from_secs(number);
+                // The person's own word holds, whoever else can answer.
+                provider.timing.hurried = None;
             }
             ("idle_seconds", Value::Integer(number)) => provider.timing.idle = Duration::from_secs(number),
             ("total_seconds", Value::Integer(number)) => provider.timing.total = Duration::from_secs(number),
