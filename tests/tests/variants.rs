@@ -114,6 +114,59 @@ async fn what_a_judge_does_not_say_is_no_pass() {
     }
 }
 
+/// What a judge objects to goes back to the author as data, and what comes back goes through the whole gate, judge included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_judge_objects_to_is_asked_for_again_and_judged_again() {
+    let mended = krins_tests::fakes::ANSWER.replace("sum = 1;", "sum = 1 + 0;");
+    let behaviour = Behaviour { then: vec![mended], ..Behaviour::new(Scenario::Ok) };
+    let author = FakeProvider::behaving(Dialect::Anthropic, behaviour).await.unwrap();
+    let judges = Behaviour { answer: verdicts(&["tests"]), then: vec![verdicts(&[])], ..Behaviour::new(Scenario::Ok) };
+    let judge = FakeProvider::behaving(Dialect::Anthropic, judges).await.unwrap();
+    let workspace =
+        shop(&[("author", &author), ("judge", &judge)], "provider = \"author\"\njudge.provider = \"judge\"");
+    let diff = krins_json(&workspace, &["assign", "call it sum"], 0);
+    assert_eq!((diff["state"].as_str(), rules(&diff)), (Some("ready"), Vec::new()), "{diff}");
+    assert!(diff["patch"].as_str().unwrap().contains("sum = 1 + 0;"), "{diff}");
+    assert_eq!((author.attempts().len(), judge.attempts().len()), (2, 2));
+    let again = author.attempts().remove(1).body.to_string();
+    assert!(again.contains("judge/tests") && again.contains("tests of src/total.ts"), "{again}");
+    let judged = judge.attempts().remove(1).body.to_string();
+    assert!(judged.contains("sum = 1 + 0;") && !judged.contains("tests of src/total.ts"), "{judged}");
+    let shown = krins_json(&workspace, &["task", "show"], 0);
+    let rounds = &shown["rounds"];
+    assert_eq!(
+        (&rounds[0]["rules"], &rounds[1]["stopped"]),
+        (&json!(["judge/tests"]), &json!("the gate passed")),
+        "{shown}"
+    );
+
+    // One that is never content is asked so often and no more, and its change stays blocked.
+    author.behave(Behaviour {
+        then: (0..9).map(|n| krins_tests::fakes::ANSWER.replace("sum = 1;", &format!("sum = {n};"))).collect(),
+        ..Behaviour::new(Scenario::Ok)
+    });
+    judge.behave(Behaviour { answer: verdicts(&["tests"]), ..Behaviour::new(Scenario::Ok) });
+    let more = "provider = \"author\"\njudge.provider = \"judge\"\ngate.fix_rounds = 2";
+    let diff = krins_json(&shop(&[("author", &author), ("judge", &judge)], more), &["assign", "call it sum"], 1);
+    assert_eq!(diff["state"], "blocked", "{diff}");
+    assert!((4..=5).contains(&author.attempts().len()), "two before, and at most one and two rounds");
+}
+
+/// A judge that says nothing of use has nothing that the author could mend: it is asked once more itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_judge_that_did_not_judge_is_asked_again_and_the_author_is_not() {
+    for (then, state, code) in [(verdicts(&[]), "ready", 0), ("Well done!".to_owned(), "blocked", 1)] {
+        let author = author().await;
+        let judges = Behaviour { answer: "I like it.".to_owned(), then: vec![then], ..Behaviour::new(Scenario::Ok) };
+        let judge = FakeProvider::behaving(Dialect::Anthropic, judges).await.unwrap();
+        let workspace =
+            shop(&[("author", &author), ("judge", &judge)], "provider = \"author\"\njudge.provider = \"judge\"");
+        let diff = krins_json(&workspace, &["assign", "call it sum"], code);
+        assert_eq!(diff["state"], state, "{diff}");
+        assert_eq!((author.attempts().len(), judge.attempts().len()), (1, 2), "{state}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn variants_are_asked_side_by_side_under_one_budget_and_each_can_be_taken() {
     // Slow enough that all have asked for money before one has given some back.

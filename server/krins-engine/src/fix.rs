@@ -3,12 +3,14 @@
 //! What was found is somebody else's text: a test's output may say anything. It goes back as quoted data of a bounded
 //! length, and has no way to act: every answer goes through the whole gate under the same policy, and only the gate decides.
 //! The loop ends when the gate passes, when an answer or a set of findings comes a second time, when nothing gets better,
-//! and when time or rounds are used up.
+//! and when time or rounds are used up. Where a judge did not say what it thinks, it is the judge who is asked again, once: the
+//! author has nothing to mend.
 
 use crate::base::Base;
 use crate::error::{ErrorKind, Result};
 use crate::gate::commands::quoted;
-use crate::pipeline::{Attempt, Clock, Intent, Reporter, Workshop, attempt};
+use crate::judging::UNJUDGED;
+use crate::pipeline::{Attempt, Clock, Intent, Reporter, Workshop, attempt, weighed};
 use krins_backend::Usage;
 use krins_core::Digest;
 use krins_core::gate::{Finding, Report, Verdict};
@@ -151,15 +153,27 @@ pub(crate) async fn mend_up_to(
     let mut watch = Watch::default();
     watch.see(&first.patch.digest(), report(&first));
     let (mut best, mut last) = (None::<Attempt>, first);
-    let mut stopped = "the rounds are used up";
+    let (mut stopped, mut judged_again) = ("the rounds are used up", false);
     for number in 1..=most {
         if began.elapsed() > DEADLINE {
             stopped = "the time is used up";
             break;
         }
-        reporter.progress(format!("round {number} of {most}: asking for what the gate found"));
-        let words = words(&intent.words, &last.patch, report(&last));
-        let next = match attempt(shop, intent, base, pack, &words, Some(&last.ask), clock, reporter).await {
+        let next = if is_unjudged(report(&last)) {
+            if std::mem::replace(&mut judged_again, true) {
+                stopped = "the judge does not say what it thinks";
+                break;
+            }
+            reporter.progress(format!("round {number} of {most}: asking the judge again"));
+            judge_again(shop, intent, base, &last, clock, reporter).await
+        } else {
+            reporter.progress(format!("round {number} of {most}: asking for what the gate found"));
+            let words = words(&intent.words, &last.patch, report(&last));
+            attempt(shop, intent, base, pack, &words, Some(&last.ask), clock, reporter).await
+        };
+        let same =
+            next.as_ref().is_ok_and(|next| next.patch.digest() == last.patch.digest()) && is_unjudged(report(&last));
+        let next = match next {
             Ok(next) => next,
             Err(error) if error.kind == ErrorKind::Cancelled => return Err(error),
             Err(error) => {
@@ -180,7 +194,8 @@ pub(crate) async fn mend_up_to(
             best = None;
             break;
         }
-        let why = watch.see(&last.patch.digest(), report(&last));
+        // The same change with another verdict is no answer that came again.
+        let why = if same { None } else { watch.see(&last.patch.digest(), report(&last)) };
         if improves {
             best = None;
         }
@@ -195,14 +210,36 @@ pub(crate) async fn mend_up_to(
     Ok((best.unwrap_or(last), rounds))
 }
 
+/// The same change through the whole gate again, for a judge that did not say what it thinks.
+async fn judge_again(
+    shop: &Workshop,
+    intent: &Intent,
+    base: &Arc<Base>,
+    last: &Attempt,
+    clock: &mut Clock,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Attempt> {
+    let (ask, proposal, patch) = (last.ask.clone(), last.proposal.clone(), last.patch.clone());
+    let verdict = weighed(shop, &intent.words, base, &ask, &proposal, &patch, clock, reporter).await?;
+    Ok(Attempt { ask, proposal, patch, verdict })
+}
+
+/// Nothing blocks but that a judge did not judge.
+fn is_unjudged(report: &Report) -> bool {
+    let mut open = blocking(report).peekable();
+    open.peek().is_some() && open.all(|finding| finding.rule == UNJUDGED)
+}
+
 fn count(attempt: &Attempt) -> usize {
     blocking(report(attempt)).count()
 }
 
 /// The task, and before it, as data, what was answered and what was found.
 pub fn words(task: &str, patch: &Patch, report: &Report) -> String {
-    let shown: Vec<String> = blocking(report).take(MOST_FINDINGS).map(finding).collect();
-    let more = blocking(report).count().saturating_sub(shown.len());
+    // What a judge did not say is nothing to mend.
+    let told = || blocking(report).filter(|finding| finding.rule != UNJUDGED);
+    let shown: Vec<String> = told().take(MOST_FINDINGS).map(finding).collect();
+    let more = told().count().saturating_sub(shown.len());
     let diff: String = patch.unified().chars().take(LONGEST_PATCH).collect();
     let cut = if patch.unified().chars().count() > LONGEST_PATCH { "\n(cut)" } else { "" };
     format!(

@@ -57,6 +57,9 @@ pub async fn look(
                     let verdicts = judge::read(&proposal.text);
                     if verdicts.iter().all(|verdict| verdict.word != Word::Unjudged) {
                         backend.keep(&ask);
+                    } else {
+                        // Asked once more, it may say it.
+                        backend.forget(&ask);
                     }
                     verdicts
                 }

@@ -207,7 +207,7 @@ pub(crate) async fn attempt(
 
 /// The whole gate over an answer that is placed: what only looks, what runs, and the judge.
 #[expect(clippy::too_many_arguments, reason = "an answer, and what it is judged by")]
-async fn weighed(
+pub(crate) async fn weighed(
     shop: &Workshop,
     words: &str,
     base: &Arc<Base>,
@@ -664,6 +664,7 @@ async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> std::
             Progress::Sent { route } => format!("asked {route}"),
             Progress::Moved { to, from, why } => format!("asked {to}: {from} {why}"),
             Progress::Waiting { route, why, seconds } => format!("waiting {seconds} s: {route} {why}"),
+            Progress::Level { level } => format!("under load: {level}"),
             Progress::Received { characters } => format!("{characters} characters received"),
         });
     });

@@ -44,6 +44,8 @@ pub struct Behaviour {
     pub scenario: Scenario,
     /// What it answers when it answers.
     pub answer: String,
+    /// What it answers from the second request on, the last of it for good; without any, the same again.
+    pub then: Vec<String>,
     /// Between two events.
     pub pace: Duration,
     /// For [`Scenario::SlowFirstToken`].
@@ -54,7 +56,19 @@ pub struct Behaviour {
 
 impl Behaviour {
     pub fn new(scenario: Scenario) -> Self {
-        Self { scenario, answer: ANSWER.to_owned(), pace: Duration::ZERO, slow: Duration::from_secs(5), chunk: 23 }
+        Self {
+            scenario,
+            answer: ANSWER.to_owned(),
+            then: Vec::new(),
+            pace: Duration::ZERO,
+            slow: Duration::from_secs(5),
+            chunk: 23,
+        }
+    }
+
+    fn answer_to(&self, number: usize) -> &str {
+        let later = number.checked_sub(1).and_then(|at| self.then.get(at).or(self.then.last()));
+        later.unwrap_or(&self.answer)
     }
 }
 
@@ -207,7 +221,7 @@ async fn serve(stream: &mut TcpStream, shared: &Shared, number: usize, behaviour
             http::respond(stream, 200, &headers, b"\x00\xff\xfe not a stream \r\r\n{{{{\n\n").await
         }
         Act::Stream(ending) => {
-            let script = dialect.script(&behaviour.answer, &ending);
+            let script = dialect.script(behaviour.answer_to(number), &ending);
             http::stream(stream, dialect, &script, &ending, behaviour).await
         }
     }
