@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub struct Fleet {
     binary: PathBuf,
 }
 
-/// One running `krins serve`. Dropping it kills it.
+/// One running `krins serve`, in a process group of its own. Dropping it kills all of it: a program that starts it, such as
+/// `faketime`, stays its parent.
 pub struct Replica {
     child: Child,
     pub address: SocketAddr,
@@ -59,11 +61,16 @@ pub struct Replica {
 impl Fleet {
     /// A fleet whose provider takes about `pace` for each of an answer's dozen events.
     pub async fn new(database: Database, pace: Duration) -> Self {
+        Self::with_settings(database, pace, "cache.capacity = 0\n").await
+    }
+
+    /// With more of the person's settings, each on a line of its own.
+    pub async fn with_settings(database: Database, pace: Duration, more: &str) -> Self {
         let behaviour = Behaviour { pace, chunk: 4096, ..Behaviour::new(Scenario::Ok) };
         let provider = FakeProvider::behaving(Dialect::OpenAiChat, behaviour).await.expect("a free port");
         let home = Workspace::empty();
         let settings = format!(
-            "provider = \"mine\"\ncache.capacity = 0\n[providers.mine]\nkind = \"openai-chat\"\nmodel = \"m\"\nbase_url = \"{}\"\nkey = \"none\"\n",
+            "provider = \"mine\"\n{more}[providers.mine]\nkind = \"openai-chat\"\nmodel = \"m\"\nbase_url = \"{}\"\nkey = \"none\"\n",
             provider.base_url()
         );
         let file = home.home().join(".config/krins/config.toml");
@@ -102,7 +109,7 @@ impl Fleet {
         };
         command.args(["serve", "--json", "--addr", "127.0.0.1:0"]).args(more);
         command.env_clear().envs(self.home.env()).env("KRINS_SERVE_DATABASE", self.database.argument());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn().expect("krins starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut said = String::new();
@@ -110,23 +117,25 @@ impl Fleet {
             said += &line;
             if let Ok(document) = serde_json::from_str::<Value>(&said) {
                 let address = document["address"].as_str().and_then(|text| text.parse().ok());
-                return address.map(|address| Replica { child, address });
+                if let Some(address) = address {
+                    return Some(Replica { child, address });
+                }
+                break;
             }
         }
-        let _ = child.wait();
+        end(&mut child);
         None
     }
 }
 
 impl Replica {
     pub fn kill(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 
     /// `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        let status = to_group(&self.child, name);
         assert!(status.is_ok_and(|status| status.success()), "kill -{name}");
     }
 
@@ -150,9 +159,21 @@ impl Replica {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+/// Sends the signal to the child and to everything that it started.
+fn to_group(child: &Child, signal: &str) -> std::io::Result<std::process::ExitStatus> {
+    let group = format!("-{}", child.id());
+    Command::new("kill").args([&format!("-{signal}"), "--", &group]).stderr(Stdio::null()).status()
+}
+
+fn end(child: &mut Child) {
+    // First the group: a child that is waited for leaves its number to others.
+    let _ = to_group(child, "KILL");
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// A request that may fail, because its server may be killed: status and JSON body.
