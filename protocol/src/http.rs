@@ -53,7 +53,10 @@ pub struct NewTask {
     /// Which of several answers to the same: each is asked for by itself.
     #[serde(default)]
     pub variant: u32,
-    /// The most that it may cost, in millionths of a US dollar.
+    /// The asker's own name for what it belongs to: whatever is asked under one name shares one budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// The most that all that is asked under that name may cost, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micros: Option<u64>,
 }
@@ -104,6 +107,20 @@ pub struct RemoteTask {
     pub answer: Option<Answer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
+    /// What its calls to models took so far; of `GET /tasks/{id}` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
+}
+
+/// What calls to models took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Spent {
+    pub calls: u64,
+    /// Calls whose end is not known; they count for what was reserved.
+    pub open: u64,
+    pub usage: Usage,
+    /// In millionths of a US dollar; null when the price of a call is not known.
+    pub cost: Option<u64>,
 }
 
 /// `POST /router/select`: who should answer this?
@@ -168,6 +185,20 @@ pub struct RouterRecord {
     pub value: f64,
 }
 
+/// Where an ask is, in the words that whoever asks in the same process has for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum AskStep {
+    /// Sent to `provider/model`, nothing back yet.
+    Sent { route: String },
+    /// Goes on to another route, because the one before is overloaded, say.
+    Moved { to: String, from: String, why: String },
+    /// Nobody can be asked for so many seconds.
+    Waiting { route: String, why: String, seconds: u64 },
+    /// The service has too much to do and does less for each task.
+    Level { level: String },
+}
+
 /// One event of `GET /tasks/{id}/events`; `seq` is the SSE `id`, the variant's name the SSE `event`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "lowercase")]
@@ -181,11 +212,35 @@ pub enum RemoteEvent {
         seq: u64,
         received: u64,
     },
+    Step {
+        seq: u64,
+        step: AskStep,
+    },
     /// The last event of a task.
     End {
         seq: u64,
         task: Box<RemoteTask>,
     },
+}
+
+impl RemoteEvent {
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::State { seq, .. } | Self::Progress { seq, .. } | Self::Step { seq, .. } | Self::End { seq, .. } => {
+                *seq
+            }
+        }
+    }
+
+    /// The SSE `event`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::Progress { .. } => "progress",
+            Self::Step { .. } => "step",
+            Self::End { .. } => "end",
+        }
+    }
 }
 
 /// `GET /dead` body, the newest first.
@@ -241,6 +296,106 @@ pub struct QueueStats {
     pub limit: u64,
     /// How many this replica runs at a time.
     pub workers: u64,
+}
+
+/// `POST /admin/switch`: turns providers off, or on again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchRequest {
+    pub to: SwitchTo,
+    /// By their names in the service's settings; without any, all of them.
+    #[serde(default)]
+    pub providers: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SwitchTo {
+    Off,
+    On,
+}
+
+/// `GET /admin/switch` body, and what `POST` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SwitchState {
+    /// For every replica: names, or `all`.
+    pub off: Vec<String>,
+    /// Of this replica's settings and of its machine's switch file; only there can they be taken back.
+    pub here: Vec<String>,
+    /// Who changed what, the newest first.
+    pub changes: Vec<Deed>,
+}
+
+/// Something that somebody did to the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Deed {
+    /// Milliseconds since 1970, by the database's clock.
+    pub at_ms: i64,
+    /// The name of the token that it was done with.
+    pub who: String,
+    pub what: String,
+    pub detail: String,
+}
+
+/// `GET /reports/weekly` body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SpendingReport {
+    /// The first day, in UTC.
+    pub since: String,
+    /// Today.
+    pub until: String,
+    pub total: Spent,
+    /// By day, tenant, person and route, the newest first.
+    pub rows: Vec<SpendingRow>,
+    /// There are more rows than these.
+    pub cut: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SpendingRow {
+    pub day: String,
+    /// Only where every tenant is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    pub person: String,
+    /// `provider/model`.
+    pub route: String,
+    /// Tasks that the calls were made for.
+    pub tasks: u64,
+    /// Calls that gave no answer.
+    pub failed: u64,
+    #[serde(flatten)]
+    pub spent: Spent,
+}
+
+/// `GET /reports/open` body: calls that were reserved and whose end nobody knows, the oldest first. What is being asked at the
+/// moment is among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenCalls {
+    pub open: Vec<OpenCall>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenCall {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    pub person: String,
+    pub task: String,
+    pub route: String,
+    pub started_ms: i64,
+    /// What it counts for; null when the price is not known.
+    pub reserved: Option<u64>,
+    /// `started`, or `unknown` where its server died.
+    pub state: String,
+}
+
+/// `POST /reports/open/{id}`: what such a call really cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// In millionths of a US dollar.
+    pub micros: u64,
 }
 
 /// `PUT /locks/{path}`.

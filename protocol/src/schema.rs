@@ -105,6 +105,11 @@ pub fn document() -> Value {
     add::<http::RemoteEvent>(&mut generator);
     add::<http::DeadLetters>(&mut generator);
     add::<http::QueueStats>(&mut generator);
+    add::<http::SwitchRequest>(&mut generator);
+    add::<http::SwitchState>(&mut generator);
+    add::<http::SpendingReport>(&mut generator);
+    add::<http::OpenCalls>(&mut generator);
+    add::<http::Reconcile>(&mut generator);
     add::<http::LockRequest>(&mut generator);
     add::<http::Locks>(&mut generator);
     add::<http::LockEvent>(&mut generator);

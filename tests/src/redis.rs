@@ -38,6 +38,16 @@ impl Redis {
         Self { child, port }
     }
 
+    /// The names that fit the pattern, as Redis lists them.
+    pub fn keys(&self, pattern: &str) -> Vec<String> {
+        let output = Command::new("redis-cli")
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "--raw", "KEYS", pattern])
+            .stdin(Stdio::null())
+            .output()
+            .expect("redis-cli comes with redis-server");
+        String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -5,6 +5,7 @@ use krins_tests::client::Client;
 use krins_tests::command::{Ran, command, krins, run};
 use krins_tests::fakes::{Behaviour, Dialect, FakeProvider, Scenario};
 use krins_tests::personas::Persona;
+use krins_tests::raw_http;
 use krins_tests::workspace::Workspace;
 use serde_json::{Value, json};
 use std::fs;
@@ -285,4 +286,110 @@ fn an_address_that_is_taken_or_wrong_is_an_error_with_a_hint() {
         let ran = krins(&Workspace::empty(), &["serve", "--addr", address, "--json"]).expect(2);
         assert!(ran.json()["error"]["hint"].is_string(), "{}", ran.describe());
     }
+}
+
+/// A provider with a price for its answers alone, and a cheaper one.
+fn priced(fake: &FakeProvider) -> String {
+    let prices = "prices = [\"mine * 2025-01-01 0 0 1000\", \"cheap * 2025-01-01 0 0 1\"]\n";
+    let cheap = format!(
+        "[providers.cheap]\nkind = \"anthropic\"\nmodel = \"c\"\nbase_url = \"{}\"\nkey = \"none\"\n",
+        fake.base_url()
+    );
+    format!("{prices}{}{cheap}", mine(fake))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_says_the_same_far_and_near_and_counts_all_that_one_task_asks() {
+    let behaviour = Behaviour { pace: Duration::from_millis(300), ..Behaviour::new(Scenario::Ok) };
+    let fake = FakeProvider::behaving(Dialect::Anthropic, behaviour).await.unwrap();
+    let keyed = [("MY_KEY", KEY)];
+    let server = Server::start(&priced(&fake), &keyed);
+    let near = asker(&format!("output.tokens = 1000\n{}", priced(&fake)));
+    let far = asker(&format!("output.tokens = 1000\n{}", server.url_for("mine")));
+    let refused = |workspace: &Workspace| {
+        let mut command = command(workspace, &["assign", WISH, "--micros", "500000", "--json"]);
+        command.envs(keyed);
+        error(run(command, b""), 2, "BudgetExceeded")
+    };
+    let (message, hint) = refused(&near);
+    assert!(message.contains("has $0.50 left"), "{message}");
+    assert!(hint.contains("narrow the scope") && hint.contains("cheap/c would do it for at most $0.001"), "{hint}");
+    assert_eq!(refused(&far), (message, hint), "the same words");
+    assert_eq!(fake.attempts().len(), 0, "nothing was sent");
+    // Three answers side by side: two reservations fit, whoever of the server runs them.
+    let mut several = command(&far, &["assign", WISH, "--variants", "3", "--micros", "2000000", "--json"]);
+    several.envs(keyed);
+    let diff = tokio::task::spawn_blocking(move || run(several, b"")).await.unwrap().expect(0).json();
+    assert_eq!(fake.attempts().len(), 2, "{diff:#}");
+    assert_eq!(diff["cost"], 2 * 42 * 1000, "{diff:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_of_an_ask_is_told_in_the_same_words_far_and_near() {
+    let sick = FakeProvider::start(Dialect::Anthropic, Scenario::ServerErrorNoRetry).await.unwrap();
+    let slow = Behaviour { slow: Duration::from_secs(3), ..Behaviour::new(Scenario::SlowFirstToken) };
+    let well = FakeProvider::behaving(Dialect::Anthropic, slow).await.unwrap();
+    let provider = |name: &str, fake: &FakeProvider| {
+        let url = fake.base_url();
+        format!("[providers.{name}]\nkind = \"anthropic\"\nmodel = \"m\"\nbase_url = \"{url}\"\nkey = \"none\"\n")
+    };
+    let both =
+        format!("provider = \"sick\"\nfallback = [\"well\"]\n{}{}", provider("sick", &sick), provider("well", &well));
+    let server = Server::start(&both, &[]);
+    for workspace in [asker(&both), asker(&server.url())] {
+        let mut client = session(&workspace);
+        let task = client.request("krins/assign", json!({"intent": WISH})).unwrap()["task"].take();
+        client.await_progress(|progress| progress.to_string().contains("\"asked well/m: sick/m failed\""));
+        let diff = client.request("krins/diff", json!({"task": task, "wait": true})).unwrap();
+        assert_eq!(diff["degraded"], "sick/m failed", "{diff:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn persons_have_budgets_and_rates_of_their_own_whatever_token_they_use() {
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Ok).await.unwrap();
+    let home = Workspace::empty();
+    settings(&home, &priced(&fake));
+    let token = |args: &[&str]| {
+        let words = [&["serve", "token", "add", "acme", "--json"], args].concat();
+        krins(&home, &words).expect(0).json()["token"].as_str().unwrap().to_owned()
+    };
+    let ann = ["--person", "ann", "--micros-per-day", "1050000"];
+    let (first, second) = (token(&ann), token(&ann));
+    let bob = token(&[]);
+    let admin = token(&["--scopes", "tasks,admin"]);
+    let hasty = ["--person", "hasty", "--rate", "3"];
+    let (one, other) = (token(&hasty), token(&hasty));
+    let (child, address) = Server::spawn(&home, "127.0.0.1:0", &[("MY_KEY", KEY)]);
+    let server = Server { child, address, home };
+    let there = asker(&format!("output.tokens = 1000\n{}", server.url_for("mine")));
+    let ask = |token: &str, n: u32| assign(&there, &format!("{WISH} ({n})"), &[("KRINS_TOKEN", token)]);
+    // Each reserves 1,000,000 and costs 42,000.
+    ask(&first, 1).expect(0);
+    ask(&second, 2).expect(0);
+    let (message, _) = error(ask(&first, 3), 2, "BudgetExceeded");
+    assert!(message.contains("your budget of the day of $1.05"), "{message}");
+    ask(&bob, 4).expect(0);
+    assert_eq!(fake.attempts().len(), 3);
+
+    let to: std::net::SocketAddr = server.address.parse().unwrap();
+    let get = async |path: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        raw_http::send(to, "GET", path, &[("authorization", &bearer)], b"").await
+    };
+    let mine = get("/reports/weekly", &second).await.json();
+    assert_eq!((&mine["rows"][0]["person"], &mine["rows"].as_array().unwrap().len()), (&json!("ann"), &1), "{mine}");
+    assert_eq!((&mine["total"]["calls"], &mine["total"]["cost"]), (&json!(2), &json!(84_000)), "{mine}");
+    let all = get("/reports/weekly?all=true&days=2", &admin).await.json();
+    assert_eq!((&all["total"]["calls"], &all["rows"][0]["tenant"]), (&json!(3), &json!("acme")), "{all}");
+    for path in ["/reports/open", "/admin/switch", "/reports/weekly?all=true"] {
+        assert_eq!(get(path, &bob).await.status, 403, "{path}");
+        assert_eq!(get(path, &admin).await.status, 200, "{path}");
+    }
+    // Two tokens, one person, three requests a minute.
+    let mut answers = Vec::new();
+    for token in [&one, &other, &one, &other] {
+        answers.push(get("/queue/stats", token).await.status);
+    }
+    assert_eq!(answers, [200, 200, 200, 429]);
 }

@@ -2,10 +2,13 @@
 //! wake up too late, and several at the same time.
 
 use krins_backend::Usage;
+use krins_backend::calls::Calls;
+use krins_backend::money::{Charge, Ledger, LedgerError, Limits, Purpose, Refusal, Reserve, Scope};
+use krins_backend::resilience::switch::Turn;
 use krins_backend::shared::{Redis as SharedRedis, SharedCache};
 use krins_backend::store::{
-    Burial, CallBegun, CallEnd, CallState, Cap, CapOf, End, Fence, Hint, Locking, NewCall, NewLock, NewRow, NewToken,
-    PAYLOAD_VERSION, Postgres, Room, Sqlite, State, Store, StoreError, Submission, TaskRow,
+    Burial, CallBegun, CallEnd, CallState, End, Fence, Hint, Locking, NewCall, NewLock, NewRow, NewToken,
+    PAYLOAD_VERSION, Person, Postgres, Room, Sqlite, State, Store, StoreError, Submission, TaskRow,
 };
 use krins_tests::fakes::{Behaviour, Scenario};
 use krins_tests::fleet::{self, Database, Fleet, Victim};
@@ -13,7 +16,7 @@ use krins_tests::postgres::{self, Postgres as Server};
 use krins_tests::redis::Redis;
 use krins_tests::{debian, raw_http};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +28,7 @@ fn row(tenant: &str, key: &str, payload: &str) -> NewRow {
     NewRow {
         id: format!("{tenant}-{key}"),
         tenant: tenant.into(),
+        person: Person { name: "ann".into(), micros_per_day: Some(5) },
         key: key.into(),
         payload_sha256: format!("sha of {payload}"),
         payload: payload.into(),
@@ -92,8 +96,14 @@ over_both! {
     the_dead_are_listed_and_put_back
     numbers_rise_through_everything
     a_newer_payload_waits_for_a_newer_program
-    calls_are_fenced_capped_and_settled_once
-    caps_hold_under_any_number_at_once
+    calls_are_fenced_limited_and_settled_once
+    limits_hold_under_any_number_at_once
+    whatever_replicas_reserve_and_charge_stays_within_the_limits
+    what_was_spent_is_told_by_day_person_and_route
+    what_nobody_charged_is_open_until_somebody_says_what_it_was
+    the_switch_is_everybodys_and_who_turned_it_is_known
+    a_secret_is_made_once
+    the_gates_word_is_of_answered_tasks
     locks_are_leases_with_rising_fences
     tokens_are_kept_by_their_digest_and_end
     only_ended_tasks_are_purged
@@ -163,6 +173,7 @@ async fn tasks_are_claimed_once_and_in_order(store: Arc<dyn Store>) {
     assert_ne!(first.tasks[0].fence.token, first.tasks[1].fence.token);
     let task = &first.tasks[0];
     assert_eq!((task.payload.as_str(), task.run, task.tenant.as_str()), ("p", 1, "t"));
+    assert_eq!(task.person, Person { name: "ann".into(), micros_per_day: Some(5) });
     assert_eq!(task.tracestate.as_deref(), Some("foo=1"));
     let second = store.claim("other", 9, LONG).await.unwrap();
     assert_eq!(second.tasks.len(), 1);
@@ -207,7 +218,7 @@ async fn a_worker_that_slept_through_its_lease_is_refused(store: Arc<dyn Store>)
     let successor = claim_one(&*store, LONG).await;
     assert_ne!(zombie.fence.token, successor.fence.token);
     assert_eq!(store.renew(std::slice::from_ref(&zombie.fence), LONG).await.unwrap(), ["t-a"]);
-    let call = store.start_call(call("x", 1, None), Some(zombie.fence.clone()), Vec::new()).await.unwrap();
+    let call = store.start_call(call("x", 1, None), Some(zombie.fence.clone()), Limits::default()).await.unwrap();
     assert_eq!(call, CallBegun::Overtaken, "nor does it ask a model");
     assert_eq!(store.finish(&zombie.fence, End::Done("\"old\"".into())).await.unwrap(), None);
     let done = store.finish(&successor.fence, End::Done("\"new\"".into())).await.unwrap().unwrap();
@@ -232,7 +243,7 @@ async fn two_crashes_bury_a_task_and_one_does_not(store: Arc<dyn Store>) {
     for crash in 1..=2 {
         let run = claim_one(&*store, SHORT).await;
         let call = NewCall { task: "t-poison".into(), ..call(&format!("c{crash}"), 1, None) };
-        let begun = store.start_call(call, Some(run.fence), Vec::new()).await.unwrap();
+        let begun = store.start_call(call, Some(run.fence), Limits::default()).await.unwrap();
         assert_eq!(begun, CallBegun::Yes);
         tokio::time::sleep(SHORT * 2).await;
         let swept = store.sweep(&burial()).await.unwrap();
@@ -328,7 +339,10 @@ fn call(id: &str, n: u32, reserved: Option<i64>) -> NewCall {
     NewCall {
         id: id.into(),
         tenant: "t".into(),
+        person: "ann".into(),
         task: "task".into(),
+        budget: "work".into(),
+        purpose: Purpose::Judge,
         run: 1,
         variant: 0,
         n,
@@ -339,12 +353,15 @@ fn call(id: &str, n: u32, reserved: Option<i64>) -> NewCall {
     }
 }
 
-async fn calls_are_fenced_capped_and_settled_once(store: Arc<dyn Store>) {
-    let cap = |micros| vec![Cap { of: CapOf::Tenant, window: LONG, micros }];
-    let begin = |id: &str, reserved, micros| store.start_call(call(id, 1, Some(reserved)), None, cap(micros));
+fn daily(micros: u64) -> Limits {
+    Limits { day: Some(micros), ..Limits::default() }
+}
+
+async fn calls_are_fenced_limited_and_settled_once(store: Arc<dyn Store>) {
+    let begin = |id: &str, reserved, micros| store.start_call(call(id, 1, Some(reserved)), None, daily(micros));
     assert_eq!(begin("a", 60, 100).await.unwrap(), CallBegun::Yes);
     let over = begin("b", 60, 100).await.unwrap();
-    assert!(matches!(over, CallBegun::OverBudget { spent_micros: 60, .. }), "{over:?}");
+    assert_eq!(over, CallBegun::OverBudget(Refusal { scope: Scope::Day, limit: 100, used: 60, wanted: 60 }));
     let usage = Usage {
         input_tokens: 1,
         output_tokens: 2,
@@ -367,30 +384,207 @@ async fn calls_are_fenced_capped_and_settled_once(store: Arc<dyn Store>) {
     store.finish_call("a", CallEnd { cost_micros: Some(99), ..end.clone() }).await.unwrap();
     let rows = store.calls("t", "task").await.unwrap();
     assert_eq!((rows.len(), &rows[0].end), (1, &end), "the second time changed nothing");
+    assert_eq!(rows[0].call, call("a", 1, Some(60)));
     assert!(rows[0].ended_ms.is_some());
     assert_eq!(begin("b", 60, 100).await.unwrap(), CallBegun::Yes, "what was not spent is free again");
     store.finish_call("b", CallEnd { state: CallState::Unknown, ..CallEnd::default() }).await.unwrap();
     let spent = store.spent("t", LONG).await.unwrap();
     assert_eq!((spent.settled_micros, spent.reserved_micros), (10, 60), "what nobody knows stays charged");
     assert_eq!(store.spent("u", LONG).await.unwrap(), Default::default());
-    let task = vec![Cap { of: CapOf::Task, window: LONG, micros: 50 }];
-    let other = NewCall { task: "other".into(), ..call("c", 1, Some(50)) };
-    assert_eq!(store.start_call(other, None, task.clone()).await.unwrap(), CallBegun::Yes, "another task's budget");
-    let same = store.start_call(call("d", 2, Some(1)), None, task).await.unwrap();
-    assert!(matches!(same, CallBegun::OverBudget { .. }));
+    // What is asked under one name shares one budget, whichever task of the service it is; persons have their own.
+    let task = Limits { task: Some(70), ..Limits::default() };
+    let other = |id: &str| NewCall { task: "other".into(), ..call(id, 1, Some(1)) };
+    assert!(
+        matches!(store.start_call(other("c"), None, task).await.unwrap(), CallBegun::OverBudget(over) if over.scope == Scope::Task)
+    );
+    let elsewhere = NewCall { budget: "else".into(), ..other("d") };
+    assert_eq!(store.start_call(elsewhere, None, task).await.unwrap(), CallBegun::Yes, "another budget");
+    let bob = NewCall { person: "bob".into(), ..other("e") };
+    assert_eq!(store.start_call(bob.clone(), None, task).await.unwrap(), CallBegun::Yes, "another person's work");
+    let persons = Limits { person_day: Some(71), day: Some(1000), ..Limits::default() };
+    let over = store.start_call(call("f", 1, Some(1)), None, persons).await.unwrap();
+    assert_eq!(over, CallBegun::OverBudget(Refusal { scope: Scope::PersonDay, limit: 71, used: 71, wanted: 1 }));
+    let bob = NewCall { id: "g".into(), reserved_micros: Some(70), ..bob };
+    assert_eq!(store.start_call(bob, None, persons).await.unwrap(), CallBegun::Yes);
+    // A price that nobody knows fits no limit.
+    let unknown = store.start_call(call("h", 1, None), None, daily(1 << 40)).await.unwrap();
+    assert!(matches!(unknown, CallBegun::OverBudget(_)), "{unknown:?}");
 }
 
-async fn caps_hold_under_any_number_at_once(store: Arc<dyn Store>) {
+async fn limits_hold_under_any_number_at_once(store: Arc<dyn Store>) {
     let racing = (0..40).map(|n| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
-            let cap = Cap { of: CapOf::Tenant, window: LONG, micros: 100 };
-            let begun = store.start_call(call(&format!("c{n}"), n, Some(9)), None, vec![cap]).await.unwrap();
+            let begun = store.start_call(call(&format!("c{n}"), n, Some(9)), None, daily(100)).await.unwrap();
             begun == CallBegun::Yes
         })
     });
     let begun = futures::future::join_all(racing).await.into_iter().filter(|begun| *begun.as_ref().unwrap()).count();
     assert_eq!(begun, 11, "11 × 9 ≤ 100 < 12 × 9");
+}
+
+/// Replicas by chance: they reserve, charge less, leave, or die; what is charged and still reserved is never above a limit,
+/// and is what was granted.
+async fn whatever_replicas_reserve_and_charge_stays_within_the_limits(store: Arc<dyn Store>) {
+    for seed in 1..=4u64 {
+        let mut chance = fleet::Chance(seed);
+        let (tenant, limits) = (
+            format!("tenant-{seed}"),
+            Limits {
+                task: Some(chance.below(900)),
+                day: Some(chance.below(2500)),
+                person_day: Some(chance.below(1800)),
+            },
+        );
+        let replicas = (0..3u64).map(|replica| {
+            let (calls, tenant, mut chance) =
+                (Calls::new(Arc::clone(&store)), tenant.clone(), fleet::Chance(seed * 100 + replica));
+            tokio::spawn(async move {
+                let mut granted = 0;
+                for n in 0..12 {
+                    let (micros, id) = (1 + chance.below(300), format!("{tenant}-{replica}-{n}"));
+                    let wanted = Reserve {
+                        id: id.clone(),
+                        tenant: tenant.clone(),
+                        person: ["ann", "bob"][chance.below(2) as usize].into(),
+                        task: format!("task-{n}"),
+                        budget: ["x", "y"][chance.below(2) as usize].into(),
+                        purpose: Purpose::Author,
+                        variant: 0,
+                        route: "p/m".into(),
+                        run: None,
+                        now_ms: 0,
+                        micros: Some(micros),
+                        limits,
+                    };
+                    match calls.reserve(wanted).await {
+                        // It dies in the call.
+                        Ok(()) if chance.below(4) == 0 => granted += micros,
+                        Ok(()) => {
+                            let cost = micros * chance.below(101) / 100;
+                            granted += cost;
+                            calls.charge(&id, charged(cost));
+                            if chance.below(2) == 0 {
+                                calls.flush().await;
+                            }
+                        }
+                        Err(LedgerError::Refused(_)) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                calls.flush().await;
+                granted
+            })
+        });
+        let granted: u64 = futures::future::join_all(replicas).await.into_iter().map(Result::unwrap).sum();
+        let rows = store.spending(Some(&tenant), 1).await.unwrap();
+        let sum = |person: Option<&str>| -> u64 {
+            rows.iter().filter(|row| person.is_none_or(|person| row.person == person)).map(|row| row.micros).sum()
+        };
+        assert_eq!(sum(None), granted, "seed {seed}");
+        assert!(sum(None) <= limits.day.unwrap(), "seed {seed}: {rows:?}");
+        assert!(["ann", "bob"].iter().all(|person| sum(Some(person)) <= limits.person_day.unwrap()), "seed {seed}");
+    }
+}
+
+fn charged(micros: u64) -> Charge {
+    Charge {
+        usage: Usage { input_tokens: 10, output_tokens: 1, ..Usage::default() },
+        micros: Some(micros),
+        price: None,
+        outcome: "ok".into(),
+        now_ms: 0,
+        first_token: None,
+        response: None,
+    }
+}
+
+async fn what_was_spent_is_told_by_day_person_and_route(store: Arc<dyn Store>) {
+    let end = |state, cost: Option<i64>| CallEnd {
+        state,
+        cost_micros: cost,
+        usage: Some(Usage { input_tokens: 5, output_tokens: 2, ..Usage::default() }),
+        ..CallEnd::default()
+    };
+    for (id, person, route, task) in
+        [("a", "ann", "p", "1"), ("b", "ann", "p", "1"), ("c", "ann", "q", "2"), ("d", "bob", "p", "3")]
+    {
+        let new = NewCall { person: person.into(), route: route.into(), task: task.into(), ..call(id, 1, Some(50)) };
+        assert_eq!(store.start_call(new, None, Limits::default()).await.unwrap(), CallBegun::Yes);
+    }
+    store.finish_call("a", end(CallState::Ok, Some(7))).await.unwrap();
+    store.finish_call("b", end(CallState::Failed, Some(3))).await.unwrap();
+    store.finish_call("c", end(CallState::Ok, None)).await.unwrap();
+    let rows = store.spending(Some("t"), 7).await.unwrap();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.person.as_str(), row.route.as_str(), row.calls, row.failed, row.open, row.micros, row.unpriced))
+        .collect();
+    let expected = [("ann", "p", 2, 1, 0, 10, 0), ("ann", "q", 1, 0, 0, 0, 1), ("bob", "p", 1, 0, 1, 50, 0)];
+    assert_eq!(seen, expected);
+    assert_eq!((rows[0].usage.input_tokens, rows[0].tasks, rows[0].model.as_str()), (10, 1, "m"));
+    assert!(store.spending(Some("u"), 7).await.unwrap().is_empty());
+    assert_eq!(store.spending(None, 1).await.unwrap(), rows, "all of it is today's");
+}
+
+async fn what_nobody_charged_is_open_until_somebody_says_what_it_was(store: Arc<dyn Store>) {
+    for id in ["a", "b"] {
+        store.start_call(call(id, 1, Some(60)), None, Limits::default()).await.unwrap();
+    }
+    store.finish_call("b", CallEnd { state: CallState::Ok, cost_micros: Some(1), ..CallEnd::default() }).await.unwrap();
+    let open = store.open_calls(None).await.unwrap();
+    assert_eq!(open.iter().map(|row| row.call.id.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert!(store.open_calls(Some("u")).await.unwrap().is_empty());
+    assert!(!store.reconcile(Some("u"), "a", 5).await.unwrap() && !store.reconcile(None, "b", 5).await.unwrap());
+    assert!(store.reconcile(None, "a", 5).await.unwrap() && !store.reconcile(None, "a", 6).await.unwrap());
+    store
+        .finish_call("a", CallEnd { state: CallState::Ok, cost_micros: Some(99), ..CallEnd::default() })
+        .await
+        .unwrap();
+    assert_eq!(store.spent("t", LONG).await.unwrap().settled_micros, 6, "a late word changes nothing any more");
+    assert!(store.open_calls(None).await.unwrap().is_empty());
+}
+
+async fn the_switch_is_everybodys_and_who_turned_it_is_known(store: Arc<dyn Store>) {
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    assert_eq!(store.switched_off().await.unwrap(), set(&[]));
+    let racing = ["a", "b", "c"].map(|name| store.switch(Turn::Off(set(&[name])), "token:k1"));
+    for turned in futures::future::join_all(racing).await {
+        turned.unwrap();
+    }
+    assert_eq!(store.switched_off().await.unwrap(), set(&["a", "b", "c"]), "nobody's turn is lost");
+    let on = Turn::On { names: set(&["a"]), known: set(&["a", "b", "c", "d"]) };
+    assert_eq!(store.switch(on, "token:k2").await.unwrap(), set(&["b", "c"]));
+    let deeds = store.deeds(10).await.unwrap();
+    assert_eq!(deeds.len(), 4);
+    assert_eq!(
+        (deeds[0].who.as_str(), deeds[0].what.as_str(), deeds[0].detail.as_str()),
+        ("token:k2", "switch", "off: b, c")
+    );
+    assert_eq!(store.deeds(1).await.unwrap().len(), 1);
+}
+
+async fn a_secret_is_made_once(store: Arc<dyn Store>) {
+    let racing = (0..8).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.secret("answers", &format!("secret-{n}")).await.unwrap() })
+    });
+    let all: BTreeSet<String> = futures::future::join_all(racing).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(all.len(), 1);
+    assert_eq!(store.secret("other", "x").await.unwrap(), "x");
+}
+
+async fn the_gates_word_is_of_answered_tasks(store: Arc<dyn Store>) {
+    accept(&*store, "a").await;
+    assert!(!store.judge("t", "t-a", true).await.unwrap(), "there is no answer yet");
+    let run = claim_one(&*store, LONG).await;
+    store.finish(&run.fence, End::Done("{}".into())).await.unwrap();
+    assert_eq!(store.verdict("t-a").await.unwrap(), None);
+    assert!(!store.judge("u", "t-a", true).await.unwrap(), "another tenant's");
+    assert!(store.judge("t", "t-a", true).await.unwrap());
+    assert_eq!(store.verdict("t-a").await.unwrap(), Some(true));
+    assert!(store.judge("t", "t-a", false).await.unwrap(), "a later word replaces it");
+    assert_eq!((store.verdict("t-a").await.unwrap(), store.verdict("x").await.unwrap()), (Some(false), None));
 }
 
 async fn locks_are_leases_with_rising_fences(store: Arc<dyn Store>) {
@@ -434,6 +628,8 @@ async fn tokens_are_kept_by_their_digest_and_end(store: Arc<dyn Store>) {
         tenant: "t".into(),
         sha256: format!("digest of {id}"),
         scopes: "tasks metrics".into(),
+        person: Person { name: id.into(), micros_per_day: Some(9) },
+        rate: Some(3),
         lifetime,
     };
     store.add_token(token("a", None)).await.unwrap();
@@ -445,6 +641,7 @@ async fn tokens_are_kept_by_their_digest_and_end(store: Arc<dyn Store>) {
     };
     let rows = store.tokens().await.unwrap();
     assert_eq!(rows[0].left, None);
+    assert_eq!((rows[0].person.clone(), rows[0].rate), (Person { name: "a".into(), micros_per_day: Some(9) }, Some(3)));
     assert_eq!(ended(rows), BTreeMap::from([("a".into(), false), ("b".into(), true)]));
     assert!(store.end_token("b", LONG).await.unwrap());
     assert!(ended(store.tokens().await.unwrap())["b"], "an end is not put off");
@@ -765,7 +962,9 @@ async fn any_replica_shows_follows_and_cancels_what_another_runs() {
             seen.push(event);
         }
         let all = seen.concat();
-        for word in ["event: progress", "event: end", "\"done\""] {
+        for word in
+            ["event: progress", "event: step", "\"kind\":\"sent\"", "\"route\":\"mine/m\"", "event: end", "\"done\""]
+        {
             assert!(all.contains(word), "no {word} in {all}");
         }
         let ids: Vec<u64> =
@@ -807,4 +1006,197 @@ async fn a_replica_that_is_asked_to_end_hands_over() {
     let history = fleet.database.open().await.history("", &id).await.unwrap();
     let words: Vec<&str> = history.iter().map(|event| event.what.as_str()).collect();
     assert_eq!(words, ["accepted", "started", "released", "started", "done"]);
+}
+
+/// Settings of a fleet whose model has a price and whose day has a limit.
+const PRICED: &str = "prices = [\"mine * 2025-01-01 0 0 1000\"]\n";
+
+/// Two replicas over one database, both under load: together they never pass the limit of the day, each call is a row with
+/// its cost, and what a task and a person spent can be asked of either.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_never_spend_more_than_the_limit_together() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    // Each call reserves 1,000,000 for an answer of 1,000 tokens, and costs 42,000.
+    let limit = 2_500_000u64;
+    let settings = format!("{PRICED}budget.micros_per_day = {limit}\n");
+    let fleet = Fleet::with_settings(database, PACE, &settings).await;
+    let replicas = [fleet.start(&[]), fleet.start(&[])];
+    let store = fleet.database.open().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let watching = tokio::spawn({
+        let (store, stop) = (Arc::clone(&store), stop.clone());
+        async move {
+            let mut most = 0;
+            while !stop.is_cancelled() {
+                let now: u64 = store.spending(None, 1).await.unwrap().iter().map(|row| row.micros).sum();
+                most = most.max(now);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            most
+        }
+    });
+    let asks = (0..48).map(|n| {
+        let to = replicas[n % 2].address;
+        async move { (to, fleet::submit(to, &format!("paid-{n}")).await.expect("it is taken in")) }
+    });
+    let ids = futures::future::join_all(asks).await;
+    assert!(fleet::settled(&fleet.database, Duration::from_secs(60)).await);
+    stop.cancel();
+    let most = watching.await.unwrap();
+    assert!(most > 0 && most <= limit, "{most} of {limit}");
+    let (mut done, mut refused) = (0, 0);
+    for (to, id) in &ids {
+        // Of the other replica.
+        let other = replicas.iter().map(|replica| replica.address).find(|address| address != to).unwrap();
+        let (_, task) = fleet::ask(other, "GET", &format!("/tasks/{id}"), None, None).await.unwrap();
+        match task["state"].as_str() {
+            Some("done") => {
+                done += 1;
+                assert_eq!(task["spent"]["calls"], 1, "{task}");
+                assert_eq!(task["spent"]["cost"], task["answer"]["cost"], "{task}");
+                assert!(task["spent"]["cost"].as_u64().unwrap() > 0 && task["spent"]["open"] == 0, "{task}");
+            }
+            _ => {
+                refused += 1;
+                assert_eq!(task["error"]["kind"], "BudgetExceeded", "{task}");
+                assert!(task["error"]["hint"].as_str().unwrap().contains("narrow the scope"), "{task}");
+                assert!(task["spent"].is_null(), "nothing was sent: {task}");
+            }
+        }
+    }
+    assert!(done >= 2 && refused > 0, "{done} done, {refused} refused");
+    assert_eq!(fleet.provider.attempts().len(), done, "the provider was asked for what was paid only");
+    let (status, report) = fleet::ask(replicas[0].address, "GET", "/reports/weekly", None, None).await.unwrap();
+    let charged: u64 = store.spending(None, 1).await.unwrap().iter().map(|row| row.micros).sum();
+    assert_eq!((status, &report["total"]["cost"], &report["total"]["calls"]), (200, &json!(charged), &json!(done)));
+    assert_eq!(report["rows"][0]["route"], "mine/m", "{report}");
+}
+
+/// A replica that dies in a call leaves its reservation standing, for the others too, until somebody says what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_replica_reserved_stays_charged_for_all() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let settings = format!("{PRICED}budget.micros_per_day = 1500000\n");
+    let fleet = Fleet::with_settings(database, PACE, &settings).await;
+    fleet.provider.behave(Behaviour::new(Scenario::Silent));
+    let dying = fleet.start(&["--lease", "3600"]);
+    fleet::submit(dying.address, "lost").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fleet.provider.attempts().is_empty() {
+        assert!(Instant::now() < deadline, "the provider is asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    dying.kill();
+    fleet.provider.behave(Behaviour::new(Scenario::Ok));
+    let alive = fleet.start(&[]);
+    let id = fleet::submit(alive.address, "next").await.unwrap();
+    assert_eq!(until(alive.address, &id, "failed").await["error"]["kind"], "BudgetExceeded");
+    let (_, open) = fleet::ask(alive.address, "GET", "/reports/open", None, None).await.unwrap();
+    let call = &open["open"][0];
+    assert_eq!(call["reserved"], 1_000_000, "{open}");
+    let path = format!("/reports/open/{}", call["id"].as_str().unwrap());
+    let (status, _) = fleet::ask(alive.address, "POST", &path, None, Some(&json!({"micros": 7}))).await.unwrap();
+    assert_eq!(status, 204);
+    let (status, _) = fleet::ask(alive.address, "POST", &path, None, Some(&json!({"micros": 7}))).await.unwrap();
+    assert_eq!(status, 404, "once");
+    let id = fleet::submit(alive.address, "after").await.unwrap();
+    until(alive.address, &id, "done").await;
+}
+
+/// One turn of the switch is every replica's, also for calls that are under way, and says who did it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kill_switch_of_one_replica_is_that_of_all() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let fleet = Fleet::new(database, PACE).await;
+    fleet.provider.behave(Behaviour::new(Scenario::Silent));
+    let (front, back) = (fleet.start(&["--workers", "0"]), fleet.start(&[]));
+    let id = fleet::submit(front.address, "under-way").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fleet.provider.attempts().is_empty() {
+        assert!(Instant::now() < deadline, "the provider is asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let switch = async |to: &str, providers: &[&str]| {
+        let body = json!({"to": to, "providers": providers});
+        fleet::ask(front.address, "POST", "/admin/switch", None, Some(&body)).await.unwrap()
+    };
+    let (status, problem) = switch("off", &["nobody"]).await;
+    assert_eq!((status, &problem["kind"]), (400, &json!("BadParams")), "{problem}");
+    let (status, state) = switch("off", &["mine"]).await;
+    assert_eq!((status, &state["off"]), (200, &json!(["mine"])), "{state}");
+    assert_eq!((&state["changes"][0]["who"], &state["changes"][0]["detail"]), (&json!("local"), &json!("off: mine")));
+    assert!(fleet.provider.someone_left(Duration::from_secs(10)).await, "the call under way is ended");
+    let failed = until(front.address, &id, "failed").await;
+    assert!(failed["error"]["message"].as_str().unwrap().contains("switched off"), "{failed}");
+    let (_, seen) = fleet::ask(back.address, "GET", "/admin/switch", None, None).await.unwrap();
+    assert_eq!(seen["off"], json!(["mine"]));
+    // A replica that starts now knows, too.
+    drop(back);
+    let fresh = fleet.start(&[]);
+    fleet.provider.behave(Behaviour::new(Scenario::Ok));
+    let asked = fleet.provider.attempts().len();
+    let id = fleet::submit(fresh.address, "off").await.unwrap();
+    until(front.address, &id, "failed").await;
+    assert_eq!(fleet.provider.attempts().len(), asked);
+    assert_eq!(switch("on", &[]).await.1["off"], json!([]));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let id = fleet::submit(fresh.address, "on").await.unwrap();
+    until(front.address, &id, "done").await;
+}
+
+/// An answer that the gate passed is given by every replica; what it did not pass, by none; and without Redis each has its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_what_the_gate_passed_and_nothing_of_it_can_be_read_or_forged() {
+    let Some((_server, database)) = postgres_fleet_address() else { return };
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::with_settings(database, PACE, "cache.capacity = 64\n").await;
+    let words = ["--redis", &redis.address()];
+    let (one, other) = (fleet.start(&words), fleet.start(&words));
+    let ask = async |to: SocketAddr, key: &str| {
+        let mut payload = fleet::payload("the same words with a secret-of-ours");
+        payload["fresh"] = json!(false);
+        let (_, task) = fleet::ask(to, "POST", "/tasks", Some(key), Some(&payload)).await.unwrap();
+        let id = task["id"].as_str().unwrap().to_owned();
+        let done = until(to, &id, "done").await;
+        (id, done["answer"]["cached"] == true)
+    };
+    let judged = async |to: SocketAddr, id: &str, value: u8| {
+        let body = json!({"task": id, "source": "gate", "value": value});
+        fleet::ask(to, "POST", "/router/record", None, Some(&body)).await.unwrap().0
+    };
+    let client = SharedRedis::new(&redis.address()).unwrap();
+    let (first, cached) = ask(one.address, "1").await;
+    assert!(!cached);
+    assert_eq!(redis.keys("krins:1:cache:*"), Vec::<String>::new(), "what nobody judged is in no shared cache");
+    // The word comes to the replica that did not ask.
+    assert_eq!(judged(other.address, &first, 1).await, 204);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while redis.keys("krins:1:cache:*").is_empty() {
+        assert!(Instant::now() < deadline, "the answer is kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(ask(other.address, "2").await.1, "the other one gives it");
+    assert_eq!(fleet.provider.attempts().len(), 1);
+    let name = redis.keys("krins:1:cache:*").remove(0);
+    let value = client.get(name.trim_start_matches("krins:1:cache:")).await.unwrap();
+    let text = String::from_utf8_lossy(&value);
+    assert!(!text.contains("export") && !text.contains("secret-of-ours") && !text.contains("mine"), "{text}");
+    // Whoever writes to Redis can make it useless, and no more.
+    let forged = "{\"text\":\"evil\",\"provider\":\"mine\",\"model\":\"m\"}";
+    let name = name.trim_start_matches("krins:1:cache:");
+    while client.get(name).await.as_deref() != Some(forged.as_bytes()) {
+        assert!(Instant::now() < deadline + LONG, "Redis takes it");
+        client.put(name, forged.as_bytes(), LONG).await;
+    }
+    let third = fleet.start(&words);
+    let (again, cached) = ask(third.address, "3").await;
+    assert!(!cached, "it asks anew");
+    assert_eq!(judged(third.address, &again, 0).await, 204);
+    assert_eq!(fleet.provider.attempts().len(), 2);
+    // Without Redis all goes on, each with what it has itself.
+    drop(redis);
+    let (last, _) = ask(third.address, "4").await;
+    assert_eq!(judged(third.address, &last, 1).await, 204);
+    assert!(ask(third.address, "5").await.1);
+    assert_eq!(fleet.provider.attempts().len(), 3);
 }

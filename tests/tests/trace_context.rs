@@ -120,6 +120,7 @@ async fn answer(State(note): State<mpsc::UnboundedSender<HeaderMap>>, headers: H
             degraded: None,
         }),
         error: None,
+        spent: None,
     })
 }
 

@@ -6,6 +6,7 @@ use crate::money::{Bill, Books};
 use crate::resilience::policy::Unanswered;
 use crate::resilience::{Level, Status, Switch};
 use crate::router::{Decision, Outcome, Wish};
+use crate::sealed::Sealed;
 use crate::similar::{Similar, Suggestion};
 use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
@@ -46,18 +47,22 @@ type Call = Shared<BoxFuture<'static, Result<Proposal, BackendError>>>;
 /// When it was stored, and what.
 type Answers = LruCache<[u8; 32], (Instant, Proposal)>;
 
+/// How the asks of several replicas wait for each other.
+#[derive(Clone, Copy, Debug)]
+struct Turns {
+    /// How long another replica may be silent before its ask is nobody's, and how long after its answer the gate's word is
+    /// waited for.
+    lease: Duration,
+    /// The longest that an ask waits for another replica's.
+    follow: Duration,
+    look: Duration,
+}
+
+const TURNS: Turns =
+    Turns { lease: Duration::from_secs(10), follow: Duration::from_secs(30), look: Duration::from_millis(200) };
+
 /// Finished answers that nobody has judged yet.
 const WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
-
-/// A cache that several processes share. Losing it, or an entry of it, costs a call and nothing else.
-#[async_trait]
-pub trait SharedCache: Send + Sync {
-    async fn get(&self, key: &[u8; 32]) -> Option<Vec<u8>>;
-
-    async fn put(&self, key: &[u8; 32], value: Vec<u8>, ttl: Duration);
-
-    async fn remove(&self, key: &[u8; 32]);
-}
 
 /// A backend with a memory.
 pub struct Cached<B> {
@@ -66,7 +71,8 @@ pub struct Cached<B> {
     clock: Clock,
     answers: Mutex<Option<Answers>>,
     waiting: Mutex<LruCache<[u8; 32], Proposal>>,
-    shared: Option<Arc<dyn SharedCache>>,
+    shared: Option<Sealed>,
+    turns: Turns,
     similar: Option<Mutex<Similar>>,
     /// Calls under way, with everybody who wants to hear of their progress. An entry lives as long as somebody waits.
     calls: Mutex<BTreeMap<[u8; 32], Flight>>,
@@ -97,6 +103,7 @@ impl<B: Backend + 'static> Cached<B> {
             answers: Mutex::new(NonZeroUsize::new(config.capacity).map(LruCache::new)),
             waiting: Mutex::new(LruCache::new(WAITING)),
             shared: None,
+            turns: TURNS,
             similar: config.similar.then(Mutex::default),
             calls: Mutex::default(),
             hits: AtomicU64::new(0),
@@ -106,7 +113,7 @@ impl<B: Backend + 'static> Cached<B> {
 
     /// With a second cache behind this one.
     #[must_use]
-    pub fn sharing(mut self, shared: Arc<dyn SharedCache>) -> Self {
+    pub fn sharing(mut self, shared: Sealed) -> Self {
         self.shared = Some(shared);
         self
     }
@@ -119,10 +126,9 @@ impl<B: Backend + 'static> Cached<B> {
         lock(&self.answers).is_some()
     }
 
-    /// What the shared cache has, which is believed as little as any other program's word.
+    /// What another replica kept.
     async fn find_shared(&self, key: &[u8; 32]) -> Option<Proposal> {
-        let bytes = self.shared.as_ref().filter(|_| self.keeps())?.get(key).await?;
-        let proposal: Proposal = serde_json::from_slice(&bytes).ok()?;
+        let proposal = self.shared.as_ref().filter(|_| self.keeps())?.get(key).await?;
         self.store(*key, &proposal);
         Some(Proposal { cached: true, ..proposal })
     }
@@ -158,7 +164,7 @@ impl<B: Backend + 'static> Cached<B> {
         }
         let listeners: Listeners = Arc::new(Mutex::new(vec![progress]));
         let bill = ask.account.bill.clone();
-        let call = self.start(ask, listeners.clone());
+        let call = self.start(key, ask, listeners.clone());
         calls.retain(|_, flight| flight.call.upgrade().is_some());
         if let Some(weak) = call.downgrade() {
             calls.insert(key, Flight { call: weak, listeners, bill });
@@ -166,15 +172,32 @@ impl<B: Backend + 'static> Cached<B> {
         (call, None)
     }
 
-    fn start(&self, ask: Ask, listeners: Listeners) -> Call {
+    fn start(&self, key: [u8; 32], ask: Ask, listeners: Listeners) -> Call {
         let inner = self.inner.clone();
+        let (shared, turns) = (self.shared.clone().filter(|_| self.keeps()), self.turns);
         let everybody: ProgressSink = Arc::new(move |progress: Progress| {
             let sinks = lock(&listeners).clone();
             for sink in sinks {
                 sink(progress.clone());
             }
         });
-        async move { inner.ask(ask, everybody).await }.boxed().shared()
+        let asking = async move {
+            let Some(shared) = shared else { return inner.ask(ask, everybody).await };
+            if let Some(answer) = follow(&shared, turns, &key, &inner.route_for(&ask), &everybody).await {
+                return Ok(Proposal { cached: true, ..answer });
+            }
+            let leading = Leading { shared: Some(shared.clone()), key };
+            let answer = tokio::select! {
+                answer = inner.ask(ask, everybody) => answer,
+                () = keep_leading(&shared, turns, &key) => unreachable!("it goes on as long as it is asked to"),
+            };
+            if answer.is_ok() {
+                // Others wait a moment longer, for the gate's word on it.
+                leading.stay();
+            }
+            answer
+        };
+        asking.boxed().shared()
     }
 }
 
@@ -204,7 +227,7 @@ impl<B: Backend + 'static> Backend for Cached<B> {
             }
         };
         // The route that was asked would have answered otherwise, and will.
-        if self.keeps() && proposal.degraded.is_none() {
+        if self.keeps() && proposal.degraded.is_none() && !proposal.cached {
             lock(&self.waiting).put(key, proposal.clone());
         }
         Ok(proposal)
@@ -227,11 +250,12 @@ impl<B: Backend + 'static> Backend for Cached<B> {
         if let Some(similar) = &self.similar {
             lock(similar).remember(ask, &route);
         }
-        if let (Some(shared), Ok(value), Ok(runtime)) =
-            (self.shared.clone(), serde_json::to_vec(&proposal), tokio::runtime::Handle::try_current())
-        {
+        if let (Some(shared), Ok(runtime)) = (self.shared.clone(), tokio::runtime::Handle::try_current()) {
             let ttl = self.ttl;
-            runtime.spawn(async move { shared.put(&key, value, ttl).await });
+            runtime.spawn(async move {
+                shared.put(&key, &proposal, ttl).await;
+                shared.let_go(&key).await;
+            });
         }
     }
 
@@ -282,7 +306,10 @@ impl<B: Backend + 'static> Backend for Cached<B> {
             answers.pop(&key);
         }
         if let (Some(shared), Ok(runtime)) = (self.shared.clone(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { shared.remove(&key).await });
+            runtime.spawn(async move {
+                shared.remove(&key).await;
+                shared.let_go(&key).await;
+            });
         }
     }
 
@@ -296,6 +323,10 @@ impl<B: Backend + 'static> Backend for Cached<B> {
 
     fn chat_models(&self) -> Vec<String> {
         self.inner.chat_models()
+    }
+
+    fn provider_names(&self) -> Vec<String> {
+        self.inner.provider_names()
     }
 
     fn status(&self) -> Status {
@@ -312,6 +343,66 @@ impl<B: Backend + 'static> Backend for Cached<B> {
 
     fn kill_switch(&self) -> Option<&Switch> {
         self.inner.kill_switch()
+    }
+}
+
+/// Waits for the answer of a replica that asks the same already, as long as it is there and kept soon; `None` when this one
+/// is to ask.
+async fn follow(
+    shared: &Sealed,
+    turns: Turns,
+    key: &[u8; 32],
+    route: &str,
+    progress: &ProgressSink,
+) -> Option<Proposal> {
+    let began = Instant::now();
+    let mut told = false;
+    while !shared.lead(key, turns.lease).await {
+        if began.elapsed() > turns.follow {
+            return None;
+        }
+        if !std::mem::replace(&mut told, true) {
+            let why = "is being asked the same already".to_owned();
+            progress(Progress::Waiting { route: route.to_owned(), why, seconds: turns.follow.as_secs() });
+        }
+        while shared.is_led(key).await && began.elapsed() <= turns.follow {
+            if let Some(answer) = shared.get(key).await {
+                return Some(answer);
+            }
+            tokio::time::sleep(turns.look).await;
+        }
+        if let Some(answer) = shared.get(key).await {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+async fn keep_leading(shared: &Sealed, turns: Turns, key: &[u8; 32]) {
+    loop {
+        tokio::time::sleep(turns.lease / 3).await;
+        shared.lead(key, turns.lease).await;
+    }
+}
+
+/// The lead in asking for something. Dropping it lets others ask.
+struct Leading {
+    shared: Option<Sealed>,
+    key: [u8; 32],
+}
+
+impl Leading {
+    /// Lets it end by itself.
+    fn stay(mut self) {
+        self.shared = None;
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        let (Some(shared), Ok(runtime)) = (self.shared.take(), tokio::runtime::Handle::try_current()) else { return };
+        let key = self.key;
+        runtime.spawn(async move { shared.let_go(&key).await });
     }
 }
 
@@ -370,6 +461,7 @@ mod tests {
     use super::*;
     use crate::Usage;
     use crate::provider::wire::testing;
+    use crate::sealed::testing::{Shelf, sealed};
     use krins_core::prompt::{Focus, Item};
     use krins_core::redact::redact;
     use proptest::prelude::*;
@@ -512,43 +604,73 @@ mod tests {
         assert_eq!(text(&ask).await, "answer 2");
     }
 
-    #[derive(Default)]
-    struct Shelf(Mutex<BTreeMap<[u8; 32], Vec<u8>>>);
-
-    #[async_trait]
-    impl SharedCache for Shelf {
-        async fn get(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
-            lock(&self.0).get(key).cloned()
-        }
-
-        async fn put(&self, key: &[u8; 32], value: Vec<u8>, _: Duration) {
-            lock(&self.0).insert(*key, value);
-        }
-
-        async fn remove(&self, key: &[u8; 32]) {
-            lock(&self.0).remove(key);
-        }
-    }
-
     #[tokio::test]
     async fn what_one_process_keeps_the_others_find_until_it_is_forgotten() {
         let shelf = Arc::new(Shelf::default());
-        let process = || Cached::new(Counting::default(), CacheConfig::default()).sharing(shelf.clone());
+        let process = || Cached::new(Counting::default(), CacheConfig::default()).sharing(sealed(&shelf));
         let (one, other) = (process(), process());
         let ask = ask("a");
         one.ask(ask.clone(), quiet()).await.unwrap();
         settled().await;
+        assert!(lock(&shelf.values).is_empty(), "it was not kept yet");
+        // Its lead has ended by itself.
+        lock(&shelf.leaders).clear();
         assert!(!other.ask(ask.clone(), quiet()).await.unwrap().cached, "it was not kept yet");
         one.keep(&ask);
         settled().await;
         let third = process();
         assert!(third.ask(ask.clone(), quiet()).await.unwrap().cached);
+        let name = lock(&shelf.values).keys().next().cloned().unwrap();
         third.forget(&ask);
         settled().await;
+        assert!(lock(&shelf.values).is_empty());
+        lock(&shelf.leaders).clear();
         assert!(!process().ask(ask.clone(), quiet()).await.unwrap().cached);
-        let key = key(&ask, "p/m").unwrap();
-        lock(&shelf.0).insert(key, b"nonsense".to_vec());
+        lock(&shelf.leaders).clear();
+        lock(&shelf.values).insert(name, b"nonsense".to_vec());
         assert!(!process().ask(ask, quiet()).await.unwrap().cached, "another program's nonsense is no answer");
+    }
+
+    #[tokio::test]
+    async fn the_same_ask_of_two_replicas_is_one_call_while_the_first_one_is_there() {
+        let shelf = Arc::new(Shelf::default());
+        let gate = Arc::new(Notify::new());
+        let process = || {
+            let counting = Counting { gate: Some(gate.clone()), ..Counting::default() };
+            let mut cached = Cached::new(counting, CacheConfig::default()).sharing(sealed(&shelf));
+            cached.turns.look = Duration::from_millis(2);
+            Arc::new(cached)
+        };
+        let spawn = |process: &Arc<Cached<Counting>>| {
+            let process = process.clone();
+            tokio::spawn(async move { process.ask(ask("a"), quiet()).await })
+        };
+        let calls = |process: &Cached<Counting>| process.inner().calls.load(Ordering::SeqCst);
+        let (one, other) = (process(), process());
+        let first = spawn(&one);
+        settled().await;
+        let second = spawn(&other);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!((calls(&one), calls(&other)), (1, 0), "the other one waits");
+        gate.notify_waiters();
+        first.await.unwrap().unwrap();
+        one.keep(&ask("a"));
+        let answer = second.await.unwrap().unwrap();
+        assert_eq!((answer.text.as_str(), answer.cached, calls(&other)), ("answer 0", true, 0));
+        // Who leads and goes away leaves it to the next one.
+        one.forget(&ask("a"));
+        other.forget(&ask("a"));
+        settled().await;
+        let first = spawn(&one);
+        settled().await;
+        let second = spawn(&other);
+        settled().await;
+        first.abort();
+        let _ = first.await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(calls(&other), 1);
+        gate.notify_waiters();
+        assert!(!second.await.unwrap().unwrap().cached);
     }
 
     /// On one thread, after so many turns every task waits for something else.

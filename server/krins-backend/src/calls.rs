@@ -1,62 +1,39 @@
-//! Model calls, written down: a row is in the store before the call, so that a crash leaves a trace of what may have been
-//! billed, and the row is settled after it. Whoever makes calls asks for the log of the work that it does; where there is
-//! none (a command, the sidecar), nothing is written here.
+//! The ledger that replicas share: every model call of the service is a row of its store. It is there before the call, so
+//! that a crash leaves a trace of what may have been billed, and it is settled after it. What is reserved must fit the
+//! limits of the task, the person and the day; the database decides that, for every replica at once.
 
-use crate::BackendError;
-use crate::store::{CallBegun, CallEnd, CallState, Cap, Fence, Leased, NewCall, Store};
-use krins_protocol::error::ErrorKind;
-use std::future::Future;
-use std::sync::Arc;
+use crate::money::{Charge, Ledger, LedgerError, Reserve};
+use crate::store::{CallBegun, CallEnd, CallState, Fence, Leased, NewCall, Store, StoreError};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
-tokio::task_local! {
-    static CURRENT: Arc<CallLog>;
-}
+/// Calls without a limit that wait to be written; more are not written at all.
+const BEHIND: usize = 4096;
+/// How long the end of a call is tried to be written; then it stays charged with what it reserved.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long a task's end waits for the ends of its calls.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// The calls of one run of a task.
 #[derive(Debug)]
-pub struct CallLog {
-    store: Arc<dyn Store>,
-    tenant: String,
-    task: String,
+pub struct Run {
     run: u32,
     /// A run that lost its lease must not begin another call.
-    fence: Option<Fence>,
+    fence: Fence,
     made: AtomicU32,
+    settling: TaskTracker,
 }
 
-/// What is known of a call before it is made.
-#[derive(Clone, Debug, Default)]
-pub struct Planned {
-    /// The provider's name in the settings.
-    pub route: String,
-    pub model: String,
-    /// From 0.
-    pub variant: u32,
-    pub prompt_variant: Option<String>,
-    /// What it may cost at most, in millionths of a US dollar; `None` when the price is not known.
-    pub reserved_micros: Option<i64>,
-    /// Limits that the reservation must fit.
-    pub caps: Vec<Cap>,
-}
-
-/// A call that is on the disk and not settled.
-#[must_use = "a call that is dropped counts as unknown, and its reservation stays charged"]
-#[derive(Debug)]
-pub struct OpenCall {
-    store: Arc<dyn Store>,
-    id: Option<String>,
-}
-
-impl CallLog {
-    pub fn new(store: Arc<dyn Store>, tenant: String, task: String) -> Self {
-        Self { store, tenant, task, run: 1, fence: None, made: AtomicU32::new(0) }
-    }
-
-    /// Fenced by the run's lease.
-    pub fn of_run(store: Arc<dyn Store>, leased: &Leased) -> Self {
-        let fence = Some(leased.fence.clone());
-        Self { run: leased.run, fence, ..Self::new(store, leased.tenant.clone(), leased.fence.id.clone()) }
+impl Run {
+    pub fn new(leased: &Leased) -> Self {
+        Self { run: leased.run, fence: leased.fence.clone(), made: AtomicU32::new(0), settling: TaskTracker::new() }
     }
 
     /// Calls that were begun in this run.
@@ -64,111 +41,290 @@ impl CallLog {
         self.made.load(Ordering::Relaxed)
     }
 
-    pub fn tenant(&self) -> &str {
-        &self.tenant
+    /// Waits until the ends of its calls are written, if that is soon.
+    pub async fn settled(&self) {
+        self.settling.close();
+        let _ = tokio::time::timeout(SETTLING, self.settling.wait()).await;
+        self.settling.reopen();
+    }
+}
+
+/// The calls of a service, in its store.
+#[derive(Debug)]
+pub struct Calls {
+    store: Arc<dyn Store>,
+    open: Mutex<BTreeMap<String, Open>>,
+    behind: Arc<Semaphore>,
+    settling: TaskTracker,
+}
+
+/// A call that is being made.
+#[derive(Debug, Default)]
+struct Open {
+    run: Option<Arc<Run>>,
+    /// Its row is being written behind it.
+    writing: Option<JoinHandle<OwnedSemaphorePermit>>,
+}
+
+impl Calls {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, open: Mutex::default(), behind: Arc::new(Semaphore::new(BEHIND)), settling: TaskTracker::new() }
     }
 
-    /// Writes the call down. An error means that it must not be made.
-    pub async fn begin(&self, planned: Planned) -> Result<OpenCall, BackendError> {
-        let n = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = uuid::Uuid::now_v7().to_string();
-        let call = NewCall {
-            id: id.clone(),
-            tenant: self.tenant.clone(),
-            task: self.task.clone(),
-            run: self.run,
-            variant: planned.variant,
-            n,
-            route: planned.route,
-            model: planned.model,
-            prompt_variant: planned.prompt_variant,
-            reserved_micros: planned.reserved_micros,
+    /// Writes the row while the call is made already: nothing hangs on it.
+    fn begin_behind(&self, call: NewCall) {
+        let Ok(permit) = Arc::clone(&self.behind).try_acquire_owned() else {
+            tracing::warn!("a model call is not in the ledger: too many wait to be written");
+            return;
         };
-        match self.store.start_call(call, self.fence.clone(), planned.caps).await {
-            Ok(CallBegun::Yes) => Ok(OpenCall { store: Arc::clone(&self.store), id: Some(id) }),
-            Ok(CallBegun::Overtaken) => {
-                Err(refused(ErrorKind::Cancelled, "ask a model: the task is no longer this server's"))
+        let (id, store) = (call.id.clone(), Arc::clone(&self.store));
+        let writing = tokio::spawn(async move {
+            if let Err(error) = store.start_call(call, None, Default::default()).await {
+                tracing::warn!(%error, "a model call is not in the ledger");
             }
-            Ok(CallBegun::OverBudget { .. }) => Err(BackendError {
-                hint: Some("narrow the scope, or raise the budget".into()),
-                ..refused(ErrorKind::BudgetExceeded, "ask a model: the call does not fit what is left of the budget")
-            }),
-            Err(error) => {
-                tracing::error!(%error, "failed to write a model call down");
-                Err(refused(ErrorKind::BackendUnavailable, "ask a model: the call could not be written down first"))
-            }
-        }
+            permit
+        });
+        self.open().insert(id, Open { run: None, writing: Some(writing) });
     }
-}
 
-impl OpenCall {
-    pub async fn end(mut self, end: CallEnd) {
-        if let Some(id) = self.id.take() {
-            settle(&self.store, &id, end).await;
-        }
-    }
-}
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
+    /// Not cancelled with its caller: what was reserved for somebody who left is given back.
+    async fn begin(&self, call: NewCall, wanted: Reserve) -> Result<CallBegun, LedgerError> {
+        let (reply, answer) = oneshot::channel();
         let store = Arc::clone(&self.store);
-        let end = CallEnd { state: CallState::Unknown, ..CallEnd::default() };
-        runtime.spawn(async move { settle(&store, &id, end).await });
+        let id = call.id.clone();
+        let fence = wanted.run.as_ref().map(|run| run.fence.clone());
+        self.settling.spawn(async move {
+            let begun = store.start_call(call, fence, wanted.limits).await;
+            if let Err(Ok(CallBegun::Yes)) = reply.send(begun) {
+                let nothing = Some(crate::Usage::default());
+                let end = CallEnd {
+                    state: CallState::Failed,
+                    cost_micros: Some(0),
+                    usage: nothing,
+                    error_kind: Some("cancelled".into()),
+                    ..CallEnd::default()
+                };
+                settle(&store, &id, end).await;
+            }
+        });
+        let begun = answer.await.map_err(|_| LedgerError::Store("the server is ending".into()))?;
+        begun.map_err(|error: StoreError| LedgerError::Store(error.to_string()))
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ledger for Calls {
+    async fn reserve(&self, wanted: Reserve) -> Result<(), LedgerError> {
+        let run = wanted.run.clone();
+        let call = new_call(&wanted);
+        if run.is_none() && wanted.limits.is_none() {
+            self.begin_behind(call);
+            return Ok(());
+        }
+        let id = call.id.clone();
+        match self.begin(call, wanted).await? {
+            CallBegun::Yes => {
+                if let Some(run) = &run {
+                    run.made.fetch_add(1, Ordering::Relaxed);
+                }
+                self.open().insert(id, Open { run, writing: None });
+                Ok(())
+            }
+            CallBegun::Overtaken => Err(LedgerError::Overtaken),
+            CallBegun::OverBudget(refusal) => Err(LedgerError::Refused(refusal)),
+        }
+    }
+
+    fn charge(&self, id: &str, charge: Charge) {
+        // What was never begun has no end either.
+        let Some(Open { run, writing }) = self.open().remove(id) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (store, id) = (Arc::clone(&self.store), id.to_owned());
+        let settling = async move {
+            let _permit = match writing {
+                Some(writing) => writing.await.ok(),
+                None => None,
+            };
+            settle(&store, &id, call_end(charge)).await;
+        };
+        match run {
+            Some(run) => run.settling.spawn_on(settling, &runtime),
+            None => self.settling.spawn_on(settling, &runtime),
+        };
+    }
+
+    async fn flush(&self) {
+        self.settling.close();
+        let _ = tokio::time::timeout(SETTLING, self.settling.wait()).await;
+        self.settling.reopen();
+    }
+}
+
+fn new_call(wanted: &Reserve) -> NewCall {
+    let (route, model) = wanted.route.split_once('/').unwrap_or((&wanted.route, ""));
+    let run = wanted.run.as_ref();
+    NewCall {
+        id: wanted.id.clone(),
+        tenant: wanted.tenant.clone(),
+        person: wanted.person.clone(),
+        task: wanted.task.clone(),
+        budget: wanted.budget.clone(),
+        purpose: wanted.purpose,
+        run: run.map_or(1, |run| run.run),
+        variant: wanted.variant,
+        n: run.map_or(0, |run| run.made()) + 1,
+        route: route.to_owned(),
+        model: model.to_owned(),
+        prompt_variant: None,
+        reserved_micros: wanted.micros.map(|micros| micros.min(1 << 53).cast_signed()),
+    }
+}
+
+fn call_end(charge: Charge) -> CallEnd {
+    let ok = charge.outcome == "ok";
+    CallEnd {
+        state: if ok { CallState::Ok } else { CallState::Failed },
+        first_token: charge.first_token,
+        usage: Some(charge.usage),
+        cost_micros: charge.micros.map(|micros| micros.min(1 << 53).cast_signed()),
+        price_version: charge.price.map(|day| day.to_string()),
+        error_kind: (!ok).then_some(charge.outcome),
+        request_id: charge.response,
+        cache: None,
     }
 }
 
 async fn settle(store: &Arc<dyn Store>, id: &str, end: CallEnd) {
-    if let Err(error) = store.finish_call(id, end).await {
-        // It stays charged with what it reserved.
-        tracing::error!(%error, "failed to write down how a model call ended");
+    let began = Instant::now();
+    loop {
+        match store.finish_call(id, end.clone()).await {
+            Ok(()) => return,
+            Err(error) if began.elapsed() > PATIENCE => {
+                // It stays charged with what it reserved.
+                tracing::error!(%error, "failed to write down how a model call ended");
+                return;
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
     }
-}
-
-fn refused(kind: ErrorKind, message: &str) -> BackendError {
-    BackendError::new(kind, message)
-}
-
-/// The log of the work that this is called from.
-pub fn current() -> Option<Arc<CallLog>> {
-    CURRENT.try_with(Arc::clone).ok()
-}
-
-/// Runs work whose calls go into this log. A spawned task does not inherit it.
-pub fn within<F: Future>(log: Arc<CallLog>, work: F) -> impl Future<Output = F::Output> {
-    CURRENT.scope(log, work)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Sqlite;
-    use std::time::Duration;
+    use crate::Usage;
+    use crate::money::{Limits, Purpose, Refusal, Scope};
+    use crate::store::{NewRow, Person, Room, Sqlite};
+
+    fn wanted(id: &str, micros: u64, limits: Limits, run: Option<&Arc<Run>>) -> Reserve {
+        Reserve {
+            id: id.into(),
+            tenant: "t".into(),
+            person: "ann".into(),
+            task: "task".into(),
+            budget: "work".into(),
+            purpose: Purpose::Author,
+            variant: 0,
+            route: "p/m/with/slashes".into(),
+            run: run.cloned(),
+            now_ms: 0,
+            micros: Some(micros),
+            limits,
+        }
+    }
+
+    fn charge(micros: u64, outcome: &str) -> Charge {
+        Charge {
+            usage: Usage { input_tokens: 3, ..Usage::default() },
+            micros: Some(micros),
+            price: None,
+            outcome: outcome.into(),
+            now_ms: 0,
+            first_token: Some(Duration::from_millis(5)),
+            response: Some("r".into()),
+        }
+    }
+
+    async fn leased(store: &Arc<dyn Store>) -> Leased {
+        let row = NewRow {
+            id: "task".into(),
+            tenant: "t".into(),
+            person: Person::default(),
+            key: "k".into(),
+            payload_sha256: "s".into(),
+            payload: "{}".into(),
+            payload_version: 1,
+            traceparent: "00".into(),
+            tracestate: None,
+        };
+        store.submit(row, Room::UNLIMITED).await.unwrap();
+        store.claim("w", 1, Duration::from_secs(60)).await.unwrap().tasks.remove(0)
+    }
 
     #[tokio::test]
-    async fn calls_are_written_before_and_settled_after_or_stay_charged() {
+    async fn each_call_of_a_run_is_a_row_with_its_cost_and_a_lost_lease_makes_none() {
         let store: Arc<dyn Store> = Sqlite::in_memory().unwrap().into();
-        let log = Arc::new(CallLog::new(Arc::clone(&store), "t".into(), "task".into()));
-        assert!(current().is_none());
-        within(Arc::clone(&log), async {
-            let log = current().unwrap();
-            let planned = || Planned { route: "r".into(), reserved_micros: Some(100), ..Planned::default() };
-            let open = log.begin(planned()).await.unwrap();
-            assert_eq!(store.calls("t", "task").await.unwrap()[0].end.state, CallState::Started);
-            open.end(CallEnd { state: CallState::Ok, cost_micros: Some(7), ..CallEnd::default() }).await;
-            drop(log.begin(planned()).await.unwrap());
-        })
-        .await;
-        assert_eq!(log.made(), 2);
-        for _ in 0..200 {
-            let calls = store.calls("t", "task").await.unwrap();
-            if calls[1].end.state == CallState::Unknown {
-                let spent = store.spent("t", Duration::from_secs(60)).await.unwrap();
-                assert_eq!((spent.settled_micros, spent.reserved_micros), (7, 100));
-                return;
+        let calls = Calls::new(Arc::clone(&store));
+        let run = Arc::new(Run::new(&leased(&store).await));
+        for (id, micros, outcome) in [("a", 7, "Overloaded"), ("b", 9, "ok")] {
+            calls.reserve(wanted(id, 100, Limits::default(), Some(&run))).await.unwrap();
+            calls.charge(id, charge(micros, outcome));
+        }
+        run.settled().await;
+        let rows = store.calls("t", "task").await.unwrap();
+        let seen: Vec<_> = rows.iter().map(|row| (row.call.n, row.end.state, row.end.cost_micros)).collect();
+        assert_eq!(seen, [(1, CallState::Failed, Some(7)), (2, CallState::Ok, Some(9))]);
+        assert_eq!((rows[1].call.route.as_str(), rows[1].call.model.as_str()), ("p", "m/with/slashes"));
+        assert_eq!(run.made(), 2);
+        store.cancel("t", "task").await.unwrap();
+        let late = calls.reserve(wanted("c", 1, Limits::default(), Some(&run))).await;
+        assert_eq!((late, run.made()), (Err(LedgerError::Overtaken), 2));
+        assert_eq!(store.calls("t", "task").await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_one_left_is_what_the_other_may_spend_and_who_leaves_gives_back() {
+        let store: Arc<dyn Store> = Sqlite::in_memory().unwrap().into();
+        let (one, other) = (Calls::new(Arc::clone(&store)), Calls::new(Arc::clone(&store)));
+        let limits = Limits { day: Some(100), ..Limits::default() };
+        one.reserve(wanted("a", 60, limits, None)).await.unwrap();
+        let refused = Refusal { scope: Scope::Day, limit: 100, used: 60, wanted: 41 };
+        assert_eq!(other.reserve(wanted("b", 41, limits, None)).await, Err(LedgerError::Refused(refused)));
+        other.reserve(wanted("b", 40, limits, None)).await.unwrap();
+        one.charge("a", charge(10, "ok"));
+        one.flush().await;
+        {
+            // Dropped while it is being written.
+            let leaving = other.reserve(wanted("c", 50, limits, None));
+            assert!(futures::poll!(std::pin::pin!(leaving)).is_pending());
+        }
+        for _ in 0..100 {
+            other.flush().await;
+            let open = store.open_calls(None).await.unwrap();
+            if open.len() == 1 && store.calls("t", "task").await.unwrap().len() == 3 {
+                return one.reserve(wanted("d", 50, limits, None)).await.unwrap();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("the dropped call was never marked");
+        panic!("{:?}", store.open_calls(None).await);
+    }
+
+    #[tokio::test]
+    async fn conversations_without_a_limit_do_not_wait_and_are_written_all_the_same() {
+        let store: Arc<dyn Store> = Sqlite::in_memory().unwrap().into();
+        let calls = Calls::new(Arc::clone(&store));
+        for id in ["a", "b"] {
+            calls.reserve(wanted(id, 5, Limits::default(), None)).await.unwrap();
+        }
+        calls.charge("a", charge(3, "ok"));
+        calls.charge("nobody", charge(3, "ok"));
+        calls.flush().await;
+        let rows = store.calls("t", "task").await.unwrap();
+        assert_eq!(rows[0].end.cost_micros, Some(3));
+        assert_eq!(rows[0].end.first_token, Some(Duration::from_millis(5)));
     }
 }

@@ -3,7 +3,6 @@
 
 use crate::builtin::Builtin;
 use crate::cache::Cached;
-use crate::calls::{self, Planned};
 use crate::chaos::{Chaos, Chaotic};
 use crate::error::{Fault, ProviderError};
 use crate::http::Http;
@@ -18,7 +17,7 @@ use crate::replay::{Replay, record};
 use crate::resilience::policy::{self, Answered, Attempt, Listener, Route, Unanswered};
 use crate::resilience::{Clock, Level, Resilience, Resting, Status, Switch, System};
 use crate::router::{self, Decision, Outcome, Wish};
-use crate::store::{CallEnd, CallState};
+use crate::sealed::Sealed;
 use crate::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -27,8 +26,17 @@ use std::time::Duration;
 
 /// The embedded backend with its cache: what the sidecar and the service run.
 pub fn embedded(config: BackendConfig) -> Result<Arc<Cached<Embedded>>, BackendError> {
+    embedded_sharing(config, None)
+}
+
+/// The same, with answers that other replicas keep, too.
+pub fn embedded_sharing(config: BackendConfig, shared: Option<Sealed>) -> Result<Arc<Cached<Embedded>>, BackendError> {
     let cache = config.cache;
-    Ok(Arc::new(Cached::new(Embedded::new(config, Keys::default())?, cache)))
+    let cached = Cached::new(Embedded::new(config, Keys::default())?, cache);
+    Ok(Arc::new(match shared {
+        Some(shared) => cached.sharing(shared),
+        None => cached,
+    }))
 }
 
 /// Hears of every call that ended, with the task's id; for whoever keeps books.
@@ -238,18 +246,11 @@ impl Backend for Embedded {
             account: Some(&ask.account),
             ..ModelRequest::new(&words, "")
         };
-        let open = match calls::current() {
-            Some(log) => {
-                let planned =
-                    Planned { route: chain[0].provider.into(), model: chain[0].model.clone(), ..Planned::default() };
-                Some(log.begin(planned).await?)
-            }
-            None => None,
-        };
-        let walked = self.walk(&ask.task, &chain, request, &progress).await;
-        if let Some(open) = open {
-            open.end(call_end(&walked)).await;
+        let level = self.board.level();
+        if level != Level::Normal && chain.iter().all(|route| route.remote) {
+            progress(Progress::Level { level: level.name().to_owned() });
         }
+        let walked = self.walk(&ask.task, &chain, request, &progress).await;
         let Answered { route, finished, detour } = walked.map_err(Unanswered::into_error)?;
         let provider = chain[route].provider;
         self.record(self.entry(provider)?, &ask, &finished).await;
@@ -294,6 +295,7 @@ impl Backend for Embedded {
 
     async fn flush(&self) {
         self.books.flush().await;
+        self.meter.flush().await;
     }
 
     async fn choose(&self, wish: &Wish) -> Option<Decision> {
@@ -344,6 +346,10 @@ impl Backend for Embedded {
         })
     }
 
+    fn provider_names(&self) -> Vec<String> {
+        self.providers.keys().cloned().collect()
+    }
+
     fn chat_models(&self) -> Vec<String> {
         let models = self.providers.iter().filter(|(_, entry)| entry.is_remote());
         models.filter_map(|(name, entry)| Some(format!("{name}/{}", entry.model.as_ref()?))).collect()
@@ -366,17 +372,6 @@ impl Backend for Embedded {
     }
 }
 
-/// What the log is told of a walk.
-fn call_end(walked: &Result<Answered, Unanswered>) -> CallEnd {
-    match walked {
-        Ok(answered) => CallEnd { state: CallState::Ok, usage: Some(answered.finished.usage), ..CallEnd::default() },
-        Err(unanswered) => {
-            let kind = format!("{:?}", unanswered.error.fault);
-            CallEnd { state: CallState::Failed, error_kind: Some(kind), ..CallEnd::default() }
-        }
-    }
-}
-
 /// Turns what happens on the way into progress.
 struct Teller<'a> {
     id: &'a str,
@@ -392,7 +387,9 @@ impl Listener for Teller<'_> {
         self.characters = 0;
         (self.progress)(match from {
             None => Progress::Sent { route: route.to_owned() },
-            Some((from, why)) => Progress::Moved { to: route.to_owned(), from: from.to_owned(), why: why.says() },
+            Some((from, why)) => {
+                Progress::Moved { to: route.to_owned(), from: from.to_owned(), why: why.says().to_owned() }
+            }
         });
     }
 
@@ -402,7 +399,8 @@ impl Listener for Teller<'_> {
         }
         route.clone_into(&mut self.told_to_wait);
         let seconds = resting.wait.as_secs_f64().ceil() as u64;
-        (self.progress)(Progress::Waiting { route: route.to_owned(), why: resting.cause.says(), seconds });
+        let why = resting.cause.says().to_owned();
+        (self.progress)(Progress::Waiting { route: route.to_owned(), why, seconds });
     }
 
     fn received(&mut self, delta: &str) {

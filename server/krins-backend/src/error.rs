@@ -45,6 +45,10 @@ pub enum Fault {
     Misconfigured,
     /// A person turned the provider off.
     SwitchedOff,
+    /// The task is another server's by now; nothing was sent.
+    Overtaken,
+    /// The call could not be written down first; nothing was sent.
+    Unrecorded,
     /// A defect in Krins.
     Internal,
 }
@@ -79,7 +83,7 @@ pub struct Rule {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 22] = [
         Self::RateLimited,
         Self::QuotaExhausted,
         Self::Budget,
@@ -99,6 +103,8 @@ impl Fault {
         Self::NotFound,
         Self::Misconfigured,
         Self::SwitchedOff,
+        Self::Overtaken,
+        Self::Unrecorded,
         Self::Internal,
     ];
 
@@ -212,6 +218,16 @@ impl Fault {
                 K::BackendUnavailable,
                 "the kill switch is set: `krins switch` shows it and `krins switch on` takes it back",
             ),
+            Self::Overtaken => {
+                (false, false, E::Nothing, K::Cancelled, "nothing is to be done: whoever runs the task now answers it")
+            }
+            Self::Unrecorded => (
+                false,
+                false,
+                E::Nothing,
+                K::BackendUnavailable,
+                "the service's database can not be used now: ask again later",
+            ),
             Self::Internal => (false, true, E::Nothing, K::Internal, "this is a defect of Krins: please report it"),
         };
         Rule { retry, fallback, effect, kind, hint }
@@ -239,6 +255,8 @@ impl Fault {
             Self::NotFound => "does not know the model",
             Self::Misconfigured => "is not set up",
             Self::SwitchedOff => "is switched off",
+            Self::Overtaken => "was not asked: the task is another server's",
+            Self::Unrecorded => "was not asked: the call could not be written down",
             Self::Internal => "failed inside Krins",
         }
     }

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod propagation;
 pub mod remote;
 pub mod resilience;
+pub mod sealed;
 pub mod service;
 pub mod shared;
 pub mod similar;
@@ -105,9 +106,11 @@ pub enum Progress {
     /// Sent to `provider/model`, nothing back yet.
     Sent { route: String },
     /// Goes on to `to`, because `from` (both `provider/model`) is overloaded, say.
-    Moved { to: String, from: String, why: &'static str },
+    Moved { to: String, from: String, why: String },
     /// Nobody can be asked for so many seconds.
-    Waiting { route: String, why: &'static str, seconds: u64 },
+    Waiting { route: String, why: String, seconds: u64 },
+    /// There is too much to do: less is done for each task, as this brownout level says.
+    Level { level: String },
     /// Characters of answer received so far.
     Received { characters: u64 },
 }
@@ -220,6 +223,11 @@ pub trait Backend: Send + Sync {
     async fn chat(&self, _chat: Chat, _progress: ProgressSink) -> Result<ChatReply, Unanswered> {
         let error = ProviderError::new(Fault::Misconfigured, "this backend answers tasks only");
         Err(Unanswered { route: self.route(), error, others: Vec::new() })
+    }
+
+    /// The names of the providers that can be asked in this process.
+    fn provider_names(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What a conversation may name as its model.

@@ -240,7 +240,31 @@ impl Inner {
         if ended.is_ok() {
             guard.disarm();
         }
-        self.proposal(&ask.account, ended?)
+        let ended = ended?;
+        if ended.error.is_some() {
+            self.bill_failure(&ask.account, &ended).await;
+        }
+        self.proposal(&ask.account, ended)
+    }
+
+    /// What was paid for no answer is on the bill, as far as the server says it.
+    async fn bill_failure(&self, account: &Account, task: &RemoteTask) {
+        let looking = async {
+            let response = self.call(Method::GET, &["tasks", &task.id], None).await?;
+            self.json::<RemoteTask>(self.accepted(response).await?).await
+        };
+        let Ok(Ok(RemoteTask { spent: Some(spent), .. })) = tokio::time::timeout(CANCEL_TIMEOUT, looking).await else {
+            return;
+        };
+        let outcome = task.error.as_ref().map_or_else(String::new, |error| format!("{:?}", error.data.kind));
+        account.bill.add(Entry {
+            route: format!("remote:{}", self.host),
+            purpose: account.purpose,
+            variant: account.variant,
+            usage: wire::usage_from_wire(spent.usage),
+            micros: spent.cost,
+            outcome,
+        });
     }
 
     fn proposal(&self, account: &Account, task: RemoteTask) -> Result<Proposal, BackendError> {
@@ -323,7 +347,7 @@ impl Inner {
         let client = self.http.client(&url).map_err(|error| Failure::Final(self.unreachable(error)))?;
         let times_forgotten = self.times_forgotten(ask);
         let sending = egress(&ask.prompt, |_| {
-            let body = self.body(ask, times_forgotten > 0);
+            let body = self.body(ask, Some(ask.task.clone()), times_forgotten > 0);
             let key = Digest::of(format!("{}\n{times_forgotten}\n{run}\n{}", ask.task, Digest::of(&body)));
             client
                 .post(url.clone())
@@ -383,6 +407,10 @@ impl Inner {
                     RemoteEvent::Progress { seq, received } => {
                         *seen = seq.max(*seen);
                         progress(Progress::Received { characters: received });
+                    }
+                    RemoteEvent::Step { seq, step } => {
+                        *seen = seq.max(*seen);
+                        progress(wire::step_from_wire(step));
                     }
                     RemoteEvent::End { task, .. } => return Ok(*task),
                 }
@@ -569,7 +597,7 @@ impl Inner {
     }
 
     /// The body of `POST /tasks`; the same ask gives the same bytes.
-    fn body(&self, ask: &Ask, fresh: bool) -> Vec<u8> {
+    fn body(&self, ask: &Ask, task: Option<String>, fresh: bool) -> Vec<u8> {
         let task = NewTask {
             prompt: wire::prompt_to_wire(ask.prompt.get()),
             provider: ask.provider.clone().or_else(|| self.config.provider.clone()),
@@ -577,13 +605,14 @@ impl Inner {
             max_output_tokens: ask.max_output_tokens,
             fresh: ask.fresh || fresh,
             variant: ask.account.variant,
+            task,
             micros: ask.account.micros,
         };
         serde_json::to_vec(&task).expect("plain structs always serialize")
     }
 
     fn content(&self, ask: &Ask) -> Digest {
-        Digest::of(self.body(ask, false))
+        Digest::of(self.body(ask, None, false))
     }
 
     fn times_forgotten(&self, ask: &Ask) -> u32 {

@@ -21,6 +21,14 @@ const COUNT: &str = "local n = redis.call('INCR', KEYS[1]) \
     if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
     return {n, redis.call('PTTL', KEYS[1])}";
 
+/// Takes a name for somebody, or prolongs it, unless it is somebody else's.
+const LEAD: &str = "local h = redis.call('GET', KEYS[1]) \
+    if not h then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1 end \
+    if h == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1 end \
+    return 0";
+/// Lets a name go that is one's own.
+const LET_GO: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
 /// A cache that several processes share. A miss is always a possible answer; there are no errors.
 #[async_trait]
 pub trait SharedCache: Send + Sync + std::fmt::Debug {
@@ -29,6 +37,15 @@ pub trait SharedCache: Send + Sync + std::fmt::Debug {
     async fn put(&self, key: &str, value: &[u8], keep: Duration);
 
     async fn remove(&self, key: &str);
+
+    /// Whether `who` is the one that makes what others wait for, until the lease ends or it is let go; asked again it is
+    /// prolonged. `None` where nobody can say. A hint: nothing may depend on its being one only.
+    async fn lead(&self, key: &str, who: &str, lease: Duration) -> Option<bool>;
+
+    async fn let_go(&self, key: &str, who: &str);
+
+    /// Whether somebody leads.
+    async fn is_led(&self, key: &str) -> bool;
 }
 
 /// A Redis server; clones share the connection.
@@ -187,6 +204,24 @@ impl SharedCache for Redis {
         let mut command = redis::cmd("DEL");
         command.arg(format!("{PREFIX}cache:{key}"));
         self.ask::<i64>(command).await;
+    }
+
+    async fn lead(&self, key: &str, who: &str, lease: Duration) -> Option<bool> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(LEAD).arg(1).arg(format!("{PREFIX}lead:{key}")).arg(who).arg(lease.as_millis().max(1) as u64);
+        self.ask::<i64>(command).await.map(|leads| leads == 1)
+    }
+
+    async fn let_go(&self, key: &str, who: &str) {
+        let mut command = redis::cmd("EVAL");
+        command.arg(LET_GO).arg(1).arg(format!("{PREFIX}lead:{key}")).arg(who);
+        self.ask::<i64>(command).await;
+    }
+
+    async fn is_led(&self, key: &str) -> bool {
+        let mut command = redis::cmd("EXISTS");
+        command.arg(format!("{PREFIX}lead:{key}"));
+        self.ask::<i64>(command).await.is_some_and(|found| found > 0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Between the domain's prompt and answer and their HTTP bodies. Nothing here trusts what came over the wire.
 
-use crate::{BackendError, Proposal, Usage};
+use crate::error::sanitise;
+use crate::{BackendError, Progress, Proposal, Usage};
 use krins_core::RelPath;
 use krins_core::prompt::{Focus, Item, Prompt};
 use krins_protocol::error::{ErrorData, ErrorKind, ErrorReport};
@@ -63,6 +64,30 @@ pub fn answer_from_wire(answer: http::Answer) -> Proposal {
         cached: answer.cached,
         why: answer.why.into_iter().map(|why| (why.reason, why.lines)).collect(),
         degraded: answer.degraded,
+    }
+}
+
+/// Where an ask is; the error is how many characters came, which travel by themselves.
+pub fn step_to_wire(progress: Progress) -> Result<http::AskStep, u64> {
+    Ok(match progress {
+        Progress::Sent { route } => http::AskStep::Sent { route },
+        Progress::Moved { to, from, why } => http::AskStep::Moved { to, from, why },
+        Progress::Waiting { route, why, seconds } => http::AskStep::Waiting { route, why, seconds },
+        Progress::Level { level } => http::AskStep::Level { level },
+        Progress::Received { characters } => return Err(characters),
+    })
+}
+
+/// The same words as near, as far as they are fit to be shown.
+pub fn step_from_wire(step: http::AskStep) -> Progress {
+    let clean = |text: String| sanitise(&text, &[]);
+    match step {
+        http::AskStep::Sent { route } => Progress::Sent { route: clean(route) },
+        http::AskStep::Moved { to, from, why } => Progress::Moved { to: clean(to), from: clean(from), why: clean(why) },
+        http::AskStep::Waiting { route, why, seconds } => {
+            Progress::Waiting { route: clean(route), why: clean(why), seconds }
+        }
+        http::AskStep::Level { level } => Progress::Level { level: clean(level) },
     }
 }
 
@@ -177,6 +202,27 @@ mod tests {
         let json = serde_json::to_string(&prompt_to_wire(&prompt())).unwrap();
         let back = prompt_from_wire(serde_json::from_str(&json).unwrap()).unwrap();
         assert_eq!(back, prompt());
+    }
+
+    #[test]
+    fn the_way_of_an_ask_survives_the_wire_and_hostile_words_do_not() {
+        let (route, why) = ("p/m".to_owned(), "is overloaded".to_owned());
+        for progress in [
+            Progress::Sent { route: route.clone() },
+            Progress::Moved { to: "q/n".into(), from: route.clone(), why: why.clone() },
+            Progress::Waiting { route: route.clone(), why, seconds: 7 },
+            Progress::Level { level: "cheaper-model".into() },
+        ] {
+            let step = step_to_wire(progress.clone()).unwrap();
+            let event = http::RemoteEvent::Step { seq: 3, step };
+            let json = serde_json::to_string(&event).unwrap();
+            let http::RemoteEvent::Step { step, .. } = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
+            assert_eq!(step_from_wire(step), progress);
+        }
+        assert_eq!(step_to_wire(Progress::Received { characters: 9 }), Err(9));
+        let hostile = http::AskStep::Sent { route: format!("a\u{1b}[2J\n{}", "x ".repeat(2000)) };
+        let Progress::Sent { route } = step_from_wire(hostile) else { panic!() };
+        assert!(!route.contains(['\u{1b}', '\n']) && route.chars().count() < 1000, "{route}");
     }
 
     #[test]

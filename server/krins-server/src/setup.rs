@@ -1,10 +1,12 @@
 //! From settings to a running engine: the one place where the rooms are put together.
 
 use krins_backend::chaos::ChaosConfig;
-use krins_backend::embedded::{Embedded, embedded};
+use krins_backend::embedded::{Embedded, embedded, embedded_sharing};
 use krins_backend::http::Http;
 use krins_backend::keys::{KeyPlace, Keys};
+use krins_backend::money::Ledger;
 use krins_backend::remote::{Remote, RemoteConfig};
+use krins_backend::sealed::Sealed;
 use krins_backend::{Backend, BackendError};
 use krins_core::text::Encoding;
 use krins_engine::settings::{Settings, Sources, user_file};
@@ -90,13 +92,21 @@ impl Setup {
         Engine::open(root, state, Arc::new(settings), backend, encoding)
     }
 
-    /// The backend of the person's own settings, always in this process: what `krins serve` runs.
-    pub fn embedded_backend(&self, books: PathBuf, chaos: Option<ChaosConfig>) -> Result<Arc<dyn Backend>, Error> {
+    /// The backend of the person's own settings, always in this process: what `krins serve` runs. Calls are counted in
+    /// `ledger`, what the router learns is in the file `books`, and answers are shared in `shared`.
+    pub fn embedded_backend(
+        &self,
+        books: PathBuf,
+        ledger: Arc<dyn Ledger>,
+        shared: Option<Sealed>,
+        chaos: Option<ChaosConfig>,
+    ) -> Result<Arc<dyn Backend>, Error> {
         let mut config = self.settings(None, None)?.backend();
         config.money.books = Some(books);
+        config.money.ledger = Some(ledger);
         config.chaos = chaos;
         config.resilience.switch_file = self.switch_file();
-        Ok(embedded(config)?)
+        Ok(embedded_sharing(config, shared)?)
     }
 
     /// The kill switch of this person's programs.

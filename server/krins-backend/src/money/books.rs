@@ -198,7 +198,7 @@ impl Ledger for Books {
     fn charge(&self, id: &str, charge: Charge) {
         let id = id.to_owned();
         self.run_behind(move |connection| {
-            let Charge { usage, micros, price, outcome, now_ms } = &charge;
+            let Charge { usage, micros, price, outcome, now_ms, .. } = &charge;
             connection
                 .prepare_cached(
                     "UPDATE attempt SET charged = ?2, price_from = ?3, outcome = ?4, ended_ms = ?5, input = ?6, output = ?7, \
@@ -219,6 +219,10 @@ impl Ledger for Books {
                 ])?;
             Ok(())
         });
+    }
+
+    async fn flush(&self) {
+        Self::flush(self).await;
     }
 }
 
@@ -516,9 +520,11 @@ mod tests {
             tenant: String::new(),
             person: "me".into(),
             task: task.into(),
+            budget: task.into(),
             purpose: Purpose::Author,
             variant: 0,
             route: "p/m".into(),
+            run: None,
             now_ms: NOON,
             micros: Some(micros),
             limits,
@@ -526,7 +532,15 @@ mod tests {
     }
 
     fn charge(micros: u64) -> Charge {
-        Charge { usage: Usage::default(), micros: Some(micros), price: None, outcome: "ok".into(), now_ms: NOON + 5 }
+        Charge {
+            usage: Usage::default(),
+            micros: Some(micros),
+            price: None,
+            outcome: "ok".into(),
+            now_ms: NOON + 5,
+            first_token: None,
+            response: None,
+        }
     }
 
     fn daily(micros: u64) -> Limits {

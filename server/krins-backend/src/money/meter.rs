@@ -14,7 +14,7 @@ use krins_core::tokens::Vocabulary;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tokens that a provider wraps around each text at most.
 const FRAME: u64 = 8;
@@ -102,7 +102,8 @@ impl Meter {
 
     fn limits_for(&self, request: &ModelRequest<'_>) -> Limits {
         let both = [self.limits.task, request.account.and_then(|account| account.micros)];
-        Limits { task: both.into_iter().flatten().min(), ..self.limits }
+        let own = request.account.and_then(|account| account.person_micros);
+        Limits { task: both.into_iter().flatten().min(), person_day: own.or(self.limits.person_day), ..self.limits }
     }
 
     /// The configured route that would cost least, if it costs less and fits.
@@ -113,6 +114,11 @@ impl Meter {
                 .then(|| (most, format!("{provider}/{model}")))
         });
         quotes.min().map(|(most, route)| (route, most))
+    }
+
+    /// Waits until what was charged is written.
+    pub async fn flush(&self) {
+        self.ledger.flush().await;
     }
 
     async fn open<'a>(
@@ -129,6 +135,7 @@ impl Meter {
         let account = request.account.unwrap_or(&nobody);
         let most = self.most(provider, kind, request.model, prompt, output);
         let route = format!("{provider}/{}", request.model);
+        let traced = account.run.is_some();
         if most.is_none() && !limits.is_none() {
             return Err(ProviderError::new(
                 Fault::Budget,
@@ -145,9 +152,11 @@ impl Meter {
             tenant: account.tenant.clone(),
             person: account.person.clone(),
             task: request.task.to_owned(),
+            budget: account.budget.clone().unwrap_or_else(|| request.task.to_owned()),
             purpose: account.purpose,
             variant: account.variant,
-            route: route.clone(),
+            route,
+            run: account.run.clone(),
             now_ms: (self.clock)(),
             micros: most,
             limits,
@@ -157,6 +166,16 @@ impl Meter {
             Err(LedgerError::Refused(refusal)) => {
                 account.bill.refuse();
                 return Err(self.refused(&refusal, prompt, output));
+            }
+            Err(error @ LedgerError::Overtaken) => {
+                // Whoever waits for the same answer makes the call anew, in a run that is its own.
+                account.bill.refuse();
+                return Err(ProviderError::new(Fault::Overtaken, error.to_string()));
+            }
+            // A call of the service's is on the disk before it is made, so that it is known what may be billed.
+            Err(error) if limits.is_none() && traced => {
+                tracing::error!(%error, "failed to write a model call down");
+                return Err(ProviderError::new(Fault::Unrecorded, "the call could not be written down first"));
             }
             // Without a limit nothing can be overspent: an answer is worth more than its line in the books.
             Err(error) if limits.is_none() => tracing::warn!(%error, "a call is not in the ledger"),
@@ -175,6 +194,9 @@ impl Meter {
             prompt,
             tally: Tally::default(),
             received: String::new(),
+            began: Instant::now(),
+            first_token: None,
+            response: None,
             closed: false,
         })
     }
@@ -245,13 +267,19 @@ struct Tab<'a> {
     prompt: u64,
     tally: Tally,
     received: String,
+    began: Instant,
+    first_token: Option<Duration>,
+    response: Option<String>,
     closed: bool,
 }
 
 impl Tab<'_> {
     fn close(mut self, result: &Result<Finished, ProviderError>) {
         match result {
-            Ok(finished) => self.charge(finished.usage, &[&finished.model, self.model], "ok"),
+            Ok(finished) => {
+                self.response.clone_from(&finished.response_id);
+                self.charge(finished.usage, &[&finished.model, self.model], "ok");
+            }
             Err(error) => self.charge(self.broken_off(error.fault), &[self.model], &format!("{:?}", error.fault)),
         }
         self.closed = true;
@@ -296,7 +324,15 @@ impl Tab<'_> {
             });
         }
         let now_ms = (self.meter.clock)();
-        let charge = Charge { usage, micros, price: cost.map(|cost| cost.from), outcome: outcome.to_owned(), now_ms };
+        let charge = Charge {
+            usage,
+            micros,
+            price: cost.map(|cost| cost.from),
+            outcome: outcome.to_owned(),
+            now_ms,
+            first_token: self.first_token,
+            response: self.response.clone(),
+        };
         self.meter.ledger.charge(&self.request_id, charge);
     }
 }
@@ -334,6 +370,7 @@ struct Counting<'a, 'b> {
 
 impl DeltaSink for Counting<'_, '_> {
     fn delta(&mut self, text: &str) {
+        self.tab.first_token.get_or_insert_with(|| self.tab.began.elapsed());
         self.tab.received.push_str(text);
         self.sink.delta(text);
     }

@@ -11,10 +11,12 @@ pub use meter::{Meter, MoneyConfig};
 pub use prices::{BadPrice, Day, Price, Prices, dollars};
 
 use crate::Usage;
+use crate::calls::Run;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What a call to a model is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +47,12 @@ pub struct Account {
     pub person: String,
     /// The most that the task may cost, in millionths of a US dollar; the settings' limit holds as well.
     pub micros: Option<u64>,
+    /// The most that this person's calls may cost a day, instead of what the settings say of everybody.
+    pub person_micros: Option<u64>,
+    /// What shares the task's budget, where that is more than the task itself.
+    pub budget: Option<String>,
+    /// The run of a service's task that the calls are made in.
+    pub run: Option<Arc<Run>>,
     pub purpose: Purpose,
     /// Which of the answers that are asked for side by side, from 0.
     pub variant: u32,
@@ -93,10 +101,14 @@ pub struct Reserve {
     pub tenant: String,
     pub person: String,
     pub task: String,
+    /// What shares the task's budget.
+    pub budget: String,
     pub purpose: Purpose,
     pub variant: u32,
     /// `provider/model`.
     pub route: String,
+    /// The run that makes it, at a service.
+    pub run: Option<Arc<Run>>,
     pub now_ms: i64,
     /// The most that it can cost; `None` when the price is not known.
     pub micros: Option<u64>,
@@ -114,6 +126,10 @@ pub struct Charge {
     /// `ok`, or what went wrong.
     pub outcome: String,
     pub now_ms: i64,
+    /// Until the answer began, where it did.
+    pub first_token: Option<Duration>,
+    /// The answer's own name at the provider.
+    pub response: Option<String>,
 }
 
 /// Why a call may not be made.
@@ -130,6 +146,8 @@ pub struct Refusal {
 pub enum LedgerError {
     #[error("{} of {} is not enough", .0.scope, dollars(.0.limit))]
     Refused(Refusal),
+    #[error("ask a model: the task is no longer this server's")]
+    Overtaken,
     #[error("write the ledger: {0}")]
     Store(String),
 }
@@ -143,6 +161,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Puts what the call took in the place of what was reserved for it. Written behind the caller, in order.
     fn charge(&self, id: &str, charge: Charge);
+
+    /// Waits until what was charged is written.
+    async fn flush(&self) {}
 }
 
 /// One call, as it is told to the asker.

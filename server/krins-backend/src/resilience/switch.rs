@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Every provider.
@@ -20,6 +20,42 @@ pub struct Switch {
     settings: BTreeSet<String>,
     file: Option<PathBuf>,
     seen: Mutex<Seen>,
+    /// What every replica of a service is told.
+    shared: RwLock<BTreeSet<String>>,
+}
+
+/// What somebody does to a switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// These providers; without a name all of them.
+    Off(BTreeSet<String>),
+    On {
+        /// These providers; without a name all of them.
+        names: BTreeSet<String>,
+        /// Those that there are: what stays off when all of them were.
+        known: BTreeSet<String>,
+    },
+}
+
+impl Turn {
+    /// What is off afterwards.
+    pub fn of(&self, mut off: BTreeSet<String>) -> BTreeSet<String> {
+        match self {
+            Self::Off(names) if names.is_empty() => BTreeSet::from([ALL.to_owned()]),
+            Self::Off(names) => {
+                off.extend(names.iter().cloned());
+                off
+            }
+            Self::On { names, .. } if names.is_empty() => BTreeSet::new(),
+            Self::On { names, known } => {
+                if off.remove(ALL) {
+                    off.extend(known.iter().cloned());
+                }
+                off.retain(|name| !names.contains(name));
+                off
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -31,16 +67,34 @@ struct Seen {
 
 impl Switch {
     pub fn new(settings: BTreeSet<String>, file: Option<PathBuf>) -> Self {
-        Self { settings, file, seen: Mutex::default() }
+        Self { settings, file, seen: Mutex::default(), shared: RwLock::default() }
+    }
+
+    /// What is off for every replica from now on.
+    pub fn share(&self, off: BTreeSet<String>) {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        if *shared != off {
+            tracing::warn!(?off, "the service's kill switch was moved");
+            *shared = off;
+        }
     }
 
     pub fn is_off(&self, provider: &str) -> bool {
         let off = |off: &BTreeSet<String>| off.contains(ALL) || off.contains(provider);
-        off(&self.settings) || self.file.is_some() && off(&self.look().off)
+        off(&self.settings)
+            || off(&self.shared.read().unwrap_or_else(PoisonError::into_inner))
+            || self.file.is_some() && off(&self.look().off)
     }
 
     /// What is off, `all` or by name.
     pub fn off(&self) -> BTreeSet<String> {
+        let mut off = self.here();
+        off.extend(self.shared.read().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        off
+    }
+
+    /// What the settings and the file say.
+    pub fn here(&self) -> BTreeSet<String> {
         let mut off = self.settings.clone();
         if self.file.is_some() {
             off.extend(self.look().off.iter().cloned());
@@ -164,6 +218,30 @@ mod tests {
         assert!(switch.is_off("ollama"), "an empty file is for all");
         switch.set(&BTreeSet::new()).unwrap();
         assert!(!path.exists() && !switch.is_off("openai") && switch.is_off("gemini"));
+    }
+
+    #[test]
+    fn a_replica_is_off_by_its_own_word_or_by_that_of_all() {
+        let switch = Switch::new(set(&["gemini"]), None);
+        switch.share(set(&["openai"]));
+        assert!(switch.is_off("openai") && switch.is_off("gemini") && !switch.is_off("ollama"));
+        assert_eq!((switch.off(), switch.here()), (set(&["gemini", "openai"]), set(&["gemini"])));
+        switch.share(BTreeSet::new());
+        assert!(!switch.is_off("openai") && switch.is_off("gemini"));
+    }
+
+    #[test]
+    fn turns_add_up() {
+        let known = || set(&["a", "b", "c"]);
+        let on = |names: &[&str]| Turn::On { names: set(names), known: known() };
+        let off = Turn::Off(set(&["a"])).of(BTreeSet::new());
+        let off = Turn::Off(set(&["b"])).of(off);
+        assert_eq!(off, set(&["a", "b"]));
+        assert_eq!(on(&["a"]).of(off.clone()), set(&["b"]));
+        assert_eq!(on(&[]).of(off.clone()), BTreeSet::new());
+        let all = Turn::Off(BTreeSet::new()).of(off);
+        assert_eq!(all, set(&[ALL]));
+        assert_eq!(on(&["b"]).of(all), set(&["a", "c"]), "what was not named stays off");
     }
 
     #[test]

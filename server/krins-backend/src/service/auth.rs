@@ -1,6 +1,6 @@
 //! Who may use the service, and for what. Only digests of tokens are kept, and they are compared without an early exit.
 
-use crate::store::{NewToken, Store, StoreError, TokenRow};
+use crate::store::{NewToken, Person, Store, StoreError, TokenRow};
 use krins_core::Digest;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,14 +55,29 @@ pub fn scopes(text: &str) -> Option<Vec<Scope>> {
 pub struct Caller {
     pub tenant: String,
     pub scopes: Vec<Scope>,
-    /// What its requests are counted under; never the token.
+    /// What logs call it; never the token.
     pub name: String,
+    /// Who pays, and whose requests they are: several tokens may be one person's.
+    pub person: Person,
+    /// Requests per minute, where this person has a limit of its own.
+    pub rate: Option<u32>,
 }
 
 impl Caller {
     /// A program of this machine, where nobody needs a token.
     pub fn local() -> Self {
-        Self { tenant: String::new(), scopes: Scope::ALL.to_vec(), name: "local".into() }
+        Self {
+            tenant: String::new(),
+            scopes: Scope::ALL.to_vec(),
+            name: "local".into(),
+            person: Person::default(),
+            rate: None,
+        }
+    }
+
+    /// What its requests are counted under.
+    pub fn counted(&self) -> String {
+        format!("person:{}:{}", self.tenant, self.person.name)
     }
 
     pub fn may(&self, scope: Scope) -> bool {
@@ -98,6 +113,8 @@ pub enum TokenError {
     TooShort,
     #[error("use the tenant's name: it is 1 to 64 of letters, digits, - _ and .")]
     Tenant,
+    #[error("use the person's name: it is up to 64 of letters, digits, - _ . and @")]
+    Person,
     #[error("use the token's database")]
     Store(#[from] StoreError),
     #[error("find token {0:?}")]
@@ -145,7 +162,9 @@ impl Tokens {
 
     fn push(&mut self, tenant: &str, digest: Digest, scopes: Vec<Scope>) {
         let name = format!("token:{tenant}:{}", self.entries.len());
-        self.entries.push(Entry { caller: Caller { tenant: tenant.to_owned(), scopes, name }, digest, ends: None });
+        let person = Person { name: tenant.to_owned(), micros_per_day: None };
+        let caller = Caller { tenant: tenant.to_owned(), scopes, name, person, rate: None };
+        self.entries.push(Entry { caller, digest, ends: None });
     }
 }
 
@@ -251,11 +270,15 @@ impl Door {
 }
 
 fn entry(row: TokenRow, now: Instant) -> Option<Entry> {
+    // Whoever is not named is somebody of their own.
+    let name = if row.person.name.is_empty() { row.id.clone() } else { row.person.name };
     Some(Entry {
         caller: Caller {
             tenant: row.tenant,
             scopes: scopes(&row.scopes).unwrap_or_default(),
             name: format!("token:{}", row.id),
+            person: Person { name, micros_per_day: row.person.micros_per_day },
+            rate: row.rate,
         },
         digest: row.sha256.parse().ok()?,
         // An end that the clock cannot reach is none.
@@ -270,31 +293,50 @@ pub struct Fresh {
     pub secret: String,
 }
 
-/// Makes a token, and keeps its digest.
-pub async fn add_token(
-    store: &dyn Store,
-    tenant: &str,
-    scopes: &[Scope],
-    lifetime: Option<Duration>,
-) -> Result<Fresh, TokenError> {
-    let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if tenant.is_empty() || tenant.len() > 64 || !tenant.chars().all(sane) {
-        return Err(TokenError::Tenant);
-    }
+/// What a token is to be.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub tenant: String,
+    pub scopes: Vec<Scope>,
+    /// Who uses it; without a name somebody of their own.
+    pub person: Person,
+    pub rate: Option<u32>,
+    /// `None` never ends.
+    pub lifetime: Option<Duration>,
+}
+
+/// So many bytes of chance, in hex.
+pub fn random_hex() -> Result<String, TokenError> {
     let mut bytes = [0; SECRET_BYTES];
     rustls::crypto::ring::default_provider()
         .secure_random
         .fill(&mut bytes)
         .map_err(|error| TokenError::Random(format!("{error:?}")))?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Makes a token, and keeps its digest.
+pub async fn add_token(store: &dyn Store, wanted: Wanted) -> Result<Fresh, TokenError> {
+    let Wanted { tenant, scopes, person, rate, lifetime } = wanted;
+    let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    let is_name = |name: &str| name.len() <= 64 && name.chars().all(sane);
+    if tenant.is_empty() || !is_name(&tenant) || tenant.contains('@') {
+        return Err(TokenError::Tenant);
+    }
+    if !is_name(&person.name) {
+        return Err(TokenError::Person);
+    }
+    let hex = random_hex()?;
     let secret = format!("krins_{hex}");
     let id = format!("k{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
     let words: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
     let row = NewToken {
         id: id.clone(),
-        tenant: tenant.to_owned(),
+        tenant,
         sha256: Digest::of(&secret).to_string(),
         scopes: words.join(" "),
+        person,
+        rate,
         lifetime,
     };
     store.add_token(row).await?;
@@ -311,7 +353,16 @@ pub async fn rotate_token(
     let rows = store.tokens().await?;
     let old = rows.into_iter().find(|row| row.id == id && !row.expired);
     let old = old.ok_or_else(|| TokenError::Unknown(id.to_owned()))?;
-    let fresh = add_token(store, &old.tenant, &scopes(&old.scopes).unwrap_or_default(), lifetime).await?;
+    // Who was not named goes on as the one that the first token made of them.
+    let name = if old.person.name.is_empty() { old.id } else { old.person.name };
+    let wanted = Wanted {
+        tenant: old.tenant,
+        scopes: scopes(&old.scopes).unwrap_or_default(),
+        person: Person { name, ..old.person },
+        rate: old.rate,
+        lifetime,
+    };
+    let fresh = add_token(store, wanted).await?;
     store.end_token(id, overlap).await?;
     Ok(fresh)
 }
@@ -369,7 +420,14 @@ mod tests {
         let door = door(Tokens::default()).await;
         assert!(!door.is_guarded());
         let store = Arc::clone(&door.store);
-        let first = add_token(store.as_ref(), "acme", &[Scope::Tasks], None).await.unwrap();
+        let wanted = |tenant: &str| Wanted {
+            tenant: tenant.into(),
+            scopes: vec![Scope::Tasks],
+            person: Person { micros_per_day: Some(7), ..Person::default() },
+            rate: Some(9),
+            ..Wanted::default()
+        };
+        let first = add_token(store.as_ref(), wanted("acme")).await.unwrap();
         door.refresh().await;
         assert!(door.is_guarded());
         let header = |fresh: &Fresh| format!("Bearer {}", fresh.secret);
@@ -382,7 +440,9 @@ mod tests {
         let second = rotate_token(store.as_ref(), &first.id, overlap, None).await.unwrap();
         door.refresh().await;
         assert!(door.caller(Some(&header(&first))).await.is_some(), "both work");
-        assert!(door.caller(Some(&header(&second))).await.is_some());
+        let fresh = door.caller(Some(&header(&second))).await.unwrap();
+        assert_eq!((&fresh.person, fresh.rate), (&caller.person, Some(9)), "the same person, with the same limits");
+        assert_eq!(caller.person, Person { name: first.id.clone(), micros_per_day: Some(7) });
         tokio::time::sleep(overlap).await;
         assert!(door.caller(Some(&header(&first))).await.is_none(), "without the list being read again");
         assert!(store.end_token(&second.id, Duration::ZERO).await.unwrap());
@@ -390,6 +450,8 @@ mod tests {
         assert!(door.caller(Some(&header(&second))).await.is_none());
         assert!(door.is_guarded(), "the last token's end does not open the door");
         assert!(matches!(rotate_token(store.as_ref(), "nobody", overlap, None).await, Err(TokenError::Unknown(_))));
-        assert!(add_token(store.as_ref(), "a b", &[Scope::Tasks], None).await.is_err());
+        assert!(add_token(store.as_ref(), wanted("a b")).await.is_err());
+        let person = Person { name: "ann\n".into(), micros_per_day: None };
+        assert!(add_token(store.as_ref(), Wanted { person, ..wanted("acme") }).await.is_err());
     }
 }

@@ -5,8 +5,9 @@
 //! and a provider that breaks off costs it nothing but time. While it waits, a streaming client gets comments, which
 //! keep the connection and which every reader of events passes over.
 
+use super::auth::Caller;
 use super::problem::Problem;
-use super::routes::Tenant;
+use super::routes::Asker;
 use super::tasks::Tasks;
 use crate::error::{Fault, ProviderError};
 use crate::money::Account;
@@ -48,11 +49,11 @@ type Answering = BoxFuture<'static, Result<ChatReply, Refusal>>;
 
 pub(super) async fn completions(
     State(tasks): State<Arc<Tasks>>,
-    Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(Asker(caller)): Extension<Asker>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match admit(&tasks, tenant, &headers, body) {
+    match admit(&tasks, caller, &headers, body) {
         Ok((asked, answering)) => answer(asked, answering).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -108,7 +109,7 @@ struct Asked {
 
 fn admit(
     tasks: &Arc<Tasks>,
-    tenant: String,
+    caller: Caller,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(Asked, Answering), Refusal> {
@@ -124,11 +125,11 @@ fn admit(
     let id = format!("chatcmpl-{}", uuid::Uuid::now_v7().simple());
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let asked = Asked { id: id.clone(), created, stream: request.stream, include_usage: request.include_usage };
-    Ok((asked, start(tasks, tenant, id, request, permit)))
+    Ok((asked, start(tasks, caller, id, request, permit)))
 }
 
 /// The answer to come. Dropping it closes the provider's connection.
-fn start(tasks: &Arc<Tasks>, tenant: String, id: String, request: Asking, permit: OwnedSemaphorePermit) -> Answering {
+fn start(tasks: &Arc<Tasks>, caller: Caller, id: String, request: Asking, permit: OwnedSemaphorePermit) -> Answering {
     let backend = tasks.backend();
     Box::pin(async move {
         let _permit = permit;
@@ -137,7 +138,12 @@ fn start(tasks: &Arc<Tasks>, tenant: String, id: String, request: Asking, permit
         let chat = Chat {
             id,
             words,
-            account: Account { tenant, ..Account::default() },
+            account: Account {
+                tenant: caller.tenant,
+                person: caller.person.name,
+                person_micros: caller.person.micros_per_day,
+                ..Account::default()
+            },
             model: request.model,
             max_output_tokens: request.max_output_tokens,
             sampling: request.sampling,
@@ -365,6 +371,8 @@ fn failure(unanswered: Unanswered) -> (StatusCode, Value) {
         Fault::Auth => (502, "api_error", Some("upstream_authentication")),
         Fault::NotFound => (404, "invalid_request_error", Some("model_not_found")),
         Fault::SwitchedOff => (503, "service_unavailable_error", Some("switched_off")),
+        Fault::Unrecorded => (503, "service_unavailable_error", Some("not_recorded")),
+        Fault::Overtaken => (409, "api_error", None),
         Fault::Misconfigured | Fault::Internal => (500, "api_error", None),
     };
     let param = matches!(fault, Fault::NotFound).then_some("model");

@@ -50,7 +50,7 @@ impl Fan {
 
     /// Tells everybody, this replica too. A full backlog loses the hint, which costs a moment.
     pub fn tell(&self, hint: Hint) {
-        if matches!(hint, Hint::Locks(..) | Hint::Tokens) {
+        if matches!(hint, Hint::Locks(..) | Hint::Tokens | Hint::Switch) {
             let _ = self.heard.send(hint.clone());
         }
         if let Some(out) = &self.out {

@@ -6,6 +6,7 @@
 //! ask, which closes the provider's connection. Over PostgreSQL all of this holds for any number of replicas: what one
 //! accepted another may run, and a third be asked about.
 
+mod admin;
 mod auth;
 mod chat;
 mod dead;
@@ -15,14 +16,16 @@ mod limits;
 mod listen;
 mod locks;
 mod problem;
+mod reports;
 mod router;
 mod routes;
 mod tasks;
 
-pub use auth::{Fresh, Scope, TokenError, Tokens, add_token, rotate_token, scopes};
+pub use auth::{Fresh, Scope, TokenError, Tokens, Wanted, add_token, rotate_token, scopes};
 pub use listen::{TlsError, tls};
 
 use crate::Backend;
+use crate::sealed::Sealed;
 use crate::shared::Redis;
 use crate::store::{Store, StoreError};
 use axum::Router;
@@ -259,6 +262,12 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     Server::bind(address, backend, store, config).await?.run(stop).await
+}
+
+/// What replicas keep answers in together: Redis, under a secret that is made once and that only the database knows.
+pub async fn shared_answers(store: &dyn Store, redis: &Redis) -> Result<Sealed, TokenError> {
+    let secret = store.secret("answers", &auth::random_hex()?).await?;
+    Sealed::new(Arc::new(redis.clone()), secret.as_bytes()).map_err(|error| TokenError::Random(error.to_string()))
 }
 
 /// Resolves when the process is asked to end: SIGTERM, SIGINT or Ctrl-C.

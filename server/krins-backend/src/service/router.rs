@@ -80,7 +80,7 @@ pub async fn record(
         tasks.backend().note(&tenant, &decision, outcome);
     }
     if let (Some(task), Outcome::Gate { passed }) = (task, outcome) {
-        tasks.judged(&tenant, &task, passed);
+        tasks.judged(&tenant, &task, passed).await;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -6,7 +6,7 @@ use super::listen::Peer;
 use super::problem::{Problem, chain};
 use super::router;
 use super::tasks::{Tasks, View};
-use super::{dead, graph, locks};
+use super::{admin, dead, graph, locks, reports};
 use crate::metrics;
 use crate::propagation;
 use crate::resilience::Level;
@@ -56,6 +56,7 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/dead", get(dead::list))
         .route("/dead/{id}/requeue", post(dead::requeue))
         .route("/queue/stats", get(dead::stats))
+        .route("/reports/weekly", get(reports::weekly))
         .route("/locks", get(locks::list))
         .route("/locks/events", get(locks::events))
         .route("/locks/{path}", put(locks::put).delete(locks::delete))
@@ -65,6 +66,11 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/router/select", post(router::select))
         .route("/router/record", post(router::record))
         .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Tasks), admit));
+    let administered = Router::new()
+        .route("/admin/switch", get(admin::switch_state).post(admin::switch))
+        .route("/reports/open", get(reports::open))
+        .route("/reports/open/{id}", post(reports::reconcile))
+        .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Admin), admit));
     let figures = Router::new()
         .route("/metrics", get(exposition))
         .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Metrics), admit));
@@ -74,6 +80,7 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/health/ready", get(ready))
         .route("/openapi.json", get(openapi))
         .merge(guarded)
+        .merge(administered)
         .merge(figures)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -87,13 +94,13 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
 
 async fn submit(
     State(tasks): Shared,
-    Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(Asker(caller)): Extension<Asker>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let task: NewTask = read_json(&headers, body, "task")?;
-    let submitted = tasks.submit(tenant, key, task).await?;
+    let submitted = tasks.submit(caller, key, task).await?;
     let status = if submitted.task.state.is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/tasks/{}", submitted.task.id);
     let mut response = (status, [(header::LOCATION, location)], Json(submitted.task)).into_response();
@@ -108,7 +115,9 @@ async fn show(
     Extension(Tenant(tenant)): Extension<Tenant>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    Ok(Json(tasks.get(&tenant, &id).await?).into_response())
+    let mut task = tasks.get(&tenant, &id).await?;
+    task.spent = tasks.spent(&tenant, &id).await?;
+    Ok(Json(task).into_response())
 }
 
 async fn cancel(
@@ -189,18 +198,22 @@ impl Follower {
             self.after = task.seq;
             return Some(RemoteEvent::State { seq: task.seq, state: task.state });
         }
-        let (seq, received) = view.received.filter(|(seq, _)| *seq > self.after)?;
-        self.after = seq;
-        Some(RemoteEvent::Progress { seq, received })
+        let received = view.received.filter(|(seq, _)| *seq > self.after);
+        let step = view.steps.iter().find(|(seq, _)| *seq > self.after);
+        let event = match (received, step) {
+            (Some((seq, received)), step) if step.is_none_or(|(next, _)| seq < *next) => {
+                RemoteEvent::Progress { seq, received }
+            }
+            (_, Some((seq, step))) => RemoteEvent::Step { seq: *seq, step: step.clone() },
+            (_, None) => return None,
+        };
+        self.after = event.seq();
+        Some(event)
     }
 }
 
 fn sse(event: &RemoteEvent) -> Event {
-    let (seq, name) = match event {
-        RemoteEvent::State { seq, .. } => (seq, "state"),
-        RemoteEvent::Progress { seq, .. } => (seq, "progress"),
-        RemoteEvent::End { seq, .. } => (seq, "end"),
-    };
+    let (seq, name) = (event.seq(), event.name());
     let data = serde_json::to_string(event).expect("plain structs always serialize");
     Event::default().id(seq.to_string()).event(name).retry(RECONNECT).data(data)
 }
@@ -360,7 +373,7 @@ async fn admit(
         return Err(Problem::new(ErrorKind::Untrusted, why));
     }
     if tasks.door.is_guarded() {
-        tasks.limiter.take(&caller.name, tasks.config.rate).await.map_err(too_often)?;
+        tasks.limiter.take(&caller.counted(), caller.rate.unwrap_or(tasks.config.rate)).await.map_err(too_often)?;
     }
     request.extensions_mut().insert(Tenant(caller.tenant.clone()));
     request.extensions_mut().insert(Asker(caller));

@@ -5,26 +5,28 @@
 //! cancel, a replica against its successor) changes nothing.
 
 use super::ServiceConfig;
-use super::auth::Door;
+use super::auth::{Caller, Door};
 use super::fan::Fan;
 use super::limits::Limiter;
 use super::problem::{Problem, chain};
-use crate::calls::{self, CallLog};
+use super::reports;
+use crate::calls::Run;
 use crate::metrics::Metrics;
 use crate::money::Account;
+use crate::resilience::switch::Turn;
 use crate::store::{
     Burial, DeadRow, End, Fence, Happened, Hint, Leased, NewRow, PAYLOAD_VERSION, Room, Stats, Store, StoreError,
     Submission, TaskRow,
 };
-use crate::{Ask, Backend, BackendError, Progress, ProgressSink, propagation, wire};
+use crate::{Ask, Backend, BackendError, ProgressSink, propagation, wire};
 use axum::http::StatusCode;
 use futures::FutureExt;
 use krins_core::patch::{self, Form};
 use krins_core::{Digest, redact};
 use krins_protocol::error::{ErrorData, ErrorKind, ErrorReport};
-use krins_protocol::http::{Answer, NewTask, RemoteState, RemoteTask};
+use krins_protocol::http::{Answer, AskStep, NewTask, RemoteState, RemoteTask, Spent};
 use lru::LruCache;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -52,6 +54,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// The longest this replica sleeps while nothing is to be done and nobody else can make work.
 const IDLE: Duration = Duration::from_secs(30);
+/// Characters of the name under which asks share a budget.
+const BUDGET_NAME: usize = 200;
+/// Steps of one run that its followers can still be told of: a task makes a few calls and waits a few times.
+const STEPS: usize = 32;
 /// Between two progress events that are told to other replicas.
 const PROGRESS_PACE: Duration = Duration::from_millis(250);
 
@@ -103,6 +109,8 @@ pub struct View {
     pub task: Arc<RemoteTask>,
     /// (sequence number, characters) of the newest progress.
     pub received: Option<(u64, u64)>,
+    /// The run's last steps with their sequence numbers, which rise.
+    pub steps: Arc<Vec<(u64, AskStep)>>,
 }
 
 pub struct Submitted {
@@ -150,6 +158,7 @@ impl Tasks {
         });
         tasks.sweep().await?;
         tasks.count().await?;
+        tasks.look_at_switch().await?;
         tokio::spawn(Arc::clone(&tasks).dispatch());
         tokio::spawn(Arc::clone(&tasks).keep_leases());
         tokio::spawn(Arc::clone(&tasks).hear(heard));
@@ -171,11 +180,11 @@ impl Tasks {
     /// disk must be told of.
     pub async fn submit(
         self: &Arc<Self>,
-        tenant: String,
+        caller: Caller,
         key: Option<String>,
         task: NewTask,
     ) -> Result<Submitted, Problem> {
-        let row = new_row(tenant, key, task)?;
+        let row = new_row(caller, key, task)?;
         let tasks = Arc::clone(self);
         tokio::spawn(propagation::carry(async move { tasks.admit(row).await }))
             .await
@@ -220,11 +229,37 @@ impl Tasks {
         let row = self.store.get(tenant, id).await.map_err(|error| unavailable("look the task up", &error))?;
         let mut task = readable(row.ok_or_else(|| Problem::unknown_task(id))?)?;
         // Progress has numbers, too, and is not in the store.
-        let progress = self.find_live(tenant, id).and_then(|live| live.view.borrow().received);
-        if let (RemoteState::Running, Some((seq, _))) = (task.state, progress) {
-            task.seq = task.seq.max(seq);
+        if let (RemoteState::Running, Some(live)) = (task.state, self.find_live(tenant, id)) {
+            let view = live.view.borrow();
+            let numbers = view.received.iter().map(|(seq, _)| *seq).chain(view.steps.last().map(|(seq, _)| *seq));
+            task.seq = numbers.fold(task.seq, u64::max);
         }
         Ok(task)
+    }
+
+    /// What the task's calls to models took; `None` where none was made.
+    pub async fn spent(&self, tenant: &str, id: &str) -> Result<Option<Spent>, Problem> {
+        let calls = self.store.calls(tenant, id).await.map_err(|error| unavailable("look the calls up", &error))?;
+        Ok((!calls.is_empty()).then(|| reports::spent_by(&calls)))
+    }
+
+    /// Turns the kill switch of every replica; answers what is off then.
+    pub async fn switch(&self, turn: Turn, who: &str) -> Result<BTreeSet<String>, Problem> {
+        let off = self.store.switch(turn, who).await.map_err(|error| unavailable("turn the kill switch", &error))?;
+        tracing::warn!(who, ?off, "the kill switch was turned");
+        if let Some(switch) = self.backend.kill_switch() {
+            switch.share(off.clone());
+        }
+        self.fan.tell(Hint::Switch);
+        Ok(off)
+    }
+
+    /// Does what the switch of all replicas says; while the store is in trouble, what it said last.
+    async fn look_at_switch(&self) -> Result<(), StoreError> {
+        if let Some(switch) = self.backend.kill_switch() {
+            switch.share(self.store.switched_off().await?);
+        }
+        Ok(())
     }
 
     /// A view that changes with the task; of an ended task it is the end.
@@ -309,6 +344,8 @@ impl Tasks {
             self.abort.cancel();
             let _ = tokio::time::timeout(LET_GO, self.runs.wait()).await;
         }
+        // What was charged last is worth the moment.
+        self.backend.flush().await;
         // Others may take up what was put back.
         self.fan.flush().await;
         self.closing.cancel();
@@ -331,14 +368,38 @@ impl Tasks {
         self.store.ping().await
     }
 
-    /// The gate's word on a task's answer, from whoever placed it. What nobody remembers is passed over.
-    pub fn judged(&self, tenant: &str, id: &str, passed: bool) {
+    /// The gate's word on a task's answer, from whoever placed it: kept with the task, so that the replica that asked hears
+    /// of it, too.
+    pub async fn judged(&self, tenant: &str, id: &str, passed: bool) {
+        match self.store.judge(tenant, id, passed).await {
+            Ok(false) => return,
+            Ok(true) => self.fan.tell(Hint::Judged(id.to_owned())),
+            Err(error) => tracing::warn!(error = %chain(&error), "failed to remember the gate's word on an answer"),
+        }
+        self.heed(Some(tenant), id, passed);
+    }
+
+    /// Keeps or forgets the answer, where it was this replica that asked.
+    fn heed(&self, tenant: Option<&str>, id: &str, passed: bool) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(ask) = asked.get(id).filter(|ask| ask.account.tenant == tenant).cloned() else { return };
+        let mine = |ask: &&Ask| tenant.is_none_or(|tenant| ask.account.tenant == tenant);
+        let Some(ask) = asked.get(id).filter(mine).cloned() else { return };
         drop(asked);
         match passed {
             true => self.backend.keep(&ask),
             false => self.backend.forget(&ask),
+        }
+    }
+
+    /// Another replica was told what the gate said.
+    async fn hear_judged(&self, id: &str) {
+        if !self.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(id) {
+            return;
+        }
+        match self.store.verdict(id).await {
+            Ok(Some(passed)) => self.heed(None, id, passed),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(error = %chain(&error), "failed to look the gate's word up"),
         }
     }
 
@@ -460,9 +521,8 @@ impl Tasks {
 
     async fn run_leased(&self, leased: &Leased, held: &Held, live: &Arc<Live>) {
         let began = Instant::now();
-        let log = Arc::new(CallLog::of_run(Arc::clone(&self.store), leased));
-        let ask = calls::within(Arc::clone(&log), self.ask(leased, live));
-        let ask = AssertUnwindSafe(ask).catch_unwind();
+        let run = Arc::new(Run::new(leased));
+        let ask = AssertUnwindSafe(self.ask(leased, live, &run)).catch_unwind();
         let outcome = tokio::select! {
             biased;
             () = held.overtaken.cancelled() => Outcome::Overtaken,
@@ -473,6 +533,8 @@ impl Tasks {
             },
         };
         let took = leased.age + began.elapsed();
+        // Who sees the end can ask what it cost.
+        run.settled().await;
         let row = match outcome {
             Outcome::Overtaken => return self.see(&leased.fence.id).await,
             Outcome::Aborted => self.store.release(&leased.fence).await,
@@ -486,7 +548,7 @@ impl Tasks {
                 row
             }
             Outcome::Ended(Err(error)) => {
-                let again = log.made() == 0 && leased.run < self.config.runs && took < self.config.task_timeout;
+                let again = run.made() == 0 && leased.run < self.config.runs && took < self.config.task_timeout;
                 self.fail(leased, error, again).await
             }
         };
@@ -525,7 +587,7 @@ impl Tasks {
         self.finish(&leased.fence, End::Dead { error: told, reason }).await
     }
 
-    async fn ask(&self, leased: &Leased, live: &Arc<Live>) -> Result<Answer, BackendError> {
+    async fn ask(&self, leased: &Leased, live: &Arc<Live>, run: &Arc<Run>) -> Result<Answer, BackendError> {
         let task: NewTask = serde_json::from_str(&leased.payload).map_err(unreadable)?;
         let prompt = wire::prompt_from_wire(task.prompt)?;
         // A sidecar redacts before it sends; this is for whoever did not.
@@ -540,8 +602,12 @@ impl Tasks {
             fresh: task.fresh,
             account: Account {
                 tenant: leased.tenant.clone(),
+                person: leased.person.name.clone(),
+                person_micros: leased.person.micros_per_day,
                 micros: task.micros,
+                budget: task.task,
                 variant: task.variant,
+                run: Some(Arc::clone(run)),
                 ..Account::default()
             },
         };
@@ -637,6 +703,11 @@ impl Tasks {
                 Ok(Hint::Work) => self.work.notify_one(),
                 Ok(Hint::Task(id)) => self.see(&id).await,
                 Ok(Hint::Progress(id, seq, received)) => self.see_progress(&id, seq, received),
+                Ok(Hint::Step(id, seq, step)) => {
+                    self.live_of(&id).iter().for_each(|live| live.step(seq, step.clone()));
+                }
+                Ok(Hint::Judged(id)) => self.hear_judged(&id).await,
+                Ok(Hint::Switch) => self.look_again_at_switch().await,
                 Ok(Hint::Tokens) => self.door.refresh().await,
                 Ok(Hint::Locks(..)) => {}
                 // What was missed is looked at regularly.
@@ -654,6 +725,7 @@ impl Tasks {
                 () = self.closing.cancelled() => return,
             }
             self.forget_unwatched();
+            self.look_again_at_switch().await;
             let mut ids: Vec<String> = self.live().keys().map(|(id, _)| id.clone()).collect();
             ids.extend(self.held().keys().cloned());
             ids.sort();
@@ -664,6 +736,12 @@ impl Tasks {
                     Err(error) => tracing::debug!(error = %chain(&error), "failed to look at the tasks"),
                 }
             }
+        }
+    }
+
+    async fn look_again_at_switch(&self) {
+        if let Err(error) = self.look_at_switch().await {
+            tracing::debug!(error = %chain(&error), "failed to look at the kill switch");
         }
     }
 
@@ -776,10 +854,14 @@ impl Tasks {
         let count = AtomicU64::new(0);
         let told = Mutex::new(None::<Instant>);
         Arc::new(move |progress| {
-            let Progress::Received { characters } = progress else {
-                return;
-            };
             let seq = leased.progress_seq(count.fetch_add(1, Ordering::Relaxed) + 1);
+            let characters = match wire::step_to_wire(progress) {
+                Ok(step) => {
+                    live.step(seq, step.clone());
+                    return fan.tell(Hint::Step(leased.fence.id.clone(), seq, step));
+                }
+                Err(characters) => characters,
+            };
             live.view.send_if_modified(|view| {
                 let running = view.task.state == RemoteState::Running;
                 if running {
@@ -798,12 +880,34 @@ impl Tasks {
 
 impl View {
     fn of(task: RemoteTask) -> Self {
-        Self { task: Arc::new(task), received: None }
+        Self { task: Arc::new(task), received: None, steps: Arc::default() }
+    }
+}
+
+impl Live {
+    /// A step of the run that is under way; one that is known already changes nothing.
+    fn step(&self, seq: u64, step: AskStep) {
+        self.view.send_if_modified(|view| {
+            let last = view.steps.last().map_or(view.task.seq, |(last, _)| *last);
+            let newer = view.task.state == RemoteState::Running && seq > last;
+            if newer {
+                let steps = Arc::make_mut(&mut view.steps);
+                if steps.len() >= STEPS {
+                    steps.remove(0);
+                }
+                steps.push((seq, step));
+            }
+            newer
+        });
     }
 }
 
 /// The row of a task as it came in. The key is the caller's, else the digest of what is asked; the two kinds never meet.
-fn new_row(tenant: String, key: Option<String>, task: NewTask) -> Result<NewRow, Problem> {
+fn new_row(caller: Caller, key: Option<String>, task: NewTask) -> Result<NewRow, Problem> {
+    if task.task.as_ref().is_some_and(|name| name.is_empty() || name.len() > BUDGET_NAME) {
+        let why = format!("read the task: its own name is not 1 to {BUDGET_NAME} bytes long");
+        return Err(Problem::new(ErrorKind::BadParams, why));
+    }
     let canonical = serde_json_canonicalizer::to_string(&task)
         .map_err(|error| Problem::internal("put the task into canonical form", &error))?;
     let payload_sha256 = Digest::of(&canonical).to_string();
@@ -813,7 +917,8 @@ fn new_row(tenant: String, key: Option<String>, task: NewTask) -> Result<NewRow,
     let trace = propagation::outgoing();
     Ok(NewRow {
         id: uuid::Uuid::now_v7().to_string(),
-        tenant,
+        tenant: caller.tenant,
+        person: caller.person,
         key,
         payload_sha256,
         payload: canonical,
@@ -831,7 +936,7 @@ pub(super) fn unavailable(what: &str, error: &StoreError) -> Problem {
 
 /// What is known of a task before the store is asked.
 fn unknown_task(id: &str) -> RemoteTask {
-    RemoteTask { id: id.to_owned(), state: RemoteState::Queued, seq: 0, answer: None, error: None }
+    RemoteTask { id: id.to_owned(), state: RemoteState::Queued, seq: 0, answer: None, error: None, spent: None }
 }
 
 fn readable(row: TaskRow) -> Result<RemoteTask, Problem> {
@@ -845,6 +950,7 @@ fn remote_task(row: TaskRow) -> serde_json::Result<RemoteTask> {
         seq: row.seq,
         answer: row.answer.as_deref().map(serde_json::from_str).transpose()?,
         error: row.error.as_deref().map(serde_json::from_str).transpose()?,
+        spent: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What replicas tell each other so that things are seen at once. Losing one costs a second, never a task: everything a
 //! hint says is in the database, which is looked at regularly.
 
+use krins_protocol::http::AskStep;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one message: PostgreSQL's NOTIFY takes fewer than 8,000.
@@ -17,6 +18,12 @@ pub enum Hint {
     Task(String),
     /// (task, sequence number, characters received).
     Progress(String, u64, u64),
+    /// (task, sequence number, what happens).
+    Step(String, u64, AskStep),
+    /// The gate's word on this task's answer is in the database.
+    Judged(String),
+    /// The kill switch.
+    Switch,
     /// The locks of a tenant's project.
     Locks(String, String),
     Tokens,
@@ -25,8 +32,17 @@ pub enum Hint {
 impl Hint {
     fn is_sane(&self) -> bool {
         match self {
-            Self::Work | Self::Tokens => true,
-            Self::Task(id) | Self::Progress(id, ..) => id.len() <= NAME,
+            Self::Work | Self::Tokens | Self::Switch => true,
+            Self::Task(id) | Self::Progress(id, ..) | Self::Judged(id) => id.len() <= NAME,
+            Self::Step(id, _, step) => {
+                let words: &[&String] = match step {
+                    AskStep::Sent { route } => &[route],
+                    AskStep::Moved { to, from, why } => &[to, from, why],
+                    AskStep::Waiting { route, why, .. } => &[route, why],
+                    AskStep::Level { level } => &[level],
+                };
+                id.len() <= NAME && words.iter().all(|word| word.len() <= NAME)
+            }
             Self::Locks(tenant, project) => tenant.len() <= NAME && project.len() <= NAME,
         }
     }

@@ -16,6 +16,7 @@ pub(super) struct Step {
 pub(super) const STEPS: &[Step] = &[
     Step { version: 1, oldest: 1, sqlite: SQLITE_1, postgres: "" },
     Step { version: 2, oldest: 2, sqlite: SQLITE_2, postgres: POSTGRES_2 },
+    Step { version: 3, oldest: 2, sqlite: SQLITE_3, postgres: POSTGRES_3 },
 ];
 
 /// The newest step that this program knows.
@@ -237,6 +238,70 @@ CREATE TABLE access_token (
 );
 ";
 
+/// Persons, one row a call, and what replicas share beside the tasks: the kill switch, what was done, secrets. A program
+/// of before goes on beside it: it leaves the new columns at their defaults.
+const SQLITE_3: &str = "
+ALTER TABLE task ADD COLUMN person TEXT NOT NULL DEFAULT '';
+ALTER TABLE task ADD COLUMN person_micros INTEGER;
+ALTER TABLE task ADD COLUMN passed INTEGER;
+ALTER TABLE attempt ADD COLUMN person TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempt ADD COLUMN budget TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempt ADD COLUMN purpose TEXT NOT NULL DEFAULT 'author';
+ALTER TABLE access_token ADD COLUMN person TEXT NOT NULL DEFAULT '';
+ALTER TABLE access_token ADD COLUMN person_micros INTEGER;
+ALTER TABLE access_token ADD COLUMN rate INTEGER;
+UPDATE attempt SET budget = task;
+CREATE INDEX attempt_of_person ON attempt (tenant, person, started_ms);
+CREATE INDEX attempt_of_budget ON attempt (tenant, person, budget);
+CREATE INDEX attempt_open ON attempt (started_ms) WHERE cost_micros IS NULL AND state IN ('started', 'unknown');
+CREATE TABLE switched_off (
+    provider TEXT PRIMARY KEY
+) STRICT;
+CREATE TABLE deed (
+    id     TEXT PRIMARY KEY,
+    at_ms  INTEGER NOT NULL,
+    who    TEXT NOT NULL,
+    what   TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX deed_by_time ON deed (at_ms);
+CREATE TABLE secret (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+";
+
+const POSTGRES_3: &str = "
+ALTER TABLE task ADD COLUMN person text NOT NULL DEFAULT '';
+ALTER TABLE task ADD COLUMN person_micros bigint;
+ALTER TABLE task ADD COLUMN passed bigint;
+ALTER TABLE attempt ADD COLUMN person text NOT NULL DEFAULT '';
+ALTER TABLE attempt ADD COLUMN budget text NOT NULL DEFAULT '';
+ALTER TABLE attempt ADD COLUMN purpose text NOT NULL DEFAULT 'author';
+ALTER TABLE access_token ADD COLUMN person text NOT NULL DEFAULT '';
+ALTER TABLE access_token ADD COLUMN person_micros bigint;
+ALTER TABLE access_token ADD COLUMN rate bigint;
+UPDATE attempt SET budget = task;
+CREATE INDEX attempt_of_person ON attempt (tenant, person, started_ms);
+CREATE INDEX attempt_of_budget ON attempt (tenant, person, budget);
+CREATE INDEX attempt_open ON attempt (started_ms) WHERE cost_micros IS NULL AND state IN ('started', 'unknown');
+CREATE TABLE switched_off (
+    provider text PRIMARY KEY
+);
+CREATE TABLE deed (
+    id     text PRIMARY KEY,
+    at_ms  bigint NOT NULL,
+    who    text NOT NULL,
+    what   text NOT NULL,
+    detail text NOT NULL
+);
+CREATE INDEX deed_by_time ON deed (at_ms);
+CREATE TABLE secret (
+    name  text PRIMARY KEY,
+    value text NOT NULL
+);
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,5 +333,11 @@ mod tests {
         };
         assert!(columns(POSTGRES_2).len() > 60);
         assert_eq!(columns(SQLITE_2), columns(POSTGRES_2));
+        assert_eq!(columns(SQLITE_3), columns(POSTGRES_3));
+        let added = |sql: &str| -> Vec<String> {
+            let lines = sql.lines().filter(|line| line.starts_with("ALTER TABLE") || line.starts_with("CREATE INDEX"));
+            lines.map(|line| line.replace("INTEGER", "bigint").replace("TEXT", "text")).collect()
+        };
+        assert_eq!(added(SQLITE_3), added(POSTGRES_3));
     }
 }

@@ -16,8 +16,11 @@ pub(crate) use hint::{of_message, to_messages};
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
+use crate::money::{Limits, Purpose, Refusal, Scope};
+use crate::resilience::switch::Turn;
 use async_trait::async_trait;
 use krins_protocol::http::RemoteState;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,6 +119,8 @@ pub struct NewRow {
     pub id: String,
     /// Whose it is; keys of different tenants never meet.
     pub tenant: String,
+    /// Who of them pays.
+    pub person: Person,
     /// The idempotency key.
     pub key: String,
     /// Hex digest of the canonical payload.
@@ -124,6 +129,14 @@ pub struct NewRow {
     pub payload_version: i32,
     pub traceparent: String,
     pub tracestate: Option<String>,
+}
+
+/// Who pays for a call, of a tenant's persons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    pub name: String,
+    /// What calls may cost this person a day, in millionths of a US dollar, instead of what the settings say of everybody.
+    pub micros_per_day: Option<u64>,
 }
 
 /// How many tasks may wait. Replicas that submit at the very same moment may pass it by one each.
@@ -176,6 +189,7 @@ pub struct Fence {
 pub struct Leased {
     pub fence: Fence,
     pub tenant: String,
+    pub person: Person,
     /// From 1, since it was submitted or put back by hand.
     pub run: u32,
     pub seq: u64,
@@ -271,7 +285,12 @@ pub struct Stats {
 pub struct NewCall {
     pub id: String,
     pub tenant: String,
+    /// Who of the tenant pays.
+    pub person: String,
     pub task: String,
+    /// What shares one budget with it: the asker's own name for the task.
+    pub budget: String,
+    pub purpose: Purpose,
     pub run: u32,
     pub variant: u32,
     /// Of the run's calls, from 1.
@@ -284,31 +303,13 @@ pub struct NewCall {
     pub reserved_micros: Option<i64>,
 }
 
-/// A limit on what calls may cost: what was settled, and what is reserved by calls that are not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cap {
-    pub of: CapOf,
-    /// How far back calls count.
-    pub window: Duration,
-    pub micros: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CapOf {
-    Tenant,
-    Task,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallBegun {
     Yes,
     /// The run was overtaken: nothing was written, and the call must not be made.
     Overtaken,
     /// The reservation does not fit: nothing was written.
-    OverBudget {
-        spent_micros: i64,
-        cap: Cap,
-    },
+    OverBudget(Refusal),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -369,6 +370,39 @@ pub struct Spent {
     pub reserved_micros: i64,
 }
 
+/// What the calls of one person over one route came to on one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    /// Since 1970, in UTC.
+    pub day: i64,
+    pub tenant: String,
+    pub person: String,
+    pub route: String,
+    pub model: String,
+    pub calls: u64,
+    /// Of those, the ones that gave no answer.
+    pub failed: u64,
+    /// Of those, the ones whose end is not known.
+    pub open: u64,
+    /// Tasks that they were made for.
+    pub tasks: u64,
+    pub usage: crate::Usage,
+    /// Charged, or reserved by what is open.
+    pub micros: u64,
+    /// Calls that ended and whose price is not known.
+    pub unpriced: u64,
+}
+
+/// Something that somebody with the right to it did to the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    pub at_ms: i64,
+    /// The token's name; never the token.
+    pub who: String,
+    pub what: String,
+    pub detail: String,
+}
+
 /// A lease on a path of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockRow {
@@ -409,6 +443,10 @@ pub struct TokenRow {
     pub sha256: String,
     /// Words, apart by spaces.
     pub scopes: String,
+    /// Who uses it; of whoever is not named it is the token's own id.
+    pub person: Person,
+    /// Requests per minute of this person, instead of what the service allows everybody.
+    pub rate: Option<u32>,
     pub created_ms: i64,
     /// Until it ends; `None` never.
     pub left: Option<Duration>,
@@ -421,6 +459,8 @@ pub struct NewToken {
     pub tenant: String,
     pub sha256: String,
     pub scopes: String,
+    pub person: Person,
+    pub rate: Option<u32>,
     /// `None` never ends.
     pub lifetime: Option<Duration>,
 }
@@ -475,9 +515,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Of one tenant or of all.
     async fn stats(&self, tenant: Option<&str>) -> Result<Stats, StoreError>;
 
-    /// Writes down that a call is about to be made. With a fence only if that run still has its lease; with caps only if
-    /// its reservation fits them, which holds under any number of callers at once.
-    async fn start_call(&self, call: NewCall, fence: Option<Fence>, caps: Vec<Cap>) -> Result<CallBegun, StoreError>;
+    /// Writes down that a call is about to be made. With a fence only if that run still has its lease; with limits only if
+    /// its reservation fits what is left of each, which holds under any number of callers at once.
+    async fn start_call(&self, call: NewCall, fence: Option<Fence>, limits: Limits) -> Result<CallBegun, StoreError>;
 
     /// Writes down how a call ended; a second time changes nothing.
     async fn finish_call(&self, id: &str, end: CallEnd) -> Result<(), StoreError>;
@@ -485,6 +525,34 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError>;
 
     async fn spent(&self, tenant: &str, window: Duration) -> Result<Spent, StoreError>;
+
+    /// What calls came to on the last so many days, today included, by day, tenant, person and route; of one tenant or of
+    /// all, the newest first.
+    async fn spending(&self, tenant: Option<&str>, days: u32) -> Result<Vec<Spending>, StoreError>;
+
+    /// Calls that were reserved and whose end nobody knows, the oldest first; those of runs under way are among them.
+    async fn open_calls(&self, tenant: Option<&str>) -> Result<Vec<CallRow>, StoreError>;
+
+    /// Says what an open call really cost; whether there was one.
+    async fn reconcile(&self, tenant: Option<&str>, id: &str, micros: u64) -> Result<bool, StoreError>;
+
+    /// Remembers the gate's word on a task's answer; whether there is such a task.
+    async fn judge(&self, tenant: &str, id: &str, passed: bool) -> Result<bool, StoreError>;
+
+    /// The gate's word, where there was one.
+    async fn verdict(&self, id: &str) -> Result<Option<bool>, StoreError>;
+
+    /// The providers that are switched off for every replica.
+    async fn switched_off(&self) -> Result<BTreeSet<String>, StoreError>;
+
+    /// Turns the switch, and writes down who did; answers what is off then.
+    async fn switch(&self, turn: Turn, who: &str) -> Result<BTreeSet<String>, StoreError>;
+
+    /// What was done to the service, the newest first.
+    async fn deeds(&self, limit: usize) -> Result<Vec<Deed>, StoreError>;
+
+    /// The secret of this name that every replica knows; `fresh` becomes it where there is none.
+    async fn secret(&self, name: &str, fresh: &str) -> Result<String, StoreError>;
 
     /// Forgets tasks that ended longer ago than this, and calls of before the last year; answers how many tasks.
     async fn purge(&self, ended: Duration) -> Result<usize, StoreError>;
@@ -540,6 +608,32 @@ fn duration(millis: i64) -> Duration {
 
 fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Numbers of a database are signed, and a sum of them must not overflow: no amount is near this.
+fn amount(micros: u64) -> i64 {
+    micros.min(1 << 53).cast_signed()
+}
+
+/// The limits that a call must fit, each with what it is of, in the order in which they are told.
+fn limits_of(limits: Limits) -> impl Iterator<Item = (Scope, u64)> {
+    let all = [(Scope::Task, limits.task), (Scope::PersonDay, limits.person_day), (Scope::Day, limits.day)];
+    all.into_iter().filter_map(|(scope, limit)| Some((scope, limit?)))
+}
+
+/// The refusal, where the call does not fit what is left. A price that nobody knows fits no limit.
+fn refusal(scope: Scope, limit: u64, used: i64, reserved: Option<i64>) -> Option<Refusal> {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let (used, wanted) = (unsigned(used), reserved.map_or(u64::MAX, unsigned));
+    (used.saturating_add(wanted) > limit).then_some(Refusal { scope, limit, used, wanted })
+}
+
+/// What is written down of a switch.
+fn off_words(off: &BTreeSet<String>) -> String {
+    match off.is_empty() {
+        true => "everything on".to_owned(),
+        false => format!("off: {}", Vec::from_iter(off.iter().map(String::as_str)).join(", ")),
+    }
 }
 
 /// What is kept of a reason: one line of bounded length.

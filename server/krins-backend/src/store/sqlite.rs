@@ -4,13 +4,17 @@
 //! One service uses the file at a time, which a lock on a file beside it says; commands may use it at the same time.
 
 use super::{
-    BLOCK, Burial, CallBegun, CallEnd, CallRow, CallState, Cap, CapOf, Claimed, DeadRow, End, Fence, Happened, Leased,
-    LockRow, Locking, NewCall, NewLock, NewRow, NewToken, PAYLOAD_VERSION, Room, Spent, State, Stats, Store,
-    StoreError, Submission, Swept, TaskRow, TokenRow, count, duration, migrations, millis, reason,
+    BLOCK, Burial, CallBegun, CallEnd, CallRow, CallState, Claimed, DeadRow, Deed, End, Fence, Happened, LIST_LIMIT,
+    Leased, LockRow, Locking, NewCall, NewLock, NewRow, NewToken, PAYLOAD_VERSION, Person, Room, Spending, Spent,
+    State, Stats, Store, StoreError, Submission, Swept, TaskRow, TokenRow, amount, count, duration, limits_of,
+    migrations, millis, off_words, reason, refusal,
 };
 use crate::Usage;
+use crate::money::{Limits, Purpose, Scope};
+use crate::resilience::switch::Turn;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, named_params, params};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +31,14 @@ const BATCH: usize = 64;
 const JOURNAL_BYTES: u32 = 16 << 20;
 
 const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
+/// The first moment of the day, in UTC.
+const TODAY: &str = "(unixepoch('now') / 86400 * 86400000)";
+/// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
+const COUNTS: &str = "coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') THEN reserved_micros END, 0)";
+const CALL: &str = "id, tenant, task, run, variant, n, route, model, prompt_variant, reserved_micros, state, \
+    first_token_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, cost_micros, \
+    price_version, error_kind, request_id, cache, started_ms, ended_ms, cache_write_long_tokens, person, budget, purpose";
+const OPEN: &str = "cost_micros IS NULL AND state IN ('started', 'unknown')";
 const TASK: &str = "id, tenant, state, seq, answer, error";
 const NO_LEASE: &str = "lease_owner = NULL, lease_token = NULL, lease_until_ms = NULL";
 const YEAR_MS: i64 = 366 * 24 * 3600 * 1000;
@@ -465,8 +477,8 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn start_call(&self, call: NewCall, fence: Option<Fence>, caps: Vec<Cap>) -> Result<CallBegun, StoreError> {
-        self.write(move |db| start_call(db, &call, fence.as_ref(), &caps)).await
+    async fn start_call(&self, call: NewCall, fence: Option<Fence>, limits: Limits) -> Result<CallBegun, StoreError> {
+        self.write(move |db| start_call(db, &call, fence.as_ref(), limits)).await
     }
 
     async fn finish_call(&self, id: &str, end: CallEnd) -> Result<(), StoreError> {
@@ -504,12 +516,9 @@ impl Store for Sqlite {
     async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError> {
         let (tenant, task) = (tenant.to_owned(), task.to_owned());
         self.read(move |db| {
-            db.prepare_cached(
-                "SELECT id, tenant, task, run, variant, n, route, model, prompt_variant, reserved_micros, state, \
-                 first_token_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, \
-                 cost_micros, price_version, error_kind, request_id, cache, started_ms, ended_ms, cache_write_long_tokens \
-                 FROM attempt WHERE tenant = ?1 AND task = ?2 ORDER BY started_ms, id",
-            )?
+            db.prepare_cached(&format!(
+                "SELECT {CALL} FROM attempt WHERE tenant = ?1 AND task = ?2 ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
+            ))?
             .query_map(params![tenant, task], call_row)?
             .collect()
         })
@@ -531,9 +540,121 @@ impl Store for Sqlite {
         .await
     }
 
+    async fn spending(&self, tenant: Option<&str>, days: u32) -> Result<Vec<Spending>, StoreError> {
+        let tenant = tenant.map(str::to_owned);
+        self.read(move |db| {
+            db.prepare_cached(&format!(
+                "SELECT started_ms / 86400000 AS day, tenant, person, route, model, count(*), sum(state = 'failed'), \
+                 sum({OPEN}), count(DISTINCT task), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), \
+                 coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), \
+                 coalesce(sum(cache_write_long_tokens), 0), coalesce(max(usage_source = 'estimated'), 0), sum({COUNTS}), \
+                 sum(cost_micros IS NULL AND state IN ('ok', 'failed')) \
+                 FROM attempt WHERE started_ms >= {TODAY} - (?2 - 1) * 86400000 AND (?1 IS NULL OR tenant = ?1) \
+                 GROUP BY day, tenant, person, route, model ORDER BY day DESC, tenant, person, route, model \
+                 LIMIT {LIST_LIMIT}"
+            ))?
+            .query_map(params![tenant, days.max(1)], spending_row)?
+            .collect()
+        })
+        .await
+    }
+
+    async fn open_calls(&self, tenant: Option<&str>) -> Result<Vec<CallRow>, StoreError> {
+        let tenant = tenant.map(str::to_owned);
+        self.read(move |db| {
+            db.prepare_cached(&format!(
+                "SELECT {CALL} FROM attempt WHERE {OPEN} AND (?1 IS NULL OR tenant = ?1) \
+                 ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
+            ))?
+            .query_map([tenant], call_row)?
+            .collect()
+        })
+        .await
+    }
+
+    async fn reconcile(&self, tenant: Option<&str>, id: &str, micros: u64) -> Result<bool, StoreError> {
+        let (tenant, id) = (tenant.map(str::to_owned), id.to_owned());
+        self.write(move |db| {
+            let changed = db.execute(
+                &format!(
+                    "UPDATE attempt SET cost_micros = ?3, state = 'failed', error_kind = 'reconciled', ended_ms = {NOW} \
+                     WHERE id = ?2 AND {OPEN} AND (?1 IS NULL OR tenant = ?1)"
+                ),
+                params![tenant, id, amount(micros)],
+            )?;
+            Ok(changed > 0)
+        })
+        .await
+    }
+
+    async fn judge(&self, tenant: &str, id: &str, passed: bool) -> Result<bool, StoreError> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.write(move |db| {
+            let sql = "UPDATE task SET passed = ?3 WHERE tenant = ?1 AND id = ?2 AND state = 'done'";
+            Ok(db.execute(sql, params![tenant, id, passed])? > 0)
+        })
+        .await
+    }
+
+    async fn verdict(&self, id: &str) -> Result<Option<bool>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |db| {
+            let row = db.prepare_cached("SELECT passed FROM task WHERE id = ?1")?.query_row([id], |row| row.get(0));
+            Ok(row.optional()?.flatten())
+        })
+        .await
+    }
+
+    async fn switched_off(&self) -> Result<BTreeSet<String>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT provider FROM switched_off")?.query_map([], |row| row.get(0))?.collect()
+        })
+        .await
+    }
+
+    async fn switch(&self, turn: Turn, who: &str) -> Result<BTreeSet<String>, StoreError> {
+        let who = who.to_owned();
+        self.write(move |db| {
+            let before: rusqlite::Result<BTreeSet<String>> =
+                db.prepare_cached("SELECT provider FROM switched_off")?.query_map([], |row| row.get(0))?.collect();
+            let off = turn.of(before?);
+            db.execute("DELETE FROM switched_off", [])?;
+            for provider in &off {
+                db.execute("INSERT INTO switched_off (provider) VALUES (?1)", [provider])?;
+            }
+            db.execute(
+                &format!("INSERT INTO deed (id, at_ms, who, what, detail) VALUES (?1, {NOW}, ?2, 'switch', ?3)"),
+                params![uuid::Uuid::now_v7().to_string(), who, reason(&off_words(&off))],
+            )?;
+            Ok(off)
+        })
+        .await
+    }
+
+    async fn deeds(&self, limit: usize) -> Result<Vec<Deed>, StoreError> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT at_ms, who, what, detail FROM deed ORDER BY at_ms DESC, id DESC LIMIT ?1")?
+                .query_map([count(limit)], |row| {
+                    Ok(Deed { at_ms: row.get(0)?, who: row.get(1)?, what: row.get(2)?, detail: row.get(3)? })
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    async fn secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        let (name, fresh) = (name.to_owned(), fresh.to_owned());
+        self.write(move |db| {
+            db.execute("INSERT INTO secret (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING", [&name, &fresh])?;
+            db.query_row("SELECT value FROM secret WHERE name = ?1", [&name], |row| row.get(0))
+        })
+        .await
+    }
+
     async fn purge(&self, ended: Duration) -> Result<usize, StoreError> {
         self.write(move |db| {
             db.execute(&format!("DELETE FROM attempt WHERE started_ms < {NOW} - {YEAR_MS}"), [])?;
+            db.execute(&format!("DELETE FROM deed WHERE at_ms < {NOW} - {YEAR_MS}"), [])?;
             db.execute(&format!("DELETE FROM path_lock WHERE until_ms < {NOW}"), [])?;
             db.execute(&format!("DELETE FROM access_token WHERE ends_ms < {NOW} - {TOKEN_MS}"), [])?;
             db.execute(
@@ -582,10 +703,19 @@ impl Store for Sqlite {
         self.write(move |db| {
             db.execute(
                 &format!(
-                    "INSERT INTO access_token (id, tenant, sha256, scopes, created_ms, ends_ms) \
-                     VALUES (?1, ?2, ?3, ?4, {NOW}, {NOW} + ?5)"
+                    "INSERT INTO access_token (id, tenant, sha256, scopes, created_ms, ends_ms, person, person_micros, rate) \
+                     VALUES (?1, ?2, ?3, ?4, {NOW}, {NOW} + ?5, ?6, ?7, ?8)"
                 ),
-                params![token.id, token.tenant, token.sha256, token.scopes, token.lifetime.map(millis)],
+                params![
+                    token.id,
+                    token.tenant,
+                    token.sha256,
+                    token.scopes,
+                    token.lifetime.map(millis),
+                    token.person.name,
+                    token.person.micros_per_day.map(amount),
+                    token.rate
+                ],
             )?;
             Ok(())
         })
@@ -595,7 +725,8 @@ impl Store for Sqlite {
     async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT id, tenant, sha256, scopes, created_ms, ends_ms - {NOW} FROM access_token ORDER BY created_ms, id"
+                "SELECT id, tenant, sha256, scopes, created_ms, ends_ms - {NOW}, person, person_micros, rate \
+                 FROM access_token ORDER BY created_ms, id"
             ))?
             .query_map([], |row| {
                 let left: Option<i64> = row.get(5)?;
@@ -604,6 +735,8 @@ impl Store for Sqlite {
                     tenant: row.get(1)?,
                     sha256: row.get(2)?,
                     scopes: row.get(3)?,
+                    person: person(row, 6)?,
+                    rate: row.get(8)?,
                     created_ms: row.get(4)?,
                     left: left.map(duration),
                     expired: left.is_some_and(|left| left <= 0),
@@ -658,8 +791,8 @@ fn submit(db: &Connection, row: &NewRow, room: Room) -> rusqlite::Result<Submiss
     let task = db
         .prepare_cached(&format!(
             "INSERT INTO task (id, tenant, key, payload_sha256, payload, payload_version, state, run_at_ms, seq, \
-             traceparent, tracestate, created_ms, updated_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', {NOW}, 1, ?7, ?8, {NOW}, {NOW}) RETURNING {TASK}"
+             traceparent, tracestate, person, person_micros, created_ms, updated_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', {NOW}, 1, ?7, ?8, ?9, ?10, {NOW}, {NOW}) RETURNING {TASK}"
         ))?
         .query_row(
             params![
@@ -670,7 +803,9 @@ fn submit(db: &Connection, row: &NewRow, room: Room) -> rusqlite::Result<Submiss
                 row.payload,
                 row.payload_version,
                 row.traceparent,
-                row.tracestate
+                row.tracestate,
+                row.person.name,
+                row.person.micros_per_day.map(amount)
             ],
             task_row,
         )?;
@@ -693,7 +828,8 @@ fn claim(db: &Connection, worker: &str, wanted: usize, lease: Duration) -> rusql
                 "UPDATE task SET state = 'running', epoch = epoch + 1, runs = runs + 1, seq = (epoch + 1) * {BLOCK}, \
                  lease_owner = ?2, lease_token = lower(hex(randomblob(16))), lease_until_ms = {NOW} + ?3, updated_ms = {NOW} \
                  WHERE id = ?1 AND state = 'queued' \
-                 RETURNING id, lease_token, tenant, runs, seq, payload, traceparent, tracestate, updated_ms - created_ms"
+                 RETURNING id, lease_token, tenant, runs, seq, payload, traceparent, tracestate, updated_ms - created_ms, \
+                 person, person_micros"
             ))?
             .query_row(params![id, worker, millis(lease)], |row| {
                 Ok(Leased {
@@ -705,6 +841,7 @@ fn claim(db: &Connection, worker: &str, wanted: usize, lease: Duration) -> rusql
                     traceparent: row.get(6)?,
                     tracestate: row.get(7)?,
                     age: duration(row.get(8)?),
+                    person: person(row, 9)?,
                 })
             })?;
         record(db, &leased.fence.id, leased.seq, "started", Some(worker))?;
@@ -745,7 +882,7 @@ fn sweep(db: &Connection, burial: &Burial) -> rusqlite::Result<Swept> {
     Ok(swept)
 }
 
-fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, caps: &[Cap]) -> rusqlite::Result<CallBegun> {
+fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, limits: Limits) -> rusqlite::Result<CallBegun> {
     if let Some(fence) = fence {
         let held = db
             .prepare_cached("SELECT 1 FROM task WHERE id = ?1 AND lease_token = ?2 AND state = 'running'")?
@@ -754,25 +891,23 @@ fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, caps: &[Ca
             return Ok(CallBegun::Overtaken);
         }
     }
-    for cap in caps {
-        let whose = match cap.of {
-            CapOf::Tenant => "",
-            CapOf::Task => "AND task = ?3",
+    for (scope, limit) in limits_of(limits) {
+        let whose = match scope {
+            Scope::Task => "tenant = ?1 AND person = ?2 AND budget = ?3",
+            Scope::PersonDay => &format!("tenant = ?1 AND person = ?2 AND ?3 = ?3 AND started_ms >= {TODAY}"),
+            Scope::Day => &format!("tenant = ?1 AND ?2 = ?2 AND ?3 = ?3 AND started_ms >= {TODAY}"),
         };
-        let spent: i64 = db
-            .prepare_cached(&format!(
-                "SELECT coalesce(sum(coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') \
-                 THEN reserved_micros END, 0)), 0) \
-                 FROM attempt WHERE tenant = ?1 AND started_ms > {NOW} - ?2 AND ?3 = ?3 {whose}"
-            ))?
-            .query_row(params![call.tenant, millis(cap.window), call.task], |row| row.get(0))?;
-        if spent.saturating_add(call.reserved_micros.unwrap_or(0)) > cap.micros {
-            return Ok(CallBegun::OverBudget { spent_micros: spent, cap: cap.clone() });
+        let used: i64 = db
+            .prepare_cached(&format!("SELECT coalesce(sum({COUNTS}), 0) FROM attempt WHERE {whose}"))?
+            .query_row(params![call.tenant, call.person, call.budget], |row| row.get(0))?;
+        if let Some(refusal) = refusal(scope, limit, used, call.reserved_micros) {
+            return Ok(CallBegun::OverBudget(refusal));
         }
     }
     db.prepare_cached(&format!(
         "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, prompt_variant, state, reserved_micros, \
-         started_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'started', ?10, {NOW})"
+         started_ms, person, budget, purpose) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'started', ?10, {NOW}, ?11, ?12, ?13)"
     ))?
     .execute(params![
         call.id,
@@ -784,7 +919,10 @@ fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, caps: &[Ca
         call.route,
         call.model,
         call.prompt_variant,
-        call.reserved_micros
+        call.reserved_micros,
+        call.person,
+        call.budget,
+        call.purpose.name()
     ])?;
     Ok(CallBegun::Yes)
 }
@@ -881,7 +1019,10 @@ fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         call: NewCall {
             id: row.get(0)?,
             tenant: row.get(1)?,
+            person: row.get(25)?,
             task: row.get(2)?,
+            budget: row.get(26)?,
+            purpose: Purpose::of_name(&row.get::<_, String>(27)?).unwrap_or_default(),
             run: row.get(3)?,
             variant: row.get(4)?,
             n: row.get(5)?,
@@ -903,6 +1044,36 @@ fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         started_ms: row.get(22)?,
         ended_ms: row.get(23)?,
     })
+}
+
+fn spending_row(row: &Row<'_>) -> rusqlite::Result<Spending> {
+    Ok(Spending {
+        day: row.get(0)?,
+        tenant: row.get(1)?,
+        person: row.get(2)?,
+        route: row.get(3)?,
+        model: row.get(4)?,
+        calls: unsigned(row, 5)?,
+        failed: unsigned(row, 6)?,
+        open: unsigned(row, 7)?,
+        tasks: unsigned(row, 8)?,
+        usage: Usage {
+            input_tokens: unsigned(row, 9)?,
+            output_tokens: unsigned(row, 10)?,
+            cache_read_tokens: unsigned(row, 11)?,
+            cache_write_tokens: unsigned(row, 12)?,
+            cache_write_long_tokens: unsigned(row, 13)?,
+            estimated: row.get(14)?,
+        },
+        micros: unsigned(row, 15)?,
+        unpriced: unsigned(row, 16)?,
+    })
+}
+
+/// Name and limit, from this column on.
+fn person(row: &Row<'_>, column: usize) -> rusqlite::Result<Person> {
+    let micros: Option<i64> = row.get(column + 1)?;
+    Ok(Person { name: row.get(column)?, micros_per_day: micros.map(|micros| micros.max(0).cast_unsigned()) })
 }
 
 fn usage_source(usage: Option<&Usage>) -> Option<&'static str> {

@@ -273,7 +273,7 @@ pub struct Serve {
     /// Days that ended tasks and their keys are kept
     #[arg(long, default_value_t = 7, value_name = "DAYS")]
     pub keep: u32,
-    /// Requests per minute of one token; 0 is no limit
+    /// Requests per minute of one person, who may have several tokens; 0 is no limit
     #[arg(long, default_value_t = 1200, value_name = "N")]
     pub rate: u32,
     /// A proxy whose X-Forwarded-For is believed; may be given more than once
@@ -312,6 +312,16 @@ pub enum TokenCommand {
         /// Days until it ends (default: never)
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
+        /// Who uses it: tokens of one person share budgets and rates (default: somebody of their own)
+        #[arg(long, value_name = "NAME")]
+        person: Option<String>,
+        /// Requests per minute of this person; 0 is no limit (default: what `krins serve --rate` says)
+        #[arg(long, value_name = "N")]
+        rate: Option<u32>,
+        /// What this person's calls to models may cost a day, in millionths of a US dollar (default: what the setting
+        /// budget.micros_per_person_per_day says)
+        #[arg(long, value_name = "MICROS")]
+        micros_per_day: Option<u64>,
     },
     /// List tokens, without their secrets
     List,

@@ -20,7 +20,7 @@ pub async fn run(global: &Global, command: ReportCommand, out: &mut Output) -> D
     let engine = engine(global)?;
     let books = engine.backend().books().ok_or_else(|| {
         Error::new(ErrorKind::BadParams, "read the ledger: a remote backend keeps its own")
-            .hint("ask for its report where `krins serve` runs")
+            .hint("GET /reports/weekly of the service says what was spent")
     })?;
     match command {
         ReportCommand::Weekly => spent(&engine, &books, 7, true, out).await,

@@ -5,10 +5,12 @@ use super::output::{CARE, Output, PLACE, STRONG, paint};
 use super::{Done, engine_with, setup};
 use crate::questions::{self, Door};
 use crate::to_proto;
+use krins_backend::calls::Calls;
 use krins_backend::chaos::ChaosConfig;
+use krins_backend::money::dollars;
 use krins_backend::service::{self, GraphQueries, Server, ServiceConfig, stop_signal};
 use krins_backend::shared::Redis;
-use krins_backend::store::{Hint, Postgres, Sqlite, Store, StoreError, TokenRow};
+use krins_backend::store::{Hint, Person, Postgres, Sqlite, Store, StoreError, TokenRow};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::error::ErrorReport;
 use krins_protocol::graph::{GraphParams, Question};
@@ -41,9 +43,17 @@ async fn serve(global: &Global, args: Serve, out: &mut Output) -> Done {
     };
     let chaos = args.chaos.as_deref().map(|words| drill(words, &address)).transpose()?;
     let drilled = chaos.as_ref().map(|chaos| chaos.words().to_owned());
-    let backend = setup(global)?.embedded_backend(books, chaos)?;
-    let store = open(global, &place, false).await?;
     let config = config(global, &args)?;
+    let store = open(global, &place, false).await?;
+    let shared = match &config.redis {
+        Some(redis) => {
+            let shared = service::shared_answers(store.as_ref(), redis).await;
+            Some(shared.map_err(|error| failed("share answers", &error))?)
+        }
+        None => None,
+    };
+    let ledger = Arc::new(Calls::new(Arc::clone(&store)));
+    let backend = setup(global)?.embedded_backend(books, ledger, shared, chaos)?;
     let open = config.tokens.is_empty();
     let tls = config.tls.is_some();
     let route = backend.route();
@@ -174,18 +184,26 @@ async fn token(global: &Global, command: &TokenCommand, database: Option<&str>, 
     let store = open(global, &place(database)?, true).await?;
     let wrong = |error: service::TokenError| {
         let kind = match error {
-            service::TokenError::Tenant | service::TokenError::Unknown(_) => ErrorKind::BadParams,
+            service::TokenError::Tenant | service::TokenError::Person | service::TokenError::Unknown(_) => {
+                ErrorKind::BadParams
+            }
             _ => ErrorKind::Internal,
         };
         Error { kind, ..failed("change the tokens", &error) }
     };
     match command {
-        TokenCommand::Add { tenant, scopes, days } => {
+        TokenCommand::Add { tenant, scopes, days, person, rate, micros_per_day } => {
             let scopes = service::scopes(&scopes.join(",")).ok_or_else(|| {
                 Error::new(ErrorKind::BadParams, "use the scopes".to_owned()).hint("they are tasks, metrics and admin")
             })?;
-            let lifetime = days.map(|days| DAY * days);
-            let fresh = service::add_token(store.as_ref(), tenant, &scopes, lifetime).await.map_err(wrong)?;
+            let wanted = service::Wanted {
+                tenant: tenant.clone(),
+                scopes,
+                person: Person { name: person.clone().unwrap_or_default(), micros_per_day: *micros_per_day },
+                rate: *rate,
+                lifetime: days.map(|days| DAY * days),
+            };
+            let fresh = service::add_token(store.as_ref(), wanted).await.map_err(wrong)?;
             show(&fresh, out);
         }
         TokenCommand::Rotate { id, overlap, days } => {
@@ -208,7 +226,8 @@ async fn token(global: &Global, command: &TokenCommand, database: Option<&str>, 
                 .iter()
                 .map(|row| {
                     json!({"id": row.id, "tenant": row.tenant, "scopes": row.scopes, "created_ms": row.created_ms,
-                           "left_seconds": seconds(row), "ended": row.expired})
+                           "left_seconds": seconds(row), "ended": row.expired, "person": person_of(row),
+                           "rate": row.rate, "micros_per_day": row.person.micros_per_day})
                 })
                 .collect();
             out.document(&json!({"tokens": documents}));
@@ -218,7 +237,18 @@ async fn token(global: &Global, command: &TokenCommand, database: Option<&str>, 
                     (false, None) => "does not end".to_owned(),
                     (false, Some(left)) => format!("ends in {} h", left.as_secs() / 3600),
                 };
-                out.line(format!("{}  {}  {}  {end}", paint(STRONG, &row.id), row.tenant, row.scopes));
+                let limits = [
+                    row.rate.map(|rate| format!("  {rate} requests a minute")),
+                    row.person.micros_per_day.map(|micros| format!("  {} a day", dollars(micros))),
+                ];
+                let limits: String = limits.into_iter().flatten().collect();
+                out.line(format!(
+                    "{}  {}/{}  {}  {end}{limits}",
+                    paint(STRONG, &row.id),
+                    row.tenant,
+                    person_of(row),
+                    row.scopes
+                ));
             }
         }
     }
@@ -227,6 +257,11 @@ async fn token(global: &Global, command: &TokenCommand, database: Option<&str>, 
         tracing::debug!(%error, "failed to tell the replicas");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever is not named is somebody of their own.
+fn person_of(row: &TokenRow) -> &str {
+    if row.person.name.is_empty() { &row.id } else { &row.person.name }
 }
 
 /// The only time that the secret is seen.

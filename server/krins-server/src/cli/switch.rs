@@ -5,7 +5,7 @@ use super::args::{Global, SwitchTo};
 use super::output::{BAD, GOOD, Output, PLACE, paint};
 use super::{Done, setup};
 use krins_backend::provider::provider_names;
-use krins_backend::resilience::switch::{self, ALL};
+use krins_backend::resilience::switch::{self, ALL, Turn};
 use krins_engine::{Error, ErrorKind};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -24,18 +24,15 @@ pub fn run(global: &Global, to: Option<SwitchTo>, providers: Vec<String>, out: &
             .hint(format!("the providers are {}", Vec::from_iter(known).join(", "))));
     }
     let mut off = read(&path)?;
-    match to {
-        Some(SwitchTo::Off) if providers.is_empty() => off = BTreeSet::from([ALL.to_owned()]),
-        Some(SwitchTo::Off) => off.extend(providers),
-        Some(SwitchTo::On) if providers.is_empty() => off.clear(),
-        Some(SwitchTo::On) => {
-            if off.remove(ALL) {
-                off.extend(known);
-            }
-            off.retain(|name| !providers.contains(name));
-        }
-        None => {}
+    let mut names: BTreeSet<String> = providers.into_iter().collect();
+    if names.remove(ALL) {
+        names.clear();
     }
+    off = match to {
+        Some(SwitchTo::Off) => Turn::Off(names).of(off),
+        Some(SwitchTo::On) => Turn::On { names, known }.of(off),
+        None => off,
+    };
     if to.is_some() {
         switch::write(&path, &off).map_err(|error| failed("write", &path, &error))?;
     }

@@ -5,13 +5,17 @@ mod tls;
 
 use super::hint::{of_message, to_messages};
 use super::{
-    BLOCK, Burial, CallBegun, CallEnd, CallRow, CallState, Cap, CapOf, Claimed, DeadRow, End, Fence, Happened, Hint,
-    Leased, LockRow, Locking, NewCall, NewLock, NewRow, NewToken, PAYLOAD_VERSION, Room, Spent, State, Stats, Store,
-    StoreError, Submission, Swept, TaskRow, TokenRow, count, duration, migrations, millis, reason,
+    BLOCK, Burial, CallBegun, CallEnd, CallRow, CallState, Claimed, DeadRow, Deed, End, Fence, Happened, Hint,
+    LIST_LIMIT, Leased, LockRow, Locking, NewCall, NewLock, NewRow, NewToken, PAYLOAD_VERSION, Person, Room, Spending,
+    Spent, State, Stats, Store, StoreError, Submission, Swept, TaskRow, TokenRow, amount, count, duration, limits_of,
+    migrations, millis, off_words, reason, refusal,
 };
 use crate::Usage;
+use crate::money::{Limits, Purpose, Scope};
+use crate::resilience::switch::Turn;
 use async_trait::async_trait;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +39,14 @@ const MIGRATING: i64 = 0x6b72_696e_7300;
 const SESSION: &str = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000 -c lock_timeout=8000";
 
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+/// The first moment of the day, in UTC.
+const TODAY: &str = "(floor(extract(epoch FROM clock_timestamp()) / 86400)::bigint * 86400000)";
+/// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
+const COUNTS: &str = "coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') THEN reserved_micros END, 0)";
+const CALL: &str = "id, tenant, task, run, variant, n, route, model, prompt_variant, reserved_micros, state, \
+    first_token_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, cost_micros, \
+    price_version, error_kind, request_id, cache, started_ms, ended_ms, cache_write_long_tokens, person, budget, purpose";
+const OPEN: &str = "cost_micros IS NULL AND state IN ('started', 'unknown')";
 const TASK: &str = "id, tenant, state, seq, answer, error";
 const NO_LEASE: &str = "lease_owner = NULL, lease_token = NULL, lease_until_ms = NULL";
 const YEAR_MS: i64 = 366 * 24 * 3600 * 1000;
@@ -219,14 +231,15 @@ impl Store for Postgres {
     async fn submit(&self, row: NewRow, room: Room) -> Result<Submission, StoreError> {
         let insert = format!(
             "INSERT INTO task (id, tenant, key, payload_sha256, payload, payload_version, state, run_at_ms, seq, \
-             traceparent, tracestate, created_ms, updated_ms) \
-             SELECT $1, $2, $3, $4, $5, $6::integer, 'queued', {NOW}, 1, $7, $8, {NOW}, {NOW} FROM \
+             traceparent, tracestate, person, person_micros, created_ms, updated_ms) \
+             SELECT $1, $2, $3, $4, $5, $6::integer, 'queued', {NOW}, 1, $7, $8, $11, $12::bigint, {NOW}, {NOW} FROM \
              (SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE tenant = $2) AS mine \
              FROM task WHERE state IN ('queued', 'running')) AS room WHERE queued < $9 AND mine < $10 \
              ON CONFLICT (tenant, key) DO NOTHING RETURNING *"
         );
         let sql = with_event(&insert, "'accepted'", "NULL");
         let (all, mine) = (count(room.all), count(room.tenant));
+        let person_micros = row.person.micros_per_day.map(amount);
         let params: Params<'_> = &[
             &row.id,
             &row.tenant,
@@ -238,6 +251,8 @@ impl Store for Postgres {
             &row.tracestate,
             &all,
             &mine,
+            &row.person.name,
+            &person_micros,
         ];
         if let Some(task) = self.task(&sql, params).await? {
             return Ok(Submission::Accepted(task));
@@ -271,8 +286,8 @@ impl Store for Postgres {
              lease_until_ms = {NOW} + $3, updated_ms = {NOW} FROM picked WHERE task.id = picked.id RETURNING task.*), \
              happened AS (INSERT INTO task_event (task, seq, at_ms, what, detail) \
              SELECT id, seq, updated_ms, 'started', lease_owner FROM changed) \
-             SELECT id, lease_token, tenant, runs, seq, payload, traceparent, tracestate, updated_ms - created_ms \
-             FROM changed ORDER BY priority DESC, run_at_ms, id"
+             SELECT id, lease_token, tenant, runs, seq, payload, traceparent, tracestate, updated_ms - created_ms, \
+             person, person_micros FROM changed ORDER BY priority DESC, run_at_ms, id"
         );
         let rows = self.rows(&sql, &[&count(wanted), &worker, &millis(lease)]).await?;
         let tasks: Vec<Leased> = rows
@@ -286,6 +301,7 @@ impl Store for Postgres {
                 traceparent: row.get(6),
                 tracestate: row.get(7),
                 age: duration(row.get(8)),
+                person: person(row, 9),
             })
             .collect();
         let mut next = None;
@@ -427,7 +443,7 @@ impl Store for Postgres {
         }))
     }
 
-    async fn start_call(&self, call: NewCall, fence: Option<Fence>, caps: Vec<Cap>) -> Result<CallBegun, StoreError> {
+    async fn start_call(&self, call: NewCall, fence: Option<Fence>, limits: Limits) -> Result<CallBegun, StoreError> {
         let mut client = self.client().await?;
         let wrap = |error: tokio_postgres::Error| failed(&error);
         let transaction = client.transaction().await.map_err(wrap)?;
@@ -437,29 +453,29 @@ impl Store for Postgres {
                 return Ok(CallBegun::Overtaken);
             }
         }
-        if !caps.is_empty() {
+        if !limits.is_none() {
             // Whoever reserves for this tenant takes turns: a sum that is being added to is no sum.
             let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 27497))";
             transaction.execute(sql, &[&call.tenant]).await.map_err(wrap)?;
         }
-        for cap in &caps {
-            let task = matches!(cap.of, CapOf::Task).then_some(&call.task);
-            let sql = format!(
-                "SELECT coalesce(sum(coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') \
-                 THEN reserved_micros END, 0)), 0)::bigint \
-                 FROM attempt WHERE tenant = $1 AND started_ms > {NOW} - $2 AND ($3::text IS NULL OR task = $3)"
-            );
-            let row = transaction.query_one(&sql, &[&call.tenant, &millis(cap.window), &task]).await.map_err(wrap)?;
-            let spent_micros: i64 = row.get(0);
-            if spent_micros.saturating_add(call.reserved_micros.unwrap_or(0)) > cap.micros {
-                return Ok(CallBegun::OverBudget { spent_micros, cap: cap.clone() });
+        for (scope, limit) in limits_of(limits) {
+            let (whose, params): (_, Params<'_>) = match scope {
+                Scope::Task => ("person = $2 AND budget = $3".to_owned(), &[&call.tenant, &call.person, &call.budget]),
+                Scope::PersonDay => (format!("person = $2 AND started_ms >= {TODAY}"), &[&call.tenant, &call.person]),
+                Scope::Day => (format!("started_ms >= {TODAY}"), &[&call.tenant]),
+            };
+            let sql = format!("SELECT coalesce(sum({COUNTS}), 0)::bigint FROM attempt WHERE tenant = $1 AND {whose}");
+            let used: i64 = transaction.query_one(&sql, params).await.map_err(wrap)?.get(0);
+            if let Some(refusal) = refusal(scope, limit, used, call.reserved_micros) {
+                return Ok(CallBegun::OverBudget(refusal));
             }
         }
         let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
         let (run, variant, n) = (number(call.run), number(call.variant), number(call.n));
         let sql = format!(
             "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, prompt_variant, state, \
-             reserved_micros, started_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'started', $10, {NOW})"
+             reserved_micros, started_ms, person, budget, purpose) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'started', $10, {NOW}, $11, $12, $13)"
         );
         let params: Params<'_> = &[
             &call.id,
@@ -472,6 +488,9 @@ impl Store for Postgres {
             &call.model,
             &call.prompt_variant,
             &call.reserved_micros,
+            &call.person,
+            &call.budget,
+            &call.purpose.name(),
         ];
         transaction.execute(&sql, params).await.map_err(wrap)?;
         transaction.commit().await.map_err(wrap)?;
@@ -507,11 +526,10 @@ impl Store for Postgres {
     }
 
     async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError> {
-        let sql = "SELECT id, tenant, task, run, variant, n, route, model, prompt_variant, reserved_micros, state, \
-                   first_token_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, \
-                   cost_micros, price_version, error_kind, request_id, cache, started_ms, ended_ms, cache_write_long_tokens \
-                   FROM attempt WHERE tenant = $1 AND task = $2 ORDER BY started_ms, id";
-        Ok(self.rows(sql, &[&tenant, &task]).await?.iter().map(call_row).collect())
+        let sql = format!(
+            "SELECT {CALL} FROM attempt WHERE tenant = $1 AND task = $2 ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
+        );
+        Ok(self.rows(&sql, &[&tenant, &task]).await?.iter().map(call_row).collect())
     }
 
     async fn spent(&self, tenant: &str, window: Duration) -> Result<Spent, StoreError> {
@@ -524,8 +542,92 @@ impl Store for Postgres {
         Ok(row.map_or_else(Spent::default, |row| Spent { settled_micros: row.get(0), reserved_micros: row.get(1) }))
     }
 
+    async fn spending(&self, tenant: Option<&str>, days: u32) -> Result<Vec<Spending>, StoreError> {
+        let tokens = |column: &str| format!("coalesce(sum({column}), 0)::bigint");
+        let sql = format!(
+            "SELECT started_ms / 86400000 AS day, tenant, person, route, model, count(*), \
+             count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE {OPEN}), count(DISTINCT task), \
+             {}, {}, {}, {}, {}, coalesce(bool_or(usage_source = 'estimated'), false), \
+             coalesce(sum({COUNTS}), 0)::bigint, count(*) FILTER (WHERE cost_micros IS NULL AND state IN ('ok', 'failed')) \
+             FROM attempt WHERE started_ms >= {TODAY} - ($2::bigint - 1) * 86400000 AND ($1::text IS NULL OR tenant = $1) \
+             GROUP BY day, tenant, person, route, model ORDER BY day DESC, tenant, person, route, model \
+             LIMIT {LIST_LIMIT}",
+            tokens("input_tokens"),
+            tokens("output_tokens"),
+            tokens("cache_read_tokens"),
+            tokens("cache_write_tokens"),
+            tokens("cache_write_long_tokens"),
+        );
+        let days = i64::from(days.max(1));
+        Ok(self.rows(&sql, &[&tenant, &days]).await?.iter().map(spending_row).collect())
+    }
+
+    async fn open_calls(&self, tenant: Option<&str>) -> Result<Vec<CallRow>, StoreError> {
+        let sql = format!(
+            "SELECT {CALL} FROM attempt WHERE {OPEN} AND ($1::text IS NULL OR tenant = $1) \
+             ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
+        );
+        Ok(self.rows(&sql, &[&tenant]).await?.iter().map(call_row).collect())
+    }
+
+    async fn reconcile(&self, tenant: Option<&str>, id: &str, micros: u64) -> Result<bool, StoreError> {
+        let sql = format!(
+            "UPDATE attempt SET cost_micros = $3, state = 'failed', error_kind = 'reconciled', ended_ms = {NOW} \
+             WHERE id = $2 AND {OPEN} AND ($1::text IS NULL OR tenant = $1)"
+        );
+        Ok(self.execute(&sql, &[&tenant, &id, &amount(micros)]).await? > 0)
+    }
+
+    async fn judge(&self, tenant: &str, id: &str, passed: bool) -> Result<bool, StoreError> {
+        let sql = "UPDATE task SET passed = $3 WHERE tenant = $1 AND id = $2 AND state = 'done'";
+        Ok(self.execute(sql, &[&tenant, &id, &i64::from(passed)]).await? > 0)
+    }
+
+    async fn verdict(&self, id: &str) -> Result<Option<bool>, StoreError> {
+        let row = self.row("SELECT passed FROM task WHERE id = $1", &[&id]).await?;
+        Ok(row.and_then(|row| row.get::<_, Option<i64>>(0)).map(|passed| passed != 0))
+    }
+
+    async fn switched_off(&self) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.rows("SELECT provider FROM switched_off", &[]).await?.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn switch(&self, turn: Turn, who: &str) -> Result<BTreeSet<String>, StoreError> {
+        let mut client = self.client().await?;
+        let wrap = |error: tokio_postgres::Error| failed(&error);
+        let transaction = client.transaction().await.map_err(wrap)?;
+        // Two who switch at the same time take turns.
+        transaction.execute("LOCK TABLE switched_off IN EXCLUSIVE MODE", &[]).await.map_err(wrap)?;
+        let before = transaction.query("SELECT provider FROM switched_off", &[]).await.map_err(wrap)?;
+        let off = turn.of(before.iter().map(|row| row.get(0)).collect());
+        transaction.execute("DELETE FROM switched_off", &[]).await.map_err(wrap)?;
+        let names: Vec<&str> = off.iter().map(String::as_str).collect();
+        let sql = "INSERT INTO switched_off (provider) SELECT unnest($1::text[])";
+        transaction.execute(sql, &[&names]).await.map_err(wrap)?;
+        let sql = format!("INSERT INTO deed (id, at_ms, who, what, detail) VALUES ($1, {NOW}, $2, 'switch', $3)");
+        let (id, detail) = (uuid::Uuid::now_v7().to_string(), reason(&off_words(&off)));
+        transaction.execute(&sql, &[&id, &who, &detail]).await.map_err(wrap)?;
+        transaction.commit().await.map_err(wrap)?;
+        Ok(off)
+    }
+
+    async fn deeds(&self, limit: usize) -> Result<Vec<Deed>, StoreError> {
+        let sql = "SELECT at_ms, who, what, detail FROM deed ORDER BY at_ms DESC, id DESC LIMIT $1";
+        let deed = |row: &Row| Deed { at_ms: row.get(0), who: row.get(1), what: row.get(2), detail: row.get(3) };
+        Ok(self.rows(sql, &[&count(limit)]).await?.iter().map(deed).collect())
+    }
+
+    async fn secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        let sql = "INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        self.execute(sql, &[&name, &fresh]).await?;
+        // What another replica inserted is committed by now, and seen by this next statement.
+        let row = self.row("SELECT value FROM secret WHERE name = $1", &[&name]).await?;
+        row.map(|row| row.get(0)).ok_or_else(|| StoreError::Postgres("the secret is not there".into()))
+    }
+
     async fn purge(&self, ended: Duration) -> Result<usize, StoreError> {
         self.execute(&format!("DELETE FROM attempt WHERE started_ms < {NOW} - $1"), &[&YEAR_MS]).await?;
+        self.execute(&format!("DELETE FROM deed WHERE at_ms < {NOW} - $1"), &[&YEAR_MS]).await?;
         self.execute(&format!("DELETE FROM path_lock WHERE until_ms < {NOW}"), &[]).await?;
         self.execute(&format!("DELETE FROM access_token WHERE ends_ms < {NOW} - $1"), &[&TOKEN_MS]).await?;
         let sql = format!(
@@ -591,16 +693,20 @@ impl Store for Postgres {
 
     async fn add_token(&self, token: NewToken) -> Result<(), StoreError> {
         let sql = format!(
-            "INSERT INTO access_token (id, tenant, sha256, scopes, created_ms, ends_ms) \
-             VALUES ($1, $2, $3, $4, {NOW}, {NOW} + $5::bigint)"
+            "INSERT INTO access_token (id, tenant, sha256, scopes, created_ms, ends_ms, person, person_micros, rate) \
+             VALUES ($1, $2, $3, $4, {NOW}, {NOW} + $5::bigint, $6, $7, $8)"
         );
-        let lifetime = token.lifetime.map(millis);
-        self.execute(&sql, &[&token.id, &token.tenant, &token.sha256, &token.scopes, &lifetime]).await.map(drop)
+        let (lifetime, micros) = (token.lifetime.map(millis), token.person.micros_per_day.map(amount));
+        let rate = token.rate.map(i64::from);
+        let params: Params<'_> =
+            &[&token.id, &token.tenant, &token.sha256, &token.scopes, &lifetime, &token.person.name, &micros, &rate];
+        self.execute(&sql, params).await.map(drop)
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
         let sql = format!(
-            "SELECT id, tenant, sha256, scopes, created_ms, ends_ms - {NOW} FROM access_token ORDER BY created_ms, id"
+            "SELECT id, tenant, sha256, scopes, created_ms, ends_ms - {NOW}, person, person_micros, rate \
+             FROM access_token ORDER BY created_ms, id"
         );
         let token = |row: &Row| {
             let left: Option<i64> = row.get(5);
@@ -609,6 +715,8 @@ impl Store for Postgres {
                 tenant: row.get(1),
                 sha256: row.get(2),
                 scopes: row.get(3),
+                person: person(row, 6),
+                rate: row.get::<_, Option<i64>>(8).map(|rate| u32::try_from(rate).unwrap_or(u32::MAX)),
                 created_ms: row.get(4),
                 left: left.map(duration),
                 expired: left.is_some_and(|left| left <= 0),
@@ -682,7 +790,10 @@ fn call_row(row: &Row) -> CallRow {
         call: NewCall {
             id: row.get(0),
             tenant: row.get(1),
+            person: row.get(25),
             task: row.get(2),
+            budget: row.get(26),
+            purpose: Purpose::of_name(row.get(27)).unwrap_or_default(),
             run: number(3),
             variant: number(4),
             n: number(5),
@@ -704,6 +815,36 @@ fn call_row(row: &Row) -> CallRow {
         started_ms: row.get(22),
         ended_ms: row.get(23),
     }
+}
+
+fn spending_row(row: &Row) -> Spending {
+    Spending {
+        day: row.get(0),
+        tenant: row.get(1),
+        person: row.get(2),
+        route: row.get(3),
+        model: row.get(4),
+        calls: unsigned(row, 5),
+        failed: unsigned(row, 6),
+        open: unsigned(row, 7),
+        tasks: unsigned(row, 8),
+        usage: Usage {
+            input_tokens: unsigned(row, 9),
+            output_tokens: unsigned(row, 10),
+            cache_read_tokens: unsigned(row, 11),
+            cache_write_tokens: unsigned(row, 12),
+            cache_write_long_tokens: unsigned(row, 13),
+            estimated: row.get(14),
+        },
+        micros: unsigned(row, 15),
+        unpriced: unsigned(row, 16),
+    }
+}
+
+/// Name and limit, from this column on.
+fn person(row: &Row, column: usize) -> Person {
+    let micros: Option<i64> = row.get(column + 1);
+    Person { name: row.get(column), micros_per_day: micros.map(|micros| micros.max(0).cast_unsigned()) }
 }
 
 fn unsigned(row: &Row, column: usize) -> u64 {
