@@ -358,6 +358,8 @@ async fn a_silent_stream_beats() {
     let (answer, mut body) = raw_http::open(server.address, "GET", &format!("/tasks/{id}/events"), &[], b"").await;
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
     assert!(body.event().await.unwrap().contains("running"));
+    // Where the ask is, and then nothing more.
+    assert!(body.event().await.unwrap().contains("\"kind\":\"sent\",\"route\":\"stub/one\""));
     for _ in 0..3 {
         let beat = body.event().await.unwrap();
         assert!(beat.starts_with(':'), "{beat:?}");
