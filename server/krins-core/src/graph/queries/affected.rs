@@ -8,7 +8,7 @@
 
 use super::impact::{Node, around, run_for_effect};
 use super::{Entity, Lookup, SymbolRef, is_test};
-use crate::graph::{FileFacts, Graph, ReferenceKind};
+use crate::graph::{FileFacts, Graph, Import, ImportKind, ReferenceKind, Target};
 use crate::path::RelPath;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -122,11 +122,12 @@ pub fn affected_tests(around: &Around<'_>, edits: &[Edited]) -> AffectedTests {
             note(&test, Reason::Changed);
         }
     }
-    for (graph, side) in [(around.before, Side::Before), (around.after, Side::After)] {
+    let sides = [(around.before, around.after, Side::Before), (around.after, around.before, Side::After)];
+    for (graph, opposite, side) in sides {
         let lookup = Lookup::new(graph);
         let mut reach = Reach::new(&lookup);
         for edit in edits {
-            reach.begin(edit, side);
+            reach.begin(edit, side, opposite.facts(&edit.path).as_deref());
         }
         reach.spread();
         for (test, reason) in reach.files {
@@ -241,8 +242,8 @@ impl<'l, 'g> Reach<'l, 'g> {
         }
     }
 
-    /// What the edit changes on that side.
-    fn begin(&mut self, edit: &Edited, side: Side) {
+    /// What the edit changes on that side; `opposite` are the facts of the other one.
+    fn begin(&mut self, edit: &Edited, side: Side, opposite: Option<&FileFacts>) {
         let path = &edit.path;
         let (mine, other) = match side {
             Side::Before => (&edit.before, &edit.after),
@@ -254,6 +255,7 @@ impl<'l, 'g> Reach<'l, 'g> {
             self.whole(path, &facts);
             return;
         };
+        let bound = opposite.and_then(|opposite| Bound::of(&facts, opposite, mine));
         for [first, last] in changed_lines(mine, other) {
             let touched: Vec<usize> = (0..facts.symbols.len())
                 .filter(|at| facts.symbols[*at].parent.is_none())
@@ -267,9 +269,20 @@ impl<'l, 'g> Reach<'l, 'g> {
                 touched.iter().any(|at| (facts.symbols[*at].lines[0]..=facts.symbols[*at].lines[1]).contains(&line))
             };
             let lines = mine.lines().enumerate().skip(first as usize - 1).take((last - first + 1) as usize);
-            if lines.filter(|(at, _)| !covered(*at as u32 + 1)).any(|(_, line)| !is_prose(line)) {
+            let mut other_code = lines
+                .filter(|(at, line)| !covered(*at as u32 + 1) && !is_prose(line))
+                .map(|(at, _)| at as u32 + 1)
+                .peekable();
+            match &bound {
+                _ if other_code.peek().is_none() => {}
+                // The same modules are loaded: only what the names stand for is another thing now.
+                Some(bound) if other_code.all(|line| bound.lines.contains(&line)) => {
+                    for within in &bound.users {
+                        self.push(around(self.lookup, path, *within), 0);
+                    }
+                }
                 // An import, or code that runs: any declaration of the file may mean something else now.
-                self.whole(path, &facts);
+                _ => self.whole(path, &facts),
             }
         }
     }
@@ -356,6 +369,104 @@ impl<'l, 'g> Reach<'l, 'g> {
             *known = reason;
         }
     }
+}
+
+/// What import statements bind otherwise than on the other side, while they load the same modules in the same order.
+struct Bound {
+    /// Lines that hold import statements and nothing else, from 1.
+    lines: BTreeSet<u32>,
+    /// The declarations that use the names; `None` is the file's other code.
+    users: BTreeSet<Option<usize>>,
+}
+
+impl Bound {
+    /// `None` where other modules are loaded, or a name is handed on.
+    fn of(mine: &FileFacts, other: &FileFacts, text: &str) -> Option<Self> {
+        if loaded(mine) != loaded(other) {
+            return None;
+        }
+        let known = bindings(other);
+        let fresh = |import: u32, name: u32| {
+            let binding = mine.imports.get(import as usize).and_then(|import| {
+                let (imported, local) = import.names.get(name as usize)?;
+                Some((import.specifier.as_str(), imported.as_str(), local.as_str(), import.type_only))
+            });
+            binding.is_none_or(|binding| !known.contains(&binding))
+        };
+        let mut users = BTreeSet::new();
+        for reference in &mine.references {
+            let Target::Import { import, name } = reference.target else { continue };
+            match reference.kind {
+                ReferenceKind::Import => {}
+                _ if !fresh(import, name) => {}
+                ReferenceKind::Export => return None,
+                _ => _ = users.insert(reference.within.map(|within| within as usize)),
+            }
+        }
+        Some(Self { lines: import_lines(mine, text), users })
+    }
+}
+
+/// The modules that import statements load, in order. One of which only types are taken is not loaded.
+fn loaded(facts: &FileFacts) -> Vec<(&str, ImportKind)> {
+    let is_value = |kind: ReferenceKind| {
+        !matches!(
+            kind,
+            ReferenceKind::Import | ReferenceKind::Type | ReferenceKind::Implements | ReferenceKind::Namespace
+        )
+    };
+    let used: BTreeSet<u32> = facts
+        .references
+        .iter()
+        .filter(|reference| is_value(reference.kind))
+        .filter_map(|reference| match reference.target {
+            Target::Import { import, .. } => Some(import),
+            Target::Symbol(_) | Target::Global(_) => None,
+        })
+        .collect();
+    let loads = |(at, import): &(usize, &Import)| {
+        !import.type_only
+            && match import.kind {
+                ImportKind::Static => import.names.is_empty() || used.contains(&(*at as u32)),
+                ImportKind::Type | ImportKind::Augment => false,
+                ImportKind::Reexport | ImportKind::Dynamic | ImportKind::Require | ImportKind::Equals => true,
+            }
+    };
+    let imports = facts.imports.iter().enumerate().filter(loads);
+    imports.map(|(_, import)| (import.specifier.as_str(), import.kind)).collect()
+}
+
+/// What names stand for: module, name there, name here, and whether it is a type alone.
+fn bindings(facts: &FileFacts) -> BTreeSet<(&str, &str, &str, bool)> {
+    let of = |import: &'_ Import| -> Vec<(&str, &str, &str, bool)> {
+        let names = import.names.iter();
+        names.map(|(there, here)| (import.specifier.as_str(), there.as_str(), here.as_str(), import.type_only)).collect()
+    };
+    facts.imports.iter().flat_map(of).collect()
+}
+
+/// The lines that import statements take up, where nothing else stands on them.
+fn import_lines(facts: &FileFacts, text: &str) -> BTreeSet<u32> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = BTreeSet::new();
+    for import in facts.imports.iter().filter(|import| import.kind == ImportKind::Static) {
+        let Some(last) = (import.line as usize).checked_sub(1).filter(|last| *last < lines.len()) else { continue };
+        let (Some(head), Some(tail)) = (text.get(..import.range.start), text.get(import.range.end..)) else { continue };
+        let before = head.rsplit('\n').next().unwrap_or_default();
+        let behind = tail.lines().next().unwrap_or_default();
+        let ends = behind.trim_start_matches(['\'', '"']).trim_end().trim_start_matches(';').is_empty();
+        let begins = |line: &str| line.trim_start().starts_with("import") && !line.contains(';');
+        let is_list = |line: &str| line.chars().all(|c| c.is_alphanumeric() || "_$,{}* \t'\"/.-".contains(c));
+        let first = match begins(before) {
+            true => Some(last),
+            false if !is_list(before) => None,
+            false => (0..last).rev().take_while(|at| is_list(lines[*at])).find(|at| begins(lines[*at])),
+        };
+        if let Some(first) = first.filter(|_| ends) {
+            found.extend((first..=last).map(|at| at as u32 + 1));
+        }
+    }
+    found
 }
 
 /// A line that says nothing to a machine.
@@ -468,13 +579,28 @@ mod tests {
     }
 
     #[test]
-    fn an_import_that_changes_changes_the_file() {
+    fn an_import_that_changes_changes_what_uses_the_name() {
         let (tests, _) = chosen("src/cart.ts", "import { round }", "import { show as round }");
-        // What hangs on the file by a barrel may be among them: an import can change what a module does when it is loaded.
-        for test in ["cart", "deep", "reads"] {
-            assert!(tests.iter().any(|found| found == test), "{test} of {tests:?}");
+        assert_eq!(tests, ["cart", "deep", "reads"]);
+        let (tests, _) = chosen("src/cart.ts", "import { round }", "import {\n  show as round,\n}");
+        assert_eq!(tests, ["cart", "deep", "reads"]);
+        let (tests, _) = chosen("src/register.ts", "import { show }", "import { round as show }");
+        assert_eq!(tests, ["effect", "reads"], "code that runs on import uses it");
+    }
+
+    #[test]
+    fn an_import_that_loads_another_module_reaches_all_that_import_the_file() {
+        let every = ["cart", "money", "deep", "other", "reads"];
+        for after in [
+            "import './register';\nimport { round } from './money'",
+            "import { round } from './cents'",
+            "import type { round } from './money'",
+            "go();\nimport { round } from './money'",
+            "import { round } from './money'; go()",
+        ] {
+            let (tests, _) = chosen("src/cart.ts", "import { round } from './money'", after);
+            assert!(every.iter().all(|test| tests.iter().any(|found| found == test)), "{after}: {tests:?}");
         }
-        assert!(!tests.iter().any(|found| found == "effect"), "{tests:?}");
     }
 
     #[test]
