@@ -2,7 +2,7 @@
 //!
 //! Bounded in depth and in size, aliases included, so that a hostile file cannot grow in memory.
 
-use saphyr_parser::{Event, Parser};
+use granit_parser::{Event, Parser, ScalarStyle};
 use std::collections::BTreeMap;
 
 /// Deeper than any lock file; a tool that nests more is not one of ours.
@@ -97,12 +97,15 @@ struct Reader {
 impl Reader {
     fn take(&mut self, event: Event<'_>) -> Option<()> {
         match event {
-            Event::Scalar(text, _, anchor, _) => {
+            Event::Scalar(text, style, anchor, _) => {
                 self.size += 1;
-                self.close(Yaml::Scalar(text.into_owned()), anchor)
+                // The parser's word for nothing, which no file of ours writes for anything else.
+                let is_nothing = style == ScalarStyle::Plain && text == "~";
+                let text = if is_nothing { String::new() } else { text.into_owned() };
+                self.close(Yaml::Scalar(text), anchor)
             }
-            Event::SequenceStart(anchor, _) => self.start(Yaml::List(Vec::new()), anchor),
-            Event::MappingStart(anchor, _) => self.start(Yaml::Map(Vec::new()), anchor),
+            Event::SequenceStart(_, anchor, _) => self.start(Yaml::List(Vec::new()), anchor),
+            Event::MappingStart(_, anchor, _) => self.start(Yaml::Map(Vec::new()), anchor),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Open { value, anchor, .. } = self.open.pop()?;
                 self.close(value, anchor)
@@ -112,11 +115,12 @@ impl Reader {
                 self.size += value.size();
                 self.close(value, 0)
             }
-            Event::DocumentStart(_) => {
+            Event::DocumentStart(..) => {
                 self.anchors.clear();
                 Some(())
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Some(()),
+            // Streams, ends of documents and comments hold no values.
+            _ => Some(()),
         }
     }
 
