@@ -11,7 +11,10 @@ tuned on is `DEV`; everything else is held out.
 """
 import csv, hashlib, json, os, subprocess, sys, zlib
 
-DEV = ['request/request', 'postmanlabs/postman-collection-transformer', 'aio-libs/aiomysql', 'typeorm/typeorm']
+DEV = [
+    'request/request', 'postmanlabs/postman-collection-transformer', 'aio-libs/aiomysql', 'typeorm/typeorm', 'timdorr/tesla-api',
+    'brianc/node-postgres', 'docker/docker-py', 'feathersjs/feathers', 'requests/requests-oauthlib', 'sahat/hackathon-starter',
+]
 NOT_SECRET = {'UUID', 'Nonce', 'Salt', 'AWS S3 Bucket', 'Firebase Domain'}
 
 

@@ -325,6 +325,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_people_write_into_files_that_are_no_code() {
+        let body = "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B";
+        let hex = "7b3f90c1d2e84a65b7f0213c9d8e4f56";
+        let seed = format!("SUAE{}", "Q7RZ2KPVXW3LMTSN5BHYDJ4GUAEKOQ6RZ2KPVXW3LMTSN5BHYDJ4GX");
+        for (rule, text) in [
+            ("environment-secret", format!("GITHUB_SECRET={hex}\n")),
+            ("environment-secret", format!("STEAM_KEY={hex}\n")),
+            ("generic-secret", format!("\"body\": \"{{\\\"access_token\\\":\\\"{body}\\\"}}\"\n")),
+            ("environment-password", "PGPASSWORD=tiger4scott psql\n".to_owned()),
+            ("sql-password", "CREATE ROLE scott LOGIN PASSWORD 'tiger4scott';\n".to_owned()),
+            ("command-password", "openssl rsa -passin pass:tiger4scott -in a\n".to_owned()),
+            ("command-password", "curl -s -u scott:tiger4scott https://h.acme.io\n".to_owned()),
+            ("url-parameter", "GET /cb?oauth_token=kj7ht2309uf&x=1\n".to_owned()),
+            ("token-list", format!("{{\"tokens\":[\"{}\"]}}\n", &hex[..16])),
+            ("session-cookie", format!("sid=s%3A{}.{}%2F{}\n", &body[..32], &body[..20], &body[..20])),
+            ("nkey-seed", format!("seed: {seed}\n")),
+            ("json-web-key", format!("{{ kty: 'OKP', crv: 'Ed25519',\n  d: '{body}' }}\n")),
+        ] {
+            assert_eq!(rules(&text), [rule], "{text}");
+        }
+        for harmless in [
+            format!("PUBLIC_KEY={hex}\n"),
+            format!("d: '{body}'\n"),
+            "PASSWORD=changeme\n".to_owned(),
+            "tokens: ['color-background-1', 'x']\n".to_owned(),
+            "curl -u user:password https://h.acme.io\n".to_owned(),
+            "?token=your-token-goes-here\n".to_owned(),
+        ] {
+            assert_eq!(rules(&harmless), [] as [&str; 0], "{harmless}");
+        }
+    }
+
     /// The forms of one key in pieces and in other spellings; `pieces` cuts it in three.
     fn veils(key: &str) -> Vec<String> {
         use base64::Engine as _;

@@ -2,7 +2,7 @@
 //! they know what a context cuts off and what people write in files that are not code.
 
 use super::filter;
-use super::rules::{Pattern, Rule};
+use super::rules::{Needed, Pattern, Rule};
 
 struct Row {
     id: &'static str,
@@ -60,6 +60,56 @@ const CHECKED: &[Checked] = &[
     ),
     (
         Row {
+            id: "url-parameter",
+            keywords: &["token=", "token_secret=", "api_key=", "apikey=", "client_secret=", "signature="],
+            pattern: r"[?&](?:oauth_token|oauth_token_secret|oauth_signature|access_token|auth_token|refresh_token|id_token|api_?key|client_secret|token|signature)=([A-Za-z0-9%._~+/\-]{10,400})",
+            entropy: 2.7,
+        },
+        Some(filter::is_short_token),
+        true,
+    ),
+    (
+        Row {
+            id: "token-list",
+            keywords: &["tokens", "secrets", "api_keys", "apikeys"],
+            pattern: r#"(?i)(?:tokens|secrets|api_?keys)\\?["']?[ \t]*(?::|=>|=)[ \t]*\[\s*\\?["'`]([A-Za-z0-9+/_=\-.~]{16,200})\\?["'`]"#,
+            entropy: 2.7,
+        },
+        Some(filter::is_short_token),
+        true,
+    ),
+    (
+        Row {
+            id: "command-password",
+            keywords: &["pass:", "sshpass", "curl"],
+            pattern: r#"-pass(?:in|out)[ \t=]+pass:([^\s'"$]{4,64})|sshpass[ \t]+-p[ \t]*['"]?([^\s'"$]{4,64})|curl\b[^\n]{0,200}?[ \t](?:-u|--user)[ \t=]*['"]?[^\s:'"$<{]{1,64}:([^\s'"@$<{\\]{6,64})"#,
+            entropy: 2.0,
+        },
+        Some(filter::is_password),
+        true,
+    ),
+    (
+        Row {
+            id: "sql-password",
+            keywords: &["password '", "identified by '"],
+            pattern: r"(?i)\b(?:password|identified by) '([^'\s]{6,64})'",
+            entropy: 2.0,
+        },
+        Some(filter::is_password),
+        true,
+    ),
+    (
+        Row {
+            id: "environment-password",
+            keywords: &["password", "passwd", "_pass", "_pwd"],
+            pattern: r#"(?:PASSWORD|PASSWD|_PASS|_PWD)(?:=|:[ \t]+)([^\s"'`\\<>{}$%()\[\],;&|]{6,64})(?:\s|$)"#,
+            entropy: 2.0,
+        },
+        Some(filter::is_password),
+        true,
+    ),
+    (
+        Row {
             id: "short-secret",
             keywords: &[
                 "secret",
@@ -92,6 +142,20 @@ const CHECKED: &[Checked] = &[
 
 /// Token shapes are those that the issuers document for their secret-scanning partners.
 const ROWS: &[Row] = &[
+    Row {
+        // The cookie of a session with its signature, as Express writes it.
+        id: "session-cookie",
+        keywords: &["s%3a"],
+        pattern: r"\bs%3A([A-Za-z0-9_\-]{32}\.(?:[A-Za-z0-9]|%2[BF]){40,})",
+        entropy: 4.0,
+    },
+    Row {
+        // NATS: the seed of a user, an account or an operator, in base32.
+        id: "nkey-seed",
+        keywords: &["sua", "saa", "soa"],
+        pattern: r"\bS[UAO]A[A-P][A-Z2-7]{54}\b",
+        entropy: 3.5,
+    },
     Row {
         id: "private-key",
         keywords: &["-----begin"],
@@ -203,8 +267,8 @@ const ROWS: &[Row] = &[
     Row {
         // A line of a `.env` or shell file: an upper-case name at the line's start, a value without quotes.
         id: ENVIRONMENT,
-        keywords: &["secret", "token", "passw", "api_key", "apikey", "private_key", "credential"],
-        pattern: r"(?m)(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|PRIVATE_KEY|CREDENTIALS?)[A-Z0-9_]*=([A-Za-z0-9+/_=\-.~]{16,200})[ \t]*\r?$",
+        keywords: &["secret", "token", "passw", "api_key", "apikey", "_key=", "credential"],
+        pattern: r"(?m)(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|[A-Z]_KEY|CREDENTIALS?)[A-Z0-9_]*=([A-Za-z0-9+/_=\-.~]{16,200})[ \t]*\r?$",
         entropy: 3.5,
     },
     Row {
@@ -221,7 +285,7 @@ const ROWS: &[Row] = &[
             "private-key",
             "privatekey",
         ],
-        pattern: r#"(?i)(?:secret|token|passwd|password|api[_\-]?key|credential|private[_\-]?key)[A-Za-z0-9_\-]{0,20}["']?[ \t]*(?::|=>|=)\s*["'`]([A-Za-z0-9+/_=\-.~!@#%^&*]{16,200})["'`]"#,
+        pattern: r#"(?i)(?:secret|token|passwd|password|api[_\-]?key|credential|private[_\-]?key)[A-Za-z0-9_\-]{0,20}\\?["']?[ \t]*(?::|=>|=)\s*\\?["'`]([A-Za-z0-9+/_=\-.~!@#%^&*]{16,200})\\?["'`]"#,
         entropy: 3.7,
     },
 ];
@@ -231,11 +295,40 @@ pub(super) const GENERIC: &str = "generic-secret";
 
 pub(super) fn rules() -> Vec<Rule> {
     let checked = CHECKED.iter().map(|(row, check, guess)| Rule { check: *check, guess: *guess, ..rule(row) });
-    ROWS.iter().map(rule).chain(checked).collect()
+    ROWS.iter().map(rule).chain(web_keys()).chain(checked).collect()
 }
+
+/// The private member of a JSON Web Key (RFC 7518), where its type stands near.
+fn web_keys() -> [Rule; 2] {
+    let kind = Rule {
+        id: "json-web-key-type".to_owned(),
+        pattern: Pattern::from(r#"\bkty\\?["']?[ \t]*[:=][ \t]*\\?["'](?:EC|RSA|OKP|oct)\b"#.to_owned()),
+        keywords: vec!["kty".to_owned()],
+        placeholders: true,
+        part: true,
+        ..Rule::default()
+    };
+    let key = Rule {
+        id: "json-web-key".to_owned(),
+        pattern: Pattern::from(
+            r#"(?:^|[\s{,"'])[dk]\\?["']?[ \t]*:\s*\\?["']([A-Za-z0-9_\-]{22,800})\\?["']"#.to_owned(),
+        ),
+        keywords: vec!["kty".to_owned()],
+        entropy: 3.5,
+        placeholders: true,
+        with: vec![Needed { id: "json-web-key-type".to_owned(), lines: Some(WEB_KEY_LINES) }],
+        ..Rule::default()
+    };
+    [kind, key]
+}
+
+/// Lines between a web key's type and its members, at most.
+const WEB_KEY_LINES: usize = 12;
 
 fn rule(row: &Row) -> Rule {
     let named = matches!(row.id, ENVIRONMENT | GENERIC);
+    // Keys that everybody may know, and keys that open nothing.
+    let open = r"(?:PUBLIC|PUBLISHABLE|SITE|CACHE|SORT|PRIMARY|FOREIGN|PARTITION|SSH_HOST)_?KEY";
     let line = r"^\s*(?:[-*]\s+)?(?:export\s+|ENV\s+)?[A-Z0-9_]+=";
     Rule {
         id: row.id.to_owned(),
@@ -245,6 +338,7 @@ fn rule(row: &Row) -> Rule {
         placeholders: row.entropy > 0.0,
         mixed: named,
         needs_line: if row.id == ENVIRONMENT { vec![Pattern::from(line.to_owned())] } else { Vec::new() },
+        unless_line: if row.id == ENVIRONMENT { vec![Pattern::from(open.to_owned())] } else { Vec::new() },
         ..Rule::default()
     }
 }
