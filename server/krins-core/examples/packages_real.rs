@@ -6,7 +6,7 @@
 //! judged.
 
 use krins_core::gate::lock::{Ecosystem, Lock};
-use krins_core::gate::{Approvals, Author, Policy, Scene, check_licences, check_packages};
+use krins_core::gate::{Approvals, Author, Policy, Reading, Scene, check_licences, check_packages};
 use krins_core::patch::{Change, Patch};
 use krins_core::syntax::Language;
 use krins_core::{Entry, Installed, RelPath, Surroundings, Tree};
@@ -77,7 +77,8 @@ fn read(dir: &Path) -> BTreeMap<RelPath, Arc<[u8]>> {
 
 fn judge(patch: &Patch, base: &(dyn Tree + Sync)) -> (usize, Vec<String>) {
     let (policy, approvals) = (Policy::default(), Approvals::default());
-    let scene = Scene { patch, policy: &policy, author: Author::Model, base, approvals: &approvals };
+    let (author, reading) = (Author::Model, Reading::of(patch));
+    let scene = Scene { patch, policy: &policy, author, base, approvals: &approvals, reading: &reading };
     let found = check_packages(&scene);
     let licences = check_licences(&scene);
     let unknown = found.iter().filter(|finding| finding.rule == "packages/unknown-import");

@@ -1,4 +1,4 @@
-"""commits.py REPOSITORY... [--each N] [--show RULE]: how often the checks speak about real commits.
+"""commits.py REPOSITORY... [--each N] [--skip N] [--show RULE]: how often the checks speak about real commits.
 
 Every repository is a git directory. A commit counts as blocked by syntax, or as warned by a check, once, however much is
 found in it. A commit that is blocked by syntax is shown: it is a false block unless the commit itself is broken.
@@ -12,13 +12,14 @@ from common import changes, judge
 parser = argparse.ArgumentParser()
 parser.add_argument("repositories", nargs="+")
 parser.add_argument("--each", type=int, default=250)
+parser.add_argument("--skip", type=int, default=0, help="newest commits that are left out")
 parser.add_argument("--show", default="")
 args = parser.parse_args()
 
 total, times = Counter(), {"syntax": [], "sast": [], "honesty": []}
 rules, blocked = Counter(), []
 for repository in args.repositories:
-    cases = changes(repository, args.each)
+    cases = changes(repository, args.each, args.skip)
     here = Counter()
     for answer in judge(cases):
         here["commits"] += 1

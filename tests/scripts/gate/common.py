@@ -59,7 +59,7 @@ def blobs(repo, names):
 def changes(repo, count, skip=0):
     """The newest commits with one parent that change code: each as a change the checks can judge."""
     found = []
-    log = git(repo, "log", "--no-merges", "--format=%H %P", "-n", str(count * 6 + skip))
+    log = git(repo, "log", "--no-merges", "--format=%H %P", "-n", str(count * 6), "--skip", str(skip))
     for line in log.splitlines():
         words = line.split()
         if len(words) != 2:
@@ -76,7 +76,8 @@ def changes(repo, count, skip=0):
             else:
                 source, path = None, parts[at + 1]
                 at += 2
-            if head[0].lstrip(":") == "160000" or head[1] == "160000":
+            # Other repositories and symbolic links have no text of their own.
+            if {head[0].lstrip(":"), head[1]} & {"160000", "120000"}:
                 continue
             files.append((status[0], old, new, source, path))
         if not any(path.endswith(CODE) for *_, path in files) or len(files) > 60:

@@ -1,6 +1,6 @@
 //! `honesty/hidden-unicode` and `honesty/mixed-script`: what a reader does not see.
 
-use super::{Finding, Scene, Verdict, text};
+use super::{Finding, Scene, Verdict};
 use crate::path::RelPath;
 use crate::syntax::Language;
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 /// `honesty/mixed-script`: names that look like others (CVE-2021-42694).
 pub fn check_hidden_unicode(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in scene.patch.files() {
-        let (before, after) = (text(file.before.as_deref()), text(file.after.as_deref()));
+    for both in scene.reading.files() {
+        let (file, before, after) = (both.file, &both.before.text, &both.after.text);
         if after.is_ascii() {
             continue;
         }
-        if let Some((line, what)) = first_new(hidden(&before), hidden(&after)) {
+        if let Some((line, what)) = first_new(hidden(before), hidden(after)) {
             let fix = "write them as escapes such as \\u202e";
             let message = format!("the change adds {what}");
             findings.push(finding("hidden-unicode", Verdict::Block, &file.path, line, message, fix));
@@ -38,7 +38,7 @@ pub fn check_hidden_unicode(scene: &Scene<'_>) -> Vec<Finding> {
                     | "yml"
                     | "sh"
             );
-        if is_code && let Some((line, word)) = first_new(lookalikes(&before), lookalikes(&after)) {
+        if is_code && let Some((line, word)) = first_new(lookalikes(before), lookalikes(after)) {
             let fix = "write the name in one script";
             let message = format!(
                 "`{}` mixes letters that look like Latin ones into a Latin name",

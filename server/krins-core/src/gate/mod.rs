@@ -13,6 +13,7 @@ mod owners;
 pub mod packages;
 mod pattern;
 mod policy;
+mod reading;
 mod rules;
 mod sarif;
 mod sast;
@@ -31,6 +32,7 @@ pub use licences::{LicenceRules, check_licences};
 pub use owners::check_owners;
 pub use packages::check_packages;
 pub use policy::{ASKED, Guard, PROTECTED, Policy, REVIEWED, check_policy};
+pub use reading::Reading;
 pub use rules::{is_rule, nearest_rule};
 pub use sarif::sarif;
 pub use sast::{check_sast, warm};
@@ -158,6 +160,8 @@ pub struct Scene<'a> {
     pub base: &'a (dyn Tree + Sync),
     /// Who approved the patch.
     pub approvals: &'a Approvals,
+    /// What the checks read of the patch, each thing once for all of them.
+    pub reading: &'a Reading<'a>,
 }
 
 /// The text of a side of a change; empty where there is none.
@@ -199,7 +203,7 @@ fn is_test_path(path: &RelPath) -> bool {
 #[cfg(test)]
 mod testing {
     use super::lock::Ecosystem;
-    use super::{Approvals, Author, Finding, Policy, Scene};
+    use super::{Approvals, Author, Finding, Policy, Reading, Scene};
     use crate::RelPath;
     use crate::patch::{Change, Patch};
     use crate::tree::{Entry, Installed, Surroundings, Tree};
@@ -209,7 +213,8 @@ mod testing {
     /// What a check finds in a model's change where there is nothing else.
     pub(super) fn judge(patch: &Patch, check: impl Fn(&Scene<'_>) -> Vec<Finding>) -> Vec<Finding> {
         let (policy, base, approvals) = (Policy::default(), BTreeMap::new(), Approvals::default());
-        check(&Scene { patch, policy: &policy, author: Author::Model, base: &base, approvals: &approvals })
+        let (author, reading) = (Author::Model, Reading::of(patch));
+        check(&Scene { patch, policy: &policy, author, base: &base, approvals: &approvals, reading: &reading })
     }
 
     /// A change of one file.
@@ -276,8 +281,9 @@ mod testing {
         policy: &Policy,
         check: impl Fn(&Scene<'_>) -> Vec<Finding>,
     ) -> Vec<Finding> {
-        let approvals = Approvals::default();
-        check(&Scene { patch, policy, author: Author::Model, base: around, approvals: &approvals })
+        let (approvals, reading) = (Approvals::default(), Reading::of(patch));
+        let (author, base) = (Author::Model, around);
+        check(&Scene { patch, policy, author, base, approvals: &approvals, reading: &reading })
     }
 
     /// A lock file of npm with the entries.

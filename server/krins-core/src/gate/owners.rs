@@ -132,6 +132,7 @@ mod tests {
             author: Author::Model,
             base: &base,
             approvals: &approvals,
+            reading: &super::super::Reading::of(&patch),
         })
     }
 

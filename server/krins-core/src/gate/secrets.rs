@@ -3,11 +3,11 @@
 //! Only what the patch adds counts, and only where it adds: a secret that is there as often before as after, in all files
 //! of the patch together, was moved and is not new. A finding names the rule and a keyed fingerprint, never the secret.
 
-use super::{Finding, Scene, Verdict, text};
+use super::reading::Both;
+use super::{Finding, Scene, Verdict};
 use crate::patch::FilePatch;
 use crate::secrets::{self, Veiled};
 use memchr::memmem;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ const ALLOW: &str = "krins:allow-secret";
 
 /// `secrets/*`: secrets that the patched texts hold more often than the base does.
 pub fn check_secrets(scene: &Scene<'_>) -> Vec<Finding> {
-    let sides: Vec<Sides<'_>> = scene.patch.files().iter().map(Sides::of).collect();
+    let sides: Vec<Sides<'_>> = scene.reading.files().iter().map(Sides::of).collect();
     let mut counts = Counts::default();
     let mut findings = Vec::new();
     for side in &sides {
@@ -42,13 +42,13 @@ pub fn check_secrets(scene: &Scene<'_>) -> Vec<Finding> {
 /// A file's text on both sides of the patch.
 struct Sides<'a> {
     file: &'a FilePatch,
-    before: Cow<'a, str>,
-    after: Cow<'a, str>,
+    before: &'a str,
+    after: &'a str,
 }
 
 impl<'a> Sides<'a> {
-    fn of(file: &'a FilePatch) -> Self {
-        Self { file, before: text(file.before.as_deref()), after: text(file.after.as_deref()) }
+    fn of(both: &'a Both<'_>) -> Self {
+        Self { file: both.file, before: &both.before.text, after: &both.after.text }
     }
 
     /// The secrets in what the patch adds, in the order of the text: those that stand there, then those that are veiled.
@@ -57,7 +57,7 @@ impl<'a> Sides<'a> {
         if added.is_empty() {
             return Vec::new();
         }
-        let (text, path) = (&*self.after, Some(self.file.path.as_str()));
+        let (text, path) = (self.after, Some(self.file.path.as_str()));
         let around = widened(text, &added);
         let is_added = |range: &Range<usize>| {
             added.iter().any(|added| range.start < added.end && added.start < range.end.max(range.start + 1))
@@ -79,7 +79,7 @@ impl<'a> Sides<'a> {
 
     /// The bytes of the lines that the patch adds.
     fn added_lines(&self) -> Vec<Range<usize>> {
-        let text = &*self.after;
+        let text = self.after;
         let mut starts = vec![0];
         starts.extend(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
         let start_of = |line: usize| starts.get(line).copied().unwrap_or(text.len());
@@ -106,9 +106,9 @@ impl<'a> Sides<'a> {
 
     /// Whether a comment on the secret's line or the one before allows it, and stood there before the patch.
     fn is_allowed(&self, secret: &Veiled) -> bool {
-        let from = secrets::lines_around(&self.after, secret.range.start, 0).start;
-        let above = from.checked_sub(1).map_or(0..0, |end| secrets::lines_around(&self.after, end, 0));
-        let own = secrets::lines_around(&self.after, secret.range.start, 0);
+        let from = secrets::lines_around(self.after, secret.range.start, 0).start;
+        let above = from.checked_sub(1).map_or(0..0, |end| secrets::lines_around(self.after, end, 0));
+        let own = secrets::lines_around(self.after, secret.range.start, 0);
         [own, above].into_iter().any(|line| {
             let line = self.after[line].trim();
             has_reason(line) && self.before.lines().any(|before| before.trim() == line)
@@ -162,8 +162,8 @@ impl Counts {
     /// How often the patch may say the secret and add none: as often as it takes one away, in whichever of its files.
     fn known(&mut self, secret: &Veiled, sides: &[Sides<'_>]) -> usize {
         let of = |text: &str| memmem::find_iter(text.as_bytes(), secret.secret.as_bytes()).count();
-        let before: usize = sides.iter().map(|side| of(&side.before)).sum();
-        let after: usize = sides.iter().map(|side| of(&side.after)).sum();
+        let before: usize = sides.iter().map(|side| of(side.before)).sum();
+        let after: usize = sides.iter().map(|side| of(side.after)).sum();
         let added: usize = sides
             .iter()
             .map(|side| side.added_lines().iter().map(|range| of(&side.after[range.clone()])).sum::<usize>())
@@ -171,7 +171,7 @@ impl Counts {
         let veiled = self.veiled.get_or_insert_with(|| {
             let all = |side: &Sides<'_>| {
                 let whole = 0..side.before.len();
-                secrets::scan_veiled(&side.before, Some(side.file.path.as_str()), std::slice::from_ref(&whole))
+                secrets::scan_veiled(side.before, Some(side.file.path.as_str()), std::slice::from_ref(&whole))
             };
             sides.iter().flat_map(all).collect()
         });
@@ -286,6 +286,7 @@ mod tests {
                 author: Author::Model,
                 base: &base,
                 approvals: &approvals,
+                reading: &super::super::Reading::of(&change),
             })
         };
         assert!(found("test/", None, "2027-01-31").is_empty());

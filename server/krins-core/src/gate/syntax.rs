@@ -1,15 +1,20 @@
 //! `syntax/*`: errors that a patch brings.
 
-use super::{Finding, Scene, Verdict, text};
+use super::{Finding, Scene, Verdict};
 use crate::patch::ChangeKind;
 use crate::syntax;
 
 /// `syntax/*`: errors that the patch brings.
 pub fn check_syntax(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in scene.patch.files().iter().filter(|file| file.kind != ChangeKind::Delete) {
-        let before = file.before.as_deref().map(|bytes| text(Some(bytes)));
-        for error in syntax::new_errors(&file.path, before.as_deref(), &text(file.after.as_deref())) {
+    for both in scene.reading.files().iter().filter(|both| both.file.kind != ChangeKind::Delete) {
+        let (file, is_code) = (both.file, syntax::Language::of(&both.file.path).is_some());
+        // A program that every check reads is in no error: nearly every patch ends here.
+        if is_code && both.code_after().is_sound {
+            continue;
+        }
+        let before = both.before.is_there.then_some(&*both.before.text);
+        for error in syntax::new_errors(&file.path, before, &both.after.text) {
             findings.push(Finding {
                 rule: "syntax/new-error".into(),
                 verdict: Verdict::Block,

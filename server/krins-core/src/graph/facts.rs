@@ -14,7 +14,7 @@ mod tree;
 
 pub use live::LiveFile;
 
-use super::{Analysis, FileFacts, SymbolKind};
+use super::{Analysis, FileFacts, Import, SymbolKind};
 use super::{chunks, words};
 use crate::path::RelPath;
 use crate::syntax::{self, Language};
@@ -67,6 +67,11 @@ fn adapter(path: &RelPath) -> Option<(&'static dyn LanguageAdapter, Language)> {
 pub fn analyse(path: &RelPath, text: &str) -> Analysis {
     let facts = facts(path, text);
     Analysis { lexicon: chunks::lexicon(text, &facts.chunks), facts }
+}
+
+/// What a file's text imports, in order.
+pub fn imports(path: &RelPath, text: &str) -> Vec<Import> {
+    facts(path, text).imports
 }
 
 /// Reads a file's text as if somebody were typing it: by the grammar that survives errors, whether it has some or not.

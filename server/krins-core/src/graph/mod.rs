@@ -17,7 +17,7 @@ pub mod queries;
 mod resolve;
 pub(crate) mod words;
 
-pub use facts::{LiveFile, analyse, analyse_as_typed};
+pub use facts::{LiveFile, analyse, analyse_as_typed, imports};
 pub use indexed::{ENCODING_VERSION, Indexed, Summary};
 pub use lexicon::Lexicon;
 pub use model::{

@@ -19,7 +19,7 @@ pub(crate) use testing::path_in as testing_path;
 
 use krins_core::Tree;
 use krins_core::gate::{
-    self, Approvals, Author, CheckRun, CommandRun, Finding, Policy, Report, Scene, Verdict, Weighed,
+    self, Approvals, Author, CheckRun, CommandRun, Finding, Policy, Reading, Report, Scene, Verdict, Weighed,
 };
 use krins_core::patch::Patch;
 use std::collections::BTreeMap;
@@ -71,9 +71,11 @@ pub fn admit(patch: Patch, rules: &Rulebook, author: Author) -> Result<Gated<Pat
         Err(error) => unreadable(&patch, &error),
         Ok(Standing { policy, .. }) => {
             let (nothing, nobody) = (BTreeMap::new(), Approvals::default());
-            let scene = Scene { patch: &patch, policy: &policy, author, base: &nothing, approvals: &nobody };
+            let reading = Reading::of(&patch);
+            let (patch, policy) = (&patch, &policy);
+            let scene = Scene { patch, policy, author, base: &nothing, approvals: &nobody, reading: &reading };
             let (run, weighed) = look(&scene, ("policy", gate::check_policy));
-            Report::new(&patch, &policy, vec![run], weighed)
+            Report::new(patch, policy, vec![run], weighed)
         }
     };
     settle(patch, report)
@@ -86,7 +88,8 @@ pub fn judge(patch: &Patch, rules: &Rulebook, base: &(dyn Tree + Sync)) -> Repor
         Err(error) => return unreadable(patch, &error),
     };
     let approvals = rules.approvals(patch, &policy);
-    let scene = Scene { patch, policy: &policy, author: Author::Model, base, approvals: &approvals };
+    let (author, reading) = (Author::Model, Reading::of(patch));
+    let scene = Scene { patch, policy: &policy, author, base, approvals: &approvals, reading: &reading };
     let looks: Vec<(CheckRun, Weighed)> = std::thread::scope(|scope| {
         let threads: Vec<_> = CHECKS.iter().map(|check| (check.0, scope.spawn(move || look(&scene, *check)))).collect();
         let ended = |(name, thread): (&'static str, std::thread::ScopedJoinHandle<'_, (CheckRun, Weighed)>)| {

@@ -5,10 +5,8 @@ use super::{Found, Sides, is_test_path, line_at, squeeze};
 use crate::gate::{Finding, Scene};
 use crate::path::RelPath;
 use crate::syntax;
-use oxc_allocator::Allocator;
 use oxc_ast::ast::*;
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::Parser;
 use oxc_span::{GetSpan, Span};
 use oxc_syntax::operator::{BinaryOperator, LogicalOperator};
 use regex::Regex;
@@ -17,29 +15,35 @@ use std::sync::LazyLock;
 
 /// Something that a text holds, the same wherever it stands.
 #[derive(Clone, Debug)]
-struct Sign {
+pub(in crate::gate) struct Sign {
     rule: &'static str,
     /// What makes it the same as another.
     key: String,
     line: u32,
     message: String,
+    /// What is made silent: the statements whose errors are dropped, or nothing that has a text. Where none of it was there
+    /// before, nothing that was heard of is silenced: that is shown, and not warned of.
+    guarded: Option<Vec<String>>,
 }
 
 /// Signs that a file lost and another gained: the code was moved.
 #[derive(Default)]
 pub(super) struct Moves {
     lost: BTreeMap<(&'static str, String), usize>,
-    gained: Vec<(RelPath, Sign)>,
+    gained: Vec<(RelPath, Sign, bool)>,
 }
 
 impl Moves {
     /// Says what was gained and not lost elsewhere.
     pub fn settle(mut self, findings: &mut Vec<Finding>) {
-        for (path, sign) in std::mem::take(&mut self.gained) {
+        for (path, sign, is_soft) in std::mem::take(&mut self.gained) {
             let known = self.lost.get_mut(&(sign.rule, sign.key.clone())).filter(|count| **count > 0);
             match known {
                 Some(count) => *count -= 1,
-                None => findings.push(super::finding(&path, Found::new(sign.rule, sign.line, sign.message))),
+                None => {
+                    let found = Found { is_soft, ..Found::new(sign.rule, sign.line, sign.message) };
+                    findings.push(super::finding(&path, found));
+                }
             }
         }
     }
@@ -49,16 +53,22 @@ pub(super) fn compare(sides: &Sides<'_>, scene: &Scene<'_>, moves: &mut Moves, f
     if syntax::Language::of(sides.path).is_none() {
         return;
     }
-    let (before, after) = (signs(sides.path, sides.before), signs(sides.path, sides.after));
+    let (before, after) = (sides.signs_before, sides.signs_after);
     let mut counts: BTreeMap<(&'static str, String), usize> = BTreeMap::new();
     for sign in &before.signs {
         *counts.entry((sign.rule, sign.key.clone())).or_default() += 1;
     }
-    for sign in after.signs {
+    let mut squeezed = None;
+    for sign in &after.signs {
         if let Some(count) = counts.get_mut(&(sign.rule, sign.key.clone())).filter(|count| **count > 0) {
             *count -= 1;
         } else if sides.added.contains(&sign.line) || sign.rule == "swallowed-error" {
-            moves.gained.push((sides.path.clone(), sign));
+            let mut was_there = |guarded: &Vec<String>| {
+                let before = squeezed.get_or_insert_with(|| squeeze(sides.before));
+                guarded.iter().any(|text| before.contains(text.as_str()))
+            };
+            let is_soft = sign.guarded.as_ref().is_some_and(|guarded| !was_there(guarded));
+            moves.gained.push((sides.path.clone(), sign.clone(), is_soft));
         }
     }
     for (key, count) in counts {
@@ -76,9 +86,11 @@ pub(super) fn compare(sides: &Sides<'_>, scene: &Scene<'_>, moves: &mut Moves, f
     }
 }
 
+const SUCCESS: &str = "an error is answered as a success";
+
 /// A branch that answers one input with a value that is written out.
 #[derive(Debug)]
-struct Keyed {
+pub(in crate::gate) struct Keyed {
     inputs: Vec<String>,
     output: String,
     line: u32,
@@ -127,9 +139,8 @@ fn holds(text: &str, literal: &str) -> bool {
 /// The texts of the tests of a file: those of the patch, and those that are called like it.
 fn tests_of(path: &RelPath, scene: &Scene<'_>) -> Vec<String> {
     let mut tests: Vec<String> = Vec::new();
-    for file in scene.patch.files().iter().filter(|file| is_test_path(&file.path)) {
-        tests.push(crate::gate::text(file.before.as_deref()).into_owned());
-        tests.push(crate::gate::text(file.after.as_deref()).into_owned());
+    for both in scene.reading.files().iter().filter(|both| is_test_path(&both.file.path)) {
+        tests.extend([&both.before.text, &both.after.text].map(|text| text.to_string()));
     }
     let (dir, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
     let stem = name.split('.').next().unwrap_or(name);
@@ -158,29 +169,19 @@ fn tests_of(path: &RelPath, scene: &Scene<'_>) -> Vec<String> {
 }
 
 #[derive(Default)]
-struct Signs {
+pub(in crate::gate) struct Signs {
     signs: Vec<Sign>,
     keyed: Vec<Keyed>,
 }
 
-fn signs(path: &RelPath, text: &str) -> Signs {
-    let types = syntax::source_types(path).unwrap_or_default();
-    let read = || {
-        types.into_iter().find_map(|source_type| {
-            let allocator = Allocator::default();
-            let parsed = Parser::new(&allocator, text, source_type).parse();
-            if parsed.panicked || parsed.diagnostics.has_errors() {
-                return None;
-            }
-            let mut reader = Reader { text, is_test: is_test_path(path), found: Signs::default(), declared: false };
-            for comment in &parsed.program.comments {
-                reader.comment(comment.span);
-            }
-            reader.visit_program(&parsed.program);
-            Some(reader.found)
-        })
-    };
-    if text.is_empty() { Signs::default() } else { syntax::if_shallow(text, read).flatten().unwrap_or_default() }
+/// What a program says that a checker should look away from.
+pub(in crate::gate) fn signs(program: &Program<'_>, path: &RelPath, text: &str) -> Signs {
+    let mut reader = Reader { text, is_test: is_test_path(path), found: Signs::default(), declared: false };
+    for comment in &program.comments {
+        reader.comment(comment.span);
+    }
+    reader.visit_program(program);
+    reader.found
 }
 
 static SILENCERS: LazyLock<Vec<(&str, Regex, &str)>> = LazyLock::new(|| {
@@ -211,7 +212,17 @@ impl<'t> Reader<'t> {
 
     fn sign(&mut self, rule: &'static str, at: u32, key: impl Into<String>, message: impl Into<String>) {
         let line = line_at(self.text, at as usize);
-        self.found.signs.push(Sign { rule, key: key.into(), line, message: message.into() });
+        self.found.signs.push(Sign { rule, key: key.into(), line, message: message.into(), guarded: None });
+    }
+
+    /// An error that is dropped. One that is answered as a success is another matter, whatever it is an error of.
+    fn dropped(&mut self, at: u32, key: String, message: &'static str, guarded: impl IntoIterator<Item = Span>) {
+        let texts = guarded.into_iter().map(|span| squeeze(self.source(span)));
+        let texts = texts.map(|text| text.trim_end_matches(';').to_owned()).filter(|text| text.len() > 2).collect();
+        self.sign("swallowed-error", at, key, message);
+        if let Some(sign) = self.found.signs.last_mut().filter(|_| message != SUCCESS) {
+            sign.guarded = Some(texts);
+        }
     }
 
     fn comment(&mut self, span: Span) {
@@ -222,6 +233,13 @@ impl<'t> Reader<'t> {
                 // A line that is silenced for a rule is another line elsewhere: the line below belongs to it.
                 let below = self.text[span.end as usize..].lines().nth(1).unwrap_or_default();
                 self.sign(rule, span.start, format!("{}\n{}", squeeze(inside), squeeze(below)), *message);
+                // Lints that are named are few; the others go on.
+                let names = inside.split("--").next().unwrap_or_default().split_whitespace().count() > 1;
+                if let Some(sign) =
+                    self.found.signs.last_mut().filter(|sign| sign.rule == "lint-silenced-file" && names)
+                {
+                    sign.guarded = Some(Vec::new());
+                }
                 return;
             }
         }
@@ -240,13 +258,13 @@ impl<'t> Reader<'t> {
                     "true" | "'ok'" | "\"ok\"" | "{ ok: true }" | "{ success: true }" | "200" | "0"
                 ) || text.starts_with("{ ok: true")
                     || text.starts_with("{ success: true");
-                is_success.then_some("an error is answered as a success")
+                is_success.then_some(SUCCESS)
             }
             _ => None,
         }
     }
 
-    fn handler(&mut self, function: &Expression<'_>, at: Span) {
+    fn handler(&mut self, function: &Expression<'_>, at: Span, guarded: Span) {
         let message = match function.get_inner_expression() {
             Expression::ArrowFunctionExpression(arrow) => match arrow.body.as_expression() {
                 Some(expression) => {
@@ -266,7 +284,7 @@ impl<'t> Reader<'t> {
         };
         if let Some(message) = message.filter(|_| !self.is_test) {
             let key = squeeze(self.source(at));
-            self.sign("swallowed-error", function.span().start, key, message);
+            self.dropped(function.span().start, key, message, [guarded]);
         }
     }
 
@@ -335,15 +353,18 @@ fn is_telling(literal: &str) -> bool {
 }
 
 impl<'a> Visit<'a> for Reader<'_> {
-    fn visit_catch_clause(&mut self, clause: &CatchClause<'a>) {
-        // In a test an error that does not matter is dropped on purpose; one that does is an assertion that is dead.
-        let message = self.swallows(clause.body.span, &clause.body.body).filter(|_| !self.is_test);
-        if let Some(message) = message {
-            let around = self.text[..clause.span.start as usize].rsplit("try").next().unwrap_or_default();
-            let key: String = squeeze(around).chars().take(200).collect();
-            self.sign("swallowed-error", clause.span.start, key, message);
+    fn visit_try_statement(&mut self, statement: &TryStatement<'a>) {
+        if let Some(clause) = &statement.handler {
+            // In a test an error that does not matter is dropped on purpose; one that does is an assertion that is dead.
+            let message = self.swallows(clause.body.span, &clause.body.body).filter(|_| !self.is_test);
+            if let Some(message) = message {
+                let around = self.text[..clause.span.start as usize].rsplit("try").next().unwrap_or_default();
+                let key: String = squeeze(around).chars().take(200).collect();
+                let guarded = statement.block.body.iter().map(GetSpan::span);
+                self.dropped(clause.span.start, key, message, guarded);
+            }
         }
-        walk::walk_catch_clause(self, clause);
+        walk::walk_try_statement(self, statement);
     }
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
@@ -352,7 +373,7 @@ impl<'a> Visit<'a> for Reader<'_> {
             && let [argument] = call.arguments.as_slice()
             && let Some(function) = argument.as_expression()
         {
-            self.handler(function, call.span);
+            self.handler(function, call.span, member.object.span());
         }
         walk::walk_call_expression(self, call);
     }

@@ -218,6 +218,8 @@ const STRICT: &[&str] = &[
 ];
 
 fn strictness(before: &Value, after: &Value, sides: &Sides<'_>, found: &mut Vec<Found>) {
+    // A file that now extends another may have everything from there.
+    let extends = !after["extends"].is_null() && before["extends"] != after["extends"];
     let (before, after) = (&before["compilerOptions"], &after["compilerOptions"]);
     for option in STRICT {
         let (was, is) = (&before[option], &after[option]);
@@ -225,9 +227,10 @@ fn strictness(before: &Value, after: &Value, sides: &Sides<'_>, found: &mut Vec<
         // With `strict` on, an option that is part of it can only be there to turn it off.
         let opted_out = *is == Value::Bool(false) && *was != Value::Bool(false) && after["strict"] == Value::Bool(true);
         // An option that went because `strict`, or a base, says it already.
-        let is_said = is.is_null()
-            && (after["strict"] == Value::Bool(true) || before["strict"] != after["strict"])
-            && *option != "strict";
+        let is_said = is.is_null() && extends
+            || is.is_null()
+                && (after["strict"] == Value::Bool(true) || before["strict"] != after["strict"])
+                && *option != "strict";
         if (turned_off || opted_out) && !is_said {
             let line = line_of(sides.after, option, "");
             found.push(Found::new("strictness-lowered", line, format!("`{option}` is no longer on")));
@@ -285,7 +288,7 @@ fn thresholds(sides: &Sides<'_>, found: &mut Vec<Found>) {
             found.push(Found::new("threshold-lowered", super::line_at(sides.after, is.1), message));
         } else if is.len() < was.len() && key != "target" && sides.after.contains("overage") {
             let message = format!("the threshold `{key}` is taken away");
-            found.push(Found { rule: "threshold-lowered", line: None, message });
+            found.push(Found::of_file("threshold-lowered", message));
         }
     }
 }
@@ -392,6 +395,6 @@ fn pipeline(sides: &Sides<'_>, found: &mut Vec<Found>) {
     let (before, after) = (count(sides.before), count(sides.after));
     if after < before {
         let message = format!("the pipeline runs {after} checks where it ran {before}");
-        found.push(Found { rule: "checks-weakened", line: None, message });
+        found.push(Found::of_file("checks-weakened", message));
     }
 }

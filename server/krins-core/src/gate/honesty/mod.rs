@@ -10,10 +10,13 @@ mod plain;
 mod suite;
 mod weaker;
 
-use super::{Finding, Scene, Verdict, is_test_path, text};
-use crate::patch::{ChangeKind, FilePatch};
+use super::reading::Both;
+use super::{Finding, Scene, Verdict, is_test_path};
+use crate::patch::ChangeKind;
 use crate::path::RelPath;
+pub(super) use code::{Signs, signs};
 use std::collections::{BTreeMap, BTreeSet};
+pub(super) use suite::{Suite, may_hold_tests, read as suite};
 
 /// A rule and how loudly it speaks when nobody says otherwise. What honest changes do as well is a note: shown, not
 /// warned of.
@@ -137,52 +140,82 @@ struct Found {
     rule: &'static str,
     line: Option<u32>,
     message: String,
+    /// What honest changes do as well: shown, whatever the rule's level is.
+    is_soft: bool,
 }
 
 impl Found {
     fn new(rule: &'static str, line: u32, message: impl Into<String>) -> Self {
-        Self { rule, line: Some(line), message: message.into() }
+        Self { rule, line: Some(line), message: message.into(), is_soft: false }
+    }
+
+    /// About the whole file.
+    fn of_file(rule: &'static str, message: String) -> Self {
+        Self { rule, line: None, message, is_soft: false }
     }
 }
 
-/// The names that a patch takes away from the code: in none of its files any more.
-struct Gone(BTreeSet<String>);
+/// What a patch takes away from the code: names that are in none of its files any more.
+struct Gone {
+    names: BTreeSet<String>,
+    /// Whether the patch takes more code away than it adds: a test may have lost what it tested.
+    is_less: bool,
+}
+
+/// Lines that are no slip.
+const LESS: usize = 3;
 
 impl Gone {
     fn of(scene: &Scene<'_>) -> Self {
-        let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());
-        let sources = scene.patch.files().iter().filter(|file| !is_test_path(&file.path) && !is_snapshot(&file.path));
-        for file in sources {
-            words(&text(file.before.as_deref()), &mut before);
-            words(&text(file.after.as_deref()), &mut after);
+        let files = scene.reading.files();
+        // What a package of tests asks for is no test.
+        let is_source =
+            |path: &RelPath| path.file_name() == "package.json" || !is_test_path(path) && !is_snapshot(path);
+        let sources = || files.iter().filter(|both| is_source(&both.file.path));
+        // What goes, goes with a line that goes.
+        let mut gone = BTreeSet::new();
+        for hunk in sources().flat_map(|both| &both.file.hunks) {
+            hunk.lines.iter().filter_map(|line| line.strip_prefix('-')).for_each(|line| words(line, &mut gone));
         }
-        let mut gone: BTreeSet<String> = before.into_iter().filter(|word| !after.contains(word)).collect();
+        for both in sources() {
+            if gone.is_empty() {
+                break;
+            }
+            for word in long_words(&both.after.text) {
+                gone.remove(word);
+            }
+        }
         // A file that goes takes the tests along that speak of it.
-        for file in scene.patch.files().iter().filter(|file| file.after.is_none() && !is_test_path(&file.path)) {
+        for file in files.iter().map(|both| both.file).filter(|file| file.after.is_none() && !is_test_path(&file.path))
+        {
             let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
             gone.extend(name.split('.').next().filter(|stem| stem.len() >= 4).map(str::to_owned));
         }
-        Self(gone)
+        let count = |mark: char| {
+            let code = sources().filter(|both| is_code(&both.file.path)).flat_map(|both| &both.file.hunks);
+            code.flat_map(|hunk| &hunk.lines).filter(|line| line.starts_with(mark) && line.trim().len() > 2).count()
+        };
+        let is_less = count('-') >= count('+') + LESS;
+        Self { names: gone, is_less }
     }
 
     /// Whether a text speaks of a name that is gone.
     fn is_in(&self, text: &str) -> bool {
-        if self.0.is_empty() {
-            return false;
+        !self.names.is_empty() && long_words(text).any(|word| self.names.contains(word))
+    }
+}
+
+fn words(text: &str, into: &mut BTreeSet<String>) {
+    for word in long_words(text) {
+        if !into.contains(word) {
+            into.insert(word.to_owned());
         }
-        let mut found = BTreeSet::new();
-        words(text, &mut found);
-        found.iter().any(|word| self.0.contains(word))
     }
 }
 
 /// The longer words of a text.
-fn words(text: &str, into: &mut BTreeSet<String>) {
-    for word in text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$') {
-        if word.len() >= 4 && !into.contains(word) {
-            into.insert(word.to_owned());
-        }
-    }
+fn long_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').filter(|word| word.len() >= 4)
 }
 
 /// Both texts of a file, and which lines the patch adds.
@@ -190,7 +223,9 @@ struct Sides<'f> {
     path: &'f RelPath,
     before: &'f str,
     after: &'f str,
-    added: BTreeSet<u32>,
+    added: &'f BTreeSet<u32>,
+    signs_before: &'f Signs,
+    signs_after: &'f Signs,
 }
 
 /// `honesty/*`.
@@ -201,19 +236,33 @@ pub fn check_honesty(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = hidden;
     let mut suites = Vec::new();
     let mut moved = code::Moves::default();
-    for file in scene.patch.files() {
-        let (before, after) = (text(file.before.as_deref()), text(file.after.as_deref()));
-        if before.len().max(after.len()) > LARGEST || super::sast::is_made_by_a_machine(&file.path, &after) {
-            continue;
-        }
-        let sides = Sides { path: &file.path, before: &before, after: &after, added: added_lines(file) };
+    let files = scene.reading.files();
+    let is_read = |both: &&Both<'_>| {
+        both.before.text.len().max(both.after.text.len()) <= LARGEST
+            && !super::sast::is_made_by_a_machine(&both.file.path, &both.after.text)
+    };
+    // From the end, while the other check of programs begins at the beginning: they meet in the middle.
+    for both in files.iter().rev().filter(is_read) {
+        both.code_before();
+        both.code_after();
+    }
+    for both in files.iter().filter(is_read) {
+        let file = both.file;
+        let sides = Sides {
+            path: &file.path,
+            before: &both.before.text,
+            after: &both.after.text,
+            added: both.added(),
+            signs_before: &both.code_before().signs,
+            signs_after: &both.code_after().signs,
+        };
         let mut found = Vec::new();
         config::compare(&sides, &mut found);
         plain::compare(&sides, &gone, &mut found);
         code::compare(&sides, scene, &mut moved, &mut found);
-        snapshot(file, changes_code, &mut found);
+        snapshot(both, changes_code, &mut found);
         findings.extend(found.into_iter().map(|found| finding(&file.path, found)));
-        suites.extend(suite::pair(file, &before, &after));
+        suites.extend(suite::pair(both));
     }
     weaker::compare(&suites, &gone, changes_code, &mut |path, found| findings.push(finding(path, found)));
     moved.settle(&mut findings);
@@ -228,32 +277,13 @@ fn finding(path: &RelPath, found: Found) -> Finding {
     let rule = rule.expect("every rule that finds is in the table, which a test holds");
     Finding {
         rule: format!("honesty/{}", rule.id),
-        verdict: rule.level,
+        verdict: if found.is_soft { Verdict::Pass } else { rule.level },
         path: path.clone(),
         lines: found.line.map(|line| [line, line]),
         message: found.message,
         fix: Some(rule.fix.into()),
         link: None,
     }
-}
-
-/// The lines of the patched text that the patch adds, from 1.
-fn added_lines(file: &FilePatch) -> BTreeSet<u32> {
-    let mut added = BTreeSet::new();
-    for hunk in &file.hunks {
-        let mut at = hunk.after[0] + 1;
-        for line in &hunk.lines {
-            match line.as_bytes().first() {
-                Some(b'+') => {
-                    added.insert(at);
-                    at += 1;
-                }
-                Some(b'-' | b'\\') => {}
-                _ => at += 1,
-            }
-        }
-    }
-    added
 }
 
 fn is_code(path: &RelPath) -> bool {
@@ -281,11 +311,12 @@ fn is_snapshot(path: &RelPath) -> bool {
 }
 
 /// Snapshots that say something else than before, where code changed too.
-fn snapshot(file: &FilePatch, changes_code: bool, found: &mut Vec<Found>) {
+fn snapshot(both: &Both<'_>, changes_code: bool, found: &mut Vec<Found>) {
+    let file = both.file;
     if is_snapshot(&file.path) && file.kind == ChangeKind::Modify && changes_code {
         let removed = file.hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.starts_with('-')).count();
         if removed > 0 {
-            let line = added_lines(file).first().copied().unwrap_or(1);
+            let line = both.added().first().copied().unwrap_or(1);
             let message = format!("{removed} lines of a snapshot change together with the code");
             found.push(Found::new("snapshot-rewritten", line, message));
         }

@@ -213,9 +213,9 @@ fn functions(sides: &Sides<'_>, extension: &str, gone: &Gone, found: &mut Vec<Fo
     }
     let is_explained = |body: &str| gone.is_in(body);
     if sides.after.is_empty() {
-        if before.values().any(|body| !is_explained(body)) && gone.0.is_empty() {
+        if before.values().any(|body| !is_explained(body)) && gone.names.is_empty() {
             let message = format!("{} tests are deleted with the file", before.len());
-            found.push(Found { rule: "test-file-deleted", line: None, message });
+            found.push(Found { is_soft: gone.is_less, ..Found::of_file("test-file-deleted", message) });
         }
         return;
     }
@@ -228,7 +228,8 @@ fn functions(sides: &Sides<'_>, extension: &str, gone: &Gone, found: &mut Vec<Fo
     if lost.len() > born
         && let Some(first) = lost.first()
     {
-        found.push(Found { rule: "test-deleted", line: None, message: format!("`{first}` is deleted") });
+        let message = format!("`{first}` is deleted");
+        found.push(Found { is_soft: gone.is_less, ..Found::of_file("test-deleted", message) });
     }
     let asserts = |body: &str| {
         body.lines()

@@ -1,19 +1,16 @@
 //! What a file of tests holds: its tests, what each asserts, what it replaces.
 
 use super::squeeze;
+use crate::gate::reading::Both;
 use crate::patch::FilePatch;
-use crate::path::RelPath;
-use crate::syntax;
-use oxc_allocator::Allocator;
 use oxc_ast::ast::*;
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::Parser;
 use oxc_span::{GetSpan, Span};
 use std::collections::BTreeSet;
 
 /// How a test is marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::gate) enum Mode {
     #[default]
     Runs,
     Only,
@@ -22,7 +19,7 @@ pub(super) enum Mode {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Assertion {
+pub(in crate::gate) struct Assertion {
     /// What is asserted about.
     pub subject: String,
     /// `not.toBe`, `strictEqual`, ….
@@ -36,7 +33,7 @@ pub(super) struct Assertion {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Test {
+pub(in crate::gate) struct Test {
     /// With the names of the groups around it.
     pub title: String,
     pub line: u32,
@@ -46,6 +43,8 @@ pub(super) struct Test {
     pub assertions: Vec<Assertion>,
     /// White space squeezed.
     pub body: String,
+    /// The body without its assertions.
+    pub rest: String,
     pub is_group: bool,
 }
 
@@ -113,7 +112,7 @@ fn is_usual(matcher: &str) -> bool {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Suite {
+pub(in crate::gate) struct Suite {
     pub tests: Vec<Test>,
     /// Modules that are replaced: as written, whether in part only, and where.
     pub mocks: Vec<(String, bool, u32)>,
@@ -122,40 +121,30 @@ pub(super) struct Suite {
 /// Both sides of a file that holds tests on one of them.
 pub(super) struct Pair<'f> {
     pub file: &'f FilePatch,
-    pub before: Suite,
-    pub after: Suite,
+    pub before: &'f Suite,
+    pub after: &'f Suite,
 }
 
-pub(super) fn pair<'f>(file: &'f FilePatch, before: &str, after: &str) -> Option<Pair<'f>> {
-    let mentions = |text: &str| {
-        ["it(", "test(", "it.", "test.", "describe", "suite", "specify(", "xit(", "fit("]
-            .iter()
-            .any(|word| text.contains(word))
-    };
-    if !mentions(before) && !mentions(after) {
+/// Whether a text has a word that tests begin with.
+pub(in crate::gate) fn may_hold_tests(text: &str) -> bool {
+    ["it(", "test(", "it.", "test.", "describe", "suite", "specify(", "xit(", "fit("]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+pub(super) fn pair<'f>(both: &'f Both<'_>) -> Option<Pair<'f>> {
+    if !may_hold_tests(&both.before.text) && !may_hold_tests(&both.after.text) {
         return None;
     }
-    let before = read(file.from.as_ref().unwrap_or(&file.path), before);
-    let after = read(&file.path, after);
-    (!before.tests.is_empty() || !after.tests.is_empty()).then_some(Pair { file, before, after })
+    let (before, after) = (&both.code_before().suite, &both.code_after().suite);
+    (!before.tests.is_empty() || !after.tests.is_empty()).then_some(Pair { file: both.file, before, after })
 }
 
-/// The tests of a text; none where it is not code or is in error.
-pub(super) fn read(path: &RelPath, text: &str) -> Suite {
-    let types = syntax::source_types(path).unwrap_or_default();
-    let read = || {
-        types.into_iter().find_map(|source_type| {
-            let allocator = Allocator::default();
-            let parsed = Parser::new(&allocator, text, source_type).parse();
-            if parsed.panicked || parsed.diagnostics.has_errors() {
-                return None;
-            }
-            let mut reader = Reader::new(text);
-            reader.visit_program(&parsed.program);
-            Some(reader.suite)
-        })
-    };
-    syntax::if_shallow(text, read).flatten().unwrap_or_default()
+/// The tests of a program.
+pub(in crate::gate) fn read(program: &Program<'_>, text: &str) -> Suite {
+    let mut reader = Reader::new(text);
+    reader.visit_program(program);
+    reader.suite
 }
 
 struct Reader<'t> {
@@ -173,6 +162,8 @@ struct Reader<'t> {
     dead: Vec<&'static str>,
     /// Where the lines of the text begin.
     lines: Vec<u32>,
+    /// The assertions of the test around.
+    asserted: Vec<Span>,
 }
 
 impl<'t> Reader<'t> {
@@ -187,6 +178,7 @@ impl<'t> Reader<'t> {
             counted: BTreeSet::new(),
             dead: Vec::new(),
             lines: std::iter::once(0).chain(starts).collect(),
+            asserted: Vec::new(),
         }
     }
 
@@ -230,6 +222,7 @@ impl<'t> Reader<'t> {
             } else {
                 uncommented(body.map_or("", |body| self.source(body.span())))
             },
+            rest: String::new(),
             is_group: kind.is_group,
         };
         self.suite.tests.push(test);
@@ -239,9 +232,11 @@ impl<'t> Reader<'t> {
             self.visit_expression(body);
             self.groups.pop();
         } else {
-            let outer = self.test.replace(self.suite.tests.len() - 1);
+            let at = self.suite.tests.len() - 1;
+            let outer = (self.test.replace(at), std::mem::take(&mut self.asserted));
             self.body(body);
-            self.test = outer;
+            self.suite.tests[at].rest = self.rest(body.span());
+            (self.test, self.asserted) = outer;
         }
         true
     }
@@ -295,6 +290,23 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// A body without its assertions, and without what stands around them.
+    fn rest(&self, body: Span) -> String {
+        let (mut rest, mut at) = (String::new(), body.start);
+        for span in self.asserted.iter().filter(|span| body.start <= span.start && span.end <= body.end) {
+            if at <= span.start {
+                rest.push_str(self.source(Span::new(at, span.start)));
+                at = span.end;
+            }
+        }
+        rest.push_str(self.source(Span::new(at, body.end)));
+        uncommented(&rest)
+            .split_whitespace()
+            .filter(|word| !matches!(*word, ";" | "await"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// Counts an assertion that an expression is; the outermost comes first.
     fn assertion(&mut self, expression: &Expression<'_>) {
         let Some(test) = self.test else { return };
@@ -302,6 +314,7 @@ impl<'t> Reader<'t> {
         if !self.counted.insert(found.root) {
             return;
         }
+        self.asserted.push(expression.span());
         let is_async = found.names.iter().any(|name| matches!(name.as_str(), "resolves" | "rejects"))
             || matches!(found.names.first().map(String::as_str), Some("assert.rejects" | "assert.doesNotReject"));
         let mut dead = self.dead.last().copied();

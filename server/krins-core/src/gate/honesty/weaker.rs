@@ -38,10 +38,11 @@ pub(super) fn compare<'p>(
     let before: Vec<Placed<'p>> = pairs.iter().flat_map(|pair| placed(pair, &pair.before)).collect();
     let after: Vec<Placed<'p>> = pairs.iter().flat_map(|pair| placed(pair, &pair.after)).collect();
     let (matched, lost, born) = pair_off(before, after);
+    let told = Told { gone, changes_code, elsewhere: born.iter().flat_map(|new| new.test.live()).collect() };
     for (old, new) in &matched {
         modes(old, new, say);
         if !old.test.is_group {
-            assertions(old, new, gone, changes_code, say);
+            assertions(old, new, &told, say);
         }
     }
     for new in &born {
@@ -51,6 +52,14 @@ pub(super) fn compare<'p>(
     for pair in pairs {
         mocks(pair, say);
     }
+}
+
+/// What is known of the whole patch.
+struct Told<'t> {
+    gone: &'t Gone,
+    changes_code: bool,
+    /// What the tests assert that are new: a test may be cut in two.
+    elsewhere: Vec<&'t Assertion>,
 }
 
 type Matched<'p> = Vec<(Placed<'p>, Placed<'p>)>;
@@ -181,13 +190,8 @@ fn shown(assertion: &Assertion) -> String {
     }
 }
 
-fn assertions(
-    old: &Placed<'_>,
-    new: &Placed<'_>,
-    gone: &Gone,
-    changes_code: bool,
-    say: &mut dyn FnMut(&RelPath, Found),
-) {
+fn assertions(old: &Placed<'_>, new: &Placed<'_>, told: &Told<'_>, say: &mut dyn FnMut(&RelPath, Found)) {
+    let Told { gone, changes_code, .. } = *told;
     let title = last(&new.test.title);
     if let (Some(before), Some(after)) = (old.test.rows, new.test.rows)
         && after < before
@@ -195,7 +199,6 @@ fn assertions(
         let message = format!("`{title}` runs {after} cases where it ran {before}");
         say(new.path, Found::new("cases-dropped", new.test.line, message));
     }
-    let is_same = |a: &Assertion, b: &Assertion| a.subject == b.subject && a.matcher == b.matcher && a.args == b.args;
     let died = |assertion: &&Assertion| {
         let was = old.test.assertions.iter().find(|was| is_same(was, assertion));
         assertion.dead.is_some() && was.is_none_or(|was| was.dead.is_none())
@@ -219,7 +222,7 @@ fn assertions(
         }
         return;
     }
-    let mut left = Vec::new();
+    let (mut left, is_rewritten) = (Vec::new(), !added.is_empty() && old.test.rest != new.test.rest);
     let mut added: Vec<&Assertion> = added;
     for was in removed {
         let Some(at) = partner(was, &added) else {
@@ -230,12 +233,45 @@ fn assertions(
         changed(new.path, was, now, gone, changes_code, say);
     }
     // What has no partner was replaced by something else, or is gone.
-    left.retain(|was| !gone.is_in(&was.subject) && !gone.is_in(&was.args));
+    left.retain(|was| {
+        !gone.is_in(&was.subject)
+            && !gone.is_in(&was.args)
+            && !new.test.live().any(|now| implies(now, was))
+            && !told.elsewhere.iter().any(|now| is_same(now, was))
+    });
     if left.len() > added.len() && after < before {
         let lost = left[0];
         let message = format!("`{title}` no longer asserts `{}`", shown(lost));
-        say(new.path, Found::new("assertion-removed", new.test.line, message));
+        // A test that was written anew in its other lines too may say in fewer words what it said.
+        let found = Found::new("assertion-removed", new.test.line, message);
+        say(new.path, Found { is_soft: is_rewritten, ..found });
     }
+}
+
+fn is_same(a: &Assertion, b: &Assertion) -> bool {
+    a.subject == b.subject && a.matcher == b.matcher && a.args == b.args
+}
+
+/// Whether what holds when `now` does needs no `was`: more is asserted of the same, or an exact value of a part of what was
+/// only asked to be there.
+fn implies(now: &Assertion, was: &Assertion) -> bool {
+    let (strong, weak) = (weakness(now), weakness(was));
+    let is_part = || {
+        let rest = now.subject.strip_prefix(was.subject.as_str()).unwrap_or_default();
+        rest.starts_with(['.', '[', '?', '!']) && strong < 10
+    };
+    let asks_if_there = matches!(
+        was.matcher.as_str(),
+        "toBeDefined"
+            | "toBeTruthy"
+            | "not.toBeNull"
+            | "not.toBeUndefined"
+            | "not.toBeFalsy"
+            | "ok"
+            | "assert"
+            | "assert.ok"
+    );
+    weak >= 20 && strong < weak && (now.subject == was.subject || asks_if_there && is_part())
 }
 
 /// The live assertions that only one side has.
@@ -429,13 +465,15 @@ fn losses(
         }
         if pair.file.after.is_none() {
             let message = format!("{} tests are deleted with the file", here.len());
-            say(&pair.file.path, Found { rule: "test-file-deleted", line: None, message });
+            let found = Found::of_file("test-file-deleted", message);
+            say(&pair.file.path, Found { is_soft: gone.is_less, ..found });
             continue;
         }
         let more = unexplained.len() - 1;
         let others = if more > 0 { format!(" and {more} more") } else { String::new() };
         let message = format!("`{}`{others} is deleted", last(&first.test.title));
-        say(&pair.file.path, Found { rule: "test-deleted", line: None, message });
+        // Code went in the same change, and nobody can say which test was its own.
+        say(&pair.file.path, Found { is_soft: gone.is_less, ..Found::of_file("test-deleted", message) });
     }
 }
 

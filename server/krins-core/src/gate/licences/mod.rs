@@ -8,7 +8,7 @@ pub use text::detect;
 
 use super::lock::{Ecosystem, Package};
 use super::packages::manifest::Manifest;
-use super::packages::{After, LockChange, ManifestChange, capped, lock_changes, manifest_changes, manifest_name};
+use super::packages::{LockChange, ManifestChange, capped, changed_locks, changed_manifests, manifest_name};
 use super::{Finding, Scene, Verdict};
 use crate::path::RelPath;
 use crate::tree::{Installed, Tree};
@@ -63,14 +63,13 @@ fn points_to_text(written: &str) -> bool {
 
 /// `licences/*`: packages that are new in a lock file, and dependencies that are new in a manifest and not locked yet.
 pub fn check_licences(scene: &Scene<'_>) -> Vec<Finding> {
-    let after = After { patch: scene.patch, base: scene.base };
-    let (locks, _) = lock_changes(&after);
+    let (locks, _) = changed_locks(scene);
     let mut findings = Vec::new();
-    for change in &locks {
+    for change in locks {
         findings.extend(capped(of_lock(change, scene)));
     }
-    for change in manifest_changes(scene.patch) {
-        findings.extend(capped(of_manifest(&change, &locks, scene)));
+    for change in changed_manifests(scene) {
+        findings.extend(capped(of_manifest(change, locks, scene)));
     }
     findings
 }
@@ -95,7 +94,7 @@ fn of_manifest(change: &ManifestChange, locks: &[LockChange], scene: &Scene<'_>)
         .filter(|lock| lock.ecosystem() == change.ecosystem)
         .flat_map(|lock| lock.after.packages.iter().map(|package| package.name.as_str()))
         .collect();
-    let known_before = super::packages::names_before(change, scene.base);
+    let known_before = super::packages::names_before(change, scene);
     let mut findings = Vec::new();
     for (name, asked) in change.added() {
         let real = asked.real_name(name);

@@ -2,6 +2,7 @@
 
 use super::manifest::{self, Asked, Manifest};
 use crate::gate::lock::{Ecosystem, Kind, Lock, NAMES, Package, Source, Unreadable};
+use crate::gate::reading::{Both, LockRead, Reading};
 use crate::gate::text;
 use crate::patch::{FilePatch, Patch};
 use crate::path::RelPath;
@@ -161,42 +162,48 @@ fn contradict(old: &str, new: &str) -> bool {
 
 /// Every lock file that the patch writes, sorted by path; and those that cannot be read.
 pub fn lock_changes(after: &After<'_>) -> (Vec<LockChange>, Vec<Unreadable>) {
+    lock_changes_of(&Reading::of(after.patch), after.base)
+}
+
+/// The same, of what the checks have read.
+pub(in crate::gate) fn lock_changes_of(reading: &Reading<'_>, base: &dyn Tree) -> (Vec<LockChange>, Vec<Unreadable>) {
     let mut changes = Vec::new();
     let mut unreadable = Vec::new();
-    for file in after.patch.files().iter().filter(|file| file.after.is_some()) {
-        let new = text(file.after.as_deref());
-        match Lock::read(&file.path, &new) {
+    for both in reading.files().iter().filter(|both| both.after.is_there) {
+        match both.after.lock() {
             None => {}
-            Some(Err(error)) => unreadable.push(error),
-            Some(Ok(lock)) => {
-                let before = locked_before(file, lock.kind, after.base);
-                let same_file = file.before.is_some();
-                changes.push(LockChange {
-                    path: file.path.clone(),
-                    text: new.into_owned(),
-                    after: lock,
-                    before,
-                    same_file,
-                });
-            }
+            Some(Err(error)) => unreadable.push(error.clone()),
+            Some(Ok(lock)) => changes.push(LockChange {
+                path: both.file.path.clone(),
+                text: both.after.text.clone().into_owned(),
+                after: lock.clone(),
+                before: locked_before(both, lock.kind, reading, base),
+                same_file: both.before.is_there,
+            }),
         }
     }
     (changes, unreadable)
 }
 
-fn locked_before(file: &FilePatch, kind: Kind, base: &dyn Tree) -> BTreeMap<(String, String), Package> {
+fn locked_before(
+    both: &Both<'_>,
+    kind: Kind,
+    reading: &Reading<'_>,
+    base: &dyn Tree,
+) -> BTreeMap<(String, String), Package> {
     let mut known: BTreeMap<(String, String), Package> = BTreeMap::new();
-    let mut add = |lock: Option<Result<Lock, Unreadable>>| {
-        for package in lock.and_then(Result::ok).map(|lock| lock.packages).unwrap_or_default() {
-            known.entry((package.name.clone(), package.version.clone())).or_insert(package);
+    let mut add = |lock: &LockRead| {
+        let Some(Ok(lock)) = lock else { return };
+        for package in &lock.packages {
+            known.entry((package.name.clone(), package.version.clone())).or_insert_with(|| package.clone());
         }
     };
-    let old = file.from.as_ref().unwrap_or(&file.path);
-    add(file.before.as_deref().and_then(|bytes| Lock::read(old, &text(Some(bytes)))));
-    if file.before.is_none() {
-        let beside = NAMES.iter().filter_map(|name| in_dir(file.path.dir(), name)).filter(|path| *path != file.path);
+    add(both.before.lock());
+    if !both.before.is_there {
+        let path = &both.file.path;
+        let beside = NAMES.iter().filter_map(|name| in_dir(path.dir(), name)).filter(|other| other != path);
         for path in beside.filter(|path| Kind::of(path).is_some_and(|other| other.ecosystem() == kind.ecosystem())) {
-            add(base.text(&path).and_then(|text| Lock::read(&path, &text)));
+            reading.lock_before(&path, base, &mut add);
         }
     }
     known

@@ -6,8 +6,9 @@
 
 use super::diff::{After, in_dir, upward};
 use super::manifest::{Manifest, catalog_names};
-use crate::gate::lock::{Lock, NAMES};
-use crate::gate::{Finding, Scene, Verdict, text};
+use crate::gate::lock::NAMES;
+use crate::gate::reading::{Both, Reading};
+use crate::gate::{Finding, Scene, Verdict};
 use crate::graph::{self, Import, ImportKind, ResolveConfig, Resolver};
 use crate::path::RelPath;
 use crate::syntax::Language;
@@ -115,12 +116,14 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Finding> {
     let Some(surroundings) = scene.base.surroundings() else { return Vec::new() };
     let knowledge = Knowledge::new(scene, surroundings);
     let mut findings = Vec::new();
-    for file in scene.patch.files().iter().filter(|file| Language::of(&file.path).is_some()) {
-        let Some(after) = file.after.as_deref() else { continue };
-        let before: BTreeSet<String> =
-            names(&file.path, &text(file.before.as_deref())).into_iter().map(|(name, _)| name).collect();
+    for both in scene.reading.files().iter().filter(|both| Language::of(&both.file.path).is_some()) {
+        if !both.after.is_there || !may_import(both) {
+            continue;
+        }
+        let file = both.file;
+        let before: BTreeSet<String> = names(&file.path, &both.before.text).into_iter().map(|(name, _)| name).collect();
         let mut seen = BTreeSet::new();
-        for (name, import) in names(&file.path, &text(Some(after))) {
+        for (name, import) in names(&file.path, &both.after.text) {
             if before.contains(&name) || !seen.insert(name.clone()) || knowledge.knows(&file.path, &name, &import) {
                 continue;
             }
@@ -138,6 +141,17 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Whether an added line can be a part of an import: it has a word that imports are made with, or begins with what such a
+/// word may stand before.
+fn may_import(both: &Both<'_>) -> bool {
+    let is_part = |line: &str| {
+        ["import", "require", "from"].iter().any(|word| line.contains(word))
+            || line.trim_start().starts_with(['\'', '"', '`', '/'])
+    };
+    let added = both.file.hunks.iter().flat_map(|hunk| &hunk.lines).filter_map(|line| line.strip_prefix('+'));
+    added.into_iter().any(is_part)
+}
+
 /// What tests read and nobody runs: its imports need not be there.
 fn is_fixture(path: &RelPath) -> bool {
     path.components()
@@ -149,7 +163,7 @@ fn names(path: &RelPath, text: &str) -> Vec<(String, Import)> {
     if text.is_empty() {
         return Vec::new();
     }
-    let imports = graph::analyse(path, text).facts.imports;
+    let imports = graph::imports(path, text);
     let counts = |import: &Import| import.kind != ImportKind::Augment;
     imports
         .into_iter()
@@ -182,6 +196,7 @@ fn package_of(specifier: &str) -> Option<&str> {
 /// What is known of names, each thing read once and only when it is asked for.
 struct Knowledge<'a> {
     after: After<'a>,
+    reading: &'a Reading<'a>,
     surroundings: &'a dyn Surroundings,
     files: OnceCell<Vec<RelPath>>,
     manifests: OnceCell<BTreeSet<String>>,
@@ -195,6 +210,7 @@ impl<'a> Knowledge<'a> {
     fn new(scene: &Scene<'a>, surroundings: &'a dyn Surroundings) -> Self {
         Self {
             after: After { patch: scene.patch, base: scene.base },
+            reading: scene.reading,
             surroundings,
             files: OnceCell::new(),
             manifests: OnceCell::new(),
@@ -260,9 +276,10 @@ impl<'a> Knowledge<'a> {
         if let Some(known) = self.locked.borrow().get(path) {
             return known.clone();
         }
-        let lock = self.after.text(path).and_then(|text| Lock::read(path, &text)?.ok());
-        let names: BTreeSet<String> =
-            lock.into_iter().flat_map(|lock| lock.packages).map(|package| package.name).collect();
+        let names = self.reading.lock_after(path, self.after.base, |lock| match lock {
+            Some(Ok(lock)) => lock.packages.iter().map(|package| package.name.clone()).collect(),
+            Some(Err(_)) | None => BTreeSet::new(),
+        });
         let names = Arc::new(names);
         self.locked.borrow_mut().insert(path.clone(), names.clone());
         names

@@ -8,13 +8,13 @@ pub mod manifest;
 mod names;
 pub mod yaml;
 
+use diff::lock_changes_of;
 pub use diff::{After, LockChange, ManifestChange, lock_changes, manifest_changes};
 pub(crate) use diff::{place, without_userinfo};
 
-use super::lock::{Ecosystem, Kind, Lock, NAMES, Package, Source};
+use super::lock::{Ecosystem, Kind, NAMES, Package, Source, Unreadable};
 use super::{Finding, Scene, Verdict};
 use crate::path::RelPath;
-use crate::tree::Tree;
 use diff::{in_dir, upward};
 use manifest::{Asked, Manifest};
 use std::collections::BTreeSet;
@@ -26,9 +26,8 @@ const SHOWN: usize = 8;
 
 /// `packages/*` and `policy/manifest-key`.
 pub fn check_packages(scene: &Scene<'_>) -> Vec<Finding> {
-    let after = After { patch: scene.patch, base: scene.base };
-    let (locks, unreadable) = lock_changes(&after);
-    let manifests = manifest_changes(scene.patch);
+    let (locks, unreadable) = changed_locks(scene);
+    let manifests = changed_manifests(scene);
     let mut findings = keys::check(scene);
     for error in unreadable {
         findings.push(Finding {
@@ -41,17 +40,27 @@ pub fn check_packages(scene: &Scene<'_>) -> Vec<Finding> {
             link: None,
         });
     }
-    for change in &manifests {
-        findings.extend(of_manifest(change, &after, &locks));
+    for change in manifests {
+        findings.extend(of_manifest(change, scene, locks));
     }
-    for change in &locks {
-        findings.extend(of_lock(change, &manifests, scene));
+    for change in locks {
+        findings.extend(of_lock(change, manifests, scene));
     }
     findings.extend(imports::check(scene));
     findings
 }
 
-fn of_manifest(change: &ManifestChange, after: &After<'_>, locks: &[LockChange]) -> Vec<Finding> {
+/// The lock files that the patch writes and those that cannot be read, for every check of this patch.
+pub(super) fn changed_locks<'s>(scene: &Scene<'s>) -> &'s (Vec<LockChange>, Vec<Unreadable>) {
+    scene.reading.lock_changes(|| lock_changes_of(scene.reading, scene.base))
+}
+
+/// The manifests that the patch writes, for every check of this patch.
+pub(super) fn changed_manifests<'s>(scene: &Scene<'s>) -> &'s [ManifestChange] {
+    scene.reading.manifest_changes(|| manifest_changes(scene.patch))
+}
+
+fn of_manifest(change: &ManifestChange, scene: &Scene<'_>, locks: &[LockChange]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let path = &change.path;
     let finding = |rule: &str, verdict, name: &str, message: String, fix: String| Finding {
@@ -63,7 +72,7 @@ fn of_manifest(change: &ManifestChange, after: &After<'_>, locks: &[LockChange])
         fix: Some(fix),
         link: None,
     };
-    let used = names_before(change, after.base);
+    let used = names_before(change, scene);
     for (name, asked) in change.added().filter(|(_, asked)| is_package(asked)) {
         let real = asked.real_name(name);
         if used.contains(real) {
@@ -102,7 +111,7 @@ fn of_manifest(change: &ManifestChange, after: &After<'_>, locks: &[LockChange])
     }
     if change.changes_dependencies()
         && !locks.iter().any(|lock| lock.ecosystem() == change.ecosystem)
-        && lock_above(change, after.base)
+        && lock_above(change, scene)
     {
         findings.push(Finding {
             rule: "packages/no-lock-change".into(),
@@ -127,30 +136,35 @@ fn shown(spec: &str) -> String {
 }
 
 /// Names that are asked for or locked above the manifest before the patch.
-pub(super) fn names_before(change: &ManifestChange, base: &dyn Tree) -> BTreeSet<String> {
+pub(super) fn names_before(change: &ManifestChange, scene: &Scene<'_>) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for dir in upward(change.path.dir()) {
         if let Some(manifest) =
-            in_dir(dir, change.path.file_name()).and_then(|path| Manifest::read(&path, &base.text(&path)?))
+            in_dir(dir, change.path.file_name()).and_then(|path| Manifest::read(&path, &scene.base.text(&path)?))
         {
             used.extend(manifest.dependencies.iter().map(|(name, asked)| asked.real_name(name).to_owned()));
             used.extend(manifest.name);
         }
-        for lock in locks_in(dir, change.ecosystem, base) {
-            used.extend(lock.packages.into_iter().map(|package| package.name));
+        for path in locks_in(dir, change.ecosystem) {
+            scene.reading.lock_before(&path, scene.base, |lock| {
+                if let Some(Ok(lock)) = lock {
+                    used.extend(lock.packages.iter().map(|package| package.name.clone()));
+                }
+            });
         }
     }
     used
 }
 
-fn locks_in(dir: &str, ecosystem: Ecosystem, base: &dyn Tree) -> Vec<Lock> {
-    let paths = NAMES.iter().filter_map(|name| in_dir(dir, name));
-    let paths = paths.filter(|path| Kind::of(path).is_some_and(|kind| kind.ecosystem() == ecosystem));
-    paths.filter_map(|path| Lock::read(&path, &base.text(&path)?)?.ok()).collect()
+/// Where a lock file of the directory would lie.
+fn locks_in(dir: &str, ecosystem: Ecosystem) -> impl Iterator<Item = RelPath> {
+    let paths = NAMES.iter().filter_map(move |name| in_dir(dir, name));
+    paths.filter(move |path| Kind::of(path).is_some_and(|kind| kind.ecosystem() == ecosystem))
 }
 
-fn lock_above(change: &ManifestChange, base: &dyn Tree) -> bool {
-    upward(change.path.dir()).any(|dir| !locks_in(dir, change.ecosystem, base).is_empty())
+fn lock_above(change: &ManifestChange, scene: &Scene<'_>) -> bool {
+    let is_there = |path: RelPath| scene.reading.lock_before(&path, scene.base, |lock| matches!(lock, Some(Ok(_))));
+    upward(change.path.dir()).any(|dir| locks_in(dir, change.ecosystem).any(is_there))
 }
 
 fn of_lock(change: &LockChange, manifests: &[ManifestChange], scene: &Scene<'_>) -> Vec<Finding> {

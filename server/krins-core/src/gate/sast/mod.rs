@@ -6,11 +6,13 @@
 pub(super) mod removed;
 pub(super) mod rules;
 
-use super::{Finding, Scene, Verdict, is_test_path, taint, text};
+use super::reading::Both;
+use super::{Finding, Scene, Verdict, is_test_path, taint};
 use crate::patch::{ChangeKind, FilePatch};
 use crate::path::RelPath;
 use crate::syntax::Language;
 use crate::text::LineIndex;
+pub(super) use removed::{Guards, guards, may_hold as may_hold_guards};
 use rules::About;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -69,14 +71,12 @@ pub fn check_sast(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn added(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut fresh: Vec<(&FilePatch, Vec<Hit>)> = Vec::new();
-    for file in scene.patch.files().iter().filter(|file| file.kind != ChangeKind::Delete) {
-        let after = hits(&file.path, &text(file.after.as_deref()));
-        if !after.is_empty() {
-            let before = hits(file.from.as_ref().unwrap_or(&file.path), &text(file.before.as_deref()));
-            let left = without(after, &before, Hit::key);
+    let mut fresh: Vec<(&Both<'_>, Vec<&Hit>)> = Vec::new();
+    for both in scene.reading.files().iter().filter(|both| both.file.kind != ChangeKind::Delete) {
+        if !both.hits_after().is_empty() {
+            let left = without(both.hits_after(), both.hits_before(), Hit::key);
             if !left.is_empty() {
-                fresh.push((file, left));
+                fresh.push((both, left));
             }
         }
     }
@@ -84,28 +84,31 @@ fn added(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     // What is gone somewhere and is now elsewhere was moved.
-    let gone: Vec<Hit> = scene.patch.files().iter().flat_map(gone_from).collect();
+    let gone: Vec<&Hit> = scene.reading.files().iter().flat_map(gone_from).collect();
     let mut findings = Vec::new();
-    let mut pool = counts(&gone, Hit::moved_key);
-    for (file, hits) in fresh {
-        let after = text(file.after.as_deref());
-        let index = LineIndex::new(&after);
+    let mut pool = counts(gone, Hit::moved_key);
+    for (both, hits) in fresh {
+        let index = LineIndex::new(&both.after.text);
         for hit in hits {
             if !take(&mut pool, &hit.moved_key()) {
-                findings.push(finding(file, &index, &hit));
+                findings.push(finding(both.file, &index, hit));
             }
         }
     }
     findings
 }
 
-/// What rules and flows find in a text; nothing in what is not code.
-fn hits(path: &RelPath, text: &str) -> Vec<Hit> {
+/// What rules and flows find in a text; nothing in what is not code. Rules look `within` those parts alone, each a run of
+/// whole statements, which no rule looks out of.
+pub(super) fn hits(path: &RelPath, text: &str, within: Option<&[Range<usize>]>) -> Vec<Hit> {
     let Some(language) = Language::of(path) else { return Vec::new() };
     if text.is_empty() || text.len() > rules::LARGEST || is_made_by_a_machine(path, text) {
         return Vec::new();
     }
-    let mut hits = rules::matches(language, text);
+    let mut hits = match within {
+        None => rules::matches(language, text),
+        Some(parts) => parts.iter().flat_map(|part| rules::matches_in(language, text, part)).collect(),
+    };
     for hit in taint::flows(path, text) {
         // One finding a place: the flow knows more than the shape of the text.
         hits.retain(|other| !(other.about.cwe == hit.about.cwe && overlap(&other.range, &hit.range)));
@@ -127,16 +130,12 @@ pub(super) fn is_made_by_a_machine(path: &RelPath, text: &str) -> bool {
         || text.lines().take(50).any(|line| line.len() > 3000)
 }
 
-fn gone_from(file: &FilePatch) -> Vec<Hit> {
-    let before = hits(file.from.as_ref().unwrap_or(&file.path), &text(file.before.as_deref()));
-    if before.is_empty() {
-        return before;
-    }
-    let after = hits(&file.path, &text(file.after.as_deref()));
-    without(before, &after, Hit::key)
+fn gone_from<'b>(both: &'b Both<'_>) -> Vec<&'b Hit> {
+    let before = both.hits_before();
+    if before.is_empty() { Vec::new() } else { without(before, both.hits_after(), Hit::key) }
 }
 
-fn counts<K: Ord>(hits: &[Hit], key: fn(&Hit) -> K) -> BTreeMap<K, usize> {
+fn counts<'h, K: Ord>(hits: impl IntoIterator<Item = &'h Hit>, key: fn(&Hit) -> K) -> BTreeMap<K, usize> {
     let mut counts = BTreeMap::new();
     for hit in hits {
         *counts.entry(key(hit)).or_default() += 1;
@@ -155,9 +154,9 @@ fn take<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) -> bool {
 }
 
 /// The hits that `others` does not have as often.
-fn without<K: Ord>(hits: Vec<Hit>, others: &[Hit], key: fn(&Hit) -> K) -> Vec<Hit> {
+fn without<'h, K: Ord>(hits: &'h [Hit], others: &[Hit], key: fn(&Hit) -> K) -> Vec<&'h Hit> {
     let mut known = counts(others, key);
-    hits.into_iter().filter(|hit| !take(&mut known, &key(hit))).collect()
+    hits.iter().filter(|hit| !take(&mut known, &key(hit))).collect()
 }
 
 fn finding(file: &FilePatch, index: &LineIndex, hit: &Hit) -> Finding {
@@ -245,5 +244,93 @@ mod tests {
         assert_eq!(verdicts("src/a.min.js", text), []);
         assert_eq!(verdicts("src/a.js", &format!("{}\n{text}", "x".repeat(4000))), []);
         assert_eq!(verdicts("src/a.md", text), []);
+    }
+
+    /// A line, and the weaknesses by any of which it may be called.
+    const PLANTED: &[(&str, &[&str])] = &[
+        ("export const calc = (req, res) => res.json({ a: eval(req.query.expr) })", &["tainted-code", "eval"]),
+        ("export const make = (body) => new Function('a', body)", &["new-function"]),
+        ("export const later = (code) => setTimeout('run(' + code + ')', 10)", &["timer-text"]),
+        (
+            "export const list = (req, res) => exec('ls ' + req.query.dir, (e, out) => res.json({ out }))",
+            &["tainted-command"],
+        ),
+        (
+            "export const show = (name) => { document.getElementById('a').innerHTML = '<b>' + name + '</b>' }",
+            &["inner-html"],
+        ),
+        ("export const ad = (text) => document.write(text)", &["document-write"]),
+        ("export const Post = ({ html }) => <div dangerouslySetInnerHTML={{ __html: html }} />", &["react-html"]),
+        (
+            "export const user = (req, db) => db.query(`SELECT a FROM u WHERE id = ${req.params.id}`)",
+            &["tainted-sql", "sql-text"],
+        ),
+        ("export const file = (req, res) => res.sendFile(path.join('/srv', req.params.name))", &["tainted-path"]),
+        ("export const go = (req, res) => res.redirect(req.query.next)", &["tainted-redirect"]),
+        (
+            "export const get = async (req, res) => res.json(await fetch(req.body.url).then((r) => r.json()))",
+            &["tainted-request"],
+        ),
+        ("export const find = (req, list) => list.filter((a) => new RegExp(req.query.q).test(a))", &["tainted-regex"]),
+        ("export const agent = new https.Agent({ rejectUnauthorized: false })", &["tls-off"]),
+    ];
+
+    /// The same weaknesses in other words.
+    const VARIANTS: &[(&str, &[&str])] = &[
+        (
+            "export const a1 = (req, res) => { const { dir } = req.query; const cmd = `ls ${dir}`; execSync(cmd) }",
+            &["tainted-command"],
+        ),
+        (
+            "function run(text) { exec(text) }\nexport const a2 = (req) => run('cat ' + req.body.file)",
+            &["tainted-command"],
+        ),
+        (
+            "export const a3 = (req, db) => { let q = 'SELECT 1 FROM t'; q += ' WHERE a = ' + req.query.a; return db.query(q) }",
+            &["tainted-sql"],
+        ),
+        (
+            "export const a4 = (req, res) => { const p = ['/srv', req.params.name].join('/'); fs.readFile(p, () => {}) }",
+            &["tainted-path"],
+        ),
+        ("export const a5 = async (c) => c.redirect(c.req.query('to'))", &["tainted-redirect"]),
+        (
+            "export async function POST(request) { const { url } = await request.json(); return fetch(url) }",
+            &["tainted-request"],
+        ),
+        (
+            "export const a6 = (req, res) => { const { name = 'x' } = req.query; res.send('<p>' + name + '</p>') }",
+            &["tainted-html"],
+        ),
+        ("export const a7 = (req, o) => { o[req.body.key] = req.body.value }", &["tainted-key"]),
+        ("export const a8 = (req, users) => users.find(req.body)", &["tainted-nosql"]),
+        ("export const a9 = (s) => crypto.createHash('md5').update(s).digest('hex')", &["weak-hash"]),
+        ("export const token = () => { const token = Math.random().toString(36); return token }", &["weak-random"]),
+        ("export const b1 = (o, key, sub, v) => { o[key][sub] = v }", &["proto-write"]),
+        ("export const b2 = /^(a+)+$/", &["regex-backtracking"]),
+    ];
+
+    fn missed(lines: &[(&'static str, &[&str])]) -> Vec<&'static str> {
+        let text: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+        let change = patch("src/routes.jsx", Some(""), Some(&text));
+        assert!(judge(&change, crate::gate::check_syntax).is_empty());
+        let found = judge(&change, check_sast);
+        let mut from = 1;
+        let is_missed = |(line, rules): &&(&'static str, &[&str])| {
+            let range = from..from + line.lines().count() as u32;
+            from = range.end;
+            let is_it = |finding: &Finding| {
+                rules.iter().any(|rule| finding.rule == format!("sast/{rule}"))
+                    && finding.lines.is_some_and(|[first, _]| range.contains(&first))
+            };
+            !found.iter().any(is_it)
+        };
+        lines.iter().filter(is_missed).map(|(line, _)| *line).collect()
+    }
+
+    #[test]
+    fn a_file_full_of_weaknesses_and_the_same_in_other_words() {
+        assert_eq!(missed(PLANTED), [] as [&str; 0]);
+        assert_eq!(missed(VARIANTS), [] as [&str; 0]);
     }
 }

@@ -1,13 +1,11 @@
 //! Protection that a patch takes away: a middleware that asks who somebody is, gone from a route that is still there; a
 //! guard, a check that answered 401 or 403. What was moved to another file of the patch is still there.
 
-use crate::gate::{Finding, Scene, Verdict, text};
+use crate::gate::{Finding, Scene, Verdict};
 use crate::path::RelPath;
 use crate::syntax;
-use oxc_allocator::Allocator;
 use oxc_ast::ast::*;
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::Parser;
 use oxc_span::{GetSpan, Span};
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -61,7 +59,7 @@ static REFUSES: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Protection, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Guard {
+pub(in crate::gate) struct Guard {
     rule: &'static str,
     /// What is protected: `post /users`, a class or a function.
     of: String,
@@ -70,7 +68,7 @@ struct Guard {
 }
 
 #[derive(Default)]
-struct Guards {
+pub(in crate::gate) struct Guards {
     all: Vec<(Guard, u32)>,
     /// What could be protected.
     places: Vec<String>,
@@ -78,35 +76,34 @@ struct Guards {
 
 /// What the base protects and the patched texts do not.
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut lost: Vec<(&RelPath, Guard, Guards)> = Vec::new();
-    let mut gained: BTreeMap<String, usize> = BTreeMap::new();
-    for file in scene.patch.files() {
-        let (before, after) = (text(file.before.as_deref()), text(file.after.as_deref()));
+    let mut lost: Vec<(&RelPath, &Guard, &Guards)> = Vec::new();
+    let mut gained: BTreeMap<&str, usize> = BTreeMap::new();
+    for both in scene.reading.files() {
+        let file = both.file;
         if crate::gate::is_test_path(&file.path) {
             continue;
         }
-        if !may_hold(&file.path, &before) && !may_hold(&file.path, &after) {
+        if !may_hold(&file.path, &both.before.text) && !may_hold(&file.path, &both.after.text) {
             continue;
         }
-        let (before, mut after) = (guards(&file.path, &before), guards(&file.path, &after));
+        let (before, after) = (&both.code_before().guards, &both.code_after().guards);
+        let mut left: Vec<&Guard> = after.all.iter().map(|(guard, _)| guard).collect();
         let mut missing = Vec::new();
-        for (guard, _) in before.all {
-            match after.all.iter().position(|(known, _)| *known == guard) {
-                Some(at) => _ = after.all.swap_remove(at),
+        for (guard, _) in &before.all {
+            match left.iter().position(|known| *known == guard) {
+                Some(at) => _ = left.swap_remove(at),
                 None => missing.push(guard),
             }
         }
-        for (guard, _) in &after.all {
-            *gained.entry(guard.by.clone()).or_default() += 1;
+        for guard in left {
+            *gained.entry(&guard.by).or_default() += 1;
         }
-        for guard in missing {
-            let places = after.places.clone();
-            lost.push((&file.path, guard, Guards { all: Vec::new(), places }));
-        }
+        lost.extend(missing.into_iter().map(|guard| (&file.path, guard, after)));
     }
     let mut findings = Vec::new();
     for (path, guard, after) in lost {
-        let was_moved = gained.get_mut(&guard.by).filter(|count| **count > 0).map(|count| *count -= 1).is_some();
+        let was_moved =
+            gained.get_mut(guard.by.as_str()).filter(|count| **count > 0).map(|count| *count -= 1).is_some();
         if was_moved || !after.places.contains(&guard.of) {
             continue;
         }
@@ -129,7 +126,7 @@ fn clipped(text: &str) -> String {
 }
 
 /// A look at the words, which most texts do not hold.
-fn may_hold(path: &RelPath, text: &str) -> bool {
+pub(in crate::gate) fn may_hold(path: &RelPath, text: &str) -> bool {
     let speaks =
         ["use(", "get(", "post(", "put(", "delete(", "patch(", "all(", "@", "401", "403", "orbidden", "nauthorized"];
     syntax::Language::of(path).is_some()
@@ -137,21 +134,11 @@ fn may_hold(path: &RelPath, text: &str) -> bool {
         && (REFUSES.is_match(text) || SPEAKS.is_match(text))
 }
 
-fn guards(path: &RelPath, text: &str) -> Guards {
-    let types = syntax::source_types(path).unwrap_or_default();
-    let read = || {
-        types.into_iter().find_map(|source_type| {
-            let allocator = Allocator::default();
-            let parsed = Parser::new(&allocator, text, source_type).parse();
-            if parsed.panicked || parsed.diagnostics.has_errors() {
-                return None;
-            }
-            let mut reader = Reader { text, found: Guards::default(), around: Vec::new() };
-            reader.visit_program(&parsed.program);
-            Some(reader.found)
-        })
-    };
-    syntax::if_shallow(text, read).flatten().unwrap_or_default()
+/// The protection that a program has.
+pub(in crate::gate) fn guards(program: &Program<'_>, text: &str) -> Guards {
+    let mut reader = Reader { text, found: Guards::default(), around: Vec::new() };
+    reader.visit_program(program);
+    reader.found
 }
 
 struct Reader<'t> {

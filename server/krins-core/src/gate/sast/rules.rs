@@ -11,6 +11,7 @@ use ast_grep_core::matcher::{Pattern, PatternBuilder, PatternError};
 use ast_grep_core::tree_sitter::{LanguageExt, StrDoc, TSLanguage};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 const RULES_DATA: &str = include_str!("rules.yaml");
@@ -133,6 +134,9 @@ impl LanguageExt for Dialect {
     }
 }
 
+/// Read once, for the words and for both grammars.
+static WRITTEN: LazyLock<Vec<Written>> = LazyLock::new(written);
+
 /// The rules, ready to match.
 struct Rules {
     about: Vec<About>,
@@ -152,11 +156,12 @@ struct Matchers {
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let (mut about, mut words, mut rule_of_word) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, rule) in written().into_iter().enumerate() {
+    for (at, rule) in WRITTEN.iter().enumerate() {
         rule_of_word.extend(std::iter::repeat_n(at, rule.needs.len()));
-        words.extend(rule.needs);
+        words.extend(&rule.needs);
         let Written { id, level, cwe, message, fix, .. } = rule;
-        about.push(About { id, level, cwe, message, fix });
+        let (id, message, fix) = (id.clone(), message.clone(), fix.clone());
+        about.push(About { id, level: *level, cwe: *cwe, message, fix });
     }
     let words = AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
@@ -189,12 +194,13 @@ impl Matchers {
             SerializableGlobalRule { core, id: util.id, arguments: None, language: dialect }
         });
         let globals: GlobalRules = DeserializeEnv::parse_global_utils(utils.collect()).expect(fits);
-        let cores: Vec<RuleCore> = written()
-            .into_iter()
+        let cores: Vec<RuleCore> = WRITTEN
+            .iter()
             .map(|written| {
+                let constraints = written.constraints.iter().map(|(name, rule)| (name.clone(), rule.clone()));
                 let core = ast_grep_config::SerializableRuleCore {
-                    rule: written.rule,
-                    constraints: Some(written.constraints.into_iter().collect()),
+                    rule: written.rule.clone(),
+                    constraints: Some(constraints.collect()),
                     utils: None,
                     transform: None,
                 };
@@ -218,6 +224,15 @@ pub(super) fn warm() {
     LazyLock::force(&RULES);
     LazyLock::force(&TYPESCRIPT);
     LazyLock::force(&TSX);
+}
+
+/// What the rules match in a part of a text that is whole statements.
+pub(super) fn matches_in(language: Language, text: &str, part: &Range<usize>) -> Vec<Hit> {
+    let mut hits = matches(language, text.get(part.clone()).unwrap_or_default());
+    for hit in &mut hits {
+        hit.range = hit.range.start + part.start..hit.range.end + part.start;
+    }
+    hits
 }
 
 /// What the rules match in a text.

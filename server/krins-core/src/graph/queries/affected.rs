@@ -438,11 +438,12 @@ fn loaded(facts: &FileFacts) -> Vec<(&str, ImportKind)> {
 
 /// What names stand for: module, name there, name here, and whether it is a type alone.
 fn bindings(facts: &FileFacts) -> BTreeSet<(&str, &str, &str, bool)> {
-    let of = |import: &'_ Import| -> Vec<(&str, &str, &str, bool)> {
+    let mut found = BTreeSet::new();
+    for import in &facts.imports {
         let names = import.names.iter();
-        names.map(|(there, here)| (import.specifier.as_str(), there.as_str(), here.as_str(), import.type_only)).collect()
-    };
-    facts.imports.iter().flat_map(of).collect()
+        found.extend(names.map(|(there, here)| (&*import.specifier, &**there, &**here, import.type_only)));
+    }
+    found
 }
 
 /// The lines that import statements take up, where nothing else stands on them.
