@@ -166,7 +166,7 @@ const ROWS: &[Row] = &[
         id: "aws-access-key",
         keywords: &["akia", "asia", "abia", "acca"],
         pattern: r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b",
-        entropy: 3.0,
+        entropy: 2.5,
     },
     Row {
         id: "anthropic-key",
