@@ -35,8 +35,8 @@ pub(super) fn compare<'p>(
     let placed = |pair: &'p Pair<'p>, suite: &'p Suite| {
         suite.tests.iter().map(|test| Placed { path: &pair.file.path, test }).collect::<Vec<_>>()
     };
-    let before: Vec<Placed<'p>> = pairs.iter().flat_map(|pair| placed(pair, &pair.before)).collect();
-    let after: Vec<Placed<'p>> = pairs.iter().flat_map(|pair| placed(pair, &pair.after)).collect();
+    let before: Vec<Placed<'p>> = pairs.iter().flat_map(|pair| placed(pair, pair.before)).collect();
+    let after: Vec<Placed<'p>> = pairs.iter().flat_map(|pair| placed(pair, pair.after)).collect();
     let (matched, lost, born) = pair_off(before, after);
     let told = Told { gone, changes_code, elsewhere: born.iter().flat_map(|new| new.test.live()).collect() };
     for (old, new) in &matched {
