@@ -13,6 +13,7 @@ mod tests;
 mod treemap;
 
 use super::Graph;
+use crate::page::visible;
 use crate::path::RelPath;
 use picture::{Limits, Picture};
 use std::str::FromStr;
@@ -102,20 +103,4 @@ impl Options {
 /// edges, and say so in their first line; with a focus, Graphviz keeps the files that were asked for.
 pub fn export(graph: &Graph, options: &Options) -> String {
     options.format.write(&Picture::of(graph, options))
-}
-
-/// `name` with the characters spelled out that would make it look like another one: controls, and the marks that turn
-/// the direction of text around.
-fn visible(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for char in name.chars() {
-        let turns =
-            matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if turns || char.is_control() {
-            text.extend(char.escape_unicode());
-        } else {
-            text.push(char);
-        }
-    }
-    text
 }
