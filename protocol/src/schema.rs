@@ -1,6 +1,6 @@
 //! The JSON Schema document that `krins schema` prints.
 
-use crate::{cli, error, graph, http, lsp};
+use crate::{cli, error, graph, http, lsp, report};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -48,6 +48,8 @@ pub const METHODS: &[Method] = &[
     Method { name: "krins/locks", params: "LocksParams", result: "LocksResult" },
     Method { name: "krins/audit/verify", params: "Null", result: "AuditResult" },
     Method { name: "krins/status", params: "Null", result: "StatusResult" },
+    Method { name: "krins/report", params: "ReportParams", result: "Report" },
+    Method { name: "krins/dashboard", params: "DashboardParams", result: "DashboardResult" },
 ];
 
 /// The protocol as one JSON Schema (2020-12) document: `$defs` for every type, `x-methods` for the LSP requests.
@@ -96,6 +98,10 @@ pub fn document() -> Value {
     add::<graph::PathResult>(&mut generator);
     add::<graph::UnusedResult>(&mut generator);
     add::<graph::CyclesResult>(&mut generator);
+    add::<report::ReportParams>(&mut generator);
+    add::<report::Report>(&mut generator);
+    add::<report::DashboardParams>(&mut generator);
+    add::<report::DashboardResult>(&mut generator);
     add::<error::ErrorReport>(&mut generator);
     add::<http::NewTask>(&mut generator);
     add::<http::RouterSelect>(&mut generator);

@@ -240,6 +240,11 @@ pub trait Backend: Send + Sync {
         Status::default()
     }
 
+    /// What a backend on another machine says of itself; `None` where it is in this process.
+    async fn remote_health(&self) -> Option<krins_protocol::http::Health> {
+        None
+    }
+
     /// How much is done for a task now.
     fn level(&self) -> Level {
         Level::Normal

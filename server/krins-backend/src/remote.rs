@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{
-    Health, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState, RemoteTask,
-    RouterRecord,
+    Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState,
+    RemoteTask, RouterRecord,
 };
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -218,6 +218,13 @@ impl Backend for Remote {
         telling.close();
         let _ = tokio::time::timeout(CANCEL_TIMEOUT, telling.wait()).await;
         telling.reopen();
+    }
+
+    async fn remote_health(&self) -> Option<Health> {
+        Some(self.health().await.unwrap_or_else(|error| {
+            let check = HealthCheck { name: "remote".to_owned(), ok: false, detail: Some(error.message) };
+            Health { status: "unreachable".to_owned(), version: String::new(), checks: vec![check] }
+        }))
     }
 
     fn cache_counts(&self) -> (u64, u64) {

@@ -293,6 +293,7 @@ impl Engine {
         }
         let engine = self.clone();
         tokio::task::spawn_blocking(move || {
+            engine.note_routes();
             if let Err(error) = engine.inner.tasks.sweep() {
                 tracing::warn!(%error, "old contents could not be removed");
             }

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod documents;
 pub mod error;
 pub mod exclude;
+pub mod figures;
 pub mod findings;
 pub mod fix;
 pub mod gate;

@@ -300,12 +300,7 @@ pub fn partial(partial: Partial) -> lsp::Partial {
 /// `krins/status`, and what a pause and its end answer.
 /// How a way to a model is.
 pub fn model_route(state: &RouteState) -> lsp::RouteStatus {
-    lsp::RouteStatus {
-        route: state.route.clone(),
-        state: state.state.to_owned(),
-        cause: state.cause.map(|cause| cause.says().to_owned()),
-        seconds: state.left.map(|left| left.as_secs_f64().ceil() as u64),
-    }
+    krins_engine::figures::route(state)
 }
 
 pub fn index(index: &Index) -> lsp::IndexStatus {

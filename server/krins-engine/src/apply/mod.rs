@@ -65,6 +65,8 @@ pub struct Intended {
     pub id: String,
     pub kind: Kind,
     pub task: Option<String>,
+    /// Only some hunks of the task's change are taken back; the rest of it stays.
+    pub part: bool,
     /// sha256 of the canonical diff.
     pub patch: Option<Digest>,
     /// Each path with the sha256 of what is there before and after.
@@ -488,6 +490,7 @@ fn intended(record: &Record) -> Intended {
         id: record.id.clone(),
         kind: record.kind.clone(),
         task: record.task.clone(),
+        part: record.part,
         patch: record.patch,
         files: record.steps.iter().map(file).collect(),
     }

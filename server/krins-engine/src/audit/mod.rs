@@ -47,6 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RECENT: u64 = 64 << 10;
 /// No record is as long as this.
 const LONGEST_LINE: u64 = 4_096;
+/// How much of the log's end is read for figures: some 200,000 records.
+const FIGURED: u64 = 64 << 20;
 
 /// What went wrong, and where.
 #[derive(Debug, thiserror::Error)]
@@ -363,6 +365,28 @@ impl Audit {
         Ok(records.into_iter().map(with).collect())
     }
 
+    /// The records since a moment with what they are about, the oldest first.
+    pub fn since(&self, from: u64) -> Result<Since> {
+        let path = self.log();
+        let mut log = match File::open(&path) {
+            Ok(log) => log,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Since::default()),
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        let mut end = Vec::new();
+        let begin = log.metadata().map_err(io_error("look at", &path))?.len().saturating_sub(FIGURED);
+        log.seek(SeekFrom::Start(begin)).and_then(|_| log.read_to_end(&mut end)).map_err(io_error("read", &path))?;
+        let records: Vec<Record> = end.split(|byte| *byte == b'\n').filter_map(Record::read).collect();
+        let whole = begin == 0 || records.first().is_some_and(|first| first.ts < from);
+        let payloads = payloads::since(&self.dir, Day::of_unix(from / 1000));
+        let wanted = records.into_iter().filter(|record| record.ts >= from);
+        let with = |record: Record| {
+            let body = payloads.get(&record.commit).and_then(|payload| serde_json::from_str(&payload.body).ok());
+            (record, body)
+        };
+        Ok(Since { records: wanted.map(with).collect(), whole })
+    }
+
     /// Every line, `None` for what is no record.
     fn records(&self) -> Result<Vec<Option<Record>>> {
         let path = self.log();
@@ -433,6 +457,14 @@ impl Audit {
 }
 
 pub use verify::Trusted;
+
+/// Records since a moment; what one is about is `None` when it was erased.
+#[derive(Clone, Debug, Default)]
+pub struct Since {
+    pub records: Vec<(Record, Option<serde_json::Value>)>,
+    /// False when the log is so long that the oldest of them were not read.
+    pub whole: bool,
+}
 
 /// A log in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -84,7 +84,16 @@ pub(super) fn append(audit: &Path, day: &str, lines: &str) -> Result<()> {
 
 /// Everything that is there, by its commitment.
 pub(super) fn all(audit: &Path) -> BTreeMap<Digest, Payload> {
-    let texts = days(audit).into_iter().filter_map(|(_, path)| fs::read_to_string(path).ok());
+    of(days(audit))
+}
+
+/// The same of that day and later ones.
+pub(super) fn since(audit: &Path, first: Day) -> BTreeMap<Digest, Payload> {
+    of(days(audit).into_iter().filter(|(day, _)| *day >= first).collect())
+}
+
+fn of(days: Vec<(Day, PathBuf)>) -> BTreeMap<Digest, Payload> {
+    let texts = days.into_iter().filter_map(|(_, path)| fs::read_to_string(path).ok());
     texts.flat_map(|text| text.lines().filter_map(Payload::read).collect::<Vec<_>>()).collect()
 }
 

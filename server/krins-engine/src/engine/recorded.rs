@@ -9,6 +9,7 @@ use crate::state::StateDir;
 use crate::tasks::Task;
 use krins_core::gate::{Report, Verdict};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Names beyond these say nothing more.
@@ -99,12 +100,15 @@ fn described(report: &Report) -> Value {
         Verdict::Block => "block",
     };
     let rules = report.findings.iter().map(|finding| finding.rule.as_str());
+    let blocking = report.findings.iter().filter(|finding| finding.verdict == Verdict::Block);
+    let blocking: BTreeSet<&str> = blocking.map(|finding| finding.rule.as_str()).collect();
     let waived = report.waived.iter().map(|waived| waived.finding.rule.as_str());
     json!({
         "verdict": verdict,
         "patch": report.patch.to_string(),
         "policy": report.policy.to_string(),
         "rules": rules.take(MOST_NAMES).collect::<Vec<_>>(),
+        "blocking": blocking.into_iter().take(MOST_NAMES).collect::<Vec<_>>(),
         "waived": waived.take(MOST_NAMES).collect::<Vec<_>>(),
     })
 }
@@ -126,6 +130,7 @@ pub(super) fn witness(audit: Arc<Audit>, who: Option<String>) -> Witness {
             "action": action,
             "of": of,
             "task": intended.task,
+            "part": intended.part.then_some(true),
             "patch": digest(&intended.patch),
             "count": intended.files.len(),
             "files": files,
