@@ -2,6 +2,7 @@
 //! remote (`krins serve` over HTTP). The only crate that speaks HTTP, and the only one that sends text out of the
 //! machine: it takes a [`Redacted`] prompt and nothing else.
 
+pub mod board;
 mod builtin;
 pub mod cache;
 pub mod calls;

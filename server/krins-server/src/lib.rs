@@ -1,6 +1,7 @@
-//! The edges of Krins: the LSP sidecar, the command line, telemetry.
+//! The edges of Krins: the LSP sidecar, the dashboard's page, the command line, telemetry.
 
 pub mod cli;
+pub mod dashboard;
 pub mod from_proto;
 pub mod locks;
 pub mod lsp;

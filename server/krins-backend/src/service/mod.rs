@@ -13,7 +13,7 @@ mod dead;
 mod fan;
 mod graph;
 mod limits;
-mod listen;
+pub(crate) mod listen;
 mod locks;
 mod problem;
 mod reports;

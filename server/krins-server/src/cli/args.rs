@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use krins_core::context::Reach;
 use krins_core::gate::Day;
 use krins_core::graph::export::Format;
+use krins_protocol::report::Period;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -192,6 +193,9 @@ pub enum Command {
         #[command(subcommand)]
         command: ReportCommand,
     },
+    /// Show what came of tasks, what they cost and how the routes are, on a page that keeps itself up to date
+    #[command(after_help = DASHBOARD_EXAMPLES)]
+    Dashboard(Dashboard),
     /// What was decided here, in a log that shows every change of it
     #[command(after_help = AUDIT_HELP)]
     Audit {
@@ -423,6 +427,47 @@ pub enum Conflicts {
     Markers,
 }
 
+const DASHBOARD_EXAMPLES: &str = "\
+Examples:
+  krins dashboard                          opens the browser; Ctrl-C ends it
+  krins dashboard --no-open --port 7118    prints the address
+  krins dashboard --html figures.html      one file with everything in it, as of now
+
+The page is served to this machine only. Its address holds a secret: who knows it can read the page until the command ends.";
+
+#[derive(Debug, Args)]
+pub struct Dashboard {
+    /// Do not open a browser; the address is printed anyway
+    #[arg(long)]
+    pub no_open: bool,
+    /// Where to listen on 127.0.0.1 (default: a port that is free)
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "PORT")]
+    pub port: u16,
+    /// How far back it is looked at first
+    #[arg(long, default_value = "week", value_name = "PERIOD")]
+    pub period: Span,
+    /// Write the page to this file, as of now, and end
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_open", "port"])]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Span {
+    Day,
+    Week,
+    Month,
+}
+
+impl From<Span> for Period {
+    fn from(span: Span) -> Self {
+        match span {
+            Span::Day => Self::Day,
+            Span::Week => Self::Week,
+            Span::Month => Self::Month,
+        }
+    }
+}
+
 const AUDIT_HELP: &str = "Exit codes of verify: 0 sound, 1 changed, 2 it cannot be read.";
 
 #[derive(Debug, Subcommand)]
@@ -596,13 +641,29 @@ pub enum EvalCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
-    /// Tokens, money and accepted changes of the last seven days, a day a line
-    Weekly,
-    /// What an accepted change costs, over the last 30 days
+    /// Tasks, tokens, money and agents of the last seven days, a day a row
+    Weekly {
+        #[command(flatten)]
+        written: Written,
+    },
+    /// What an accepted change costs, over the last 30 days; and what it is worth, when you say what it saves
     Roi {
         /// So many days back
         #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=400))]
         days: u32,
+        /// Minutes that an accepted change saves, as you say
+        #[arg(long, value_name = "MINUTES", requires = "hourly")]
+        minutes: Option<f64>,
+        /// What an hour is worth, in dollars
+        #[arg(long, value_name = "DOLLARS", requires = "minutes")]
+        hourly: Option<f64>,
+        #[command(flatten)]
+        written: Written,
+    },
+    /// The objectives of the last 30 days, and how much of each may still go wrong. Exit 1 when one is missed
+    Slo {
+        #[command(flatten)]
+        written: Written,
     },
     /// Calls that were reserved and never charged, because their process died
     Open,
@@ -613,6 +674,26 @@ pub enum ReportCommand {
         #[arg(long, value_name = "MICROS")]
         micros: u64,
     },
+}
+
+/// How a report is written.
+#[derive(Debug, Args)]
+pub struct Written {
+    /// text, md, csv (the first table, plain numbers), html (the dashboard as of now, one file) or pdf
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub format: Form,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    Text,
+    Md,
+    Csv,
+    Html,
+    Pdf,
 }
 
 #[derive(Debug, Args)]

@@ -84,6 +84,8 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     .custom_method("window/workDoneProgress/cancel", Server::cancel_progress)
     .custom_method("krins/audit/verify", Server::audit_verify)
     .custom_method("krins/status", Server::status)
+    .custom_method("krins/report", Server::report)
+    .custom_method("krins/dashboard", Server::dashboard)
     .finish();
     let options = Options {
         watch: Some(watch),

@@ -7,6 +7,7 @@ mod audit;
 mod changes;
 mod completions;
 mod context;
+mod dashboard;
 mod demo;
 mod doctor;
 mod eval;
@@ -92,6 +93,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Eval { command } => on_runtime(async { eval::run(global, command, out).await }),
         Command::Probe(args) => on_runtime(async { probe::run(global, args, out).await }),
         Command::Report { command } => on_runtime(async { report::run(global, command, out).await }),
+        Command::Dashboard(args) => on_runtime(async { dashboard::run(global, args, out).await }),
         Command::Unlock { file, force, holder } => {
             on_runtime(async { lock::unlock(global, &file, force, holder.as_deref(), out).await })
         }

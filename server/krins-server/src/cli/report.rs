@@ -1,32 +1,31 @@
 //! `krins report`: what calls to models cost, and what came of it.
 
-use super::args::{Global, ReportCommand};
-use super::output::{DIM, Output, STRONG, paint};
+mod sheet;
+
+use super::args::{Form, Global, ReportCommand, Written};
+use super::output::{DIM, Output, PLACE, STRONG, paint};
 use super::{Done, engine};
-use krins_backend::money::books::{Attempt, Which};
+use crate::dashboard::{Home, document as page};
+use krins_backend::money::books::Which;
 use krins_backend::money::{Books, Day, Entry, LedgerError, Total, dollars};
-use krins_engine::tasks::TaskState;
 use krins_engine::{Engine, Error, ErrorKind};
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use krins_protocol::report::{Period, Report};
+use serde_json::{Value, json};
+use sheet::{Sheet, Worth};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// More calls than a person makes in the longest time that is looked back.
-const MOST: usize = 1_000_000;
 
 pub async fn run(global: &Global, command: ReportCommand, out: &mut Output) -> Done {
     let engine = engine(global)?;
-    let books = engine.backend().books().ok_or_else(|| {
-        Error::new(ErrorKind::BadParams, "read the ledger: a remote backend keeps its own")
-            .hint("GET /reports/weekly of the service says what was spent")
-    })?;
     match command {
-        ReportCommand::Weekly => spent(&engine, &books, 7, true, out).await,
-        ReportCommand::Roi { days } => spent(&engine, &books, days, false, out).await,
-        ReportCommand::Open => open(&books, out).await,
-        ReportCommand::Reconcile { id, micros } => reconcile(&books, &id, micros, out).await,
+        ReportCommand::Weekly { written } => weekly(&engine, &written, out).await,
+        ReportCommand::Roi { days, minutes, hourly, written } => {
+            let worth = minutes.zip(hourly).map(|(minutes, hourly)| Worth { minutes, hourly });
+            roi(&engine, days, worth, &written, out).await
+        }
+        ReportCommand::Slo { written } => slo(&engine, &written, out).await,
+        ReportCommand::Open => open(&books(&engine)?, out).await,
+        ReportCommand::Reconcile { id, micros } => reconcile(&books(&engine)?, &id, micros, out).await,
     }
 }
 
@@ -52,109 +51,99 @@ pub fn bill(calls: &[Entry]) -> String {
     )
 }
 
-/// What one day, or all of them, came to.
-#[derive(Default)]
-struct Sum {
-    total: Total,
-    tasks: BTreeSet<String>,
-    accepted: BTreeSet<String>,
-    open: u32,
+fn books(engine: &Engine) -> Result<Arc<Books>, Error> {
+    engine.backend().books().ok_or_else(|| {
+        Error::new(ErrorKind::BadParams, "read the ledger: a remote backend keeps its own")
+            .hint("GET /reports/weekly of the service says what was spent")
+    })
 }
 
-impl Sum {
-    fn add(&mut self, attempt: &Attempt, accepted: bool) {
-        let open = attempt.outcome.is_none();
-        // What is open counts for what was reserved, as it does for the budget.
-        let micros = if open { attempt.reserved } else { attempt.charged };
-        let entry = Entry {
-            route: attempt.route.clone(),
-            purpose: Default::default(),
-            variant: attempt.variant,
-            usage: attempt.usage,
-            micros,
-            outcome: attempt.outcome.clone().unwrap_or_default(),
-        };
-        let one = Total::of(&[entry]);
-        self.total.calls += one.calls;
-        self.total.usage = self.total.usage.plus(&one.usage);
-        self.total.micros = self.total.micros.saturating_add(one.micros);
-        self.total.unpriced += one.unpriced;
-        self.open += u32::from(open);
-        self.tasks.insert(attempt.task.clone());
-        if accepted {
-            self.accepted.insert(attempt.task.clone());
+/// Writes the sheet as it was asked for.
+fn write(sheet: &Sheet, report: &Report, document: &Value, wanted: &Written, out: &mut Output) -> Result<(), Error> {
+    let bytes = match wanted.format {
+        Form::Text if out.is_json() => {
+            let text = serde_json::to_string_pretty(document).unwrap_or_default();
+            format!("{text}\n").into_bytes()
+        }
+        Form::Text => sheet.text().into_bytes(),
+        Form::Md => sheet.markdown().into_bytes(),
+        Form::Csv => sheet.csv().into_bytes(),
+        Form::Html => page(report, Home::File)?.0.into_bytes(),
+        Form::Pdf => sheet.pdf(env!("CARGO_PKG_VERSION")),
+    };
+    match &wanted.output {
+        None => out.raw(&bytes),
+        Some(path) => {
+            std::fs::write(path, &bytes)
+                .map_err(|error| Error::new(ErrorKind::BadParams, format!("write {}: {error}", path.display())))?;
+            out.line(format!("wrote {}", paint(PLACE, path.display())));
         }
     }
-
-    fn per_accepted(&self) -> Option<u64> {
-        self.total.cost()?.checked_div(self.accepted.len() as u64)
-    }
-
-    fn document(&self) -> serde_json::Value {
-        let usage = &self.total.usage;
-        json!({
-            "calls": self.total.calls,
-            "open": self.open,
-            "tasks": self.tasks.len(),
-            "accepted": self.accepted.len(),
-            "tokens": {
-                "input": usage.input_tokens,
-                "output": usage.output_tokens,
-                "cacheRead": usage.cache_read_tokens,
-                "cacheWrite": usage.cache_write_tokens,
-            },
-            "estimated": usage.estimated,
-            "micros": self.total.cost(),
-            "microsKnown": self.total.micros,
-            "unpriced": self.total.unpriced,
-            "microsPerAccepted": self.per_accepted(),
-        })
-    }
-
-    fn line(&self, name: &str) -> String {
-        let unpriced = match self.total.unpriced {
-            0 => String::new(),
-            some => format!(" + {some} calls without a known price"),
-        };
-        format!(
-            "{}  {}{unpriced}  {} calls, {} tasks, {} accepted",
-            paint(STRONG, name),
-            dollars(self.total.micros),
-            self.total.calls,
-            self.tasks.len(),
-            self.accepted.len()
-        )
-    }
+    Ok(())
 }
 
-async fn spent(engine: &Engine, books: &Arc<Books>, days: u32, by_day: bool, out: &mut Output) -> Done {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let today = Day::of_millis(i64::try_from(now).unwrap_or(i64::MAX));
-    let since = Day(today.0 - i64::from(days) + 1);
-    let accepted: BTreeSet<String> =
-        engine.tasks().list().into_iter().filter(|task| task.state == TaskState::Applied).map(|task| task.id).collect();
-    let (mut all, mut each) = (Sum::default(), BTreeMap::<Day, Sum>::new());
-    for attempt in books.attempts(Which::Since(since), MOST).await.map_err(failed)? {
-        let taken = accepted.contains(&attempt.task);
-        all.add(&attempt, taken);
-        each.entry(Day::of_millis(attempt.started_ms)).or_default().add(&attempt, taken);
-    }
-    let mut document = all.document();
-    document["since"] = json!(since.to_string());
-    document["until"] = json!(today.to_string());
-    if by_day {
-        document["days"] = each.iter().map(|(day, sum)| (day.to_string(), sum.document())).collect();
-        for (day, sum) in &each {
-            out.line(sum.line(&day.to_string()));
-        }
-    }
-    out.document(&document);
-    out.line(all.line(&format!("{since} to {today}")));
-    out.line(format!("an accepted change costs {}", all.per_accepted().map_or_else(|| "-".to_owned(), dollars)));
-    if all.open > 0 {
-        out.line(format!("{} calls are open: `krins report open`", all.open));
-    }
+/// What was asked for by name before there were more figures, and all of them.
+fn document(report: &Report) -> Value {
+    let spent = &report.spent;
+    let tokens = &spent.tokens;
+    let of_calls = json!({
+        "input": tokens.input,
+        "output": tokens.output,
+        "cacheRead": tokens.cache_read,
+        "cacheWrite": tokens.cache_write,
+    });
+    json!({
+        "since": day(report.since),
+        "until": day(report.until),
+        "calls": spent.calls,
+        "open": spent.open,
+        "tasks": spent.tasks,
+        "accepted": report.tasks.accepted,
+        "tokens": of_calls,
+        "estimated": spent.estimated,
+        "micros": spent.micros,
+        "microsKnown": spent.known_micros,
+        "unpriced": spent.unpriced,
+        "microsPerAccepted": spent.micros_per_accepted,
+        "report": report,
+    })
+}
+
+async fn weekly(engine: &Engine, wanted: &Written, out: &mut Output) -> Done {
+    let report = engine.report(Period::Week).await?;
+    let mut document = document(&report);
+    document["days"] = report.buckets.iter().map(|bucket| (day(bucket.start), json!(bucket))).collect();
+    write(&sheet::weekly(&report), &report, &document, wanted, out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn roi(engine: &Engine, days: u32, worth: Option<Worth>, wanted: &Written, out: &mut Output) -> Done {
+    let report = engine.report_of_days(days).await?;
+    let mut document = document(&report);
+    if let Some(worth) = worth {
+        document["worthMicros"] = json!(worth.of(report.tasks.accepted));
+    }
+    write(&sheet::roi(&report, worth), &report, &document, wanted, out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Exit code 1 when an objective is missed.
+async fn slo(engine: &Engine, wanted: &Written, out: &mut Output) -> Done {
+    let report = engine.report(Period::Month).await?;
+    let missed = report.objectives.iter().any(|objective| objective.reached.is_some_and(|is| is < objective.objective));
+    let document = json!({
+        "since": day(report.since),
+        "until": day(report.until),
+        "objectives": report.objectives,
+        "kept": !missed,
+    });
+    write(&sheet::slo(&report), &report, &document, wanted, out)?;
+    Ok(ExitCode::from(u8::from(missed)))
+}
+
+/// `2026-11-30`, in UTC.
+fn day(millis: u64) -> String {
+    Day::of_millis(i64::try_from(millis).unwrap_or(i64::MAX)).to_string()
 }
 
 async fn open(books: &Arc<Books>, out: &mut Output) -> Done {

@@ -11,6 +11,7 @@ use krins_protocol::lsp::{
     PromoteResult, ReviewParams, StateResult, StatusResult, TaskParams, TaskStatus, TasksParams, TasksResult,
     UndoParams, UnlockParams, VariantParams, WaiveParams,
 };
+use krins_protocol::report::{DashboardParams, DashboardResult, Report, ReportParams};
 use serde_json::Value;
 use std::sync::Arc;
 use tower_lsp::LanguageServer;
@@ -162,6 +163,14 @@ impl Server {
 
     pub async fn status(&self, _: Value) -> Result<StatusResult> {
         handlers::status::run(&self.session).await
+    }
+
+    pub async fn report(&self, params: ReportParams) -> Result<Report> {
+        handlers::report::run(&self.session, params).await
+    }
+
+    pub async fn dashboard(&self, params: DashboardParams) -> Result<DashboardResult> {
+        handlers::report::page(&self.session, params).await
     }
 }
 

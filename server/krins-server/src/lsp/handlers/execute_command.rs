@@ -48,6 +48,8 @@ pub const COMMANDS: &[&str] = &[
     "krins.waive",
     "krins.audit.verify",
     "krins.status",
+    "krins.report",
+    "krins.dashboard",
 ];
 
 pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<Option<LSPAny>> {
@@ -75,6 +77,8 @@ pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<
         "krins.locks" => answer(handlers::lock::list(session, read(name, argument)?).await),
         "krins.audit.verify" => answer(handlers::audit::verify(session).await),
         "krins.status" => answer(handlers::status::run(session).await),
+        "krins.report" => answer(handlers::report::run(session, read(name, argument)?).await),
+        "krins.dashboard" => answer(handlers::report::page(session, read(name, argument)?).await),
         "krins.apply" => {
             let params = read(name, argument)?;
             behind(session, |session| async move { handlers::apply::run(&session, params).await })
@@ -106,6 +110,7 @@ fn read<P: DeserializeOwned>(command: &str, argument: Option<Value>) -> Reply<P>
     serde_json::from_value(argument).map_err(|error| {
         let hint = match command {
             "krins.assign" => "pass one JSON object, such as {\"intent\": \"rename calculateTotal to orderTotal\"}",
+            "krins.report" | "krins.dashboard" => "pass one JSON object, such as {\"period\": \"week\"}, or nothing",
             _ if command.starts_with("krins.graph.") => {
                 "pass one JSON object, such as {\"targets\": [\"src/a.ts#name\"]}, or nothing"
             }

@@ -17,6 +17,7 @@ pub mod initialize;
 pub mod lock;
 pub mod pause;
 pub mod preview;
+pub mod report;
 pub mod review;
 pub mod status;
 pub mod task;

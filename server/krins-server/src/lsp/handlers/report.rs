@@ -1,0 +1,19 @@
+//! `krins/report` and `krins/dashboard`: the figures, and the page that shows them.
+
+use crate::dashboard::{Home, document};
+use crate::lsp::handlers::failure;
+use crate::lsp::session::Session;
+use krins_protocol::report::{DashboardParams, DashboardResult, Report, ReportParams};
+use std::sync::Arc;
+use tower_lsp::jsonrpc::Result as Reply;
+
+pub async fn run(session: &Arc<Session>, params: ReportParams) -> Reply<Report> {
+    let engine = session.engine(params.uri.as_deref()).map_err(|error| failure(&error))?;
+    engine.report(params.period).await.map_err(|error| failure(&error))
+}
+
+pub async fn page(session: &Arc<Session>, params: DashboardParams) -> Reply<DashboardResult> {
+    let report = run(session, ReportParams { period: params.period, uri: params.uri }).await?;
+    let (html, _) = document(&report, Home::Editor).map_err(|error| failure(&error))?;
+    Ok(DashboardResult { html })
+}
