@@ -75,6 +75,7 @@ fn one_crate_knows_lsp_one_speaks_http_and_the_core_does_neither() {
             .collect()
     };
     assert_eq!(users("tower-lsp-server"), ["krins-server"]);
+    assert_eq!(users("agent-client-protocol"), ["krins-server"]);
     for http in ["reqwest", "axum"] {
         assert_eq!(users(http), ["krins-backend"], "{http}");
     }

@@ -1,5 +1,6 @@
-//! The edges of Krins: the LSP sidecar, the dashboard's page, the command line, telemetry.
+//! The edges of Krins: the LSP sidecar, the ACP agent, the dashboard's page, the command line, telemetry.
 
+pub mod acp;
 pub mod cli;
 pub mod dashboard;
 pub mod from_proto;

@@ -64,6 +64,13 @@ pub enum Command {
         #[arg(long = "clientProcessId", value_name = "PID", hide = true)]
         client_process_id: Option<u64>,
     },
+    /// Run the agent that editors with the Agent Client Protocol start (Zed, JetBrains): their own chat, diff and permission
+    #[command(after_help = ACP_EXAMPLES)]
+    Acp {
+        /// Seconds that a question may stay without an answer; then the answer is no
+        #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        patience: u64,
+    },
     /// Say what to change: context, answer, diff and gate; nothing is written without --apply
     Assign(Assign),
     /// Show a task's diff
@@ -226,6 +233,12 @@ pub enum Command {
     /// Print a shell completion script
     Completions { shell: clap_complete::Shell },
 }
+
+const ACP_EXAMPLES: &str = "\
+Zed, in settings.json:
+  \"agent_servers\": { \"Krins\": { \"type\": \"custom\", \"command\": \"krins\", \"args\": [\"acp\"] } }
+
+Nothing is applied before the editor says that you allowed it.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SwitchTo {

@@ -1,5 +1,6 @@
 //! The command line: the same engine and the same types as the sidecar, for people and scripts.
 
+mod acp;
 mod approve;
 pub mod args;
 mod assign;
@@ -61,6 +62,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
     let global = &cli.global;
     match cli.command {
         Command::Lsp { stdio: _, client_process_id } => lsp::run(global, client_process_id),
+        Command::Acp { patience } => acp::run(global, patience),
         Command::Schema => schema::run(out),
         Command::Completions { shell } => completions::run(shell, out),
         Command::Merge { base, ours, theirs, path } => patch::merge([&base, &ours, &theirs], path.as_deref(), out),

@@ -1,0 +1,514 @@
+//! `krins acp`, driven by the protocol's own client side over a pipe: nothing is applied without an explicit "allow",
+//! unsaved text is never written over, and stdout carries the protocol alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use agent_client_protocol::schema::ProtocolVersion;
+use agent_client_protocol::v1::schema::{
+    CancelNotification, ClientCapabilities, ContentBlock, FileSystemCapabilities, InitializeRequest, NewSessionRequest,
+    PlanEntryStatus, PromptRequest, PromptResponse, ReadTextFileRequest, ReadTextFileResponse,
+    RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse, ResourceLink,
+    SelectedPermissionOutcome, SessionId, SessionNotification, SessionUpdate, StopReason, TextContent, ToolCallContent,
+    ToolCallStatus, WriteTextFileRequest, WriteTextFileResponse,
+};
+use agent_client_protocol::v1::{ConnectionTo, Responder};
+use agent_client_protocol::{Agent, Client, Error, Lines, on_receive_notification, on_receive_request};
+use futures::{sink, stream};
+use krins_tests::command::{command, krins};
+use krins_tests::fakes::{Dialect, FakeProvider, Scenario};
+use krins_tests::workspace::Workspace;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+const SHOP: &str = "\
+//- /src/total.ts
+export function calculateTotal(prices: number[]): number {
+  return prices.reduce((sum, price) => sum + price, 0);
+}
+//- /src/cart.ts
+import { calculateTotal } from \"./total\";
+export const cart = (prices: number[]) => calculateTotal(prices);
+";
+
+const RENAME: &str = "rename calculateTotal to orderTotal";
+
+/// What the person, or the editor for them, makes of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Allow,
+    Refuse,
+    /// An option that was not offered.
+    Other,
+    Cancelled,
+    Error,
+    /// Nothing, until the test says something.
+    Nothing,
+}
+
+/// What the editor makes of a request to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    Honestly,
+    /// Says yes, and does nothing.
+    Never,
+    Refuses,
+    /// Does not offer it.
+    Unable,
+}
+
+#[derive(Default)]
+struct Seen {
+    updates: Vec<SessionUpdate>,
+    asked: Vec<RequestPermissionRequest>,
+    held: Option<Responder<RequestPermissionResponse>>,
+    /// Text that is not saved.
+    buffers: BTreeMap<PathBuf, String>,
+    read: Vec<PathBuf>,
+    written: Vec<PathBuf>,
+    /// What the person types while the question stands.
+    typing: Option<(PathBuf, String)>,
+}
+
+struct Editor {
+    says: Says,
+    reads: bool,
+    writes: Writes,
+    seen: Mutex<Seen>,
+}
+
+impl Editor {
+    fn new(says: Says) -> Self {
+        Self { says, reads: false, writes: Writes::Unable, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+
+    fn capabilities(&self) -> ClientCapabilities {
+        let files =
+            FileSystemCapabilities::new().read_text_file(self.reads).write_text_file(self.writes != Writes::Unable);
+        ClientCapabilities::new().fs(files)
+    }
+
+    fn answer(
+        &self,
+        request: RequestPermissionRequest,
+        responder: Responder<RequestPermissionResponse>,
+    ) -> Result<(), Error> {
+        let mut seen = self.seen();
+        if let Some((path, text)) = seen.typing.take() {
+            seen.buffers.insert(path, text);
+        }
+        seen.asked.push(request);
+        let selected = |id: &'static str| RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new(id));
+        let outcome = match self.says {
+            Says::Allow => selected("apply"),
+            Says::Refuse => selected("leave"),
+            Says::Other => selected("allow_always"),
+            Says::Cancelled => RequestPermissionOutcome::Cancelled,
+            Says::Error => return responder.respond_with_error(Error::internal_error()),
+            Says::Nothing => {
+                seen.held = Some(responder);
+                return Ok(());
+            }
+        };
+        responder.respond(RequestPermissionResponse::new(outcome))
+    }
+
+    fn read(&self, path: &Path) -> Result<String, Error> {
+        let mut seen = self.seen();
+        seen.read.push(path.to_owned());
+        match seen.buffers.get(path) {
+            Some(text) => Ok(text.clone()),
+            None => std::fs::read_to_string(path).map_err(|_| Error::new(-32002, "there is no such file")),
+        }
+    }
+
+    /// As Zed does it: into the buffer, and saved.
+    fn write(&self, path: &Path, text: String) -> Result<(), Error> {
+        let mut seen = self.seen();
+        seen.written.push(path.to_owned());
+        match self.writes {
+            Writes::Honestly => {
+                std::fs::write(path, &text).unwrap();
+                seen.buffers.remove(path);
+                Ok(())
+            }
+            Writes::Never => Ok(()),
+            Writes::Refuses | Writes::Unable => Err(Error::internal_error()),
+        }
+    }
+
+    /// What was said in words.
+    fn words(&self) -> String {
+        let text = |update: &SessionUpdate| match update {
+            SessionUpdate::AgentMessageChunk(chunk) => match &chunk.content {
+                ContentBlock::Text(text) => Some(text.text.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.seen().updates.iter().filter_map(text).collect()
+    }
+
+    fn statuses(&self) -> Vec<ToolCallStatus> {
+        let status = |update: &SessionUpdate| match update {
+            SessionUpdate::ToolCall(call) => Some(call.status),
+            SessionUpdate::ToolCallUpdate(update) => update.fields.status,
+            _ => None,
+        };
+        self.seen().updates.iter().filter_map(status).collect()
+    }
+
+    async fn is_asked(&self) {
+        for _ in 0..2000 {
+            if !self.seen().asked.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody asked: {}", self.words());
+    }
+}
+
+/// Starts the agent and plays the editor to it. Every line on stdout has to be a message.
+async fn with_agent(
+    workspace: &Workspace,
+    args: &[&str],
+    editor: &Arc<Editor>,
+    act: impl AsyncFnOnce(ConnectionTo<Agent>, SessionId),
+) -> Child {
+    let args: Vec<&str> = ["acp"].iter().chain(args).copied().collect();
+    let mut starting = Command::from(command(workspace, &args));
+    let mut child = starting.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let incoming = stream::unfold(lines, |mut lines| async move {
+        let line = lines.next_line().await.unwrap()?;
+        let message: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(message["jsonrpc"], "2.0", "{line}");
+        Some((Ok(line), lines))
+    });
+    let outgoing = sink::unfold(child.stdin.take().unwrap(), |mut stdin, line: String| async move {
+        stdin.write_all(format!("{line}\n").as_bytes()).await?;
+        stdin.flush().await?;
+        Ok::<_, std::io::Error>(stdin)
+    });
+    let [told, asked, reads, writes] = std::array::from_fn(|_| Arc::clone(editor));
+    let (root, capabilities) = (workspace.root().to_owned(), editor.capabilities());
+    Client
+        .v1()
+        .on_receive_notification(
+            async move |notification: SessionNotification, _| {
+                told.seen().updates.push(notification.update);
+                Ok(())
+            },
+            on_receive_notification!(),
+        )
+        .on_receive_request(
+            async move |request: RequestPermissionRequest, responder, _| asked.answer(request, responder),
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: ReadTextFileRequest, responder, _| {
+                responder.respond_with_result(reads.read(&request.path).map(ReadTextFileResponse::new))
+            },
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: WriteTextFileRequest, responder, _| {
+                let written = writes.write(&request.path, request.content);
+                responder.respond_with_result(written.map(|()| WriteTextFileResponse::new()))
+            },
+            on_receive_request!(),
+        )
+        .connect_with(Lines::new(outgoing, incoming), async move |connection: ConnectionTo<Agent>| {
+            let hello = InitializeRequest::new(ProtocolVersion::V1).client_capabilities(capabilities);
+            let hello = connection.send_request(hello).block_task().await?;
+            assert_eq!(hello.protocol_version, ProtocolVersion::V1);
+            assert_eq!(hello.agent_info.unwrap().name, "krins");
+            assert!(hello.auth_methods.is_empty());
+            let session = connection.send_request(NewSessionRequest::new(root)).block_task().await?.session_id;
+            act(connection, session).await;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    child
+}
+
+async fn prompt(connection: &ConnectionTo<Agent>, session: &SessionId, words: &str) -> PromptResponse {
+    let text = ContentBlock::Text(TextContent::new(words));
+    let asked = connection.send_request(PromptRequest::new(session.clone(), vec![text])).block_task();
+    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("a turn in time").unwrap()
+}
+
+fn state(workspace: &Workspace) -> Value {
+    krins(workspace, &["task", "list", "--json"]).expect(0).json()[0]["state"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_is_shown_asked_about_applied_and_taken_back() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let before = workspace.snapshot();
+    let editor = Arc::new(Editor::new(Says::Allow));
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let ended = prompt(&connection, &session, RENAME).await;
+        assert_eq!(ended.stop_reason, StopReason::EndTurn, "{}", editor.words());
+        assert!(workspace.read("src/total.ts").contains("function orderTotal"), "{}", editor.words());
+        assert!(workspace.read("src/cart.ts").contains("orderTotal(prices)"));
+        // What was shown is what was written, and it was asked about that.
+        let asked = editor.seen().asked[0].clone();
+        let mut shown: Vec<(PathBuf, Option<String>, String)> = Vec::new();
+        for content in asked.tool_call.fields.content.unwrap() {
+            let ToolCallContent::Diff(diff) = content else { panic!("{content:?}") };
+            shown.push((diff.path, diff.old_text, diff.new_text));
+        }
+        for (path, old, new) in &shown {
+            assert_eq!(&std::fs::read_to_string(path).unwrap(), new);
+            let relative = path.strip_prefix(workspace.root()).unwrap();
+            assert_eq!(old.as_ref().unwrap().as_bytes(), before[relative]);
+        }
+        assert_eq!(shown.len(), 2);
+        use ToolCallStatus::{Completed, InProgress, Pending};
+        assert_eq!(editor.statuses(), [Pending, InProgress, Completed]);
+        let plans: Vec<usize> = editor
+            .seen()
+            .updates
+            .iter()
+            .filter_map(|update| match update {
+                SessionUpdate::Plan(plan) => {
+                    Some(plan.entries.iter().filter(|entry| entry.status == PlanEntryStatus::Completed).count())
+                }
+                _ => None,
+            })
+            .collect();
+        assert!(plans.is_sorted() && plans.first() == Some(&0) && plans.last() == Some(&5), "{plans:?}");
+        assert!(editor.words().contains("**The gate lets it through.**"), "{}", editor.words());
+        assert!(editor.seen().updates.iter().any(|update| matches!(update, SessionUpdate::AvailableCommandsUpdate(_))));
+        prompt(&connection, &session, "/undo").await;
+        assert!(workspace.snapshot() == before, "{}", editor.words());
+        prompt(&connection, &session, "/redo").await;
+        assert!(workspace.read("src/cart.ts").contains("orderTotal(prices)"), "{}", editor.words());
+        // What is not understood is said, with what could be.
+        prompt(&connection, &session, "make it faster").await;
+        assert!(editor.words().contains("Krins failed to"), "{}", editor.words());
+        // A file that is named is where to look.
+        let link = ContentBlock::ResourceLink(ResourceLink::new("cart.ts", workspace.uri("src/cart.ts")));
+        let words = ContentBlock::Text(TextContent::new("rename cart to basket in "));
+        let request = PromptRequest::new(session.clone(), vec![words, link]);
+        connection.send_request(request).block_task().await.unwrap();
+        assert!(workspace.read("src/cart.ts").contains("const basket"), "{}", editor.words());
+        // Sessions and workspaces that are not there.
+        let nowhere = PromptRequest::new("s-0", vec![ContentBlock::Text(TextContent::new("x"))]);
+        let error = connection.send_request(nowhere).block_task().await.unwrap_err();
+        assert!(error.message.contains("failed to find session"), "{error:?}");
+        let nothing = NewSessionRequest::new(workspace.root().join("not-there"));
+        connection.send_request(nothing).block_task().await.unwrap_err();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_not_an_explicit_allow_is_no() {
+    for says in [Says::Refuse, Says::Other, Says::Cancelled, Says::Error, Says::Nothing] {
+        let workspace = Workspace::from_fixture(SHOP);
+        let before = workspace.snapshot();
+        let editor = Arc::new(Editor::new(says));
+        with_agent(&workspace, &["--patience", "1"], &editor, async |connection, session| {
+            let ended = prompt(&connection, &session, RENAME).await;
+            assert_eq!(ended.stop_reason, StopReason::EndTurn);
+            // A late yes is none.
+            let held = editor.seen().held.take();
+            if let Some(held) = held {
+                let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
+                let _ = held.respond(RequestPermissionResponse::new(allow));
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        })
+        .await;
+        assert!(workspace.snapshot() == before, "{says:?}");
+        assert_eq!(editor.statuses(), [ToolCallStatus::Pending, ToolCallStatus::Failed], "{says:?}");
+        assert!(editor.words().contains("othing was changed"), "{says:?}: {}", editor.words());
+        assert_eq!(state(&workspace), if says == Says::Refuse { "discarded" } else { "ready" }, "{says:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_ends_the_turn_whatever_it_is_at() {
+    // While the question stands: also the yes that comes after it is none.
+    let workspace = Workspace::from_fixture(SHOP);
+    let before = workspace.snapshot();
+    let editor = Arc::new(Editor::new(Says::Nothing));
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let text = ContentBlock::Text(TextContent::new(RENAME));
+        let turn = connection.send_request(PromptRequest::new(session.clone(), vec![text.clone()])).block_task();
+        let acting = async {
+            editor.is_asked().await;
+            // One turn at a time.
+            let second = connection.send_request(PromptRequest::new(session.clone(), vec![text])).block_task().await;
+            assert!(second.unwrap_err().message.contains("the one before is not over"));
+            connection.send_notification(CancelNotification::new(session.clone())).unwrap();
+            let held = editor.seen().held.take().unwrap();
+            let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
+            let _ = held.respond(RequestPermissionResponse::new(allow));
+        };
+        let (ended, ()) = tokio::join!(turn, acting);
+        assert_eq!(ended.unwrap().stop_reason, StopReason::Cancelled);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // The session goes on.
+        assert_eq!(prompt(&connection, &session, "/undo").await.stop_reason, StopReason::EndTurn);
+    })
+    .await;
+    assert!(workspace.snapshot() == before);
+    // While a model is asked: its connection is closed.
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Silent).await.unwrap();
+    let config = workspace.home().join(".config/krins");
+    std::fs::create_dir_all(&config).unwrap();
+    let text = format!(
+        "provider = \"fake\"\n[providers.fake]\nkind = \"anthropic\"\nbase_url = \"{}\"\nmodel = \"m\"\nkey = \"none\"\n",
+        fake.base_url()
+    );
+    std::fs::write(config.join("config.toml"), text).unwrap();
+    let editor = Arc::new(Editor::new(Says::Allow));
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let text = ContentBlock::Text(TextContent::new("call it sum"));
+        let turn = connection.send_request(PromptRequest::new(session.clone(), vec![text])).block_task();
+        let acting = async {
+            while fake.attempts().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connection.send_notification(CancelNotification::new(session.clone())).unwrap();
+            Instant::now()
+        };
+        let (ended, began) = tokio::join!(turn, acting);
+        assert_eq!(ended.unwrap().stop_reason, StopReason::Cancelled);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    })
+    .await;
+    assert_eq!(state(&workspace), "cancelled");
+    assert!(editor.seen().asked.is_empty());
+}
+
+/// The first file has text that is not saved.
+fn unsaved(says: Says, writes: Writes, workspace: &Workspace) -> (Arc<Editor>, PathBuf) {
+    let editor = Editor { reads: true, writes, ..Editor::new(says) };
+    let path = workspace.path("src/total.ts");
+    let text = format!("// not saved yet\n{}", workspace.read("src/total.ts"));
+    editor.seen().buffers.insert(path.clone(), text);
+    (Arc::new(editor), path)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_that_is_not_saved_is_the_truth() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let (editor, path) = unsaved(Says::Allow, Writes::Honestly, &workspace);
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        prompt(&connection, &session, RENAME).await;
+        let text = workspace.read("src/total.ts");
+        assert!(
+            text.starts_with("// not saved yet\n") && text.contains("function orderTotal"),
+            "{text} {}",
+            editor.words()
+        );
+        assert!(workspace.read("src/cart.ts").contains("orderTotal(prices)"));
+        // Only what was not saved went through the editor; the rest is the journal's.
+        assert_eq!(editor.seen().written, [path.clone()]);
+        assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Completed));
+        prompt(&connection, &session, "/undo").await;
+        assert!(workspace.read("src/total.ts").contains("function calculateTotal"), "{}", editor.words());
+        assert!(workspace.read("src/total.ts").starts_with("// not saved yet\n"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_that_does_not_write_takes_the_whole_change_with_it() {
+    for writes in [Writes::Never, Writes::Refuses, Writes::Unable] {
+        let workspace = Workspace::from_fixture(SHOP);
+        let before = workspace.snapshot();
+        let (editor, path) = unsaved(Says::Allow, writes, &workspace);
+        let text = editor.seen().buffers[&path].clone();
+        with_agent(&workspace, &[], &editor, async |connection, session| {
+            prompt(&connection, &session, RENAME).await;
+        })
+        .await;
+        assert!(workspace.snapshot() == before, "{writes:?}");
+        assert_eq!(editor.seen().buffers[&path], text, "{writes:?}");
+        assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed), "{writes:?}");
+        assert!(editor.words().contains("src/total.ts"), "{writes:?}: {}", editor.words());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_typed_while_the_question_stands_is_merged_or_refuses_the_change() {
+    // Elsewhere in the file: both are there.
+    let workspace = Workspace::from_fixture(SHOP);
+    let (editor, path) = unsaved(Says::Allow, Writes::Honestly, &workspace);
+    let more = format!("{}// typed meanwhile\n", editor.seen().buffers[&path]);
+    editor.seen().typing = Some((path.clone(), more));
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        prompt(&connection, &session, RENAME).await;
+    })
+    .await;
+    let text = workspace.read("src/total.ts");
+    assert!(
+        text.contains("function orderTotal") && text.ends_with("// typed meanwhile\n"),
+        "{text} {}",
+        editor.words()
+    );
+    // In the same place: nothing is written, and it is said where.
+    for saved in [false, true] {
+        let workspace = Workspace::from_fixture(SHOP);
+        let (editor, path) = unsaved(Says::Nothing, Writes::Honestly, &workspace);
+        let other = workspace.read("src/total.ts").replace("calculateTotal", "somethingElse");
+        with_agent(&workspace, &[], &editor, async |connection, session| {
+            let text = ContentBlock::Text(TextContent::new(RENAME));
+            let turn = connection.send_request(PromptRequest::new(session.clone(), vec![text])).block_task();
+            let acting = async {
+                editor.is_asked().await;
+                let held = {
+                    let mut seen = editor.seen();
+                    match saved {
+                        true => {
+                            seen.buffers.remove(&path);
+                            std::fs::write(&path, &other).unwrap();
+                        }
+                        false => drop(seen.buffers.insert(path.clone(), other.clone())),
+                    }
+                    seen.held.take().unwrap()
+                };
+                let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
+                held.respond(RequestPermissionResponse::new(allow)).unwrap();
+            };
+            let (ended, ()) = tokio::join!(turn, acting);
+            assert_eq!(ended.unwrap().stop_reason, StopReason::EndTurn);
+        })
+        .await;
+        assert!(editor.words().contains("went on in the same places"), "{saved}: {}", editor.words());
+        assert!(workspace.read("src/cart.ts").contains("calculateTotal(prices)"), "{saved}");
+        assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed), "{saved}");
+        assert!(editor.seen().written.is_empty(), "{saved}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_ends_with_its_editor_and_nothing_is_written_after() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let before = workspace.snapshot();
+    let editor = Arc::new(Editor::new(Says::Nothing));
+    let mut child = with_agent(&workspace, &[], &editor, async |connection, session| {
+        let text = ContentBlock::Text(TextContent::new(RENAME));
+        connection.send_request(PromptRequest::new(session, vec![text])).detach();
+        editor.is_asked().await;
+    })
+    .await;
+    let status = tokio::time::timeout(Duration::from_secs(10), child.wait()).await.expect("it ends").unwrap();
+    assert!(status.success(), "{status}");
+    assert!(workspace.snapshot() == before);
+}
