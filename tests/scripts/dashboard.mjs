@@ -5,8 +5,8 @@
 //
 // `served` is what `krins dashboard --no-open` prints; `file` what `--html` wrote; `editor` the html of `krins/dashboard`
 // in a file: the script plays the editor then. Exits 1 when something does not work: an error or a policy violation, a
-// request to somebody else, a control that is not reached by keyboard, a serious finding of axe, a first paint after
-// half a second. With SHOTS, a directory, it leaves pictures there.
+// request to somebody else, a control that is not reached by keyboard, a serious finding of axe, half a second of
+// processor until everything is drawn; with PAINT=500, a first paint later than that, for a machine at rest. With SHOTS, a directory, it leaves pictures there.
 
 import { createRequire } from "node:module";
 import { readFileSync, statSync } from "node:fs";
@@ -110,17 +110,38 @@ for (const colorScheme of ["light", "dark"]) {
   }
   await tab.context().close();
 }
+// What a page without anything takes is the browser's, and the load's of the machine.
+const paint = async (tab) => {
+  await tab.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
+  return tab.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+};
+const empty = [], worked = [], scripted = [];
 const painted = [], drawn = [];
 for (let load = 0; load < 7; load++) {
+  const bare = await browser.newPage();
+  await bare.goto("data:text/html,<p>x");
+  empty.push(await paint(bare));
+  await bare.close();
   const tab = await open();
-  await tab.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
-  const [at, paint] = await tab.evaluate(() => [performance.getEntriesByName("drawn")[0].startTime, performance.getEntriesByName("first-contentful-paint")[0].startTime]);
-  drawn.push(at);
-  painted.push(paint);
+  painted.push(await paint(tab));
+  // The same once more, and the processor's own time is counted.
+  const inspector = await tab.context().newCDPSession(tab);
+  await inspector.send("Performance.enable", { timeDomain: "threadTicks" });
+  const spent = async () => Object.fromEntries((await inspector.send("Performance.getMetrics")).metrics.map((metric) => [metric.name, metric.value * 1000]));
+  const before = await spent();
+  await tab.reload();
+  await tab.waitForFunction(() => performance.getEntriesByName("drawn").length > 0);
+  const after = await spent();
+  worked.push(after.TaskDuration - before.TaskDuration);
+  scripted.push(after.ScriptDuration - before.ScriptDuration);
+  drawn.push(await tab.evaluate(() => performance.getEntriesByName("drawn")[0].startTime));
   await tab.context().close();
 }
-say(`first contentful paint: median ${quantile(painted, 0.5).toFixed(0)} ms, worst ${Math.max(...painted).toFixed(0)}; charts drawn: median ${quantile(drawn, 0.5).toFixed(0)} ms (7 loads)`);
-check(quantile(painted, 0.5) < 500, "the first paint comes within 500 ms");
+say(`first contentful paint: best ${Math.min(...painted).toFixed(0)} ms, median ${quantile(painted, 0.5).toFixed(0)} (of a page with one word: ${Math.min(...empty).toFixed(0)}, ${quantile(empty, 0.5).toFixed(0)}); charts drawn: median ${quantile(drawn, 0.5).toFixed(0)} ms (7 loads)`);
+// A clock on the wall tells of everything that the machine does: it is for a machine at rest.
+if (process.env.PAINT) check(quantile(painted, 0.5) < Number(process.env.PAINT), `the first paint comes within ${process.env.PAINT} ms`);
+say(`processor time of the page until everything is drawn: median ${quantile(worked, 0.5).toFixed(0)} ms, of that script ${quantile(scripted, 0.5).toFixed(0)}`);
+check(quantile(worked, 0.5) < 500, "the page takes less than 500 ms of its processor until everything is drawn");
 if (home !== "served") say(`page ${(statSync(path.resolve(address)).size / 1024).toFixed(0)} KiB`);
 await browser.close();
 process.exitCode = failures ? 1 : 0;

@@ -45,6 +45,16 @@ fn shop(fake: &FakeProvider) -> Workspace {
     workspace
 }
 
+/// The sidecar, and an editor that draws everything itself.
+fn editor(workspace: &Workspace) -> Client {
+    let mut client = Client::start(workspace, Persona::VSCODE);
+    for method in ["window/showMessage", "$/progress", "krins/task/didChange", "textDocument/publishDiagnostics"] {
+        client.ignore(method);
+    }
+    client.ignore("window/workDoneProgress/create");
+    client
+}
+
 /// Tasks of every kind, by the real binary: accepted, taken back, discarded, waiting, blocked, failed, kept and keyless.
 async fn busy(workspace: &Workspace, fake: &FakeProvider) {
     let assign = |words: &str, code: i32| {
@@ -59,9 +69,14 @@ async fn busy(workspace: &Workspace, fake: &FakeProvider) {
     run(&["undo"]);
     assign("call it sum, please", 0);
     run(&["discard"]);
-    assign("call it sum, again", 0);
-    // The same words: the answer was kept.
-    assign("call it sum, again", 0);
+    // The same words twice in one process: the answer was kept.
+    let mut client = editor(workspace);
+    for task in ["asked", "kept"] {
+        client.request("krins/assign", json!({"intent": "call it sum, again", "task": task})).unwrap();
+        let diff = client.request("krins/diff", json!({"task": task, "wait": true})).unwrap();
+        assert_eq!(diff["cached"], task == "kept", "{diff}");
+    }
+    drop(client);
     fake.behave(Behaviour { answer: FORBIDDEN.to_owned(), ..Behaviour::new(Scenario::Ok) });
     assign("set the environment up", 1);
     fake.behave(Behaviour::new(Scenario::BadKey));
@@ -118,6 +133,7 @@ async fn figures_are_those_of_real_tasks_at_every_door() {
     busy(&workspace, &fake).await;
     let dashboard = Dashboard::start(&workspace, &["--no-open"], &[]);
     let report = dashboard.get(&format!("{}report?period=day", dashboard.path())).await.json();
+    assert_eq!(report["notes"], json!([]), "{report}");
     let tasks = &report["tasks"];
     assert_eq!((&tasks["assigned"], &tasks["answered"]), (&json!(7), &json!(6)), "{report}");
     assert_eq!((&tasks["accepted"], &tasks["rejected"]), (&json!(1), &json!(2)), "{report}");
@@ -141,11 +157,7 @@ async fn figures_are_those_of_real_tasks_at_every_door() {
     assert_eq!(report["routes"]["routes"][0]["route"], "fake/fake-model", "{report}");
     assert_eq!(report["routes"]["routes"][0]["state"], "disabled", "{report}");
     // The editor is told the same.
-    let mut client = Client::start(&workspace, Persona::VSCODE);
-    for method in ["window/showMessage", "$/progress", "krins/task/didChange"] {
-        client.ignore(method);
-    }
-    client.ignore("window/workDoneProgress/create");
+    let mut client = editor(&workspace);
     let told = client.request("krins/report", json!({"period": "day"})).unwrap();
     for part in ["tasks", "green", "spent", "agents", "blocks", "failures", "cache", "objectives"] {
         assert_eq!(told[part], report[part], "{part}");
@@ -274,10 +286,7 @@ async fn the_page_works_in_a_browser() {
     let dashboard = Dashboard::start(&workspace, &["--no-open"], &[]);
     let url = dashboard.url.clone();
     tokio::task::spawn_blocking(move || try_page("served", &url, words)).await.unwrap();
-    let mut client = Client::start(&workspace, Persona::VSCODE);
-    client.ignore("window/showMessage");
-    client.ignore("$/progress");
-    client.ignore("window/workDoneProgress/create");
+    let mut client = editor(&workspace);
     let page = client.request("krins/dashboard", json!({"period": "week"})).unwrap();
     let file = workspace.home().join("editor.html");
     std::fs::write(&file, page["html"].as_str().unwrap()).unwrap();

@@ -377,14 +377,14 @@ impl Audit {
         let begin = log.metadata().map_err(io_error("look at", &path))?.len().saturating_sub(FIGURED);
         log.seek(SeekFrom::Start(begin)).and_then(|_| log.read_to_end(&mut end)).map_err(io_error("read", &path))?;
         let records: Vec<Record> = end.split(|byte| *byte == b'\n').filter_map(Record::read).collect();
-        let whole = begin == 0 || records.first().is_some_and(|first| first.ts < from);
+        let cut = begin > 0 && records.first().is_none_or(|first| first.ts >= from);
         let payloads = payloads::since(&self.dir, Day::of_unix(from / 1000));
         let wanted = records.into_iter().filter(|record| record.ts >= from);
         let with = |record: Record| {
             let body = payloads.get(&record.commit).and_then(|payload| serde_json::from_str(&payload.body).ok());
             (record, body)
         };
-        Ok(Since { records: wanted.map(with).collect(), whole })
+        Ok(Since { records: wanted.map(with).collect(), cut })
     }
 
     /// Every line, `None` for what is no record.
@@ -462,8 +462,8 @@ pub use verify::Trusted;
 #[derive(Clone, Debug, Default)]
 pub struct Since {
     pub records: Vec<(Record, Option<serde_json::Value>)>,
-    /// False when the log is so long that the oldest of them were not read.
-    pub whole: bool,
+    /// The log is so long that the oldest of them were not read.
+    pub cut: bool,
 }
 
 /// A log in figures.

@@ -74,9 +74,9 @@ impl Engine {
         let engine = self.clone();
         let read = tokio::task::spawn_blocking(move || engine.audit().since(from)).await;
         let read = read.map_err(|error| Error::new(ErrorKind::Internal, format!("read the audit: {error}")))??;
-        let Since { records, whole } = read;
+        let Since { records, cut } = read;
         let mut notes = Vec::new();
-        if !whole {
+        if cut {
             notes.push("The record is so long that the oldest days of it were not read.".to_owned());
         }
         let calls = self.calls(from, &mut notes).await?;
