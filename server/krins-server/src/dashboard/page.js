@@ -3,8 +3,9 @@
 // editor that shows it, or, where it is a file, of nobody. Text from reports is only ever set as text.
 
 const start = JSON.parse(document.querySelector("#data").textContent);
-const editor = typeof acquireVsCodeApi === "function" ? acquireVsCodeApi() : null;
-const live = editor ? "editor" : start.live;
+// A page that was written to a file stays as it is, also where an editor shows it.
+const editor = start.live === "editor" && typeof acquireVsCodeApi === "function" ? acquireVsCodeApi() : null;
+const live = start.live === "editor" && !editor ? "none" : start.live;
 const byId = (id) => document.getElementById(id);
 const root = document.documentElement;
 let report = start.report;
