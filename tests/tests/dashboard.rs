@@ -154,8 +154,9 @@ async fn figures_are_those_of_real_tasks_at_every_door() {
         (&json!(1), &json!(0))
     );
     // How the route is was left by the process that asked.
-    assert_eq!(report["routes"]["routes"][0]["route"], "fake/fake-model", "{report}");
-    assert_eq!(report["routes"]["routes"][0]["state"], "disabled", "{report}");
+    let routes = report["routes"]["routes"].as_array().unwrap();
+    let route = routes.iter().find(|route| route["route"] == "fake/fake-model").unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(route["state"], "disabled", "{report}");
     // The editor is told the same.
     let mut client = editor(&workspace);
     let told = client.request("krins/report", json!({"period": "day"})).unwrap();

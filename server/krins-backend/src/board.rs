@@ -122,6 +122,8 @@ fn same(one: &str, other: &str) -> bool {
 fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/open/{ticket}", get(open))
+        // Browsers ask for it, and say so when there is none.
+        .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .route("/{token}/", get(page))
         .route("/{token}/report", get(report))
         .fallback(|| async { StatusCode::NOT_FOUND })

@@ -25,6 +25,8 @@ const MOST_CALLS: usize = 1_000_000;
 /// Where a process leaves how its routes are, for those that have asked nobody yet.
 const KIND: &str = "routes";
 const NAME: &str = "last";
+/// Nobody asked a route for so long: it says nothing any more. A week.
+const REMEMBERED: u64 = 7 * 86_400_000;
 
 /// One call to a model, or what was reserved for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +43,42 @@ pub(crate) struct Call {
     pub ok: bool,
 }
 
-/// How the routes were when a process looked.
+/// How the routes were when a process looked at each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     at: u64,
     level: String,
-    routes: Vec<RouteStatus>,
+    routes: Vec<(u64, RouteStatus)>,
+}
+
+impl Seen {
+    /// With what a process sees now; what it did not ask is as it was.
+    fn with(mut self, at: u64, status: &Status) -> Self {
+        let now = shown(status);
+        self.routes.retain(|(seen, known)| {
+            at.saturating_sub(*seen) < REMEMBERED && now.iter().all(|route| route.route != known.route)
+        });
+        self.routes.extend(now.into_iter().map(|route| (at, route)));
+        self.routes.sort_by(|(_, one), (_, other)| one.route.cmp(&other.route));
+        Self { at, level: status.level.name().to_owned(), ..self }
+    }
+
+    /// As they have to be by now, if nobody asked since: whoever rested or was shut out may be asked again.
+    fn by(self, now: u64) -> Vec<RouteStatus> {
+        let aged = |(at, mut route): (u64, RouteStatus)| {
+            let passed = now.saturating_sub(at) / 1000;
+            match route.seconds {
+                Some(left) if passed < left => route.seconds = Some(left - passed),
+                Some(_) if route.state == "resting" => {
+                    (route.state, route.cause, route.seconds) = ("closed".to_owned(), None, None);
+                }
+                Some(_) => (route.state, route.seconds) = ("half-open".to_owned(), None),
+                None => {}
+            }
+            route
+        };
+        self.routes.into_iter().map(aged).collect()
+    }
 }
 
 impl Engine {
@@ -112,7 +144,7 @@ impl Engine {
         if status.routes.is_empty() {
             return;
         }
-        let seen = Seen { at: now(), level: status.level.name().to_owned(), routes: shown(&status) };
+        let seen = self.state().document::<Seen>(KIND, NAME).unwrap_or_default().with(now(), &status);
         if let Err(error) = self.state().put_document(KIND, NAME, &seen) {
             tracing::debug!(%error, "how the routes are could not be noted");
         }
@@ -121,12 +153,11 @@ impl Engine {
     async fn route_figures(&self) -> RouteFigures {
         let backend = self.backend();
         let status = backend.status();
-        let (routes, at, level) = match status.routes.is_empty() {
-            false => (shown(&status), Some(now()), status.level.name().to_owned()),
-            true => match self.state().document::<Seen>(KIND, NAME) {
-                Some(Seen { at, level, routes }) => (routes, Some(at), level),
-                None => (Vec::new(), None, status.level.name().to_owned()),
-            },
+        let seen = self.state().document::<Seen>(KIND, NAME);
+        let seen = if status.routes.is_empty() { seen } else { Some(seen.unwrap_or_default().with(now(), &status)) };
+        let (routes, at, level) = match seen {
+            Some(seen) => (seen.clone().by(now()), Some(seen.at), seen.level),
+            None => (Vec::new(), None, status.level.name().to_owned()),
         };
         let remote = backend.remote_health().await.map(|health| health.checks).unwrap_or_default();
         RouteFigures { routes, at, level, switched_off: status.off.into_iter().collect(), remote }

@@ -294,10 +294,15 @@ fn agents(lives: &[(&str, &Life)], calls: &[&Call], authors: &BTreeMap<&str, &st
     for call in calls {
         sums.entry(&call.route).or_default().add(call);
     }
+    let answered = || lives.iter().filter(|(_, life)| life.answered.is_some());
+    // A provider may call its model by another name than it was asked by. What was kept has no call, and goes by that name.
+    let asked = answered().filter(|(_, life)| !life.cached);
+    let asked: BTreeMap<&str, &str> =
+        asked.filter_map(|(id, life)| Some((life.route.as_str(), *authors.get(id)?))).collect();
     let mut changes = BTreeMap::<&str, Vec<&Life>>::new();
-    for (id, life) in lives.iter().filter(|(_, life)| life.answered.is_some()) {
-        let route = if life.cached { None } else { authors.get(id).copied() };
-        changes.entry(route.unwrap_or(&life.route)).or_default().push(life);
+    for (id, life) in answered() {
+        let route = if life.cached { asked.get(life.route.as_str()) } else { authors.get(id) };
+        changes.entry(route.copied().unwrap_or(&life.route)).or_default().push(life);
     }
     let routes: BTreeSet<&str> = sums.keys().chain(changes.keys()).copied().collect();
     let mut agents: Vec<AgentFigures> = routes

@@ -120,7 +120,7 @@ fn tokens_and_money_go_to_the_patch_and_the_agent_that_took_them() {
     all.extend(task("two", start, 1_000, "b/y", &[What::Discarded]));
     all.extend(task("free", start, 10, "builtin/refactorings", &[What::Applied]));
     all.push(at(start, "kept", What::Assigned));
-    all.push(at(start + 1, "kept", answered("a/x", true)));
+    all.push(at(start + 1, "kept", answered("a/x-2026", true)));
     all.push(at(start + 1, "kept", gated(Verdict::Pass, &[])));
     let mut judged = call("one", start, "c/judge", [10, 1, 0], Some(7));
     judged.purpose = Purpose::Judge;
