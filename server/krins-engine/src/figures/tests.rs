@@ -1,15 +1,17 @@
 //! Figures from records that are written here, so that each number can be counted by hand.
 
-use super::Call;
 use super::reckon::{Records, Window, report};
 use super::recorded::{Happening, Read, What, read};
+use super::{Call, Seen};
 use krins_backend::Usage;
 use krins_backend::money::Purpose;
+use krins_backend::resilience::{RouteState, Status};
 use krins_core::audit::{GENESIS, Head, Record};
 use krins_core::gate::Verdict;
 use krins_protocol::report::{Bucket, Period, Report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A Wednesday, 14:30 UTC.
 const NOW: u64 = 1_795_617_000_000;
@@ -234,6 +236,40 @@ fn a_change_counts_when_it_is_done_and_a_part_of_one_does_not() {
     let report = report(&Records { read, ..Records::default() }, Window::days(7), NOW);
     assert_eq!((report.tasks.assigned, report.tasks.accepted, report.tasks.rejected), (1, 1, 0));
     assert!(report.notes[0].contains("erased"), "{:?}", report.notes);
+}
+
+/// A process that asked one route says nothing of the others, and what a route has to wait for passes.
+#[test]
+fn routes_are_remembered_and_grow_older() {
+    let state = |route: &str, state: &'static str, left: Option<u64>| RouteState {
+        route: route.to_owned(),
+        label: route.to_owned(),
+        state,
+        cause: None,
+        left: left.map(Duration::from_secs),
+    };
+    let status = |routes: Vec<RouteState>| Status { routes, ..Status::default() };
+    let seen = Seen::default()
+        .with(
+            NOW,
+            &status(vec![
+                state("a/x", "open", Some(30)),
+                state("b/y", "resting", Some(5)),
+                state("c/z", "disabled", None),
+            ]),
+        )
+        .with(NOW + 10_000, &status(vec![state("builtin/refactorings", "closed", None)]));
+    let by = |now: u64| -> Vec<(String, String, Option<u64>)> {
+        seen.clone().by(now).into_iter().map(|route| (route.route, route.state, route.seconds)).collect()
+    };
+    let row = |route: &str, state: &str, left: Option<u64>| (route.to_owned(), state.to_owned(), left);
+    let (builtin, disabled) = (row("builtin/refactorings", "closed", None), row("c/z", "disabled", None));
+    let soon = [row("a/x", "open", Some(20)), row("b/y", "closed", None), builtin.clone(), disabled.clone()];
+    assert_eq!(by(NOW + 10_000), soon);
+    let later = [row("a/x", "half-open", None), row("b/y", "closed", None), builtin, disabled];
+    assert_eq!(by(NOW + 60_000), later);
+    let again = seen.clone().with(NOW + 8 * DAY, &status(vec![state("a/x", "closed", None)]));
+    assert_eq!(again.by(NOW + 8 * DAY).len(), 1);
 }
 
 fn any_what() -> impl Strategy<Value = What> {
