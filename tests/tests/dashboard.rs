@@ -264,6 +264,7 @@ fn try_page(home: &str, address: &str, expect: &str) {
     node.env("PLAYWRIGHT", npm::package("playwright-core", PLAYWRIGHT))
         .env("AXE", npm::package("axe-core", AXE).join("axe.min.js"))
         .env("CHROMIUM", String::from_utf8(which.stdout).unwrap().trim())
+        .env("LOADS", "3")
         .env("EXPECT", expect);
     let output = node.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
