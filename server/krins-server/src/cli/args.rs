@@ -155,7 +155,7 @@ pub enum Command {
     },
     /// Run the remote backend, for this machine or for a team
     #[command(after_help = SERVE_EXAMPLES)]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Tell others that somebody is at a file; the lock ends by itself
     Lock {
         file: String,

@@ -86,7 +86,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
         Command::Preview { task } => on_runtime(async { fix::preview(global, task.as_deref(), out) }),
         Command::Promote { task } => on_runtime(async { fix::promote(global, task.as_deref(), out) }),
         Command::Sandbox(args) => on_runtime(async { sandbox::run(global, args, out).await }),
-        Command::Serve(args) => on_runtime_as(Mode::Serve, async { serve::run(global, args, out).await }),
+        Command::Serve(args) => on_runtime_as(Mode::Serve, async { serve::run(global, *args, out).await }),
         Command::Lock { file, minutes, holder } => {
             on_runtime(async { lock::lock(global, &file, minutes, holder.as_deref(), out).await })
         }
