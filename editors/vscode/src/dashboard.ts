@@ -1,60 +1,58 @@
-// The dashboard: the page that `krins dashboard` shows in a browser, in a tab.
+// The dashboard: the server's page, the same as `krins dashboard` shows in a browser, in a tab. It asks for its figures by messages.
 
-import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import * as vscode from "vscode";
+import { failure, sentence } from "./errors";
 import type { Server } from "./server";
-
-const PATIENCE = 30_000;
+import type { Tasks } from "./tasks";
 
 export class Dashboard implements vscode.Disposable {
   #panel: vscode.WebviewPanel | undefined;
+  readonly #subscription: vscode.Disposable;
 
   constructor(
     private readonly server: Server,
     private readonly extension: vscode.Uri,
-    private readonly log: vscode.LogOutputChannel,
-  ) {}
+    tasks: Tasks,
+  ) {
+    // What was done is in the figures at once.
+    this.#subscription = tasks.onDidWrite(() => void this.#panel?.webview.postMessage({ krins: "refresh" }));
+  }
 
   async open(): Promise<void> {
-    const { program } = this.server;
-    const folder = vscode.workspace.workspaceFolders?.[0];
-    if (!program || !folder) {
-      void vscode.window.showInformationMessage("Krins: the dashboard is about a folder with a running server; open one first.");
+    if (this.#panel) {
+      this.#panel.reveal();
       return;
     }
-    this.#panel ??= this.#made();
-    this.#panel.reveal();
-    await this.#draw(program, folder.uri.fsPath);
+    try {
+      const { html } = (await this.server.ask("krins/dashboard", {})) as { html: string };
+      this.#show(html);
+    } catch (error) {
+      void vscode.window.showErrorMessage(`Krins: ${sentence(failure(error))}`);
+    }
   }
 
   dispose(): void {
+    vscode.Disposable.from(this.#subscription).dispose();
     this.#panel?.dispose();
   }
 
-  #made(): vscode.WebviewPanel {
+  /** The page's own policy lets nothing run but its script, by hash, and lets it ask nobody. */
+  #show(html: string): void {
     const panel = vscode.window.createWebviewPanel("krins.dashboard", "Krins Dashboard", vscode.ViewColumn.Active, { enableScripts: true, localResourceRoots: [], retainContextWhenHidden: true });
+    this.#panel = panel;
     panel.iconPath = vscode.Uri.joinPath(this.extension, "media", "icon.svg");
     panel.onDidDispose(() => (this.#panel = undefined));
-    return panel;
+    panel.webview.onDidReceiveMessage((message: { krins?: string; id: number; params: object }) => {
+      if (message.krins === "report") void this.#answer(panel.webview, message.id, message.params);
+    });
+    panel.webview.html = html;
   }
 
-  async #draw(program: string, root: string): Promise<void> {
-    const file = join(tmpdir(), `krins-dashboard-${randomBytes(8).toString("hex")}.html`);
+  async #answer(webview: vscode.Webview, id: number, params: object): Promise<void> {
     try {
-      await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: "Krins: dashboard" }, () =>
-        promisify(execFile)(program, ["dashboard", "--html", file, "--root", root], { timeout: PATIENCE, env: this.server.environment }),
-      );
-      if (this.#panel) this.#panel.webview.html = await readFile(file, "utf8");
+      await webview.postMessage({ krins: "report", id, result: await this.server.ask("krins/report", params) });
     } catch (error) {
-      this.log.error(`the dashboard could not be made: ${String(error)}`);
-      void vscode.window.showErrorMessage("Krins: the dashboard could not be made; the log says why. An older krins program has none.");
-    } finally {
-      await rm(file, { force: true });
+      await webview.postMessage({ krins: "report", id, error: { message: sentence(failure(error)) } });
     }
   }
 }

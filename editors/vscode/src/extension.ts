@@ -30,7 +30,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const locks = new Locks(running, context.extensionUri, log);
   const previews = new Previews(running);
   const setup = new Setup(context, running, tasks, log);
-  const dashboard = new Dashboard(running, context.extensionUri, log);
+  const dashboard = new Dashboard(running, context.extensionUri, tasks);
   server = running;
   context.subscriptions.push(log, preview, tasks, status, hunks, locks, dashboard, new TaskTree(tasks), new GatePanel(tasks, context.extensionUri), new Suggestions(running, tasks), running);
 

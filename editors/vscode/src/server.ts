@@ -50,10 +50,6 @@ export class Server implements vscode.Disposable {
     private readonly log: vscode.LogOutputChannel,
   ) {}
 
-  /** The program that runs, and what it was given: for its other commands. */
-  program: string | undefined;
-  environment: Record<string, string> = {};
-
   get state(): ServerState {
     return this.#state;
   }
@@ -70,8 +66,6 @@ export class Server implements vscode.Disposable {
     this.log.info(`starting ${found.program} (from ${found.from})`);
     this.#set({ name: "starting" });
     const env = await this.#environment(settings.get<Record<string, string>>("env", {}));
-    this.program = found.program;
-    this.environment = env;
     const client = new LanguageClient(
       "krins",
       "Krins",
@@ -122,6 +116,13 @@ export class Server implements vscode.Disposable {
     if (!client || this.#state.name !== "running") throw new NotRunning();
     // `null` would be sent as a list of one null.
     return params === null ? client.sendRequest<Methods[M]["result"]>(method) : client.sendRequest<Methods[M]["result"]>(method, params);
+  }
+
+  /** A request whose answer is for a page of the server's own, which knows what it asked for. */
+  async ask(method: string, params: object): Promise<unknown> {
+    const client = this.#client;
+    if (!client || this.#state.name !== "running") throw new NotRunning();
+    return client.sendRequest(method, params);
   }
 
   /** `$/progress` for a token that a request carries. */

@@ -32,6 +32,8 @@ const SETTINGS = {
   "editor.minimap.enabled": false,
   "editor.accessibilitySupport": "off",
   "files.hotExit": "off",
+  // As on a desktop; a window in a browser saves by itself.
+  "files.autoSave": "off",
 };
 
 /** Patience is for a machine that is busy: what is there is seen at once. */

@@ -132,6 +132,8 @@ try {
   });
   await promise("applied: what was wanted and nothing else", async () => {
     await vscode.clear();
+    // Nothing is open, so that everything is written to the disk.
+    await palette("View: Close All Editors");
     await palette("Krins: Apply All");
     await onDisk(PROGRESS, "completionRate");
     await onDisk("src/cli/commands.ts", "// mine");
