@@ -99,8 +99,8 @@ try {
     await press("ArrowRight");
     await row(/^export.*calculateProgress|^export.*completionRate/);
     await press("ArrowDown");
-    await page.click('.pane-body .monaco-list-row[aria-checked="true"] .custom-view-tree-node-item-checkbox');
-    await until("rejected", () => page.$('.pane-body .monaco-list-row[aria-checked="false"]'));
+    await page.click(".pane-body .monaco-list-row.focused .custom-view-tree-node-item-checkbox");
+    await until("rejected", () => page.$('.pane-body [aria-checked="false"]'));
     await shot("tasks");
   });
   await promise("a hunk is opened, accepted and rejected by its keys", async () => {
