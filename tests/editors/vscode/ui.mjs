@@ -49,8 +49,12 @@ async function ask(words) {
 
 /** Walks the list of tasks down to a row. */
 async function walk(words) {
-  await palette("Krins: Focus on Tasks View");
-  await page.waitForSelector(".pane-body .monaco-list:focus, .pane-body .monaco-list.element-focused");
+  // A view that is made at this moment does not take the focus: it is asked again.
+  for (let again = 0; again < 3; again += 1) {
+    await palette("Krins: Focus on Tasks View");
+    const focused = page.waitForSelector(".pane-body .monaco-list:focus, .pane-body .monaco-list.element-focused", { timeout: 10_000 });
+    if (await focused.catch(() => undefined)) break;
+  }
   await press("Home");
   for (let step = 0; step < 60; step += 1) {
     const now = await page.$eval(".pane-body .monaco-list-row.focused", (each) => each.getAttribute("aria-label") ?? "").catch(() => "");
