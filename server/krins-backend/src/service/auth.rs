@@ -222,13 +222,18 @@ impl Door {
         self.guarded.load(Ordering::Relaxed)
     }
 
+    /// Reads the tokens again when that was long ago.
+    pub async fn look(&self) {
+        if self.age(Instant::now()) > RELOAD {
+            self.refresh().await;
+        }
+    }
+
     /// Whom an `Authorization` header stands for.
     pub async fn caller(&self, authorization: Option<&str>) -> Option<Caller> {
         let digest = Digest::of(bearer(authorization?)?);
+        self.look().await;
         let now = Instant::now();
-        if self.age(now) > RELOAD {
-            self.refresh().await;
-        }
         let found = self.find(&digest, now);
         if found.is_some() || self.age(now) < RELOAD_ON_MISS {
             return found;

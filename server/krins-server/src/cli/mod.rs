@@ -31,6 +31,7 @@ mod switch;
 mod task;
 mod trust;
 
+use crate::lsp::stdio;
 use crate::setup::{Overrides, Setup};
 use crate::telemetry::{self, Mode};
 use args::{Cli, Command, Global};
@@ -117,6 +118,8 @@ fn on_runtime(work: impl Future<Output = Done>) -> Done {
 /// A runtime with telemetry around it, flushed at the end.
 fn on_runtime_as(mode: Mode, work: impl Future<Output = Done>) -> Done {
     let telemetry = telemetry::init(mode);
+    // As every other line: what a panic says may quote anything.
+    stdio::log_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -69,6 +69,17 @@ impl std::fmt::Debug for Postgres {
     }
 }
 
+/// `verify-ca` and `verify-full` are libpq's words for what is done here anyway: with TLS, certificates and names are
+/// always checked. The parser does not know them.
+fn known_sslmode(address: &str) -> String {
+    let Some((place, query)) = address.split_once('?') else { return address.to_owned() };
+    let pairs = query.split('&').map(|pair| match pair {
+        "sslmode=verify-ca" | "sslmode=verify-full" => "sslmode=require",
+        pair => pair,
+    });
+    format!("{place}?{}", Vec::from_iter(pairs).join("&"))
+}
+
 impl Postgres {
     /// Whether this is an address of PostgreSQL and not a file's name.
     pub fn is_address(text: &str) -> bool {
@@ -78,7 +89,8 @@ impl Postgres {
     /// Connects, and brings the tables up to date. A password that the address does not hold may be given apart.
     pub async fn open(address: &str, password: Option<&str>, extra_ca: Option<&Path>) -> Result<Self, StoreError> {
         // The parser's own words quote the address.
-        let mut config: Config = address.parse().map_err(|_| StoreError::Address("it can not be read"))?;
+        let mut config: Config =
+            known_sslmode(address).parse().map_err(|_| StoreError::Address("it can not be read"))?;
         if config.get_hosts().is_empty() {
             return Err(StoreError::Address("it names no host"));
         }
@@ -855,5 +867,20 @@ fn unsigned(row: &Row, column: usize) -> u64 {
 impl From<Postgres> for Arc<dyn Store> {
     fn from(store: Postgres) -> Self {
         Arc::new(store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_libpq_for_checked_tls_is_known() {
+        for (word, known) in [("verify-full", "require"), ("verify-ca", "require"), ("disable", "disable")] {
+            let address = format!("postgres://me@db/krins?application_name=verify-full&sslmode={word}");
+            let wanted = format!("postgres://me@db/krins?application_name=verify-full&sslmode={known}");
+            assert_eq!(known_sslmode(&address), wanted);
+        }
+        assert_eq!(known_sslmode("postgres://me@db/krins"), "postgres://me@db/krins");
     }
 }
