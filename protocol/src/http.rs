@@ -1,7 +1,7 @@
 //! The HTTP bodies between a sidecar and `krins serve`.
 
 use crate::error::{ErrorKind, ErrorReport};
-use crate::lsp::{Usage, Why};
+use crate::lsp::{Usage, Verdict, Why};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +183,16 @@ pub struct RouterRecord {
     pub source: OutcomeSource,
     /// From 0 to 1.
     pub value: f64,
+    /// From the gate: what each of its checks said. For the figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckVerdict>,
+}
+
+/// What one check of the gate said of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckVerdict {
+    pub check: String,
+    pub verdict: Verdict,
 }
 
 /// Where an ask is, in the words that whoever asks in the same process has for it.

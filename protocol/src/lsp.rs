@@ -742,6 +742,9 @@ pub struct StatusResult {
     /// What calls cost today (UTC), where that is known in this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<BudgetUse>,
+    /// What was counted since the sidecar started.
+    #[serde(default)]
+    pub figures: Figures,
 }
 
 /// Millionths of a US dollar.
@@ -756,6 +759,49 @@ pub struct BudgetUse {
     /// The most of a task, where there is a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_task: Option<u64>,
+}
+
+/// What a sidecar counted since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// Calls to models by how they ended: `ok`, and words of what failed.
+    pub calls: Vec<CallCount>,
+    /// Calls that repeated one to the same route.
+    pub repeats: u64,
+    /// Asks that another route answered.
+    pub detours: u64,
+    /// Half of the answers, and 95 of 100, had begun within so many milliseconds; absent while nobody answered, and when it
+    /// took longer than a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_words_p50_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_words_p95_ms: Option<u64>,
+    /// What calls cost, in millionths of a US dollar, and how many of them have no known price.
+    pub cost: u64,
+    pub unpriced: u64,
+    /// Calls that a budget did not allow.
+    pub budget_stops: u64,
+    /// Answers that the gate judged, by check.
+    pub gate: Vec<CheckCount>,
+}
+
+/// Calls over one route that ended in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallCount {
+    /// `provider/model`.
+    pub route: String,
+    pub outcome: String,
+    pub count: u64,
+}
+
+/// What one check of the gate said, how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckCount {
+    pub check: String,
+    pub pass: u64,
+    pub warn: u64,
+    pub block: u64,
 }
 
 /// How one way to a model is.

@@ -327,7 +327,7 @@ pub const ROUTES: &[Route] = &[
         body: None,
         answers: &[Answer {
             status: 200,
-            says: "OpenMetrics",
+            says: "OpenMetrics, or the older text form where `Accept` names text/plain and not OpenMetrics",
             media: "application/openmetrics-text",
             body: Body::Text,
         }],

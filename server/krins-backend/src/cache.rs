@@ -329,6 +329,10 @@ impl<B: Backend + 'static> Backend for Cached<B> {
         self.inner.provider_names()
     }
 
+    fn weighed(&self, ask: Option<&Ask>, verdicts: &[(&str, &'static str)]) {
+        self.inner.weighed(ask, verdicts);
+    }
+
     fn status(&self) -> Status {
         self.inner.status()
     }

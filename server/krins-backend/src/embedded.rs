@@ -356,7 +356,11 @@ impl Backend for Embedded {
     }
 
     fn status(&self) -> Status {
-        self.board.status()
+        Status { spending: self.meter.spending(), ..self.board.status() }
+    }
+
+    fn weighed(&self, _: Option<&Ask>, verdicts: &[(&str, &'static str)]) {
+        self.board.judged(verdicts);
     }
 
     fn level(&self) -> Level {

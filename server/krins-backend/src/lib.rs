@@ -17,8 +17,10 @@ mod ndjson;
 pub mod provider;
 pub mod replay;
 pub mod router;
+pub mod spans;
 mod sse;
 
+mod exposition;
 pub mod metrics;
 pub mod propagation;
 pub mod remote;
@@ -194,6 +196,10 @@ pub trait Backend: Send + Sync {
     fn similar(&self, _ask: &Ask) -> Option<similar::Suggestion> {
         None
     }
+
+    /// What the gate said of the answer to this ask, check by check: `pass`, `warn` or `block`. For whoever counts; told, of a known ask,
+    /// before [`Backend::keep`] or [`Backend::forget`].
+    fn weighed(&self, _ask: Option<&Ask>, _verdicts: &[(&str, &'static str)]) {}
 
     /// The answer to this ask passed the gate: it may be given again.
     fn keep(&self, _ask: &Ask) {}

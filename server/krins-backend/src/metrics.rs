@@ -2,10 +2,12 @@
 //! alerts are built on them. Labels are closed lists or a server's own routes, never something a client chose.
 
 use crate::Backend;
+use crate::resilience::Status;
 use crate::store::{State, Stats};
 use krins_protocol::http::Answer;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -103,9 +105,9 @@ impl Metrics {
         Self { registry, requests, tasks, ended, task_seconds, tokens, replays, refused, crashed, retried, oldest }
     }
 
-    pub fn request(&self, method: &axum::http::Method, route: &str, status: u16, took: Duration) {
+    pub fn request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         self.requests
-            .get_or_create(&RequestLabels { method: known_method(method), route: route.to_owned(), status })
+            .get_or_create(&RequestLabels { method, route: route.to_owned(), status })
             .observe(took.as_secs_f64());
     }
 
@@ -172,7 +174,7 @@ fn label(state: State) -> StateLabel {
 }
 
 /// A client may invent methods; a label may not.
-fn known_method(method: &axum::http::Method) -> &'static str {
+pub(crate) fn known_method(method: &axum::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",
@@ -224,6 +226,7 @@ impl Collector for Routes {
                 ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
             }
         }
+        models(&mut encoder, &status)?;
         for (name, help, count) in [
             ("detours", "Asks that another route answered", status.counts.detours),
             ("brownout_changes", "Changes of the brownout level", status.counts.levels),
@@ -244,6 +247,52 @@ impl Collector for Routes {
         }
         Ok(())
     }
+}
+
+/// What calls to models took and cost, and what the gate said of their answers.
+fn models(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> Result<(), fmt::Error> {
+    let (counts, spending) = (&status.counts, &status.spending);
+    let mut first = encoder.encode_descriptor(
+        "first_words",
+        "From a call to the first words of its answer",
+        Some(&Unit::Seconds),
+        MetricType::Histogram,
+    )?;
+    for (route, times) in &counts.first_words {
+        let labels = [("route", route.as_str())];
+        let mut family = first.encode_family(&labels)?;
+        family.encode_histogram::<NoLabelSet>(times.sum(), times.count(), &times.classes(), None)?;
+    }
+    let repeats = counts.repeats.iter().map(|(route, count)| (vec![("route", route.as_str())], *count));
+    counters(encoder, "call_repeats", "Calls that repeated one to the same route", repeats)?;
+    let verdicts = counts.verdicts.iter();
+    let verdicts =
+        verdicts.map(|((check, verdict), count)| (vec![("check", check.as_str()), ("verdict", *verdict)], *count));
+    counters(encoder, "gate_verdicts", "What the gate said of answers, by check", verdicts)?;
+    let stops = spending.stops.iter().map(|(scope, count)| (vec![("scope", *scope)], *count));
+    counters(encoder, "budget_stops", "Calls that a budget did not allow, by whose budget", stops)?;
+    let unpriced = spending.unpriced.iter().map(|(provider, count)| (vec![("provider", provider.as_str())], *count));
+    counters(encoder, "calls_unpriced", "Calls whose price is not known", unpriced)?;
+    let kind = MetricType::Counter;
+    let mut cost = encoder.encode_descriptor("cost_dollars", "What calls cost, by the table of prices", None, kind)?;
+    for ((provider, purpose), micros) in &spending.micros {
+        let labels = [("provider", provider.as_str()), ("purpose", purpose)];
+        ConstCounter::new(*micros as f64 / 1e6).encode(cost.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn counters<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    counts: impl Iterator<Item = (Vec<(&'a str, &'a str)>, u64)>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, count) in counts {
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 /// Read at each scrape, so that the backend need not know about metrics.

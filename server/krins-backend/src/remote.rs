@@ -8,14 +8,17 @@ use crate::error::{Fault, ProviderError, sanitise};
 use crate::http::{Http, egress, is_loopback, retry_after};
 use crate::keys::{KeySource, Keys, Wanted};
 use crate::money::{Account, Entry};
+use crate::resilience::Status;
+use crate::resilience::status::Counts;
+use crate::spans;
 use crate::sse::Parser;
 use crate::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage, propagation, wire};
 use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{
-    Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem, RemoteEvent, RemoteState,
-    RemoteTask, RouterRecord,
+    CheckVerdict, Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem, RemoteEvent,
+    RemoteState, RemoteTask, RouterRecord,
 };
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -79,6 +82,9 @@ struct Inner {
     forgotten: Mutex<LruCache<Digest, u32>>,
     /// The server's ids of the last tasks, by the asker's id and variant.
     served: Mutex<LruCache<(String, u32), String>>,
+    /// What the gate said of answers whose end the server is not told yet, by the same.
+    weighed: Mutex<LruCache<(String, u32), Vec<CheckVerdict>>>,
+    counts: Mutex<Counts>,
     /// What is still on the way to the server.
     telling: TaskTracker,
 }
@@ -117,6 +123,8 @@ impl Remote {
                 misses: AtomicU64::new(0),
                 forgotten: Mutex::new(LruCache::new(FORGOTTEN)),
                 served: Mutex::new(LruCache::new(FORGOTTEN)),
+                weighed: Mutex::new(LruCache::new(FORGOTTEN)),
+                counts: Mutex::default(),
                 telling: TaskTracker::new(),
             }),
         })
@@ -209,8 +217,23 @@ impl Backend for Remote {
         self.inner.tell(ask, false);
     }
 
+    fn weighed(&self, ask: Option<&Ask>, verdicts: &[(&str, &'static str)]) {
+        let mut counts = self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.iter().for_each(|(check, verdict)| counts.verdict(check, verdict));
+        drop(counts);
+        let Some(ask) = ask else { return };
+        let told = verdicts.iter().map(|(check, verdict)| wire::verdict_to_wire(check, verdict)).collect();
+        let asked = (ask.task.clone(), ask.account.variant);
+        self.inner.weighed.lock().unwrap_or_else(PoisonError::into_inner).put(asked, told);
+    }
+
     fn keep(&self, ask: &Ask) {
         self.inner.tell(ask, true);
+    }
+
+    fn status(&self) -> Status {
+        let counts = self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Status { counts, ..Status::default() }
     }
 
     async fn flush(&self) {
@@ -337,7 +360,7 @@ impl Inner {
     async fn submit_patiently(&self, ask: &Ask, run: u32) -> Result<(RemoteTask, bool), BackendError> {
         let mut tries = 1;
         loop {
-            match self.submit_once(ask, run).await {
+            match self.submit_once(ask, run, tries - 1).await {
                 Ok(submitted) => return Ok(submitted),
                 Err(Failure::Again(_, wait)) if tries < SUBMIT_TRIES && wait.is_none_or(|w| w <= LONGEST_PAUSE) => {
                     tokio::time::sleep(wait.unwrap_or_else(|| pause(tries))).await;
@@ -348,9 +371,9 @@ impl Inner {
         }
     }
 
-    async fn submit_once(&self, ask: &Ask, run: u32) -> Result<(RemoteTask, bool), Failure> {
+    async fn submit_once(&self, ask: &Ask, run: u32, resend: u32) -> Result<(RemoteTask, bool), Failure> {
         let url = self.url(&["tasks"]);
-        let (span, headers) = self.prepare(&Method::POST, &url).await?;
+        let (span, headers) = self.prepare(&Method::POST, &url, resend).await?;
         let client = self.http.client(&url).map_err(|error| Failure::Final(self.unreachable(error)))?;
         let times_forgotten = self.times_forgotten(ask);
         let sending = egress(&ask.prompt, |_| {
@@ -430,12 +453,14 @@ impl Inner {
     fn tell(self: &Arc<Self>, ask: &Ask, passed: bool) {
         let asked = (ask.task.clone(), ask.account.variant);
         let task = self.served.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).cloned();
+        let checks = self.weighed.lock().unwrap_or_else(PoisonError::into_inner).pop(&asked).unwrap_or_default();
         let (Some(task), Ok(runtime)) = (task, tokio::runtime::Handle::try_current()) else { return };
         let record = RouterRecord {
             decision: None,
             task: Some(task),
             source: OutcomeSource::Gate,
             value: f64::from(u8::from(passed)),
+            checks,
         };
         let inner = Arc::clone(self);
         let telling = async move {
@@ -473,7 +498,7 @@ impl Inner {
 
     /// What was accepted of a request that is no task.
     async fn send(&self, (method, url, extra, body): Plain) -> Result<Response, Failure> {
-        let (span, mut headers) = self.prepare(&method, &url).await?;
+        let (span, mut headers) = self.prepare(&method, &url, 0).await?;
         headers.extend(extra.map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value)));
         let client = self.http.client(&url).map_err(|error| Failure::Final(self.unreachable(error)))?;
         let request = client.request(method, url).headers(headers).body(body);
@@ -500,7 +525,7 @@ impl Inner {
         body: Option<Vec<u8>>,
     ) -> Result<Response, Failure> {
         let url = self.url(path);
-        let (span, mut headers) = self.prepare(&method, &url).await?;
+        let (span, mut headers) = self.prepare(&method, &url, 0).await?;
         headers.extend(extra.map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value)));
         let client = self.http.client(&url).map_err(|error| Failure::Final(self.unreachable(error)))?;
         let mut request = client.request(method, url).headers(headers);
@@ -512,16 +537,8 @@ impl Inner {
     }
 
     /// The span of one request, and the headers that every request carries.
-    async fn prepare(&self, method: &Method, url: &Url) -> Result<(Span, HeaderMap), Failure> {
-        let span = tracing::info_span!(
-            "http.client",
-            otel.name = %method,
-            otel.kind = "client",
-            http.request.method = %method,
-            server.address = %self.host,
-            url.path = url.path(),
-            http.response.status_code = tracing::field::Empty,
-        );
+    async fn prepare(&self, method: &Method, url: &Url, resend: u32) -> Result<(Span, HeaderMap), Failure> {
+        let span = spans::http_client(method.as_str(), url, resend);
         let mut headers = HeaderMap::new();
         span.in_scope(|| propagation::inject(&mut headers));
         if let Some(token) = self.token().await.map_err(Failure::Final)? {
@@ -540,12 +557,19 @@ impl Inner {
     ) -> Result<Response, Failure> {
         match tokio::time::timeout(HEAD_TIMEOUT, sending).await {
             Ok(Ok(response)) => {
-                span.record("http.response.status_code", response.status().as_u16());
+                spans::answered(span, response.status().as_u16());
                 Ok(response)
             }
-            Ok(Err(error)) if error.fault == Fault::Connect => Err(Failure::Again(self.unreachable(error), None)),
-            Ok(Err(error)) => Err(Failure::Final(self.unreachable(error))),
-            Err(_) => Err(Failure::Again(self.lost(), None)),
+            Ok(Err(error)) => {
+                spans::failed(span, &format!("{:?}", error.fault));
+                let passing = error.fault == Fault::Connect;
+                let error = self.unreachable(error);
+                Err(if passing { Failure::Again(error, None) } else { Failure::Final(error) })
+            }
+            Err(_) => {
+                spans::failed(span, "timeout");
+                Err(Failure::Again(self.lost(), None))
+            }
         }
     }
 

@@ -42,6 +42,25 @@ pub fn prompt_from_wire(prompt: http::Prompt) -> Result<Prompt, BackendError> {
     })
 }
 
+/// What a check of the gate said; a word that is no verdict counts as the worst.
+pub fn verdict_to_wire(check: &str, verdict: &str) -> http::CheckVerdict {
+    let verdict = match verdict {
+        "pass" => lsp::Verdict::Pass,
+        "warn" => lsp::Verdict::Warn,
+        _ => lsp::Verdict::Block,
+    };
+    http::CheckVerdict { check: check.to_owned(), verdict }
+}
+
+pub fn verdict_from_wire(told: &http::CheckVerdict) -> (&str, &'static str) {
+    let verdict = match told.verdict {
+        lsp::Verdict::Pass => "pass",
+        lsp::Verdict::Warn => "warn",
+        lsp::Verdict::Block => "block",
+    };
+    (&told.check, verdict)
+}
+
 pub fn answer_to_wire(proposal: Proposal, cost: Option<u64>) -> http::Answer {
     http::Answer {
         text: proposal.text,

@@ -29,7 +29,7 @@ use crate::workspace::Root;
 use crate::worktree;
 use krins_backend::money::Bill;
 use krins_backend::router::Outcome as RouterOutcome;
-use krins_backend::{Ask, Backend, Proposal};
+use krins_backend::{Ask, Backend, Proposal, spans};
 use krins_core::gate::{Author, Report};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
@@ -260,9 +260,14 @@ impl Engine {
             self.note_assigned(&task)?;
             let engine = self.clone();
             let id = task.id.clone();
-            let span = tracing::info_span!("krins.task", task = %id);
+            let span = tracing::info_span!(
+                "krins.task",
+                task = %id,
+                "error.type" = tracing::field::Empty,
+                otel.status_code = tracing::field::Empty,
+            );
             tokio::spawn(krins_backend::propagation::carry(
-                async move { engine.run(id, intent, base, cancel).await }.instrument(span),
+                async move { engine.run(id, intent, base, cancel, span).await },
             ));
             return Ok(Assigned { task: task.id, state: task.state, deduplicated: false });
         }
@@ -274,19 +279,34 @@ impl Engine {
         self.inner.tasks.running_here().len()
     }
 
-    async fn run(&self, id: String, intent: Intent, base: Arc<crate::base::Base>, cancel: CancellationToken) {
+    async fn run(
+        &self,
+        id: String,
+        intent: Intent,
+        base: Arc<crate::base::Base>,
+        cancel: CancellationToken,
+        span: tracing::Span,
+    ) {
         let reporter: Arc<dyn Reporter> = Arc::new(TaskReporter { engine: self.clone(), id: id.clone() });
         let shop = self.workshop(&id);
-        let outcome = tokio::select! {
-            // Looked at first, so that an answer that arrives with the cancel loses.
-            biased;
-            () = cancel.cancelled() => Err(Error::cancelled()),
-            outcome = catch_panic(pipeline::propose(&shop, &intent, base, &reporter)) => outcome,
+        let work = async {
+            let outcome = tokio::select! {
+                // Looked at first, so that an answer that arrives with the cancel loses.
+                biased;
+                () = cancel.cancelled() => Err(Error::cancelled()),
+                outcome = catch_panic(pipeline::propose(&shop, &intent, base, &reporter)) => outcome,
+            };
+            if let Err(error) = &outcome {
+                spans::failed(&tracing::Span::current(), &format!("{:?}", error.kind));
+            }
+            // Whoever waits for the task may be gone the moment it is settled.
+            if tokio::time::timeout(FLUSH, shop.backend.flush()).await.is_err() {
+                tracing::warn!(task = %id, "what was spent and kept is not written yet");
+            }
+            outcome
         };
-        // Whoever waits for the task may be gone the moment it is settled.
-        if tokio::time::timeout(FLUSH, shop.backend.flush()).await.is_err() {
-            tracing::warn!(task = %id, "what was spent and kept is not written yet");
-        }
+        // The span has ended before anybody hears that the task has: a session may end at that moment.
+        let outcome = work.instrument(span).await;
         if let Err(error) = self.settle(&id, outcome, &shop.bill) {
             tracing::error!(task = %id, %error, "the task's outcome could not be stored");
             self.inner.tasks.fail_unstored(&id, error);

@@ -198,11 +198,27 @@ pub(crate) async fn attempt(
 ) -> Result<Attempt> {
     let (ask, proposal, patch) = answered(shop, intent, base, pack, words, like, clock, reporter).await?;
     let verdict = weighed(shop, &intent.words, base, &ask, &proposal, &patch, clock, reporter).await?;
-    match &verdict {
-        Ok(_) => shop.backend.keep(&ask),
-        Err(_) => shop.backend.forget(&ask),
-    }
+    tell(&shop.backend, &ask, &verdict);
     Ok(Attempt { ask, proposal, patch, verdict })
+}
+
+/// Tells the backend what the gate said: for its figures, and for what may be answered again.
+fn tell(backend: &Arc<dyn Backend>, ask: &Ask, verdict: &Result<Gated<Patch>, Box<Report>>) {
+    count(backend, ask, verdict);
+    match verdict {
+        Ok(_) => backend.keep(ask),
+        Err(_) => backend.forget(ask),
+    }
+}
+
+/// The same for the figures alone.
+pub(crate) fn count(backend: &Arc<dyn Backend>, ask: &Ask, verdict: &Result<Gated<Patch>, Box<Report>>) {
+    let report = match verdict {
+        Ok(gated) => gated.report(),
+        Err(report) => report,
+    };
+    let checks: Vec<_> = report.checks.iter().map(|run| (run.check.as_str(), run.verdict.name())).collect();
+    backend.weighed(Some(ask), &checks);
 }
 
 /// The whole gate over an answer that is placed: what only looks, what runs, and the judge.
@@ -385,10 +401,7 @@ impl Trial<'_> {
                 backend.note("", &choice.id, Outcome::Gate { passed });
             }
         }
-        let outcome = outcome.inspect(|placed| match &placed.verdict {
-            Ok(_) => backend.keep(&ask),
-            Err(_) => backend.forget(&ask),
-        });
+        let outcome = outcome.inspect(|placed| tell(backend, &ask, &placed.verdict));
         Tried { variant: ask.account.variant, ask, choice, outcome, failed, steps: clock.steps }
     }
 

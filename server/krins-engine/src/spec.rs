@@ -13,7 +13,9 @@ use crate::fix::{self, Round, Watch};
 use crate::gate::commands::{Found, quoted};
 use crate::gate::testing::{Outcome, Outcomes, run_files};
 use crate::gate::{self, Gated};
-use crate::pipeline::{Attempt, Clock, Intent, Proposed, Reporter, Workshop, answered, judge, off_thread, ran, seen};
+use crate::pipeline::{
+    Attempt, Clock, Intent, Proposed, Reporter, Workshop, answered, count, judge, off_thread, ran, seen,
+};
 use crate::runner::{Stop, StopOnDrop};
 use crate::worktree::Side;
 use krins_core::gate::{CheckRun, Finding, Report, Verdict, worst};
@@ -148,6 +150,7 @@ async fn tests_first(
             blocked => (blocked, BTreeSet::new()),
         };
         let attempt = Attempt { ask, proposal, patch, verdict };
+        count(&shop.backend, &attempt.ask, &attempt.verdict);
         rounds.push(Round::of(number, &attempt));
         if attempt.verdict.is_ok() {
             return Ok((Written { patch: attempt.patch, failing }, rounds));
@@ -239,6 +242,7 @@ async fn code_second(
         let verdict = ran(shop, base, &patch, verdict, clock, reporter).await?;
         let verdict = seen(shop, &intent.words, &ask, &proposal, verdict, clock).await;
         let attempt = Attempt { ask, proposal, patch, verdict };
+        count(&shop.backend, &attempt.ask, &attempt.verdict);
         rounds.push(Round::of(number, &attempt));
         let mut stop = attempt.verdict.is_ok().then_some("the gate passed");
         if stop.is_none() {

@@ -111,8 +111,16 @@ impl Setup {
 
     /// The kill switch of this person's programs.
     pub fn switch_file(&self) -> Option<PathBuf> {
-        let base = self.state.clone().or_else(|| base_dir(&|name| std::env::var_os(name)).ok())?;
-        Some(base.join("switched-off"))
+        Some(self.base()?.join("switched-off"))
+    }
+
+    /// The ledger of this person's programs.
+    pub fn books_file(&self) -> Option<PathBuf> {
+        Some(self.base()?.join(BOOKS))
+    }
+
+    fn base(&self) -> Option<PathBuf> {
+        self.state.clone().or_else(|| base_dir(&|name| std::env::var_os(name)).ok())
     }
 
     /// One line for `krins doctor`.

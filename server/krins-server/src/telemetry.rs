@@ -4,10 +4,10 @@
 //! not answer are dropped, and the end of the process waits for neither longer than [`SHUTDOWN`]. Trace propagation does not
 //! depend on any of it. No module but `main`'s may call [`init`].
 
+use krins_backend::spans;
 use krins_core::redact;
-use opentelemetry::KeyValue;
-use opentelemetry::Value;
 use opentelemetry::trace::{Status, TracerProvider as _};
+use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -60,7 +60,7 @@ pub fn init(mode: Mode) -> Telemetry {
     };
     let spans = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("krins"))
+            .with_tracer(provider.tracer_with_scope(scope()))
             .with_location(false)
             .with_threads(false)
             .with_filter(own_spans())
@@ -118,6 +118,14 @@ fn exporter_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     endpoint && !is("OTEL_SDK_DISABLED", "true") && !is("OTEL_TRACES_EXPORTER", "none")
 }
 
+/// Whose spans they are, and by which version of the conventions their attributes are named.
+fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("krins")
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(spans::SCHEMA)
+        .build()
+}
+
 /// `endpoint` is for tests; without it the environment's.
 fn provider(mode: Mode, endpoint: Option<String>) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
     krins_backend::http::install_crypto();
@@ -150,6 +158,7 @@ struct Redacting(SpanExporter);
 impl opentelemetry_sdk::trace::SpanExporter for Redacting {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         for span in &mut batch {
+            span.name = redact::irreversible(&span.name).into_owned().into();
             span.attributes.iter_mut().for_each(redact_value);
             for event in &mut span.events.events {
                 event.name = redact::irreversible(&event.name).into_owned().into();
@@ -176,10 +185,14 @@ impl opentelemetry_sdk::trace::SpanExporter for Redacting {
 }
 
 fn redact_value(attribute: &mut KeyValue) {
-    if let Value::String(text) = &attribute.value
-        && let std::borrow::Cow::Owned(redacted) = redact::irreversible(text.as_str())
-    {
-        attribute.value = redacted.into();
+    let redacted = |text: &StringValue| match redact::irreversible(text.as_str()) {
+        std::borrow::Cow::Owned(redacted) => redacted.into(),
+        std::borrow::Cow::Borrowed(_) => text.clone(),
+    };
+    match &mut attribute.value {
+        Value::String(text) => *text = redacted(text),
+        Value::Array(Array::String(texts)) => texts.iter_mut().for_each(|text| *text = redacted(text)),
+        _ => {}
     }
 }
 

@@ -2,7 +2,8 @@
 
 pub mod graph;
 
-use krins_backend::resilience::RouteState;
+use krins_backend::resilience::times::Times;
+use krins_backend::resilience::{RouteState, Status};
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Finding, Report, Verdict, Waived};
@@ -17,6 +18,7 @@ use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
 use krins_protocol::error::{ErrorData, ErrorReport};
 use krins_protocol::{cli, lsp};
+use std::collections::BTreeMap;
 
 /// An error as every door reports it.
 pub fn error(error: &Error) -> ErrorReport {
@@ -297,12 +299,46 @@ pub fn partial(partial: Partial) -> lsp::Partial {
     lsp::Partial { read: count(partial.read), total: count(partial.total) }
 }
 
-/// `krins/status`, and what a pause and its end answer.
+/// What was counted since the start, of every route together where one figure is enough.
+pub fn figures(status: &Status) -> lsp::Figures {
+    let (counts, spending) = (&status.counts, &status.spending);
+    let calls = counts.calls.iter().map(|((route, outcome), count)| lsp::CallCount {
+        route: route.clone(),
+        outcome: (*outcome).to_owned(),
+        count: *count,
+    });
+    let mut first_words = Times::default();
+    counts.first_words.values().for_each(|times| first_words.merge(times));
+    let millis = |share| first_words.within(share).map(|seconds| (seconds * 1000.0).round() as u64);
+    let mut gate: BTreeMap<&str, lsp::CheckCount> = BTreeMap::new();
+    for ((check, verdict), count) in &counts.verdicts {
+        let known = gate.entry(check).or_insert_with(|| lsp::CheckCount { check: check.clone(), ..Default::default() });
+        let place = match *verdict {
+            "pass" => &mut known.pass,
+            "warn" => &mut known.warn,
+            _ => &mut known.block,
+        };
+        *place += count;
+    }
+    lsp::Figures {
+        calls: calls.collect(),
+        repeats: counts.repeats.values().sum(),
+        detours: counts.detours,
+        first_words_p50_ms: millis(0.5),
+        first_words_p95_ms: millis(0.95),
+        cost: spending.micros.values().sum(),
+        unpriced: spending.unpriced.values().sum(),
+        budget_stops: spending.stops.values().sum(),
+        gate: gate.into_values().collect(),
+    }
+}
+
 /// How a way to a model is.
 pub fn model_route(state: &RouteState) -> lsp::RouteStatus {
     krins_engine::figures::route(state)
 }
 
+/// `krins/status`, and what a pause and its end answer.
 pub fn index(index: &Index) -> lsp::IndexStatus {
     let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX);
     let (stats, ready) = index.stats();

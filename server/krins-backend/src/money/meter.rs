@@ -2,7 +2,7 @@
 //! charged by itself, a second one to the same route too, and one that broke off or was cancelled for what it took.
 
 use super::prices::{Cost, Day, Prices};
-use super::{Account, Charge, Entry, Ledger, LedgerError, Limits, Refusal, Reserve, dollars};
+use super::{Account, Charge, Entry, Ledger, LedgerError, Limits, Refusal, Reserve, Spending, dollars};
 use crate::Usage;
 use crate::error::{Fault, ProviderError};
 use crate::provider::wire::Tally;
@@ -13,7 +13,7 @@ use krins_core::prompt::Rendered;
 use krins_core::tokens::Vocabulary;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tokens that a provider wraps around each text at most.
@@ -52,6 +52,7 @@ pub struct Meter {
     clock: Clock,
     /// (provider, kind, model) of what is configured, for who looks for something cheaper.
     routes: Vec<(String, Kind, String)>,
+    spending: Mutex<Spending>,
 }
 
 impl fmt::Debug for Meter {
@@ -62,7 +63,7 @@ impl fmt::Debug for Meter {
 
 impl Meter {
     pub fn new(prices: Prices, limits: Limits, ledger: Arc<dyn Ledger>, routes: Vec<(String, Kind, String)>) -> Self {
-        Self { prices, limits, ledger, clock: Arc::new(now_ms), routes }
+        Self { prices, limits, ledger, clock: Arc::new(now_ms), routes, spending: Mutex::default() }
     }
 
     /// With another time than the real one.
@@ -70,6 +71,15 @@ impl Meter {
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// What was spent since the start.
+    pub fn spending(&self) -> Spending {
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn spend(&self, note: impl FnOnce(&mut Spending)) {
+        note(&mut self.spending.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The most that one call can cost; `None` when the price is not known.
@@ -165,6 +175,7 @@ impl Meter {
             Ok(()) => {}
             Err(LedgerError::Refused(refusal)) => {
                 account.bill.refuse();
+                self.spend(|spending| spending.stop(refusal.scope));
                 return Err(self.refused(&refusal, prompt, output));
             }
             Err(error @ LedgerError::Overtaken) => {
@@ -313,6 +324,8 @@ impl Tab<'_> {
     fn charge(&self, usage: Usage, models: &[&str], outcome: &str) {
         let cost = self.meter.cost_of(self.provider, self.kind, models, &usage);
         let micros = cost.map(|cost| cost.micros);
+        let purpose = self.account.map(|account| account.purpose).unwrap_or_default();
+        self.meter.spend(|spending| spending.charge(self.provider, purpose, micros));
         if let Some(account) = self.account {
             account.bill.add(Entry {
                 route: format!("{}/{}", self.provider, self.model),

@@ -5,10 +5,12 @@
 pub mod books;
 pub mod meter;
 pub mod prices;
+mod spending;
 
 pub use books::Books;
 pub use meter::{Meter, MoneyConfig};
 pub use prices::{BadPrice, Day, Price, Prices, dollars};
+pub use spending::Spending;
 
 use crate::Usage;
 use crate::calls::Run;
@@ -82,6 +84,17 @@ pub enum Scope {
     Task,
     Day,
     PersonDay,
+}
+
+impl Scope {
+    /// As metrics name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Day => "day",
+            Self::PersonDay => "person-day",
+        }
+    }
 }
 
 impl fmt::Display for Scope {

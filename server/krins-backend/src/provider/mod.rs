@@ -35,6 +35,8 @@ pub struct ModelRequest<'a> {
     pub partial: bool,
     /// Whether somebody else can answer, so that a silent one is left sooner.
     pub elsewhere: bool,
+    /// How many calls of this task to this route came before.
+    pub resend: u32,
     /// Whose call it is, and who pays.
     pub task: &'a str,
     pub account: Option<&'a crate::money::Account>,
@@ -50,6 +52,7 @@ impl<'a> ModelRequest<'a> {
             sampling: None,
             partial: false,
             elsewhere: false,
+            resend: 0,
             task: "",
             account: None,
         }

@@ -10,6 +10,7 @@ use crate::keys::{KeyPlace, KeySource, Keys, Wanted};
 use crate::ndjson::Lines;
 use crate::propagation;
 use crate::resilience::KeyId;
+use crate::spans::{self, ModelCall};
 use crate::sse::{Parser, TooLong};
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -36,6 +37,7 @@ const ERROR_LIMIT: usize = 64 << 10;
 /// A provider behind HTTP.
 pub(crate) struct HttpProvider {
     name: String,
+    kind: Kind,
     wire: Box<dyn Wire>,
     base: Url,
     key: KeySource,
@@ -58,6 +60,7 @@ impl HttpProvider {
         let wire = wire(config, at_home)?;
         Some(check_base(&base).map(|()| Self {
             name: name.to_owned(),
+            kind: config.kind,
             wire,
             key: config.key.clone(),
             variables: if at_home { config.kind.key_variables() } else { &[] },
@@ -91,20 +94,13 @@ impl HttpProvider {
     async fn send(
         &self,
         request: &ModelRequest<'_>,
+        url: Url,
         key: Option<&SecretString>,
         patience: Duration,
     ) -> Result<(Response, Instant), ProviderError> {
         let client = self.http.client(&self.base)?;
         let headers = self.wire.headers(key)?;
-        let url = self.wire.url(&self.base, request.model);
-        let span = tracing::info_span!(
-            "krins.provider",
-            otel.name = format!("chat {}", request.model),
-            otel.kind = "client",
-            gen_ai.operation.name = "chat",
-            gen_ai.request.model = request.model,
-            server.address = url.host_str(),
-        );
+        let span = spans::http_client("POST", &url, request.resend);
         // The ids alone: they are random. What else travels with a trace (`tracestate`, baggage) is the team's own.
         let trace = span.in_scope(propagation::outgoing).traceparent();
         let sent = egress(request.words, |words| {
@@ -118,8 +114,12 @@ impl HttpProvider {
         });
         // The request is written: what is still to come is the provider's time.
         let first = Instant::now() + patience;
-        let response = timeout_at(first, sent.instrument(span)).await.map_err(|_| silent(patience))??;
-        Ok((response, first))
+        let sent = timeout_at(first, sent.instrument(span.clone())).await.unwrap_or_else(|_| Err(silent(patience)));
+        match &sent {
+            Ok(response) => spans::answered(&span, response.status().as_u16()),
+            Err(error) => spans::failed(&span, &format!("{:?}", error.fault)),
+        }
+        Ok((sent?, first))
     }
 
     /// How long the first sign of an answer may take. A model that has to be loaded gets its time; one that is loaded, or of
@@ -216,6 +216,27 @@ impl HttpProvider {
     }
 }
 
+impl HttpProvider {
+    async fn converse(
+        &self,
+        request: &ModelRequest<'_>,
+        url: Url,
+        call: &mut ModelCall<'_>,
+    ) -> Result<Finished, ProviderError> {
+        let key = self.keys.find(&self.wanted()).await?;
+        self.check_transport(key.as_ref())?;
+        let patience = self.patience(request, key.as_ref()).await;
+        let (response, first) = self.send(request, url, key.as_ref(), patience).await?;
+        let secrets = key.as_ref().map(|key| key.expose_secret()).into_iter().collect::<Vec<_>>();
+        if !response.status().is_success() {
+            return Err(self.refused(response, &secrets).await);
+        }
+        let answer = self.receive(response, (first, patience), &secrets, call).await?;
+        answer.stop.iter().for_each(|stop| ModelCall::stopped(&call.span(), stop));
+        answer.finish(request)
+    }
+}
+
 #[async_trait]
 impl Provider for HttpProvider {
     async fn call(&self, request: &ModelRequest<'_>, sink: &mut dyn DeltaSink) -> Result<Finished, ProviderError> {
@@ -226,16 +247,12 @@ impl Provider for HttpProvider {
             )
             .with_hint("leave it out, or ask a provider of kind openai-chat"));
         }
-        let key = self.keys.find(&self.wanted()).await?;
-        self.check_transport(key.as_ref())?;
-        let patience = self.patience(request, key.as_ref()).await;
-        let (response, first) = self.send(request, key.as_ref(), patience).await?;
-        let secrets = key.as_ref().map(|key| key.expose_secret()).into_iter().collect::<Vec<_>>();
-        if !response.status().is_success() {
-            return Err(self.refused(response, &secrets).await);
-        }
-        let answer = self.receive(response, (first, patience), &secrets, sink).await?;
-        answer.finish(request)
+        let url = self.wire.url(&self.base, request.model);
+        let mut call = ModelCall::begin(&self.name, self.kind, &url, request, sink);
+        let span = call.span();
+        let result = self.converse(request, url, &mut call).instrument(span).await;
+        call.end(&result);
+        result
     }
 
     async fn key_id(&self) -> Result<KeyId, ProviderError> {

@@ -10,6 +10,7 @@ mod retries;
 pub mod status;
 pub mod switch;
 mod tally;
+pub mod times;
 
 pub use brownout::{Level, Pressure};
 pub use clock::{Clock, System};
@@ -196,6 +197,12 @@ impl Resilience {
         self.lock().counts.detours += 1;
     }
 
+    /// The gate's verdicts on an answer, check by check.
+    pub fn judged(&self, verdicts: &[(&str, &'static str)]) {
+        let mut inner = self.lock();
+        verdicts.iter().for_each(|(check, verdict)| inner.counts.verdict(check, verdict));
+    }
+
     /// As a person and the metrics see it.
     pub fn status(&self) -> Status {
         let now = self.clock.now();
@@ -268,6 +275,18 @@ impl Inner {
 }
 
 impl Permit {
+    /// The call repeats one to the same route for the same task.
+    pub fn repeats(&self) {
+        let label = self.board.label(&self.key);
+        *self.board.lock().counts.repeats.entry(label).or_default() += 1;
+    }
+
+    /// The answer's first words came after this time.
+    pub fn first_words(&self, after: Duration) {
+        let label = self.board.label(&self.key);
+        self.board.lock().counts.first_words.entry(label).or_default().add(after);
+    }
+
     /// Says how the call went.
     pub fn finish<T>(mut self, result: &Result<T, ProviderError>, first_token: Duration) {
         self.done = true;

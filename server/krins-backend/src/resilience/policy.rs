@@ -248,21 +248,28 @@ impl Task<'_> {
         self.calls += 1;
         self.last = Some(at);
         self.marks[at].calls += 1;
-        if self.marks[at].calls == 1 {
-            self.board.count_call(route.provider);
+        match self.marks[at].calls {
+            1 => self.board.count_call(route.provider),
+            _ => permit.repeats(),
         }
         let (began, left) = (clock.now(), self.time_left());
         let elsewhere = self.somebody_else(at);
         let listener = &mut *self.listener;
-        let mut sink = |delta: &str| listener.received(delta);
+        let mut first = None;
+        let mut sink = |delta: &str| {
+            first.get_or_insert_with(|| clock.now().saturating_duration_since(began));
+            listener.received(delta);
+        };
         let sink: &mut dyn DeltaSink = &mut sink;
-        let request = ModelRequest { model: &route.model, elsewhere, ..request };
+        let resend = self.marks[at].calls - 1;
+        let request = ModelRequest { model: &route.model, elsewhere, resend, ..request };
         let result = tokio::select! {
             biased;
             result = route.calls.call(&request, sink) => result,
             () = clock.sleep(left) => Err(out_of_time(self.total)),
             () = turned_off(self.board, route) => Err(switched_off()),
         };
+        first.into_iter().for_each(|after| permit.first_words(after));
         permit.finish(&result, route.timing.first_token);
         let outcome = result.as_ref().map(|finished| finished.usage).map_err(|error| error.fault);
         let took = clock.now().saturating_duration_since(began);

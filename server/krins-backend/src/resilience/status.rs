@@ -2,8 +2,10 @@
 
 use super::breaker::Shown;
 use super::brownout::{Level, Pressure};
+use super::times::Times;
 use super::{Inner, Resilience};
 use crate::error::Fault;
+use crate::money::Spending;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ pub struct Status {
     /// Routes that were asked, by name.
     pub routes: Vec<RouteState>,
     pub counts: Counts,
+    pub spending: Spending,
 }
 
 /// One route, with one of its keys.
@@ -44,6 +47,26 @@ pub struct Counts {
     pub detours: u64,
     /// Changes of the brownout level.
     pub levels: u64,
+    /// Calls that repeated one to the same route, by route.
+    pub repeats: BTreeMap<String, u64>,
+    /// From a call to the first words of its answer, by route.
+    pub first_words: BTreeMap<String, Times>,
+    /// Verdicts on answers, by check of the gate and verdict.
+    pub verdicts: BTreeMap<(String, &'static str), u64>,
+}
+
+/// Checks that are told apart; names come from clients of the service, too.
+const MAX_CHECKS: usize = 32;
+
+impl Counts {
+    /// One answer's verdict by one check of the gate.
+    pub fn verdict(&mut self, check: &str, verdict: &'static str) {
+        let known = self.verdicts.keys().any(|(name, _)| name == check);
+        let sane = (1..=24).contains(&check.len()) && check.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        let fits = known || sane && self.verdicts.len() < 3 * MAX_CHECKS;
+        let check = if fits { check } else { "other" };
+        *self.verdicts.entry((check.to_owned(), verdict)).or_default() += 1;
+    }
 }
 
 impl Status {
@@ -65,6 +88,7 @@ impl Status {
             off,
             routes: routes.collect(),
             counts: inner.counts.clone(),
+            spending: Spending::default(),
         }
     }
 }
@@ -79,5 +103,25 @@ impl RouteState {
         let cause = self.cause.map_or(String::new(), |cause| format!(": it {}", cause.says()));
         let left = self.left.map_or(String::new(), |left| format!("; again in {} s", left.as_secs_f64().ceil()));
         format!("{}{cause}{left}", self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_that_clients_invent_are_one() {
+        let mut counts = Counts::default();
+        counts.verdict("syntax", "block");
+        for n in 0..1000 {
+            let letters: String = format!("{n:04}").bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+            counts.verdict(&letters, "pass");
+            counts.verdict(&format!("No Check {n}"), "pass");
+        }
+        counts.verdict("syntax", "pass");
+        assert!(counts.verdicts.len() <= 3 * MAX_CHECKS + 2, "{}", counts.verdicts.len());
+        assert_eq!(counts.verdicts[&("syntax".into(), "pass")], 1);
+        assert_eq!(counts.verdicts.values().sum::<u64>(), 2002);
     }
 }

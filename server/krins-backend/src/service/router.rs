@@ -4,6 +4,7 @@ use super::problem::Problem;
 use super::routes::{Tenant, read_json};
 use super::tasks::Tasks;
 use crate::router::{Outcome, Wish};
+use crate::wire;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 /// Bytes of words, and routes to avoid, that a choice is made from.
 const WORDS: usize = 64 << 10;
 const AVOID: usize = 100;
+/// Checks that a gate may have.
+const CHECKS: usize = 64;
 
 /// `POST /router/select`.
 pub async fn select(
@@ -66,9 +69,12 @@ pub async fn record(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let RouterRecord { decision, task, source, value } = read_json(&headers, body, "record")?;
+    let RouterRecord { decision, task, source, value, checks } = read_json(&headers, body, "record")?;
     if !(0.0..=1.0).contains(&value) {
         return Err(Problem::new(ErrorKind::BadParams, "read the record: its value is not from 0 to 1"));
+    }
+    if checks.len() > CHECKS {
+        return Err(Problem::new(ErrorKind::BadParams, "read the record: it has too many checks"));
     }
     let yes = value >= 0.5;
     let outcome = match source {
@@ -80,7 +86,8 @@ pub async fn record(
         tasks.backend().note(&tenant, &decision, outcome);
     }
     if let (Some(task), Outcome::Gate { passed }) = (task, outcome) {
-        tasks.judged(&tenant, &task, passed).await;
+        let checks: Vec<_> = checks.iter().map(wire::verdict_from_wire).collect();
+        tasks.judged(&tenant, &task, &checks, passed).await;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

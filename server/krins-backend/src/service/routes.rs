@@ -7,9 +7,11 @@ use super::problem::{Problem, chain};
 use super::router;
 use super::tasks::{Tasks, View};
 use super::{admin, dead, graph, locks, reports};
+use crate::exposition;
 use crate::metrics;
 use crate::propagation;
 use crate::resilience::Level;
+use crate::spans;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, MatchedPath, Path, Request, State};
@@ -34,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a client that lost the stream should wait before it comes back.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// Characters of a task's id, and fewer than any key of a provider has.
+const PATH_PART: usize = 36;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Ours, so that a key is an index entry and not a document.
 const KEY_LENGTH: usize = 255;
@@ -72,7 +76,7 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/reports/open/{id}", post(reports::reconcile))
         .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Admin), admit));
     let figures = Router::new()
-        .route("/metrics", get(exposition))
+        .route("/metrics", get(figures))
         .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Metrics), admit));
     Router::new()
         .route("/health", get(health))
@@ -218,13 +222,18 @@ fn sse(event: &RemoteEvent) -> Event {
     Event::default().id(seq.to_string()).event(name).retry(RECONNECT).data(data)
 }
 
-async fn exposition(State(tasks): Shared) -> Result<Response, Problem> {
+async fn figures(State(tasks): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     // Without the store, the figures of before.
     if let Err(error) = tasks.count().await {
         tracing::warn!(error = %chain(&error), "failed to count the tasks");
     }
     let text = tasks.metrics.render().map_err(|error| Problem::internal("render the metrics", &error))?;
-    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let (form, text) = match exposition::is_wanted(accept) {
+        true => (exposition::CONTENT_TYPE, exposition::plain(&text)),
+        false => (metrics::CONTENT_TYPE, text),
+    };
+    Ok(([(header::CONTENT_TYPE, form)], text).into_response())
 }
 
 async fn live() -> Json<Health> {
@@ -384,6 +393,8 @@ async fn admit(
 /// not a name that was made to point here (`Host`).
 async fn caller_of(tasks: &Tasks, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Caller, Problem> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    // Also while nobody needs a token: the first one may have been made a moment ago.
+    tasks.door.look().await;
     if !tasks.door.is_guarded() {
         let foreign = headers.contains_key(header::ORIGIN);
         let local = text(header::HOST).is_none_or(is_this_machine);
@@ -454,28 +465,50 @@ async fn bounded(State(tasks): Shared, request: Request, next: Next) -> Response
 /// The request's span, continued from its headers, and its place in the metrics.
 async fn observed(State(tasks): Shared, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let method = metrics::known_method(request.method());
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let name = matched.as_ref().map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
+    let scheme = if tasks.config.tls.is_some() { "https" } else { "http" };
     let span = tracing::info_span!(
         parent: None,
         "http.request",
-        otel.name = %format_args!("{method} {route}"),
+        otel.name = name,
         otel.kind = "server",
         otel.status_code = tracing::field::Empty,
-        http.request.method = %method,
-        http.route = %route,
-        url.path = request.uri().path(),
+        http.request.method = method,
+        http.route = matched,
+        url.path = matched.as_deref().map(|route| shown(request.uri().path(), route)),
+        url.scheme = scheme,
+        network.protocol.version = version(request.version()),
         http.response.status_code = tracing::field::Empty,
+        "error.type" = tracing::field::Empty,
     );
     let context = propagation::continue_or_start_http(&span, request.headers());
     let response = propagation::in_trace(span.clone(), context, next.run(request)).await;
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
+    // A client's mistake is no failure of this side.
     if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
+        spans::failed(&span, status.as_str());
     }
-    tasks.metrics.request(&method, &route, status.as_u16(), began.elapsed());
+    tasks.metrics.request(method, matched.as_deref().unwrap_or("other"), status.as_u16(), began.elapsed());
     response
+}
+
+/// The path as traces and logs may have it: where a part of it may be more than a name or an id, because somebody put a
+/// file or a token there, the route stands for it. What is no page of ours has none.
+fn shown<'a>(path: &'a str, route: &'a str) -> &'a str {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+    let is_name = |part: &str| part.len() <= PATH_PART && part.bytes().all(plain);
+    if path.split('/').all(is_name) { path } else { route }
+}
+
+fn version(version: axum::http::Version) -> &'static str {
+    match version {
+        axum::http::Version::HTTP_10 => "1.0",
+        axum::http::Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
 }
 
 /// No answer of this service is a page, may be kept, or may be put into a frame.
@@ -505,6 +538,19 @@ mod tests {
         }
         for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:80", "[::2]", "", "localhost.evil"] {
             assert!(!is_this_machine(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_in_no_path_that_is_shown() {
+        let task = "/tasks/01938a5e-5f1c-7c1e-9d3a-0b1c2d3e4f50/events";
+        for (path, seen) in [
+            (task, task),
+            ("/tasks/krins_0123456789abcdef0123456789abcdef01234567", "/r"),
+            ("/locks/src%2Fa.ts", "/r"),
+            ("/tasks/a+b", "/r"),
+        ] {
+            assert_eq!(shown(path, "/r"), seen);
         }
     }
 

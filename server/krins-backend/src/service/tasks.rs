@@ -370,12 +370,13 @@ impl Tasks {
 
     /// The gate's word on a task's answer, from whoever placed it: kept with the task, so that the replica that asked hears
     /// of it, too.
-    pub async fn judged(&self, tenant: &str, id: &str, passed: bool) {
+    pub async fn judged(&self, tenant: &str, id: &str, checks: &[(&str, &'static str)], passed: bool) {
         match self.store.judge(tenant, id, passed).await {
             Ok(false) => return,
             Ok(true) => self.fan.tell(Hint::Judged(id.to_owned())),
             Err(error) => tracing::warn!(error = %chain(&error), "failed to remember the gate's word on an answer"),
         }
+        self.backend.weighed(None, checks);
         self.heed(Some(tenant), id, passed);
     }
 
@@ -513,7 +514,9 @@ impl Tasks {
             "krins.task",
             otel.kind = "consumer",
             krins.task = %id,
-            krins.attempt = leased.run,
+            krins.attempt = i64::from(leased.run),
+            "error.type" = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         );
         let context = propagation::continue_or_start(&span, Some(&leased.traceparent), leased.tracestate.as_deref());
         propagation::in_trace(span, context, self.run_leased(&leased, held, &live)).await;
@@ -571,6 +574,7 @@ impl Tasks {
     /// makes them, and by nobody else.
     async fn fail(&self, leased: &Leased, error: BackendError, again: bool) -> Result<Option<TaskRow>, StoreError> {
         tracing::warn!(kind = ?error.kind, "failed to {error}");
+        crate::spans::failed(&tracing::Span::current(), &format!("{:?}", error.kind));
         let told = json(&wire::error_to_wire(&error));
         if !error.kind.retryable() {
             return self.finish(&leased.fence, End::Failed(told)).await;

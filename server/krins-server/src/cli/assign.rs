@@ -14,6 +14,18 @@ use krins_engine::{Engine, Error};
 use std::process::ExitCode;
 
 pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
+    traced(carry_out(global, args, out)).await
+}
+
+/// In the trace of the environment, or in a new one.
+fn traced<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let span = tracing::info_span!("krins assign");
+    let (parent, state) = (std::env::var("TRACEPARENT").ok(), std::env::var("TRACESTATE").ok());
+    let context = propagation::continue_or_start(&span, parent.as_deref(), state.as_deref());
+    propagation::in_trace(span, context, work)
+}
+
+async fn carry_out(global: &Global, args: Assign, out: &mut Output) -> Done {
     let engine = engine(global)?;
     let intent = Intent {
         words: args.intent,
@@ -43,12 +55,15 @@ pub async fn run(global: &Global, args: Assign, out: &mut Output) -> Done {
 
 /// Assigns and waits, with progress; Ctrl-C cancels. A task that failed is an error.
 pub async fn finish(engine: &Engine, intent: Intent, out: &mut Output) -> Result<Task, Error> {
-    let span = tracing::info_span!("krins assign");
-    let (parent, state) = (std::env::var("TRACEPARENT").ok(), std::env::var("TRACESTATE").ok());
-    let context = propagation::continue_or_start(&span, parent.as_deref(), state.as_deref());
-    let shown = context.traceparent();
-    let assigned = propagation::in_trace(span, context, async { engine.assign(intent, None, Some(shown)) }).await?;
-    settle(engine, &assigned.task, out).await
+    let work = async {
+        let shown = propagation::current().map(|context| context.traceparent());
+        let assigned = engine.assign(intent, None, shown)?;
+        settle(engine, &assigned.task, out).await
+    };
+    match propagation::current() {
+        Some(_) => work.await,
+        None => traced(work).await,
+    }
 }
 
 /// Waits for a task, with progress; Ctrl-C cancels. A task that failed is an error.

@@ -2,6 +2,7 @@
 //!
 //! The reply is passed on as it is and believed by nobody: the engine reads back.
 
+use crate::lsp::rpc;
 use crate::lsp::session::Session;
 use async_trait::async_trait;
 use krins_core::text::Position;
@@ -28,7 +29,7 @@ impl Editor for LspEditor {
             return Err(EditorRefused("it changed in the meantime".into()));
         }
         let edit = workspace_edit(edit)?;
-        match self.session.client.apply_edit(edit).await {
+        match rpc::to_client("workspace/applyEdit", self.session.client.apply_edit(edit)).await {
             Ok(ApplyWorkspaceEditResponse { applied: true, .. }) => Ok(()),
             Ok(ApplyWorkspaceEditResponse { failure_reason, .. }) => {
                 Err(EditorRefused(failure_reason.unwrap_or_else(|| "the editor did not apply it".into())))

@@ -9,6 +9,7 @@ pub mod indexing;
 pub mod parent;
 pub mod quirks;
 pub mod reporter;
+pub mod rpc;
 pub mod server;
 pub mod session;
 pub mod stdio;

@@ -35,6 +35,7 @@ use tower_lsp::jsonrpc::{Error, Id, Request, Response};
 use super::envelope::{self, Incoming};
 use super::frame::{self, Frame, FrameReader};
 use super::parent::Watch;
+use super::rpc;
 
 /// A notification that takes longer than this is worth a line in the log: nothing else is read meanwhile.
 const SLOW_TURN: Duration = Duration::from_millis(50);
@@ -322,12 +323,14 @@ where
         let Some(inner) = self.calls.begin(&id) else {
             return self.refuse(id, Error::invalid_request()).await;
         };
+        let call = rpc::Call::begin(&id, &method, params.as_ref());
         let handled = self.invoke(build(method.clone(), Some(inner), params));
         let (calls, out) = (Arc::clone(&self.calls), self.out.clone());
         self.tasks.spawn(async move {
-            let outcome = handled.await;
+            let outcome = call.within(handled).await;
             let panicked = matches!(outcome, Outcome::Panicked);
             let reply = conclude(id, outcome, &calls);
+            call.end(&reply);
             // The permit is held until the reply is queued: a client that does not read is soon refused.
             // A send fails only after the writer has ended, and then nobody listens.
             let _ = out.send(serialise(&reply)).await;

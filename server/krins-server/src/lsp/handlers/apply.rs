@@ -1,10 +1,9 @@
 //! `krins/apply`, `krins/undo`, `krins/redo`.
 
 use crate::lsp::editor::LspEditor;
-use crate::lsp::handlers::{continue_trace, failure};
+use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
 use crate::to_proto;
-use krins_backend::propagation;
 use krins_engine::apply::Editor;
 use krins_engine::engine::ApplyWish;
 use krins_engine::tasks::Task;
@@ -14,9 +13,7 @@ use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
 
 pub async fn run(session: &Arc<Session>, params: ApplyParams) -> Reply<ApplyResult> {
-    let span = tracing::info_span!("krins/apply", otel.kind = "server");
-    let context = continue_trace(&span, params.meta.as_ref());
-    propagation::in_trace(span, context, apply(session, params)).await.map_err(|error| failure(&error))
+    apply(session, params).await.map_err(|error| failure(&error))
 }
 
 async fn apply(session: &Arc<Session>, params: ApplyParams) -> Result<ApplyResult, Error> {

@@ -1,7 +1,7 @@
 //! `krins/assign`: answers at once; the work goes on behind it.
 
 use crate::from_proto;
-use crate::lsp::handlers::{continue_trace, failure};
+use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
 use krins_backend::propagation;
 use krins_protocol::lsp::{AssignParams, Assigned};
@@ -20,11 +20,8 @@ pub async fn run(session: &Arc<Session>, params: AssignParams) -> Reply<Assigned
     if let (Some(token), Some(task)) = (&token, &given) {
         session.remember_token(task, token.clone());
     }
-    let span = tracing::info_span!("krins/assign", otel.kind = "server");
-    let context = continue_trace(&span, params.meta.as_ref());
-    let shown = context.traceparent();
-    let assigned =
-        propagation::in_trace(span, context, async { engine.assign(intent, params.task, Some(shown)) }).await;
+    let trace = propagation::current().map(|context| context.traceparent());
+    let assigned = engine.assign(intent, params.task, trace);
     let running = assigned.as_ref().is_ok_and(|assigned| assigned.state.is_running());
     match (&given, &assigned, token) {
         (Some(task), _, _) if !running => session.forget_token(task),

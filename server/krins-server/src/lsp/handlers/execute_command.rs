@@ -4,6 +4,7 @@
 
 use crate::lsp::handlers;
 use crate::lsp::session::Session;
+use krins_backend::propagation;
 use krins_protocol::graph::Question;
 use krins_protocol::lsp::ApplyResult;
 use serde::de::DeserializeOwned;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::{Error, Result as Reply};
 use tower_lsp::ls_types::{ExecuteCommandParams, LSPAny, MessageType};
+use tracing::Instrument as _;
 
 /// Every command. Those that are meant for a person come first: some clients list them as they are.
 pub const COMMANDS: &[&str] = &[
@@ -53,6 +55,13 @@ pub const COMMANDS: &[&str] = &[
 ];
 
 pub async fn run(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<Option<LSPAny>> {
+    // Many clients can say nothing else, so the request's own span tells little.
+    let known = COMMANDS.iter().find(|known| **known == params.command);
+    let span = tracing::info_span!("krins.command", otel.name = known.copied().unwrap_or("unknown command"));
+    carry_out(session, params).instrument(span).await
+}
+
+async fn carry_out(session: &Arc<Session>, params: ExecuteCommandParams) -> Reply<Option<LSPAny>> {
     let argument = params.arguments.into_iter().next();
     let name = params.command.as_str();
     match name {
@@ -137,12 +146,12 @@ where
 {
     let future = work(session.clone());
     let session = session.clone();
-    tokio::spawn(async move {
+    tokio::spawn(propagation::carry(async move {
         match future.await {
             Ok(result) => session.client.show_message(weight(&result), summary(&result)).await,
             Err(error) => session.client.show_message(MessageType::ERROR, message(&error)).await,
         }
-    });
+    }));
     Ok(Some(json!({"started": true})))
 }
 

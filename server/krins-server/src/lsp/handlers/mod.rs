@@ -26,10 +26,7 @@ pub mod variant;
 pub mod waive;
 
 use crate::to_proto;
-use krins_backend::propagation;
-use krins_core::trace::TraceContext;
 use krins_engine::Error;
-use krins_protocol::lsp::Meta;
 use tower_lsp::jsonrpc;
 
 /// An engine error as a JSON-RPC error: the kind's code, and `data: {kind, retryable, detail, hint}`.
@@ -40,15 +37,6 @@ pub fn failure(error: &Error) -> jsonrpc::Error {
         message: report.message.into(),
         data: serde_json::to_value(&report.data).ok(),
     }
-}
-
-/// Makes the span, not entered yet, the continuation of the caller's trace: the request's own, else the environment's.
-pub fn continue_trace(span: &tracing::Span, meta: Option<&Meta>) -> TraceContext {
-    let (traceparent, tracestate) = match meta {
-        Some(Meta { traceparent: Some(parent), tracestate }) => (Some(parent.clone()), tracestate.clone()),
-        _ => (std::env::var("TRACEPARENT").ok(), std::env::var("TRACESTATE").ok()),
-    };
-    propagation::continue_or_start(span, traceparent.as_deref(), tracestate.as_deref())
 }
 
 /// What fits a menu or a message.

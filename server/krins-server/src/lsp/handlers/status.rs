@@ -25,6 +25,7 @@ pub async fn run(session: &Arc<Session>) -> Reply<StatusResult> {
         cache_misses,
         index: to_proto::index(engine.index()),
         routes: status.routes.iter().map(to_proto::model_route).collect(),
+        figures: to_proto::figures(&status),
         level: status.level.name().to_owned(),
         switched_off: status.off.into_iter().collect(),
         spent: spent(&engine).await,
