@@ -4,6 +4,7 @@
 
 pub mod binary;
 pub mod client;
+pub mod collector;
 pub mod command;
 pub mod debian;
 pub mod editor;
@@ -16,6 +17,7 @@ pub mod personas;
 pub mod postgres;
 pub mod raw_http;
 pub mod redis;
+pub mod serve;
 pub mod text;
 pub mod wire;
 pub mod workspace;

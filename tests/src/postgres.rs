@@ -27,6 +27,15 @@ pub struct Postgres {
 impl Postgres {
     /// A new server; `None`, with the reason on standard error, where the programs are missing and cannot be installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// One that speaks TLS with this certificate and key, both PEM.
+    pub fn start_with_tls(certificate: &str, key: &str) -> Option<Self> {
+        Self::start_with(Some((certificate, key)))
+    }
+
+    fn start_with(tls: Option<(&str, &str)>) -> Option<Self> {
         let programs = programs()?;
         let directory = tempfile::Builder::new().prefix("krins-pg-").tempdir().expect("a temporary directory");
         let user = unprivileged();
@@ -44,6 +53,20 @@ impl Postgres {
             .arg(format!("--pwfile={}", secret.display()))
             .arg("-D")
             .arg(&data));
+        let mut settings = vec![
+            format!("unix_socket_directories={}", directory.path().display()),
+            "max_connections=200".into(),
+            "shared_buffers=32MB".into(),
+            "fsync=on".into(),
+        ];
+        if let Some((certificate, key)) = tls {
+            settings.push("ssl=on".into());
+            for (setting, text) in [("ssl_cert_file", certificate), ("ssl_key_file", key)] {
+                let file = directory.path().join(setting);
+                write_private(&file, text, user.as_deref());
+                settings.push(format!("{setting}={}", file.display()));
+            }
+        }
         let log = directory.path().join("log");
         // Another program may take the port between the two steps, so there is more than one try.
         for _ in 0..5 {
@@ -51,13 +74,8 @@ impl Postgres {
             let file = fs::File::create(&log).expect("the directory is ours");
             let mut command = as_user(user.as_deref(), &programs.join("postgres"));
             command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
-            for setting in [
-                format!("unix_socket_directories={}", directory.path().display()),
-                "max_connections=200".into(),
-                "shared_buffers=32MB".into(),
-                "fsync=on".into(),
-            ] {
-                command.args(["-c", &setting]);
+            for setting in &settings {
+                command.args(["-c", setting]);
             }
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
             let mut child = command.spawn().expect("postgres starts");
@@ -98,6 +116,10 @@ impl Postgres {
         format!("postgres://krins:{PASSWORD}@127.0.0.1:{}/{name}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What `psql` prints for one statement, columns apart by `|`.
     pub fn sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let beside = programs().map(|programs| programs.join("psql")).filter(|psql| psql.is_file());
@@ -127,6 +149,16 @@ impl Drop for Postgres {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The server refuses a key that others can read.
+fn write_private(file: &Path, text: &str, user: Option<&str>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(file, text).expect("the directory is ours");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    if let Some(user) = user {
+        run(Command::new("chown").arg(user).arg(file));
     }
 }
 
