@@ -160,7 +160,7 @@ fn cut<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
     head
 }
 
-fn parts<'a>(message: &'a [u8], number: u64) -> impl Iterator<Item = &'a [u8]> {
+fn parts(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     fields(message).into_iter().filter_map(move |(found, field)| match field {
         Field::Bytes(bytes) if found == number => Some(bytes),
         _ => None,
@@ -176,11 +176,11 @@ fn text(message: &[u8], number: u64) -> String {
 }
 
 fn number(message: &[u8], number: u64) -> u64 {
-    let found = fields(message).into_iter().filter_map(|(found, field)| match field {
+    let mut found = fields(message).into_iter().filter_map(|(found, field)| match field {
         Field::Number(value) if found == number => Some(value),
         _ => None,
     });
-    found.last().unwrap_or_default()
+    found.next_back().unwrap_or_default()
 }
 
 fn hex(bytes: &[u8]) -> String {
