@@ -418,7 +418,7 @@ async fn text_that_is_not_saved_is_the_truth() {
         );
         assert!(workspace.read("src/cart.ts").contains("orderTotal(prices)"));
         // Only what was not saved went through the editor; the rest is the journal's.
-        assert_eq!(editor.seen().written, [path.clone()]);
+        assert_eq!(editor.seen().written, std::slice::from_ref(&path));
         assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Completed));
         prompt(&connection, &session, "/undo").await;
         assert!(workspace.read("src/total.ts").contains("function calculateTotal"), "{}", editor.words());

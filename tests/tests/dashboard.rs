@@ -241,12 +241,11 @@ fn the_chart_library_is_the_published_one() {
 
 /// Chromium, from the system's packages where it is missing.
 fn chromium() -> String {
-    let known = |name: &&str| debian::runs(name);
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    if !names.iter().any(|name| known(&name)) {
+    if !names.iter().any(|name| debian::runs(name)) {
         debian::install(&["chromium"]);
     }
-    let found = names.iter().find(|name| known(name));
+    let found = names.iter().find(|name| debian::runs(name));
     let found = found.expect(
         "the page is tried in Chromium: install it (`apt-get install chromium` as root) and run the tests again",
     );
