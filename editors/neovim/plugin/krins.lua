@@ -1,4 +1,4 @@
--- The commands. Nothing is loaded before one of them runs, except the server's start for a file (see `krins.client`).
+-- The command. Nothing is loaded before it runs, except the server's start for a file (see `krins.client`).
 if vim.g.loaded_krins then
   return
 end
@@ -9,26 +9,19 @@ if vim.fn.has('nvim-0.10') == 0 then
   return
 end
 
-local function command(name, action, options)
-  vim.api.nvim_create_user_command(name, function(call)
-    require('krins')[action](call)
-  end, options)
-end
+vim.api.nvim_create_user_command('Krins', function(call)
+  require('krins.command').run(call)
+end, {
+  nargs = '*',
+  range = true,
+  complete = function(lead, line, at)
+    return require('krins.command').complete(lead, line, at)
+  end,
+  desc = 'Say what to change, review it, apply it',
+})
 
-local function complete(kind)
-  return function(lead, line)
-    return require('krins.complete')[kind](lead, line)
-  end
+for name, action in pairs({ next = 'jump(1)', prev = 'jump(-1)', accept = 'accept()', reject = 'reject()', edit = 'edit()', hunk = 'hunk()' }) do
+  vim.keymap.set('n', ('<Plug>(krins-%s)'):format(name), ("<Cmd>lua require('krins').%s<CR>"):format(action), { desc = 'krins: ' .. name })
 end
-
-command('Krins', 'assign', { nargs = '*', range = true, complete = complete('intent'), desc = 'Say what to change' })
-command('KrinsContext', 'context', { nargs = '*', range = true, complete = complete('intent'), desc = 'Show what would be sent' })
-command('KrinsDiff', 'diff', { nargs = '?', complete = complete('task'), desc = 'Show the proposal' })
-command('KrinsApply', 'apply', { nargs = '*', complete = complete('hunk'), desc = 'Apply the proposal, or only these hunks' })
-command('KrinsDiscard', 'discard', { nargs = '?', complete = complete('task'), desc = 'Forget the proposal' })
-command('KrinsCancel', 'cancel', { nargs = '?', complete = complete('task'), desc = 'Cancel the running task' })
-command('KrinsUndo', 'undo', { nargs = '?', desc = "Undo Krins' last change" })
-command('KrinsRedo', 'redo', { nargs = '?', desc = "Redo Krins' last change" })
-command('KrinsStatus', 'status', { desc = 'Provider, model, index, cache' })
 
 require('krins.client').start()

@@ -1,31 +1,13 @@
 -- The journey without the plugin, by what any Neovim since 0.7 knows: code actions, commands, and its own `workspace/applyEdit`.
 --   KRINS=/path/to/krins APP=/a/copy/of/fixtures/todo-app nvim --headless -u NONE -i NONE -n -c 'luafile editors/neovim/test/plain.lua'
+-- With SLOW=1 the model behind it never answers (the settings say so), and the task is cancelled instead.
 -- Prints one line for each promise and ends with a failure status when one is broken.
 local app = assert(vim.env.APP, 'APP is a copy of fixtures/todo-app')
-local failures, notices, offered = 0, {}, {}
+package.path = vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':h') .. '/?.lua;' .. package.path
+local t = require('promises')
+local check, eventually, read = t.check, t.eventually, t.read
+
 local client, buffer
-
-local function out(text)
-  io.stdout:write(text .. '\n')
-end
-
-local function check(promise, holds)
-  if not holds then
-    failures = failures + 1
-  end
-  out((holds and 'ok - ' or 'not ok - ') .. promise)
-end
-
-local function eventually(promise, condition)
-  check(promise, (vim.wait(15000, condition, 50)))
-end
-
-local function read(path)
-  local file = assert(io.open(app .. '/' .. path, 'rb'))
-  local text = file:read('*a')
-  file:close()
-  return text
-end
 
 local function buffer_text()
   return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n') .. '\n'
@@ -47,8 +29,7 @@ end
 local function action(pattern)
   local params = vim.lsp.util.make_range_params(0, 'utf-16')
   params.context = { diagnostics = {} }
-  offered = call('textDocument/codeAction', params) or {}
-  for _, each in ipairs(offered) do
+  for _, each in ipairs(call('textDocument/codeAction', params) or {}) do
     if each.title:find(pattern) then
       return each
     end
@@ -66,17 +47,16 @@ local function choose(promise, pattern)
   call('workspace/executeCommand', { command = command.command, arguments = command.arguments })
 end
 
-local function journey()
+local function start()
   vim.cmd('cd ' .. app)
   vim.cmd('edit ' .. app .. '/src/store/selectors.ts')
-  local stats = read('src/stats.ts')
   local id = vim.lsp.start_client({
     name = 'krins',
     cmd = { assert(vim.env.KRINS, 'KRINS is the program'), 'lsp', '--stdio' },
     root_dir = app,
     handlers = {
       ['window/showMessage'] = function(_, result)
-        notices[#notices + 1] = result.message
+        t.note(result.message)
         return vim.NIL
       end,
     },
@@ -87,17 +67,27 @@ local function journey()
     client = vim.lsp.get_client_by_id(id)
     return client ~= nil and client.server_capabilities ~= nil and client.server_capabilities.executeCommandProvider ~= nil
   end)
+end
 
-  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '// krins: rename calculateProgress to completionRate' })
+local function ask(words)
+  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '// krins: ' .. words })
   vim.api.nvim_win_set_cursor(0, { 1, 0 })
+  choose('a comment is a task', 'Krins: ' .. words:sub(1, 20))
+end
+
+local function journey()
+  local stats = read('src/stats.ts')
+  ask('rename calculateProgress to completionRate')
   local before = buffer_text()
-  choose('a comment is a task', 'Krins: rename')
   choose('the proposal is offered', 'Krins: show the diff')
   eventually('the diff is opened, or where it is is said', function()
-    return vim.api.nvim_get_current_buf() ~= buffer or table.concat(notices, '\n'):find('%.diff') ~= nil
+    return vim.api.nvim_get_current_buf() ~= buffer or t.said('%.diff')
   end)
   vim.cmd('buffer! ' .. buffer)
   check('nothing is written before the word', read('src/stats.ts') == stats and buffer_text() == before)
+  vim.fn.search('import { calculateProgress')
+  choose('a hunk can be rejected where it stands', 'Krins: reject this hunk')
+  choose('and that can be taken back', 'Krins: take back the rejection')
   choose('apply is offered', 'Krins: apply the change')
   eventually('apply changes the open buffer', function()
     return buffer_text():find('import { completionRate', 1, true) ~= nil
@@ -113,24 +103,26 @@ local function journey()
   eventually('undo gives the buffer back', function()
     return buffer_text() == before
   end)
-  vim.lsp.stop_client(id)
 end
 
-local function run()
-  local ok, err = pcall(journey)
-  if not ok then
-    failures = failures + 1
-    out('not ok - ' .. tostring(err))
-  end
-  if failures > 0 then
-    for _, each in ipairs(offered) do
-      out('# offered: ' .. each.title)
-    end
-    for _, text in ipairs(notices) do
-      out('# ' .. text:gsub('\n', '\n# '))
-    end
-  end
-  vim.cmd(failures == 0 and 'qall!' or 'cquit 1')
+local function cancel()
+  local stats = read('src/stats.ts')
+  ask('sort the views by name')
+  local before = buffer_text()
+  eventually('it is said that somebody is at work', function()
+    return t.said('working on')
+  end)
+  choose('a running task can be cancelled', 'Krins: cancel')
+  eventually('and that it was cancelled', function()
+    return t.said('was cancelled')
+  end)
+  vim.wait(300)
+  check('nothing was written', buffer_text() == before and read('src/stats.ts') == stats)
+  check('nothing is left to cancel', action('Krins: cancel') == nil)
 end
 
-vim.api.nvim_create_autocmd('VimEnter', { once = true, callback = vim.schedule_wrap(run) })
+t.run(function()
+  start();
+  (vim.env.SLOW and cancel or journey)()
+  vim.lsp.stop_client(client.id)
+end)

@@ -1,5 +1,10 @@
 -- The language server: its configuration, its start, and requests to it. Hides what differs between Neovim 0.10 and newer.
+local tasks = require('krins.tasks')
+
 local M = {}
+
+--- The server of the file that was last asked about.
+local last
 
 local defaults = {
   --- The program and its arguments.
@@ -7,8 +12,10 @@ local defaults = {
   --- Which files the server is started for; nil: all.
   filetypes = nil,
   root_markers = { '.krins', '.git', 'package.json' },
-  --- Open the diff by itself when a proposal is ready.
-  open = true,
+  --- Open the diff by itself when a proposal is ready: 'diff', 'review' (side by side) or false.
+  open = 'diff',
+  --- Signs in files that a waiting proposal would change.
+  signs = true,
   --- Start the server by itself.
   autostart = true,
 }
@@ -20,7 +27,16 @@ function M.options()
 end
 
 function M.setup(given)
+  for key in pairs(given or {}) do
+    -- `filetypes` is nil by default and stands in no table.
+    if defaults[key] == nil and key ~= 'filetypes' then
+      error(('krins: there is no option %q (:help krins-setup)'):format(key), 0)
+    end
+  end
   options = vim.tbl_deep_extend('force', vim.deepcopy(defaults), given or {})
+  if options.open == true then
+    options.open = 'diff'
+  end
   if vim.lsp.config then
     vim.lsp.config('krins', M.config())
   end
@@ -28,33 +44,52 @@ end
 
 --- What `vim.lsp.config` and `vim.lsp.start` take.
 function M.config()
+  local function argument(command)
+    return command.arguments and command.arguments[1] or {}
+  end
   return {
     name = 'krins',
     cmd = options.cmd,
     filetypes = options.filetypes,
     root_markers = options.root_markers,
+    -- A buffer that is no file gets no server.
+    root_dir = vim.lsp.config and function(buffer, start)
+      local root = M.root_of(buffer)
+      if root then
+        start(root)
+      end
+    end or nil,
     init_options = { krins = { client = { protocol = 1, minor = 0, features = { 'assign', 'diff', 'context', 'taskDidChange' } } } },
     handlers = {
-      ['krins/task/didChange'] = function(_, status)
-        require('krins').on_change(status)
+      ['krins/task/didChange'] = function(_, status, context)
+        require('krins').on_change(status, context.client_id)
       end,
     },
     -- Commands of code actions and lenses that we have more to show for than the server alone.
     commands = {
       ['krins.showDiff'] = function(command)
-        require('krins').diff({ args = (command.arguments and command.arguments[1] or {}).task or '' })
+        require('krins').diff({ task = argument(command).task })
       end,
       ['krins.apply'] = function(command)
-        require('krins').apply_task(command.arguments and command.arguments[1] or {})
+        require('krins').apply(argument(command))
       end,
       ['krins.undo'] = function(command)
-        require('krins').undo({ args = (command.arguments and command.arguments[1] or {}).undo or '' })
+        require('krins').undo(argument(command))
       end,
       ['krins.redo'] = function(command)
-        require('krins').redo({ args = (command.arguments and command.arguments[1] or {}).undo or '' })
+        require('krins').redo(argument(command))
       end,
     },
   }
+end
+
+--- The directory to work in for a buffer: the nearest one upwards with a marker, else its own. Nothing for a buffer that is no file.
+function M.root_of(buffer)
+  local name = vim.api.nvim_buf_get_name(buffer)
+  if vim.bo[buffer].buftype ~= '' or name == '' or name:find('^%a[%w+.-]+://') then
+    return nil
+  end
+  return vim.fs.root(buffer, options.root_markers) or vim.fs.dirname(name)
 end
 
 --- Starts the server for files as they are opened. Called once, by the plugin.
@@ -83,8 +118,8 @@ end
 
 --- Neovim 0.10: one server for each root.
 function M.attach(buffer)
-  local wanted = options.filetypes
-  if vim.bo[buffer].buftype ~= '' or vim.api.nvim_buf_get_name(buffer) == '' then
+  local wanted, root = options.filetypes, M.root_of(buffer)
+  if not root then
     return
   end
   if wanted and not vim.tbl_contains(wanted, vim.bo[buffer].filetype) then
@@ -94,26 +129,52 @@ function M.attach(buffer)
     return
   end
   local config = M.config()
-  config.root_dir = vim.fs.root(buffer, options.root_markers) or vim.fs.dirname(vim.api.nvim_buf_get_name(buffer))
+  config.root_dir = root
   vim.lsp.start(config, { bufnr = buffer })
 end
 
---- The server of this buffer, else any.
-function M.get(buffer)
-  local here = vim.lsp.get_clients({ name = 'krins', bufnr = buffer or 0 })[1]
-  return here or vim.lsp.get_clients({ name = 'krins' })[1]
+--- The server of this buffer; in a buffer that has none, the one of the file before.
+function M.get()
+  local here = vim.lsp.get_clients({ name = 'krins', bufnr = vim.api.nvim_get_current_buf() })[1]
+  if here then
+    last = here.id
+    return here
+  end
+  return last and vim.lsp.get_client_by_id(last) or vim.lsp.get_clients({ name = 'krins' })[1]
 end
 
---- Sends a request; `done(result)` runs when it is answered. Errors are shown, and `failed(error)` runs when given.
-function M.request(method, params, done, failed)
+--- The server whose task that is, else as `get`.
+function M.of(task)
+  local entry = task and tasks.get(task)
+  return entry and entry.client and vim.lsp.get_client_by_id(entry.client) or M.get()
+end
+
+--- The directory that the server works in.
+function M.root()
   local client = M.get()
+  return client and client.config.root_dir or vim.fn.getcwd()
+end
+
+--- The commands that the running server offers.
+function M.commands()
+  local client = M.get()
+  local provider = client and client.server_capabilities.executeCommandProvider
+  return provider and provider.commands or {}
+end
+
+--- Sends a request, to the server whose task it names; `done(result, client id)` runs when it is answered. Errors are shown, and `failed(error)` runs when given.
+function M.request(method, params, done, failed)
+  local client = M.of(params.task)
   if not client then
     vim.notify('krins: no server is running; see :checkhealth krins', vim.log.levels.ERROR)
+    if failed then
+      failed({ message = 'no server is running' })
+    end
     return
   end
   local function answered(err, result)
     if not err then
-      done(result)
+      done(result, client.id)
       return
     end
     if failed then
@@ -122,15 +183,38 @@ function M.request(method, params, done, failed)
     M.show_error(err)
   end
   local buffer = vim.api.nvim_get_current_buf()
+  local sent
   if vim.fn.has('nvim-0.11') == 1 then
-    client:request(method, params, answered, buffer)
+    sent = client:request(method, params, answered, buffer)
   else
-    client.request(method, params, answered, buffer)
+    sent = client.request(method, params, answered, buffer)
+  end
+  if not sent then
+    answered({ message = 'the server is gone; :edit starts it again' })
+  end
+end
+
+--- Runs the program itself, for what is asked on the command line only. `done(document)` gets its JSON.
+function M.program(arguments, done)
+  local command = vim.list_extend({ options.cmd[1] }, arguments)
+  vim.list_extend(command, { '--json', '--root', M.root() })
+  local function ended(result)
+    local ok, document = pcall(vim.json.decode, result.stdout or '', { luanil = { object = true, array = true } })
+    document = ok and type(document) == 'table' and document or {}
+    if result.code ~= 0 or not ok then
+      M.show_error(document.error or { message = vim.trim(result.stderr or '') ~= '' and vim.trim(result.stderr) or 'the program ended with ' .. result.code })
+      return
+    end
+    done(document)
+  end
+  local started, why = pcall(vim.system, command, { text = true, timeout = 30000 }, vim.schedule_wrap(ended))
+  if not started then
+    vim.notify(('krins: failed to start %s: %s'):format(options.cmd[1], why), vim.log.levels.ERROR)
   end
 end
 
 function M.show_error(err)
-  local data = type(err.data) == 'table' and err.data or {}
+  local data = type(err.data) == 'table' and err.data or err
   if data.kind == 'Cancelled' or err.code == -32800 then
     return
   end

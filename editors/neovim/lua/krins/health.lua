@@ -1,32 +1,68 @@
 -- :checkhealth krins
 local M = {}
 
+--- The protocol's major version that this plugin speaks.
+local PROTOCOL = 1
+
+local function program(health, client)
+  local name = client.options().cmd[1]
+  local path = vim.fn.exepath(name)
+  if path == '' then
+    health.error(('%s is not on PATH'):format(name), { 'cargo install --path server/krins-server', "or require('krins').setup({ cmd = { '/path/to/krins', 'lsp', '--stdio' } })" })
+    return
+  end
+  local answer = vim.system({ path, '--version' }, { text = true, timeout = 5000 }):wait()
+  if answer.code == 0 then
+    health.ok(('%s: %s'):format(path, vim.trim(answer.stdout)))
+  else
+    health.error(('%s --version failed: %s'):format(path, vim.trim(answer.stderr or '')))
+  end
+end
+
+local function ask(server, method)
+  local request = vim.fn.has('nvim-0.11') == 1 and function(...)
+    return server:request_sync(...)
+  end or server.request_sync
+  local answer = request(method, vim.empty_dict(), 5000, 0)
+  return answer and answer.result
+end
+
+local function server(health, running)
+  health.ok(('a server runs for %s (positions in %s)'):format(running.config.root_dir or '?', running.offset_encoding))
+  local said = (running.server_capabilities.experimental or {}).krins or {}
+  if said.protocol ~= PROTOCOL then
+    health.error(('the server speaks protocol %s, this plugin %d'):format(said.protocol or '?', PROTOCOL), { 'install program and plugin of one version' })
+  end
+  local status = ask(running, 'krins/status')
+  if not status then
+    health.warn('the server does not answer', { 'the log: ' .. vim.lsp.log.get_filename() })
+    return
+  end
+  local keyless = status.provider == 'builtin' and ': keyless, rename, move and the like; `krins doctor` says how to add a model' or ''
+  health.ok(('asked is %s/%s%s'):format(status.provider, status.model, keyless))
+  for _, route in ipairs(status.routes or {}) do
+    if route.state ~= 'closed' then
+      health.warn(('%s is %s%s'):format(route.route, route.state, route.cause and (': it ' .. route.cause) or ''))
+    end
+  end
+end
+
 function M.check()
   local health = vim.health
+  local client = require('krins.client')
   health.start('krins')
   if vim.fn.has('nvim-0.10') == 1 then
     health.ok('Neovim ' .. tostring(vim.version()))
   else
     health.error('Neovim 0.10 or newer is needed')
   end
-  local program = require('krins.client').options().cmd[1]
-  local path = vim.fn.exepath(program)
-  if path == '' then
-    health.error(('%s is not on PATH'):format(program), { 'cargo install --path server/krins-server', "or require('krins').setup({ cmd = { '/path/to/krins', 'lsp', '--stdio' } })" })
-  else
-    local answer = vim.system({ path, '--version' }, { text = true, timeout = 5000 }):wait()
-    if answer.code == 0 then
-      health.ok(('%s: %s'):format(path, vim.trim(answer.stdout)))
-    else
-      health.error(('%s --version failed: %s'):format(path, vim.trim(answer.stderr or '')))
-    end
-  end
+  program(health, client)
   local clients = vim.lsp.get_clients({ name = 'krins' })
   if #clients == 0 then
     health.warn('no server is running', { 'open a file of a project', ':LspLog, or the file ' .. vim.lsp.log.get_filename() })
   end
-  for _, client in ipairs(clients) do
-    health.ok(('a server runs for %s (positions in %s)'):format(client.config.root_dir or '?', client.offset_encoding))
+  for _, running in ipairs(clients) do
+    server(health, running)
   end
 end
 

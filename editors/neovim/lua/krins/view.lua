@@ -1,38 +1,16 @@
--- The windows: a proposal as a diff, and what would be sent. Scratch buffers; nothing here changes a file.
+-- A proposal as one unified diff, with its keys.
+local tasks = require('krins.tasks')
+local windows = require('krins.windows')
+
 local M = {}
 
-local marks = vim.api.nvim_create_namespace('krins')
+local marks = vim.api.nvim_create_namespace('krins.diff')
 
-local help = 'a apply   x reject or take back the hunk   e edit it   ]c [c next, previous hunk   D discard   q close'
+local help = 'a accept  x reject  e edit  s side by side  ]c [c next, previous  A apply  D discard  q close'
 
-local function scratch(name, filetype, lines)
-  local buffer = vim.fn.bufnr('^' .. vim.fn.escape(name, '[]*?^$.\\') .. '$')
-  if buffer == -1 then
-    buffer = vim.api.nvim_create_buf(false, true)
-    vim.api.nvim_buf_set_name(buffer, name)
-  end
-  vim.bo[buffer].buftype = 'nofile'
-  vim.bo[buffer].bufhidden = 'wipe'
-  vim.bo[buffer].swapfile = false
-  vim.bo[buffer].modifiable = true
-  vim.api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
-  vim.bo[buffer].modifiable = false
-  vim.bo[buffer].filetype = filetype
-  local window = vim.fn.bufwinid(buffer)
-  if window == -1 then
-    vim.cmd('botright split')
-    vim.api.nvim_win_set_buf(0, buffer)
-  else
-    vim.api.nvim_set_current_win(window)
-  end
-  return buffer
-end
+local looks = { rejected = 'WarningMsg', edited = 'Special', accepted = 'Added', open = 'Comment' }
 
-local function map(buffer, lhs, action, description)
-  vim.keymap.set('n', lhs, action, { buffer = buffer, nowait = true, silent = true, desc = 'krins: ' .. description })
-end
-
---- Rows (0-based) of the `@@` lines, in the order of the patch.
+--- Rows (0-based) of the `@@` lines, in the order of the patch. A hunk's own lines begin with a mark and never with `@@`.
 function M.hunk_rows(lines)
   local rows = {}
   for index, line in ipairs(lines) do
@@ -43,59 +21,61 @@ function M.hunk_rows(lines)
   return rows
 end
 
---- Every hunk of a proposal in the order of its patch.
-function M.hunks(diff)
-  local hunks = {}
-  for _, file in ipairs(diff.files) do
-    vim.list_extend(hunks, file.hunks)
-  end
-  return hunks
-end
-
---- A hunk's new lines, to be changed: writing the buffer makes them the truth.
-local function edit(task, hunk, done)
-  local lines = {}
-  for _, line in ipairs(hunk.lines) do
-    if line:sub(1, 1) ~= '-' then
-      lines[#lines + 1] = line:sub(2)
+--- The patch as it is read: the carriage returns of a hunk whose every line has one are not shown.
+function M.lines(patch)
+  local lines = vim.split((patch:gsub('\n$', '')), '\n', { plain = true })
+  local rows = M.hunk_rows(lines)
+  for index, row in ipairs(rows) do
+    local first, last = row + 2, (rows[index + 1] or #lines)
+    while last >= first and not lines[last]:find('^[ +-].*\r$') do
+      last = last - 1
+    end
+    local body = windows.without_returns(vim.list_slice(lines, first, last))
+    for offset, line in ipairs(body) do
+      lines[first + offset - 1] = line
     end
   end
-  local buffer = scratch('krins://' .. task .. '.' .. hunk.id, '', lines)
-  vim.bo[buffer].buftype = 'acwrite'
-  vim.bo[buffer].modifiable = true
-  vim.bo[buffer].modified = false
-  vim.wo.winbar = ('krins: the new lines of %s  (:w takes them, :q! leaves them)'):format(hunk.id)
-  vim.api.nvim_create_autocmd('BufWriteCmd', {
-    buffer = buffer,
-    callback = function()
-      local written = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
-      local text = table.concat(written, '\n') .. '\n'
-      vim.bo[buffer].modified = false
-      vim.schedule(function()
-        vim.api.nvim_buf_delete(buffer, { force = true })
-        done(hunk.id, text == '\n' and '' or text)
-      end)
-    end,
-  })
+  return lines
 end
 
---- Shows a proposal. `actions`: apply(), discard(), review(hunk, verdict, done), edit(hunk, text).
-function M.diff(diff, intent, actions)
-  local lines = vim.split((diff.patch:gsub('\n$', '')), '\n', { plain = true })
-  local buffer = scratch('krins://' .. diff.task .. '.diff', 'diff', lines)
-  local rows, hunks = M.hunk_rows(lines), M.hunks(diff)
-  M.mark(buffer, rows, hunks)
-  vim.wo.winbar = ('krins: %s  (%s)'):format(intent:gsub('%%', '%%%%'), help)
+--- Writes what is decided about each hunk behind its header.
+function M.mark(buffer, rows, hunks)
+  vim.api.nvim_buf_clear_namespace(buffer, marks, 0, -1)
+  for index, row in ipairs(rows) do
+    local hunk = hunks[index]
+    if hunk then
+      local word = tasks.verdict(hunk)
+      local text = word == 'open' and hunk.id or hunk.id .. ' ' .. word
+      vim.api.nvim_buf_set_extmark(buffer, marks, row, 0, { virt_text = { { text, looks[word] } } })
+    end
+  end
+end
 
+--- Shows a proposal. `actions` has a function for each of accept, reject, edit, side_by_side, apply, discard.
+function M.diff(diff, intent, actions)
+  local lines = M.lines(diff.patch)
+  local buffer = windows.split('krins://' .. diff.task .. '.diff', lines, 'diff')
+  local rows, hunks = M.hunk_rows(lines), tasks.hunks(diff)
+  M.mark(buffer, rows, hunks)
+  vim.wo.winbar = ('krins: %s  (%s)'):format(windows.plain(intent), help)
+
+  -- The header of a file belongs to its first hunk.
   local function under_cursor()
-    local row, found = vim.api.nvim_win_get_cursor(0)[1] - 1, nil
+    local row = vim.api.nvim_win_get_cursor(0)[1] - 1
     for index, first in ipairs(rows) do
-      if first <= row then
-        found = index
+      if hunks[index] and row <= first + #hunks[index].lines then
+        return hunks[index]
       end
     end
-    return found and hunks[found]
+    return hunks[#hunks]
   end
+  windows.knows_hunks(buffer, function()
+    local hunk = under_cursor()
+    if hunk then
+      return diff.task, hunk.id
+    end
+  end)
+
   local function jump(step)
     local row = vim.api.nvim_win_get_cursor(0)[1] - 1
     local candidates = vim.tbl_filter(function(first)
@@ -107,89 +87,22 @@ function M.diff(diff, intent, actions)
     end
   end
 
-  map(buffer, 'a', actions.apply, 'apply every hunk that is not rejected')
-  map(buffer, 'D', actions.discard, 'discard the proposal')
-  map(buffer, 'q', '<Cmd>close<CR>', 'close')
-  map(buffer, ']c', function()
+  for key, action in pairs({ a = 'accept', x = 'reject', e = 'edit', s = 'side_by_side', A = 'apply', D = 'discard' }) do
+    windows.map(buffer, key, actions[action], (action:gsub('_', ' ')))
+  end
+  windows.map(buffer, 'q', '<Cmd>close<CR>', 'close')
+  windows.map(buffer, ']c', function()
     jump(1)
   end, 'next hunk')
-  map(buffer, '[c', function()
+  windows.map(buffer, '[c', function()
     jump(-1)
   end, 'previous hunk')
-  map(buffer, 'x', function()
-    local hunk = under_cursor()
-    if not hunk then
-      return
-    end
-    actions.review(hunk.id, hunk.verdict == 'reject' and 'open' or 'reject', function(changed)
-      hunks = M.hunks(changed)
-      if vim.api.nvim_buf_is_valid(buffer) then
-        M.mark(buffer, rows, hunks)
-      end
-    end)
-  end, 'reject the hunk, or take it back')
-  map(buffer, 'e', function()
-    local hunk = under_cursor()
-    if hunk and #hunk.lines > 0 then
-      edit(diff.task, hunk, actions.edit)
-    end
-  end, 'edit the new lines of the hunk')
   return buffer
 end
 
---- Writes what is decided about each hunk behind its header.
-function M.mark(buffer, rows, hunks)
-  vim.api.nvim_buf_clear_namespace(buffer, marks, 0, -1)
-  for index, row in ipairs(rows) do
-    local hunk = hunks[index]
-    if hunk then
-      local text, group = hunk.id, 'Comment'
-      if hunk.verdict == 'reject' then
-        text, group = hunk.id .. ' rejected', 'WarningMsg'
-      elseif hunk.edited then
-        text = hunk.id .. ' edited'
-      end
-      vim.api.nvim_buf_set_extmark(buffer, marks, row, 0, { virt_text = { { text, group } } })
-    end
-  end
-end
-
-function M.close(task)
-  for _, suffix in ipairs({ '.diff' }) do
-    local buffer = vim.fn.bufnr('^krins://' .. vim.fn.escape(task, '[]*?^$.\\') .. vim.fn.escape(suffix, '.') .. '$')
-    if buffer ~= -1 then
-      vim.api.nvim_buf_delete(buffer, { force = true })
-    end
-  end
-end
-
---- Lines that say what would be sent; each file as `path:line`, so that `gF` opens it.
-function M.context_lines(context, intent)
-  local lines = {
-    ('# %s'):format(intent),
-    ('# %d pieces, %d tokens, nothing was sent'):format(#context.items, context.tokens),
-    '',
-  }
-  for _, item in ipairs(context.items) do
-    local ranges = {}
-    for _, range in ipairs(item.ranges) do
-      ranges[#ranges + 1] = range[1] == range[2] and tostring(range[1]) or (range[1] .. '-' .. range[2])
-    end
-    local path = vim.fn.fnamemodify(vim.uri_to_fname(item.uri), ':.')
-    lines[#lines + 1] = ('%s:%d  lines %s  %d tokens'):format(path, item.ranges[1] and item.ranges[1][1] or 1, table.concat(ranges, ', '), item.tokens)
-    lines[#lines + 1] = '    ' .. item.reason
-  end
-  if #context.pruned > 0 then
-    vim.list_extend(lines, { '', '# left out' })
-    vim.list_extend(lines, context.pruned)
-  end
-  return lines
-end
-
-function M.context(context, intent)
-  local buffer = scratch('krins://context', 'krins-context', M.context_lines(context, intent))
-  map(buffer, 'q', '<Cmd>close<CR>', 'close')
-  return buffer
+--- Whether the diff of this task is shown somewhere.
+function M.shown(task)
+  return vim.fn.bufwinid('^krins://' .. vim.fn.escape(task, '[]*?^$.\\{},') .. '\\.diff$') ~= -1
 end
 
 return M

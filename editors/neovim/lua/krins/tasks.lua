@@ -1,0 +1,130 @@
+-- What is known about tasks: which there are, what each has proposed, which one a command means. Values only; nothing is drawn here.
+local M = {}
+
+--- By task id: { intent, state, seq, client?, progress?, diff?, followed? }; the client is the id of the server whose task it is.
+local tasks = {}
+--- Task ids, oldest first.
+local order = {}
+--- What was asked in this session, newest first.
+local asked = {}
+
+local running = { queued = true, context = true, asking = true, gating = true }
+
+function M.is_running(state)
+  return running[state] == true
+end
+
+function M.get(task)
+  return tasks[task]
+end
+
+function M.track(task, intent, client)
+  if not tasks[task] then
+    tasks[task] = { intent = intent, state = 'queued', seq = -1 }
+    order[#order + 1] = task
+  end
+  tasks[task].client = tasks[task].client or client
+  return tasks[task]
+end
+
+function M.forget(task)
+  tasks[task] = nil
+  order = vim.tbl_filter(function(known)
+    return known ~= task
+  end, order)
+end
+
+--- Ids, oldest first.
+function M.ids()
+  return vim.deepcopy(order)
+end
+
+--- The newest task that `wanted` holds for.
+function M.newest(wanted)
+  for index = #order, 1, -1 do
+    if wanted(tasks[order[index]]) then
+      return order[index]
+    end
+  end
+end
+
+--- The newest task that has something to review.
+function M.proposed()
+  return M.newest(function(entry)
+    return entry.diff ~= nil
+  end)
+end
+
+--- The newest task that is at work.
+function M.at_work()
+  return M.newest(function(entry)
+    return running[entry.state] == true
+  end)
+end
+
+--- Every hunk of a proposal in the order of its patch.
+function M.hunks(diff)
+  local hunks = {}
+  for _, file in ipairs(diff.files) do
+    vim.list_extend(hunks, file.hunks)
+  end
+  return hunks
+end
+
+--- A hunk of a proposal by its id.
+function M.hunk(diff, id)
+  for _, hunk in ipairs(M.hunks(diff)) do
+    if hunk.id == id then
+      return hunk
+    end
+  end
+end
+
+--- Ids of the hunks of the newest proposal.
+function M.hunk_ids()
+  local task = M.proposed()
+  return task and vim.tbl_map(function(hunk)
+    return hunk.id
+  end, M.hunks(tasks[task].diff)) or {}
+end
+
+--- The lines of the base that a hunk itself changes, without its context: first and last, 0-based. Where it only inserts, the line it
+--- stands before.
+function M.core(hunk)
+  local at, first, last = hunk.range.start.line, nil, nil
+  for _, line in ipairs(hunk.lines) do
+    local mark = line:sub(1, 1)
+    if mark == '-' or mark == '+' then
+      first = first or at
+      last = math.max(last or at, at)
+    end
+    if mark == '-' or mark == ' ' then
+      at = at + 1
+    end
+  end
+  return first or at, last or at
+end
+
+--- A word for what is decided about a hunk.
+function M.verdict(hunk)
+  if hunk.verdict == 'reject' then
+    return 'rejected'
+  end
+  if hunk.edited then
+    return 'edited'
+  end
+  return hunk.verdict == 'accept' and 'accepted' or 'open'
+end
+
+function M.remember(intent)
+  asked = vim.tbl_filter(function(known)
+    return known ~= intent
+  end, asked)
+  table.insert(asked, 1, intent)
+end
+
+function M.history()
+  return vim.deepcopy(asked)
+end
+
+return M

@@ -1,0 +1,63 @@
+-- What the test files share: a line for each promise, waiting, and an end with a failure status when a promise is broken.
+local M = {}
+
+local failures, notices = 0, {}
+
+function M.out(text)
+  io.stdout:write(text .. '\n')
+end
+
+function M.check(promise, holds)
+  if not holds then
+    failures = failures + 1
+  end
+  M.out((holds and 'ok - ' or 'not ok - ') .. promise)
+end
+
+--- Fails only when it does not become true for a long time: machines are busy.
+function M.eventually(promise, condition)
+  M.check(promise, (vim.wait(30000, condition, 20)))
+end
+
+--- What was said to the person since `forget_notices`.
+function M.said(pattern)
+  for _, text in ipairs(notices) do
+    if text:find(pattern) then
+      return true
+    end
+  end
+  return false
+end
+
+function M.note(text)
+  notices[#notices + 1] = text
+end
+
+function M.forget_notices()
+  notices = {}
+end
+
+function M.read(path)
+  local file = assert(io.open(vim.env.APP .. '/' .. path, 'rb'))
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+--- Runs after the start, as a person would: when `vim.lsp.enable` looks at what is open.
+function M.run(journey)
+  local function run()
+    local ok, err = xpcall(journey, debug.traceback)
+    if not ok then
+      failures = failures + 1
+      M.out('not ok - ' .. tostring(err))
+    end
+    for _, text in ipairs(failures > 0 and notices or {}) do
+      M.out('# ' .. text:gsub('\n', '\n# '))
+    end
+    vim.cmd(failures == 0 and 'qall!' or 'cquit 1')
+  end
+  vim.api.nvim_create_autocmd('VimEnter', { once = true, callback = vim.schedule_wrap(run) })
+end
+
+return M
