@@ -21,6 +21,12 @@ const AFTER_NO: Duration = Duration::from_millis(300);
 pub trait Editor: Send + Sync {
     /// Asks the editor to change one open document. `Ok` means that it said so, no more.
     async fn apply_edit(&self, edit: BufferEdit) -> Result<(), EditorRefused>;
+
+    /// How long its answer may take when it asks a person first; `None` when it does not. Given up too early, an edit could land
+    /// after everything else was taken back.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Edits of one open document at one version.
@@ -75,7 +81,8 @@ pub(crate) async fn change(
         edits: text_edits(change.before, change.after, document.lines(), documents.encoding()),
         label: "Krins".into(),
     };
-    let reply = match tokio::time::timeout(limit, editor.apply_edit(edit)).await {
+    let patience = editor.patience().unwrap_or(limit);
+    let reply = match tokio::time::timeout(patience, editor.apply_edit(edit)).await {
         Ok(reply) => reply,
         Err(_) => Err(EditorRefused("the editor did not answer".into())),
     };

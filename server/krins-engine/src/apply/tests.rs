@@ -711,6 +711,8 @@ enum Manner {
     Crlf,
     /// Somebody types while the edit is under way.
     TypedMeanwhile,
+    /// Asks the person, who thinks about it for longer than the limit, and says yes (Eglot).
+    Asks,
 }
 
 struct FakeEditor {
@@ -754,6 +756,11 @@ impl Editor for FakeEditor {
             Manner::SaysYes => Ok(()),
             Manner::SaysNo => no,
             Manner::Silent => std::future::pending().await,
+            Manner::Asks => {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                self.carry_out(&edit, manner);
+                Ok(())
+            }
             Manner::DoesButSaysNo => {
                 self.carry_out(&edit, manner);
                 no
@@ -764,11 +771,15 @@ impl Editor for FakeEditor {
             }
         }
     }
+
+    fn patience(&self) -> Option<Duration> {
+        self.manners.iter().any(|(_, manner)| *manner == Manner::Asks).then_some(Duration::from_secs(60))
+    }
 }
 
 #[tokio::test]
 async fn open_documents_go_through_the_editor_and_are_never_written() {
-    for manner in [Manner::Obeys, Manner::DoesButSaysNo, Manner::Crlf] {
+    for manner in [Manner::Obeys, Manner::DoesButSaysNo, Manner::Crlf, Manner::Asks] {
         let room = room(&[("a.ts", "disk\n"), ("b.ts", "b\n")]);
         let uri = room.open("a.ts", "unsaved\nx\n");
         let editor = FakeEditor::new(&room, &[("a.ts", manner)]);

@@ -10,6 +10,7 @@ use krins_engine::apply::{BufferEdit, Editor, EditorRefused};
 use krins_engine::documents::Documents;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_lsp::ls_types::{
     ApplyWorkspaceEditResponse, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, Range,
     TextDocumentEdit, TextEdit, Uri, WorkspaceEdit,
@@ -28,7 +29,7 @@ impl Editor for LspEditor {
         if current != Some(edit.version) {
             return Err(EditorRefused("it changed in the meantime".into()));
         }
-        let edit = workspace_edit(edit)?;
+        let edit = workspace_edit(edit, self.session.agreed().document_changes)?;
         match rpc::to_client("workspace/applyEdit", self.session.client.apply_edit(edit)).await {
             Ok(ApplyWorkspaceEditResponse { applied: true, .. }) => Ok(()),
             Ok(ApplyWorkspaceEditResponse { failure_reason, .. }) => {
@@ -37,21 +38,28 @@ impl Editor for LspEditor {
             Err(error) => Err(EditorRefused(format!("the editor answered with an error: {}", error.message))),
         }
     }
+
+    fn patience(&self) -> Option<Duration> {
+        self.session.agreed().quirks.patience()
+    }
 }
 
-fn workspace_edit(edit: BufferEdit) -> Result<WorkspaceEdit, EditorRefused> {
+/// A client that knows no `documentChanges` might take one for nothing to do; `changes` every client knows.
+fn workspace_edit(edit: BufferEdit, document_changes: bool) -> Result<WorkspaceEdit, EditorRefused> {
     let uri = Uri::from_str(&edit.uri).map_err(|error| EditorRefused(format!("its URI cannot be said: {error}")))?;
     let position =
         |position: Position| tower_lsp::ls_types::Position { line: position.line, character: position.column };
-    let edits = edit.edits.into_iter().map(|edit| {
-        OneOf::Left(TextEdit {
-            range: Range { start: position(edit.range.start), end: position(edit.range.end) },
-            new_text: edit.text,
-        })
+    let edits = edit.edits.into_iter().map(|edit| TextEdit {
+        range: Range { start: position(edit.range.start), end: position(edit.range.end) },
+        new_text: edit.text,
     });
+    if !document_changes {
+        let changes = Some(std::iter::once((uri, edits.collect())).collect());
+        return Ok(WorkspaceEdit { changes, ..WorkspaceEdit::default() });
+    }
     let document = TextDocumentEdit {
         text_document: OptionalVersionedTextDocumentIdentifier { uri, version: Some(edit.version) },
-        edits: edits.collect(),
+        edits: edits.map(OneOf::Left).collect(),
     };
     Ok(WorkspaceEdit { document_changes: Some(DocumentChanges::Edits(vec![document])), ..WorkspaceEdit::default() })
 }

@@ -6,6 +6,7 @@ pub mod envelope;
 pub mod frame;
 pub mod handlers;
 pub mod indexing;
+pub mod order;
 pub mod parent;
 pub mod quirks;
 pub mod reporter;

@@ -10,6 +10,7 @@ use crate::lsp::session::Session;
 use crate::to_proto;
 use krins_core::RelPath;
 use krins_core::gate::{Finding, Verdict};
+use krins_core::patch::Hunk;
 use krins_engine::engine::Review;
 use krins_engine::tasks::{Task, TaskState};
 use krins_engine::{Engine, Error};
@@ -34,8 +35,8 @@ impl Notification for TaskDidChange {
     const METHOD: &'static str = "krins/task/didChange";
 }
 
-/// How long a client may take to answer `window/workDoneProgress/create`.
-const CREATE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may take to answer what takes no thought: `window/workDoneProgress/create`, `workspace/codeLens/refresh`.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Follows the engine's tasks until the connection ends.
 pub fn start(session: &Arc<Session>, engine: &Engine) {
@@ -165,6 +166,8 @@ impl Reporter {
     /// Messages are for clients without a plugin.
     async fn say(&self, kind: MessageType, text: String) {
         if !self.session.agreed().plugin {
+            // It may follow the reply to what it is about.
+            self.session.behind_reply().await;
             self.session.client.show_message(kind, text).await;
         }
     }
@@ -180,6 +183,19 @@ impl Reporter {
         for (path, list) in diagnostics {
             self.publish_one(&path, list).await;
             self.published.insert(path);
+        }
+        self.refresh_lenses();
+    }
+
+    /// Lenses are asked for when a person types; what is to be reviewed changes without that. Nobody waits for the answer.
+    fn refresh_lenses(&self) {
+        let agreed = self.session.agreed();
+        if agreed.refreshes_lenses && !agreed.plugin {
+            let session = self.session.clone();
+            tokio::spawn(async move {
+                let asked = tokio::time::timeout(AT_ONCE, session.client.code_lens_refresh()).await;
+                tracing::debug!(?asked, "lenses were asked to be drawn anew");
+            });
         }
     }
 
@@ -198,7 +214,7 @@ impl Reporter {
                 let list = file
                     .hunks
                     .iter()
-                    .map(|hunk| hint(hunk.before, &format!("Krins would change this ({})", hunk.id), &hunk.id));
+                    .map(|hunk| hint(changed(hunk), &format!("Krins would change this ({})", hunk.id), &hunk.id));
                 by_file.entry(file.path.clone()).or_default().extend(list);
             }
         }
@@ -214,7 +230,7 @@ pub(super) async fn created(session: &Session, name: String) -> Option<ProgressT
     let token = ProgressToken::String(name);
     let params = WorkDoneProgressCreateParams { token: token.clone() };
     let create = session.client.send_request::<WorkDoneProgressCreate>(params);
-    tokio::time::timeout(CREATE_PATIENCE, create).await.ok()?.ok().map(|()| token)
+    tokio::time::timeout(AT_ONCE, create).await.ok()?.ok().map(|()| token)
 }
 
 pub(super) async fn send_progress(session: &Session, token: ProgressToken, value: WorkDoneProgress) {
@@ -224,6 +240,21 @@ pub(super) async fn send_progress(session: &Session, token: ProgressToken, value
 
 fn hunks(review: &Review) -> usize {
     review.patch.files().iter().map(|file| file.hunks.len()).sum()
+}
+
+/// The lines of the base, half-open, that a hunk itself changes: its context stays. Where it only inserts, the line it stands before.
+pub(super) fn changed(hunk: &Hunk) -> [u32; 2] {
+    let mut at = hunk.before[0];
+    let mut found: Option<[u32; 2]> = None;
+    for line in &hunk.lines {
+        let removed = u32::from(line.starts_with('-'));
+        if removed == 1 || line.starts_with('+') {
+            let first = found.map_or(at, |[first, _]| first);
+            found = Some([first, at + removed]);
+        }
+        at += removed + u32::from(line.starts_with(' '));
+    }
+    found.unwrap_or(hunk.before)
 }
 
 fn hint([first, end]: [u32; 2], message: &str, code: &str) -> Diagnostic {
@@ -262,6 +293,7 @@ fn diagnostic(first: u32, last: u32, severity: DiagnosticSeverity, message: &str
 /// Writes the diff beside the task and opens it, or says where it is.
 pub async fn show_diff(session: &Arc<Session>, params: TaskParams) {
     let shown = write_diff(session, params.task.as_deref());
+    session.behind_reply().await;
     let (kind, text) = match shown {
         Ok(path) => match open(session, &path).await {
             true => return,
@@ -282,6 +314,7 @@ fn write_diff(session: &Arc<Session>, task: Option<&str>) -> Result<String, Erro
 /// Opens a text that was written for the person, and says what it comes down to.
 pub async fn show_view(session: &Arc<Session>, path: &std::path::Path, said: &str) {
     let path = path.display().to_string();
+    session.behind_reply().await;
     let text = match open(session, &path).await {
         true => format!("Krins: {said}"),
         false => format!("Krins: {said}; all of it is in {path}"),
@@ -295,4 +328,25 @@ async fn open(session: &Arc<Session>, path: &str) -> bool {
     let params = ShowDocumentParams { uri, external: Some(false), take_focus: Some(true), selection: None };
     let shown = tokio::time::timeout(Duration::from_secs(10), session.client.show_document(params)).await;
     matches!(shown, Ok(Ok(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hunk_changes_is_without_its_context() {
+        let hunk = |lines: &[&str]| Hunk {
+            id: "h1".into(),
+            header: String::new(),
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            before: [10, 14],
+            after: [10, 14],
+        };
+        assert_eq!(changed(&hunk(&[" a", "-b", "+B", " c", " d"])), [11, 12]);
+        assert_eq!(changed(&hunk(&[" a", "-b", "+B", " c", "-d", "+D"])), [11, 14]);
+        assert_eq!(changed(&hunk(&[" a", " b", "+new", " c", " d"])), [12, 12]);
+        assert_eq!(changed(&hunk(&["+new"])), [10, 10]);
+        assert_eq!(changed(&hunk(&[])), [10, 14]);
+    }
 }

@@ -1,6 +1,7 @@
 //! What one connection has agreed on, and the engines of its folders.
 
 use crate::locks::Locker;
+use crate::lsp::order::Order;
 use crate::lsp::quirks::{self, Quirks};
 use crate::setup::Setup;
 use krins_core::text::Encoding;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tower_lsp::Client;
-use tower_lsp::ls_types::{InitializeParams, ProgressToken};
+use tower_lsp::ls_types::{DidChangeTextDocumentParams, InitializeParams, ProgressToken};
 
 /// Agreed at `initialize`, never changed after.
 pub struct Agreed {
@@ -22,6 +23,10 @@ pub struct Agreed {
     pub plugin: bool,
     pub progress: bool,
     pub show_document: bool,
+    /// Edits may be said as `documentChanges`, with versions.
+    pub document_changes: bool,
+    /// Lenses can be asked for anew.
+    pub refreshes_lenses: bool,
     pub folders: Vec<PathBuf>,
     /// `initializationOptions.krins.settings`.
     pub settings: Option<Value>,
@@ -36,6 +41,8 @@ pub struct Session {
     paused: AtomicBool,
     /// Open documents whose engine could not be opened, so that nobody knows their text.
     unknown: Mutex<BTreeSet<String>>,
+    /// Changes that came before those that they follow, for clients that shuffle them.
+    pub order: Order<DidChangeTextDocumentParams>,
     /// Progress tokens that came with an assign, by task.
     tokens: Mutex<BTreeMap<String, ProgressToken>>,
     /// Starts the reporter of an engine. Must not ask for engines itself.
@@ -51,6 +58,7 @@ impl Session {
             engines: Mutex::default(),
             paused: AtomicBool::default(),
             unknown: Mutex::default(),
+            order: Order::default(),
             tokens: Mutex::default(),
             on_open,
         }
@@ -216,6 +224,13 @@ impl Session {
         engines.clone()
     }
 
+    /// Waits behind a reply, where the client would not see what follows it at once.
+    pub async fn behind_reply(&self) {
+        if let Some(pause) = self.agreed().quirks.pause() {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     pub fn remember_token(&self, task: &str, token: ProgressToken) {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(task.to_owned(), token);
     }
@@ -240,6 +255,8 @@ fn agreed(params: &InitializeParams) -> Agreed {
     let plugin = options.is_some_and(|options| options.get("client").is_some_and(|client| !client.is_null()))
         || params.capabilities.experimental.as_ref().is_some_and(|experimental| experimental.get("krins").is_some());
     let window = params.capabilities.window.as_ref();
+    let workspace = params.capabilities.workspace.as_ref();
+    let edits = workspace.and_then(|workspace| workspace.workspace_edit.as_ref());
     let quirks = quirks::of(params.client_info.as_ref());
     let show_document = window.and_then(|window| window.show_document.as_ref()).is_some_and(|show| show.support)
         || quirks.shows_documents_unasked;
@@ -248,6 +265,15 @@ fn agreed(params: &InitializeParams) -> Agreed {
         plugin,
         progress: window.and_then(|window| window.work_done_progress).unwrap_or(false),
         show_document,
+        // Neovim reads them and does not say so; resource operations, which it does name, are part of nothing else.
+        document_changes: edits.is_some_and(|edits| {
+            edits.document_changes == Some(true)
+                || edits.resource_operations.as_ref().is_some_and(|all| !all.is_empty())
+        }),
+        refreshes_lenses: workspace
+            .and_then(|workspace| workspace.code_lens.as_ref())
+            .and_then(|lenses| lenses.refresh_support)
+            .unwrap_or(false),
         folders: folders(params),
         settings: options.and_then(|options| options.get("settings")).cloned(),
         quirks,

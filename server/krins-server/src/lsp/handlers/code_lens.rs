@@ -1,6 +1,7 @@
 //! `textDocument/codeLens`: apply and reject above each hunk of the open review, where the client draws lenses.
 
 use crate::lsp::handlers::code_action::open_review;
+use crate::lsp::reporter::changed;
 use crate::lsp::session::Session;
 use krins_engine::tasks::{HunkVerdict, TaskState};
 use serde_json::json;
@@ -20,14 +21,10 @@ pub fn run(session: &Arc<Session>, params: &CodeLensParams) -> Vec<CodeLens> {
     for hunk in review.patch.files().iter().filter(|file| file.path == path).flat_map(|file| &file.hunks) {
         let rejected = task.verdicts.get(&hunk.id) == Some(&HunkVerdict::Reject);
         let apply = json!({"task": task.id, "hunks": [hunk.id]});
-        lenses.push(lens(hunk.before[0], "Krins: apply hunk", "krins.apply", apply));
+        let [line, _] = changed(hunk);
+        lenses.push(lens(line, "Krins: apply hunk", "krins.apply", apply));
         let (title, verdict) = if rejected { ("take rejection back", "open") } else { ("reject hunk", "reject") };
-        lenses.push(lens(
-            hunk.before[0],
-            title,
-            "krins.review",
-            json!({"task": task.id, "hunk": hunk.id, "verdict": verdict}),
-        ));
+        lenses.push(lens(line, title, "krins.review", json!({"task": task.id, "hunk": hunk.id, "verdict": verdict})));
     }
     lenses
 }

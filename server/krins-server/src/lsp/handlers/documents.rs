@@ -1,6 +1,7 @@
 //! `textDocument/didOpen`, `didChange`, `didSave`, `didClose`: synchronous, on the reader, in order.
 
 use crate::from_proto;
+use crate::lsp::order::Ready;
 use crate::lsp::session::Session;
 use krins_engine::documents::DocumentError;
 use std::sync::Arc;
@@ -19,9 +20,35 @@ pub fn open(session: &Arc<Session>, params: DidOpenTextDocumentParams) {
         }),
         Err(error) => tracing::debug!(uri, %error, "a document is not followed"),
     }
+    if session.agreed().quirks.shuffles_changes {
+        in_order(session, uri, session.order.open(uri, document.version));
+    }
 }
 
 pub fn change(session: &Arc<Session>, params: DidChangeTextDocumentParams) {
+    if !session.agreed().quirks.shuffles_changes {
+        return apply(session, params);
+    }
+    let uri = params.text_document.uri.clone();
+    let ready = session.order.change(uri.as_str(), params.text_document.version, params);
+    in_order(session, uri.as_str(), ready);
+}
+
+/// Takes what has come in full.
+fn in_order(session: &Arc<Session>, uri: &str, ready: Ready<DidChangeTextDocumentParams>) {
+    for params in ready.changes {
+        apply(session, params);
+    }
+    if ready.lost {
+        tracing::warn!(uri, "a change came too late, or not at all");
+        session.desynchronise(uri);
+    }
+    if ready.saved {
+        saved(session, uri, None);
+    }
+}
+
+fn apply(session: &Arc<Session>, params: DidChangeTextDocumentParams) {
     let document = params.text_document;
     let uri = document.uri.as_str();
     let changes: Vec<_> = params.content_changes.into_iter().map(from_proto::change).collect();
@@ -40,8 +67,14 @@ pub fn change(session: &Arc<Session>, params: DidChangeTextDocumentParams) {
 
 pub fn save(session: &Arc<Session>, params: DidSaveTextDocumentParams) {
     let uri = params.text_document.uri.as_str();
+    if session.order.save(uri) {
+        saved(session, uri, params.text);
+    }
+}
+
+fn saved(session: &Arc<Session>, uri: &str, text: Option<String>) {
     session.tell(uri, None, |engine| {
-        if let Err(error) = engine.documents().save(uri, params.text.clone()) {
+        if let Err(error) = engine.documents().save(uri, text.clone()) {
             tracing::warn!(%error, "a save was not taken");
         }
     });
@@ -50,5 +83,6 @@ pub fn save(session: &Arc<Session>, params: DidSaveTextDocumentParams) {
 pub fn close(session: &Arc<Session>, params: DidCloseTextDocumentParams) {
     let uri = params.text_document.uri.as_str();
     session.set_unknown(uri, false);
+    session.order.close(uri);
     session.tell(uri, None, |engine| engine.documents().close(uri));
 }

@@ -147,7 +147,9 @@ where
     let future = work(session.clone());
     let session = session.clone();
     tokio::spawn(propagation::carry(async move {
-        match future.await {
+        let ended = future.await;
+        session.behind_reply().await;
+        match ended {
             Ok(result) => session.client.show_message(weight(&result), summary(&result)).await,
             Err(error) => session.client.show_message(MessageType::ERROR, message(&error)).await,
         }
