@@ -32,6 +32,8 @@ use crate::workspace::{Workspace, path_of};
 
 /// How long a test waits for what should come at once.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How late a shuffled change is.
+const SHUFFLED: Duration = Duration::from_millis(15);
 /// How much of the server's stderr is kept for a failure's message.
 const STDERR_KEPT: usize = 32 * 1024;
 
@@ -678,10 +680,19 @@ impl Shared {
     }
 
     /// Edits, and sends what came of it before anybody else edits.
-    fn edit(&self, change: impl FnOnce(&mut Editor) -> Outbox) {
+    fn edit(self: &Arc<Self>, change: impl FnOnce(&mut Editor) -> Outbox) {
         let mut editor = lock(&self.editor);
         for (method, params) in change(&mut editor) {
-            self.notify(method, params);
+            let version = params["textDocument"]["version"].as_i64().unwrap_or_default();
+            if self.persona.shuffles && method == "textDocument/didChange" && version % 2 == 1 {
+                let late = Arc::clone(self);
+                thread::spawn(move || {
+                    thread::sleep(SHUFFLED);
+                    late.notify(method, params);
+                });
+            } else {
+                self.notify(method, params);
+            }
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::workspace::Workspace;
 use serde_json::Value;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// What a run left.
 #[derive(Clone, Debug)]
@@ -65,6 +66,37 @@ pub fn krins(workspace: &Workspace, args: &[&str]) -> Ran {
 /// Runs `krins ARGS` with something to read.
 pub fn krins_reading(workspace: &Workspace, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
     run(command(workspace, args), input.as_ref())
+}
+
+/// Runs a program with nothing to read, and gives its end and what it said. It is killed when it takes too long.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn ended(command: &mut Command, patience: Duration) -> (ExitStatus, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+    // Both pipes are emptied meanwhile: they hold little.
+    let readers = [read(child.stdout.take()), read(child.stderr.take())];
+    let since = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            break status;
+        }
+        if since.elapsed() > patience {
+            child.kill().expect("the child is ours");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    (status, readers.map(|reader| reader.join().expect("reading does not panic")).concat())
+}
+
+fn read(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read until the pipe broke is what it said.
+        let _ = pipe.expect("it was started with pipes").read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// Runs a command to its end.

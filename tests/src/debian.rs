@@ -64,7 +64,12 @@ pub fn say(words: &str) {
 }
 
 pub fn runs(program: &str) -> bool {
+    runs_with(program, "--version")
+}
+
+/// The same for a program that names its version by another flag.
+pub fn runs_with(program: &str, flag: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg(flag).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -151,13 +151,18 @@ impl Editor {
     /// Carries out a `workspace/applyEdit` the way the editor does it.
     pub fn apply(&mut self, params: &Value, model: &Edits) -> Reply {
         let edit = &params["edit"];
-        let changes = changes_of(edit);
+        let changes = changes_of(edit, model.document_changes);
         let skip = match self.ask(edit, &changes, model.confirmation) {
             Asked::Go => false,
             Asked::SkipAnnotated => true,
             Asked::Answer(reply) => return reply,
         };
-        if model.versions == Versions::RejectWhole && changes.iter().any(|change| self.is_stale(change)) {
+        let stale = |change: &Value| match model.versions {
+            Versions::RejectWhole => self.is_stale(change),
+            Versions::RejectWholeButZero => self.is_stale(change) && change["textDocument"]["version"] != 0,
+            Versions::FirstOnly | Versions::StopThere | Versions::StopWithError | Versions::Ignored => false,
+        };
+        if changes.iter().any(stale) {
             return Ok(json!({"applied": false}));
         }
         for (index, change) in changes.iter().enumerate() {
@@ -169,7 +174,7 @@ impl Editor {
             }
             if self.is_stale(change) {
                 match model.versions {
-                    Versions::RejectWhole | Versions::Ignored => {}
+                    Versions::RejectWhole | Versions::RejectWholeButZero | Versions::Ignored => {}
                     // Only a newer buffer counts there, and only for the first change.
                     Versions::FirstOnly if index == 0 => continue,
                     Versions::FirstOnly => {}
@@ -250,8 +255,8 @@ fn failed(index: usize, why: &str) -> Value {
 }
 
 /// `documentChanges`, or `changes` in that form.
-fn changes_of(edit: &Value) -> Vec<Value> {
-    if let Some(changes) = edit["documentChanges"].as_array() {
+fn changes_of(edit: &Value, document_changes: bool) -> Vec<Value> {
+    if let Some(changes) = edit["documentChanges"].as_array().filter(|_| document_changes) {
         return changes.clone();
     }
     let by_uri = edit["changes"].as_object();
@@ -352,11 +357,15 @@ mod tests {
             (Persona::VSCODE, "F--", "F--"),
             (Persona::NEOVIM, "T-N", "TNN"),
             (Persona::NEOVIM_0_10, "T-N", "TNN"),
+            (Persona::NEOVIM_0_7, "T-N", "TNN"),
             (Persona::HELIX, "F--", "F-N"),
             (Persona::HELIX_NEXT, "F--", "F-N"),
             (Persona::EGLOT, "E--", "E-N"),
             (Persona::EGLOT_1_9, "E--", "E-N"),
             (Persona::KAKOUNE, "TNN", "TNN"),
+            // The stale version is the first, which is 0 there and counts as none.
+            (Persona::LSP_MODE, "TNN", "TNN"),
+            (Persona::PLAIN, "T--", "T--"),
         ] {
             for (second, expected) in [(false, stale), (true, stale_second)] {
                 let (_workspace, mut editor, a, b) = world(&persona);

@@ -12,12 +12,17 @@ pub mod failover;
 pub mod fakes;
 pub mod figures;
 pub mod fleet;
+pub mod kept;
+pub mod model;
 pub mod npm;
 pub mod personas;
 pub mod postgres;
 pub mod raw_http;
 pub mod redis;
 pub mod serve;
+#[cfg(unix)]
+pub mod suite;
+pub mod terminal;
 pub mod text;
 pub mod wire;
 pub mod workspace;

@@ -4,6 +4,7 @@
 //! time. Where they come from is npm's own configuration. A missing npm is installed when that is allowed; a registry that
 //! cannot be reached fails the test, since a test that quietly skips proves nothing.
 
+use crate::kept;
 use crate::workspace::Workspace;
 use std::fs::{self, File};
 use std::io;
@@ -175,19 +176,10 @@ fn runs(program: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Beside the build, so that `cargo clean` takes it along and nothing else sees it.
 fn store() -> PathBuf {
-    // target/<profile>/deps/<test>
-    let test = std::env::current_exe().expect("a running test has a path");
-    let target = test.ancestors().nth(3).expect("tests lie in target/<profile>/deps");
-    let store = target.join("krins-npm");
-    fs::create_dir_all(&store).unwrap_or_else(|error| panic!("failed to make {}: {error}", store.display()));
-    store
+    kept::store("krins-npm")
 }
 
-/// One installs at a time, in this process or another. Released when the file is closed.
 fn lock() -> File {
-    let path = store().join("lock");
-    let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
-    file.unwrap_or_else(|error| panic!("failed to lock {}: {error}", path.display()))
+    kept::lock(&store())
 }

@@ -1,7 +1,10 @@
-//! The whole journey in plain LSP, under each client persona: ask by a comment, review by code actions, apply, undo.
+//! The whole journey in plain LSP, under each client persona with its reply habits: ask by a comment, progress, review by code
+//! actions, apply, undo, redo, cancel.
 //! Then what the custom requests promise beside it.
 
 use krins_tests::client::Client;
+use krins_tests::editor::Person;
+use krins_tests::model::{self, Silent};
 use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
 use serde_json::{Value, json};
@@ -51,25 +54,91 @@ fn says(client: &mut Client, words: &str) -> String {
     message["message"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Ask → ready → apply → undo, with one of the changed files open and edited but not saved.
+/// Ask → progress → ready → review → apply → undo → redo, with one of the changed files open.
 fn journey(persona: Persona) {
     let (workspace, mut client) = start(persona);
     let before = workspace.snapshot();
     client.open("src/cart.ts");
+    ask(&mut client);
+    progress(&client);
+    client.await_diagnostics("src/cart.ts", |list| list.iter().any(|one| one["source"] == "krins"));
+    assert_eq!(workspace.snapshot(), before, "nothing is written before somebody says so");
+    review(&mut client);
+    refusal(&workspace, &mut client);
+
+    choose(&mut client, "Krins: apply the change");
+    says(&mut client, "files changed");
+    client.await_diagnostics("src/cart.ts", |list| list.is_empty());
+    assert_renamed(&workspace, &client, &before);
+    choose(&mut client, "Krins: undo");
+    says(&mut client, "files changed");
+    assert_eq!(client.text("src/cart.ts").as_bytes(), before[std::path::Path::new("src/cart.ts")]);
+    choose(&mut client, "Krins: redo");
+    says(&mut client, "files changed");
+    assert_renamed(&workspace, &client, &before);
+    choose(&mut client, "Krins: undo");
+    says(&mut client, "files changed");
+    client.save("src/cart.ts");
+    assert_eq!(workspace.snapshot(), before, "undo restores every byte");
+    for method in ["window/showMessage", "textDocument/publishDiagnostics", "window/logMessage"] {
+        client.take_notifications(method);
+    }
+    client.take_requests("workspace/applyEdit");
+    client.take_requests("window/workDoneProgress/create");
+}
+
+/// The comment's code action, and what is said until the proposal is there.
+fn ask(client: &mut Client) {
     let comment = client.range_of("src/cart.ts", "krins:");
-    let actions = client.code_actions("src/cart.ts", comment.clone());
+    let actions = client.code_actions("src/cart.ts", comment);
     assert!(actions.iter().all(|action| action["edit"].is_null()), "commands only: {actions:?}");
     let assigned = client.run_action(action(&actions, "Krins: rename calculateTotal")).unwrap();
     assert!(assigned["task"].is_string(), "{assigned}");
-    says(&mut client, "working on");
-    says(&mut client, "is ready");
-    client.await_diagnostics("src/cart.ts", |list| list.iter().any(|one| one["source"] == "krins"));
-    assert_eq!(workspace.snapshot(), before, "nothing is written before somebody says so");
+    says(client, "working on");
+    says(client, "is ready");
+}
 
+/// Begun and ended where the client shows progress; where it does not, it is not bothered.
+fn progress(client: &Client) {
+    let kinds: Vec<Value> = client.progress().iter().map(|progress| progress["value"]["kind"].clone()).collect();
+    match client.persona().shows_progress() {
+        true => assert!(kinds.contains(&json!("begin")) && kinds.contains(&json!("end")), "{kinds:?}"),
+        false => assert_eq!(kinds, [] as [Value; 0]),
+    }
+}
+
+/// A hunk is rejected where it stands and taken back, by code action, and by lens where the client draws them.
+fn review(client: &mut Client) {
+    choose(client, "Krins: reject this hunk");
     let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
-    client.run_action(action(&actions, "Krins: apply the change")).unwrap();
-    says(&mut client, "files changed");
-    client.await_diagnostics("src/cart.ts", |list| list.is_empty());
+    client.run_action(action(&actions, "Krins: take back the rejection of this hunk")).unwrap();
+    if client.persona().lenses {
+        let document = json!({"textDocument": {"uri": client.uri("src/cart.ts")}});
+        let lenses = client.request("textDocument/codeLens", document).unwrap();
+        let titles: Vec<&str> =
+            lenses.as_array().unwrap().iter().filter_map(|lens| lens["command"]["title"].as_str()).collect();
+        assert!(titles.contains(&"Krins: apply hunk") && titles.contains(&"reject hunk"), "{titles:?}");
+    }
+}
+
+/// Where a person is asked before each edit: a no leaves every file and every buffer as it was, whatever the reply says.
+fn refusal(workspace: &Workspace, client: &mut Client) {
+    if !client.persona().asks_before_edits() {
+        return;
+    }
+    let (files, text) = (workspace.snapshot(), client.text("src/cart.ts"));
+    client.person(Person::Refuses);
+    choose(client, "Krins: apply the change");
+    says(client, "failed to");
+    assert_eq!((workspace.snapshot(), client.text("src/cart.ts")), (files, text));
+    client.person(Person::Agrees);
+}
+
+fn assert_renamed(
+    workspace: &Workspace,
+    client: &Client,
+    before: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>,
+) {
     let cart = client.text("src/cart.ts");
     assert!(cart.contains("import { orderTotal } from"), "{cart}");
     assert!(cart.contains("({ calculateTotal: orderTotal, sum: orderTotal(prices) })"), "{cart}");
@@ -81,34 +150,85 @@ fn journey(persona: Persona) {
     assert!(workspace.read("src/total.ts").contains("function orderTotal"));
     assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
     assert!(workspace.read("src/report.ts").contains("// calculateTotal is named"));
+}
 
+/// The code action of that title at the import.
+fn choose(client: &mut Client, title: &str) {
     let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
-    client.run_action(action(&actions, "Krins: undo")).unwrap();
-    says(&mut client, "files changed");
-    assert_eq!(client.text("src/cart.ts").as_bytes(), before[std::path::Path::new("src/cart.ts")]);
-    client.save("src/cart.ts");
-    assert_eq!(workspace.snapshot(), before, "undo restores every byte");
-    for method in ["window/showMessage", "textDocument/publishDiagnostics", "window/logMessage"] {
-        client.take_notifications(method);
+    client.run_action(action(&actions, title)).unwrap();
+}
+
+/// A model that does not answer: the task is cancelled by the code action, which every client has.
+fn cancel(persona: Persona) {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    let _silent = Silent::behind(&workspace);
+    let mut client = Client::builder(&workspace).persona(persona).env(model::KEY.0, model::KEY.1).start();
+    client.initialize();
+    let before = workspace.snapshot();
+    client.open("src/cart.ts");
+    let comment = client.range_of("src/cart.ts", "krins:");
+    let actions = client.code_actions("src/cart.ts", comment);
+    client.run_action(action(&actions, "Krins: rename calculateTotal")).unwrap();
+    says(&mut client, "working on");
+    choose(&mut client, "Krins: cancel");
+    says(&mut client, "was cancelled");
+    progress(&client);
+    let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+    assert!(actions.iter().all(|action| !action["title"].to_string().contains("cancel")), "{actions:?}");
+    assert_eq!(workspace.snapshot(), before);
+    quiet(&mut client);
+}
+
+/// What is typed quickly reaches the server shuffled from some clients; what it knows is what the person sees all the same.
+#[test]
+fn what_arrives_shuffled_is_put_back_in_order() {
+    let (workspace, mut client) = start(Persona::HELIX_25_01);
+    assert!(client.persona().shuffles);
+    client.open("src/cart.ts");
+    let text = client.text("src/cart.ts");
+    let comment = "// krins: rename report to summary\n";
+    for end in 1..=comment.len() {
+        client.set_text("src/cart.ts", format!("{}{text}", &comment[..end]));
     }
-    client.take_requests("workspace/applyEdit");
-    client.take_requests("window/workDoneProgress/create");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "krins:"));
+    client.run_action(action(&actions, "Krins: rename report to summary")).unwrap();
+    says(&mut client, "is ready");
+    choose(&mut client, "Krins: apply the change");
+    says(&mut client, "changed");
+    assert!(workspace.read("src/report.ts").contains("export const summary"));
+    quiet(&mut client);
 }
 
 macro_rules! journeys {
     ($($name:ident: $persona:expr,)*) => {
-        $(#[test] fn $name() { journey($persona); })*
+        $(#[test] fn $name() {
+            journey($persona);
+            cancel($persona);
+        })*
+
+        #[test]
+        fn every_client_makes_the_journey() {
+            let made = [$($persona.name),*];
+            let known = Persona::ALL.map(|persona| persona.name);
+            assert_eq!(made, known);
+        }
     };
 }
 
 journeys! {
     the_journey_in_vs_code: Persona::VSCODE,
-    the_journey_in_neovim_0_10: Persona::NEOVIM_0_10,
     the_journey_in_neovim_0_12: Persona::NEOVIM,
-    the_journey_in_helix_25_01: Persona::HELIX_25_01,
+    the_journey_in_neovim_0_10: Persona::NEOVIM_0_10,
+    the_journey_in_neovim_0_7: Persona::NEOVIM_0_7,
     the_journey_in_helix: Persona::HELIX,
+    the_journey_in_helix_25_01: Persona::HELIX_25_01,
+    the_journey_in_the_next_helix: Persona::HELIX_NEXT,
     the_journey_in_kakoune: Persona::KAKOUNE,
     the_journey_in_eglot: Persona::EGLOT,
+    the_journey_in_an_older_eglot: Persona::EGLOT_1_9,
+    the_journey_in_lsp_mode: Persona::LSP_MODE,
+    the_journey_in_an_editor_that_states_nothing: Persona::PLAIN,
 }
 
 #[test]

@@ -24,12 +24,18 @@ pub struct Persona {
     pub first_version: i32,
     /// Whether it ever sends `$/cancelRequest`.
     pub cancels: bool,
+    /// Whether it asks for code lenses.
+    pub lenses: bool,
+    /// Whether the changes of a document are sent in another order than they are made: every second one late.
+    pub shuffles: bool,
 }
 
 /// How `workspace/applyEdit` is carried out, and what the reply is worth.
 #[derive(Debug)]
 pub struct Edits {
     pub versions: Versions,
+    /// Reads `documentChanges`; one that does not knows `changes` alone, and is content with what it does not know.
+    pub document_changes: bool,
     pub resources: Resources,
     pub unopened: Unopened,
     pub confirmation: Confirmation,
@@ -44,6 +50,8 @@ pub enum Versions {
     RejectWhole,
     /// Only the first change is checked; a stale one is skipped, and the reply is `applied: true`.
     FirstOnly,
+    /// The same, and version 0 counts as none.
+    RejectWholeButZero,
     /// Changes before it stay, `applied: false` with `failedChange`.
     StopThere,
     /// Changes before it stay, and the reply is an error.
@@ -130,6 +138,7 @@ impl Persona {
         client: Some(("Visual Studio Code", "1.139.1")),
         edits: Edits {
             versions: Versions::RejectWhole,
+            document_changes: true,
             resources: Resources::OnDisk,
             unopened: Unopened::Buffer,
             confirmation: Confirmation::Annotated,
@@ -140,6 +149,8 @@ impl Persona {
         dismissal: Dismissal::Null,
         first_version: 1,
         cancels: true,
+        lenses: true,
+        shuffles: false,
     };
 
     /// Neovim 0.12, which speaks for 0.11 as well.
@@ -149,6 +160,7 @@ impl Persona {
         client: None,
         edits: Edits {
             versions: Versions::FirstOnly,
+            document_changes: true,
             resources: Resources::BufferForgiving,
             unopened: Unopened::Buffer,
             confirmation: Confirmation::AnnotatedSkipped,
@@ -159,6 +171,8 @@ impl Persona {
         dismissal: Dismissal::Null,
         first_version: 0,
         cancels: false,
+        lenses: true,
+        shuffles: false,
     };
 
     /// Neovim 0.10: UTF-16 only, no annotations.
@@ -170,6 +184,14 @@ impl Persona {
         ..Self::NEOVIM
     };
 
+    /// Neovim 0.7, as Debian 12 has it: no `window/showDocument`, no refreshes.
+    pub const NEOVIM_0_7: Self = Self {
+        name: "neovim-0.7",
+        capture: include_str!("neovim-0.7.json"),
+        answers: &[PROGRESS, QUESTION],
+        ..Self::NEOVIM_0_10
+    };
+
     /// Helix 25.01.
     pub const HELIX_25_01: Self = Self {
         name: "helix-25.01",
@@ -177,6 +199,7 @@ impl Persona {
         client: None,
         edits: Edits {
             versions: Versions::StopThere,
+            document_changes: true,
             resources: Resources::OnDisk,
             unopened: Unopened::Buffer,
             confirmation: Confirmation::Never,
@@ -188,10 +211,13 @@ impl Persona {
         dismissal: Dismissal::Null,
         first_version: 0,
         cancels: false,
+        lenses: false,
+        shuffles: true,
     };
 
     /// Helix 25.07, the stable release: the capabilities of 25.01 (by its source), and still no question.
-    pub const HELIX: Self = Self { name: "helix-25.07", client: Some(("helix", "25.07.1")), ..Self::HELIX_25_01 };
+    pub const HELIX: Self =
+        Self { name: "helix-25.07", client: Some(("helix", "25.07.1")), shuffles: false, ..Self::HELIX_25_01 };
 
     /// A Helix build of July 2026, which calls itself 25.07.1 too.
     pub const HELIX_NEXT: Self = Self {
@@ -200,6 +226,7 @@ impl Persona {
         client: None,
         edits: Edits { resources: Resources::OnDiskForgiving, ..Self::HELIX_25_01.edits },
         answers: &[PROGRESS, QUESTION, SHOW, PULL],
+        shuffles: false,
         ..Self::HELIX_25_01
     };
 
@@ -210,6 +237,7 @@ impl Persona {
         client: None,
         edits: Edits {
             versions: Versions::Ignored,
+            document_changes: true,
             resources: Resources::OnDisk,
             unopened: Unopened::Disk,
             confirmation: Confirmation::Never,
@@ -220,6 +248,8 @@ impl Persona {
         dismissal: Dismissal::Null,
         first_version: 1,
         cancels: true,
+        lenses: true,
+        shuffles: false,
     };
 
     /// Emacs 30 with its own Eglot 1.17.
@@ -229,6 +259,7 @@ impl Persona {
         client: None,
         edits: Edits {
             versions: Versions::StopWithError,
+            document_changes: true,
             resources: Resources::Error,
             unopened: Unopened::Buffer,
             confirmation: Confirmation::AlwaysTrue,
@@ -239,6 +270,8 @@ impl Persona {
         dismissal: Dismissal::Error,
         first_version: 0,
         cancels: false,
+        lenses: false,
+        shuffles: false,
     };
 
     /// Emacs 28 with Eglot 1.9: no progress, no resource operations, no clientInfo.
@@ -250,17 +283,64 @@ impl Persona {
         ..Self::EGLOT
     };
 
+    /// Emacs 28 with lsp-mode 8.0.
+    pub const LSP_MODE: Self = Self {
+        name: "lsp-mode-8.0",
+        capture: include_str!("lsp-mode-8.0.json"),
+        client: None,
+        edits: Edits {
+            // Every version is compared before the first edit is made (read in its source).
+            versions: Versions::RejectWholeButZero,
+            document_changes: true,
+            resources: Resources::OnDisk,
+            unopened: Unopened::Buffer,
+            confirmation: Confirmation::Never,
+            // Incremental changes are sent where they are made (read in its source).
+            changes: Changes::BeforeReply,
+        },
+        answers: &[PROGRESS, QUESTION, LENS, TOKENS],
+        dismissal: Dismissal::Null,
+        first_version: 0,
+        cancels: true,
+        lenses: true,
+        shuffles: false,
+    };
+
+    /// No editor in particular: one that states nothing, and knows what the first version of the protocol had.
+    pub const PLAIN: Self = Self {
+        name: "plain",
+        capture: "{\"capabilities\": {}}",
+        client: None,
+        edits: Edits {
+            versions: Versions::Ignored,
+            document_changes: false,
+            resources: Resources::Ignored,
+            unopened: Unopened::Buffer,
+            confirmation: Confirmation::Never,
+            changes: Changes::BeforeReply,
+        },
+        answers: &[],
+        dismissal: Dismissal::Null,
+        first_version: 1,
+        cancels: false,
+        lenses: false,
+        shuffles: false,
+    };
+
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::VSCODE,
         Self::NEOVIM,
         Self::NEOVIM_0_10,
+        Self::NEOVIM_0_7,
         Self::HELIX,
         Self::HELIX_25_01,
         Self::HELIX_NEXT,
         Self::KAKOUNE,
         Self::EGLOT,
         Self::EGLOT_1_9,
+        Self::LSP_MODE,
+        Self::PLAIN,
     ];
 
     /// Its `initialize` params for a workspace, with the process id of who plays it.
@@ -268,9 +348,14 @@ impl Persona {
         let mut params: Value = serde_json::from_str(self.capture).expect("the capture is JSON");
         let uri = crate::workspace::uri(root);
         params["processId"] = json!(std::process::id());
-        params["rootPath"] = json!(root);
         params["rootUri"] = json!(uri);
-        params["workspaceFolders"] = json!([{"uri": uri, "name": "ws"}]);
+        // Only where it names them at all.
+        if !params["rootPath"].is_null() {
+            params["rootPath"] = json!(root);
+        }
+        if !params["workspaceFolders"].is_null() {
+            params["workspaceFolders"] = json!([{"uri": uri, "name": "ws"}]);
+        }
         if let Some((name, version)) = self.client {
             params["clientInfo"] = json!({"name": name, "version": version});
         }
@@ -285,6 +370,17 @@ impl Persona {
             || vec!["utf-16".to_owned()],
             |names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         )
+    }
+
+    /// Whether it says that it shows progress.
+    pub fn shows_progress(&self) -> bool {
+        let params: Value = serde_json::from_str(self.capture).expect("the capture is JSON");
+        params.pointer("/capabilities/window/workDoneProgress") == Some(&json!(true))
+    }
+
+    /// Whether a person is asked before each edit.
+    pub fn asks_before_edits(&self) -> bool {
+        matches!(self.edits.confirmation, Confirmation::AlwaysError | Confirmation::AlwaysTrue)
     }
 
     /// Whether it answers a request of the server's.
