@@ -1,5 +1,6 @@
 //! Lines, positions and position encodings.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// How a client counts `character` in a position (LSP 3.17 `PositionEncodingKind`).
@@ -116,9 +117,57 @@ fn unit_width(c: char, encoding: Encoding) -> usize {
     }
 }
 
+/// Somebody else's text, to be shown on a terminal or quoted: what acts on a terminal, what turns the order of letters
+/// round, and what nobody sees stands there as an escape. Line ends and tabs stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Controls, direction marks, tags and the invisible ones; not what joins letters and pictures, which scripts need.
+fn is_unseen(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_acts_on_nothing_and_hides_nothing() {
+        for (said, shown) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("a\u{202e}b\u{2066}", "a\\u{202e}b\\u{2066}"),
+            ("\u{e0041}\u{e0042}", "\\u{e0041}\\u{e0042}"),
+            ("\u{9b}2J\u{7f}\r", "\\u{9b}2J\\u{7f}\\u{d}"),
+            ("zero\u{200b}width\u{feff}", "zero\\u{200b}width\\u{feff}"),
+            ("\u{1f468}\u{200d}\u{1f469} नमस्ते", "\u{1f468}\u{200d}\u{1f469} नमस्ते"),
+        ] {
+            assert_eq!(visible(said), shown);
+            assert_eq!(visible(&visible(said)), shown, "a second time changes nothing");
+        }
+    }
 
     #[test]
     fn every_boundary_round_trips_in_every_encoding() {

@@ -72,6 +72,19 @@ pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> Digest {
     Digest::of(bytes)
 }
 
+/// Whether a payload has this as one of its values: a person, a task, any name or hash.
+pub fn is_about(payload: &str, subject: &str) -> bool {
+    fn holds(value: &serde_json::Value, subject: &str) -> bool {
+        match value {
+            serde_json::Value::String(text) => text == subject,
+            serde_json::Value::Array(values) => values.iter().any(|value| holds(value, subject)),
+            serde_json::Value::Object(fields) => fields.values().any(|value| holds(value, subject)),
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+        }
+    }
+    serde_json::from_str(payload).is_ok_and(|value| holds(&value, subject))
+}
+
 /// Whether it can be a kind, or the name of a writer.
 pub fn is_word(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');

@@ -80,6 +80,13 @@ pub struct Finding {
     pub link: Option<String>,
 }
 
+impl Finding {
+    /// Names it: without the lines, so that a finding that moved is the same one.
+    pub fn id(&self) -> Digest {
+        Digest::of(format!("{}\n{}\n{}", self.rule, self.path, self.message))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckRun {
     pub check: String,
@@ -117,6 +124,9 @@ pub struct Report {
     /// What was run for it.
     #[serde(default)]
     pub runs: Vec<CommandRun>,
+    /// What was found by running or asking, before the policy weighed it: it can be weighed again without finding it again.
+    #[serde(default)]
+    pub later: Vec<Finding>,
 }
 
 impl Report {
@@ -131,6 +141,7 @@ impl Report {
             findings,
             waived,
             runs: Vec::new(),
+            later: Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ const CHECKS: &[(&str, Names)] = &[
     ("types", Names::Data),
     ("tests", Names::Data),
     ("spec", Names::Data),
+    ("fix", Names::Data),
     ("judge", Names::Data),
 ];
 

@@ -1,7 +1,6 @@
 //! A report as SARIF 2.1.0, which forges and editors read.
 
 use super::{Finding, Report, Verdict, link_of};
-use crate::digest::Digest;
 use serde_json::{Value, json};
 
 /// The log of one run.
@@ -57,15 +56,13 @@ fn result(finding: &Finding, rule: usize) -> Value {
     if let Some([first, last]) = finding.lines {
         place["region"] = json!({"startLine": first.max(1), "endLine": last.max(first).max(1)});
     }
-    // Without the lines, so that a finding that moved is the same one.
-    let fingerprint = Digest::of(format!("{}\n{}\n{}", finding.rule, finding.path, finding.message));
     json!({
         "ruleId": finding.rule,
         "ruleIndex": rule,
         "level": level,
         "message": {"text": format!("{}.{fix}", finding.message)},
         "locations": [{"physicalLocation": place}],
-        "partialFingerprints": {"krins/v1": fingerprint.to_string()},
+        "partialFingerprints": {"krins/v1": finding.id().to_string()},
         "properties": {"verdict": finding.verdict, "fix": finding.fix, "link": finding.link.clone().unwrap_or_else(|| link_of(&finding.rule))},
     })
 }
