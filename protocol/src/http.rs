@@ -445,6 +445,63 @@ pub enum LockEvent {
     Unlocked { path: String },
 }
 
+/// `POST /audit`: the next records of a sidecar's audit, in their order. The same again changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditAppend {
+    /// Names the log within the tenant.
+    pub log: String,
+    pub records: Vec<AuditRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditRecord {
+    /// The line as it stands in the log, without its end.
+    pub record: String,
+    /// What it is about. Left out where that stays on the machine it is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<AuditAbout>,
+}
+
+/// A payload byte by byte as it was committed to, and its salt in hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditAbout {
+    pub salt: String,
+    pub body: String,
+}
+
+/// How far a log is kept: what `POST /audit` and `GET /audit?log=…` answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditHead {
+    pub log: String,
+    /// The last record's number; 0 of a log that is not known.
+    pub records: u64,
+    /// Its hash, hex.
+    pub head: String,
+}
+
+/// `GET /audit?subject=…` body: what is kept about a subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditKept {
+    pub records: Vec<AuditKeptRecord>,
+    /// The `after` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditKeptRecord {
+    pub log: String,
+    #[serde(flatten)]
+    pub record: AuditRecord,
+}
+
+/// `DELETE /audit?subject=…` body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditErased {
+    /// Records that keep nothing of it any more; they are still in the chain.
+    pub erased: u64,
+}
+
 /// `application/problem+json` (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {

@@ -243,6 +243,34 @@ pub struct CheckRun {
     pub millis: f64,
 }
 
+/// Where one check of a gate that is at work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    Running,
+    Passed,
+    Warned,
+    Blocked,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckStatus {
+    pub check: String,
+    pub state: CheckState,
+    /// Of one that has ended.
+    pub millis: f64,
+}
+
+/// `krins/gateStatus` (notification): where each check is, in the order of the gate, as it happens. The last word on a
+/// task's change is the report in its status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateStatus {
+    pub task: String,
+    /// As in `krins/task/didChange`.
+    pub seq: u64,
+    pub checks: Vec<CheckStatus>,
+}
+
 /// A command that the gate ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -273,6 +301,9 @@ pub struct FixRound {
     /// Findings that block, and their rules.
     pub blocking: u32,
     pub rules: Vec<String>,
+    /// What was sent back for this answer: the ids of the findings, as they are the fingerprints in SARIF.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<String>,
     pub route: String,
     /// Why no other was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -88,6 +88,9 @@ const GRAPH_ANSWERS: &[Answer] = &[answer(200, "The document that belongs to the
 const PROJECT: &[Parameter] =
     &[query("project", Kind::Text, "Which project the path belongs to; the same name on every machine")];
 
+const AUDIT_SUBJECT: Parameter =
+    query("subject", Kind::Text, "A person, a task, any name or hash that a record is about");
+
 const TASK: Body = Body::Schema("RemoteTask");
 
 const HEALTH: Body = Body::Schema("Health");
@@ -263,6 +266,42 @@ pub const ROUTES: &[Route] = &[
         ],
         body: None,
         answers: &[answer(204, "It is nobody's", Body::None)],
+    },
+    Route {
+        method: "post",
+        path: "/audit",
+        summary: "Keep the next records of a sidecar's audit; 409 when they do not follow on what is kept",
+        guarded: true,
+        parameters: &[],
+        body: Some("AuditAppend"),
+        answers: &[answer(200, "They are on the disk; the same again changes nothing", Body::Schema("AuditHead"))],
+    },
+    Route {
+        method: "get",
+        path: "/audit",
+        summary: "How far a log is kept",
+        guarded: true,
+        parameters: &[query("log", Kind::Text, "The log's name")],
+        body: None,
+        answers: &[answer(200, "0 records of a log that is not known", Body::Schema("AuditHead"))],
+    },
+    Route {
+        method: "get",
+        path: "/audit/about",
+        summary: "What is kept about a subject, page by page; takes the scope admin",
+        guarded: true,
+        parameters: &[AUDIT_SUBJECT, query("after", Kind::Text, "The `next` of the page before")],
+        body: None,
+        answers: &[answer(200, "The records with what they are about", Body::Schema("AuditKept"))],
+    },
+    Route {
+        method: "delete",
+        path: "/audit/about",
+        summary: "Erase what is kept about a subject; the records stay. Takes the scope admin",
+        guarded: true,
+        parameters: &[AUDIT_SUBJECT],
+        body: None,
+        answers: &[answer(200, "How many records keep nothing of it any more", Body::Schema("AuditErased"))],
     },
     Route {
         method: "get",

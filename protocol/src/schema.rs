@@ -69,6 +69,7 @@ pub fn document() -> Value {
     add::<lsp::DiffResult>(&mut generator);
     add::<lsp::GateParams>(&mut generator);
     add::<lsp::GateResult>(&mut generator);
+    add::<lsp::GateStatus>(&mut generator);
     add::<lsp::ApplyParams>(&mut generator);
     add::<lsp::ApplyResult>(&mut generator);
     add::<lsp::UndoParams>(&mut generator);
@@ -119,6 +120,10 @@ pub fn document() -> Value {
     add::<http::LockRequest>(&mut generator);
     add::<http::Locks>(&mut generator);
     add::<http::LockEvent>(&mut generator);
+    add::<http::AuditAppend>(&mut generator);
+    add::<http::AuditHead>(&mut generator);
+    add::<http::AuditKept>(&mut generator);
+    add::<http::AuditErased>(&mut generator);
     add::<http::Problem>(&mut generator);
     add::<http::Health>(&mut generator);
     add::<cli::Context>(&mut generator);

@@ -212,6 +212,15 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// Hands the next records of an audit over, to be kept out of reach; answers how far the log is there. `None` where
+    /// nobody keeps it.
+    async fn append_audit(
+        &self,
+        _append: &krins_protocol::http::AuditAppend,
+    ) -> Result<Option<krins_protocol::http::AuditHead>, BackendError> {
+        Ok(None)
+    }
+
     /// What came of a choice.
     fn note(&self, _tenant: &str, _decision: &str, _outcome: router::Outcome) {}
 

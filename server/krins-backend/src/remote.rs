@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{
-    CheckVerdict, Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem, RemoteEvent,
-    RemoteState, RemoteTask, RouterRecord,
+    AuditAppend, AuditHead, CheckVerdict, Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource,
+    Problem, RemoteEvent, RemoteState, RemoteTask, RouterRecord,
 };
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -32,6 +32,8 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 use url::Url;
+
+mod audit;
 
 /// The token's environment variable; in the keyring its user is the server's host.
 pub const TOKEN_VARIABLE: &str = "KRINS_TOKEN";
@@ -248,6 +250,10 @@ impl Backend for Remote {
             let check = HealthCheck { name: "remote".to_owned(), ok: false, detail: Some(error.message) };
             Health { status: "unreachable".to_owned(), version: String::new(), checks: vec![check] }
         }))
+    }
+
+    async fn append_audit(&self, append: &AuditAppend) -> Result<Option<AuditHead>, BackendError> {
+        self.inner.append_audit(append).await.map(Some)
     }
 
     fn cache_counts(&self) -> (u64, u64) {

@@ -1,10 +1,13 @@
 //! One root's engine: what the edges call. It keeps the rooms together and starts the pipeline; every decision is
 //! taken elsewhere.
 
+#[cfg(test)]
+mod model;
 mod preview;
 mod recorded;
 mod review;
 mod running;
+mod sharing;
 
 pub use preview::Preview;
 pub use review::Judgement;
@@ -16,6 +19,7 @@ use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
+use crate::fix;
 use crate::gate::{self, Gated, Rulebook};
 use crate::history::Past;
 use crate::index::{Index, View, Wish};
@@ -30,7 +34,7 @@ use crate::worktree;
 use krins_backend::money::Bill;
 use krins_backend::router::Outcome as RouterOutcome;
 use krins_backend::{Ask, Backend, Proposal, spans};
-use krins_core::gate::{Author, Report};
+use krins_core::gate::{Author, Finding, Report, Verdict};
 use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::redact::Vault;
@@ -84,6 +88,8 @@ struct Inner {
     asks: Mutex<VecDeque<(String, Ask)>>,
     /// The patch that was put together last, and its task: editors ask for it at every move of the cursor.
     shown: Mutex<Option<(Shown, Patch)>>,
+    /// One hand-over of the audit at a time.
+    sharing: tokio::sync::Mutex<()>,
     /// One verdict on a hunk at a time: an edit is judged before it is noted.
     reviewing: tokio::sync::Mutex<()>,
 }
@@ -141,14 +147,15 @@ impl Engine {
         let applier =
             Applier::open(Current::new(root.clone(), documents.clone()), state.clone())?.keeping(settings.history);
         let audit = Arc::new(Audit::open(&state, settings.audit_days)?);
-        let applier = applier.witnessed(recorded::witness(audit.clone(), settings.approvals.identity.clone()));
+        let rules = Arc::new(Rulebook::new(root.clone(), state.clone(), settings.clone()));
+        let who = settings.approvals.identity.clone();
+        let applier = applier.witnessed(recorded::witness(audit.clone(), rules.clone(), who));
         if let Some(recovered) = applier.recover_at_start()? {
             tracing::warn!(?recovered, "an interrupted apply was ended");
         }
         let tasks = Tasks::load(state.clone());
         agree(&applier, &tasks);
         recorded::end_what_was_begun(&audit, &applier, &state);
-        let rules = Arc::new(Rulebook::new(root.clone(), state.clone(), settings.clone()));
         worktree::sweep(&state);
         let past = Past::new(root.clone(), state.clone());
         let index = Arc::new(Index::in_state(&state));
@@ -170,6 +177,7 @@ impl Engine {
             applying: Arc::default(),
             asks: Mutex::default(),
             shown: Mutex::default(),
+            sharing: tokio::sync::Mutex::default(),
             reviewing: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -311,6 +319,7 @@ impl Engine {
             tracing::error!(task = %id, %error, "the task's outcome could not be stored");
             self.inner.tasks.fail_unstored(&id, error);
         }
+        self.share_behind();
         let engine = self.clone();
         tokio::task::spawn_blocking(move || {
             engine.note_routes();
@@ -548,18 +557,11 @@ impl Engine {
             _ => return Err(not_ready(&review.task)),
         }
         let id = review.task.id.clone();
-        // A judge's objection is to the change as a whole: a part of it is not judged by itself.
-        if let Some(report) = review
-            .task
-            .report
-            .as_ref()
-            .filter(|report| judging::of(report).any(|finding| finding.verdict == krins_core::gate::Verdict::Block))
-        {
-            return Err(blocked(&id, Some(report)));
-        }
+        self.no_objection(&review)?;
         // The subset is another patch: it has to pass the gate itself.
         let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
         let gated = self.tried(gated, &review.task).await?;
+        let gated = self.seen_by_judge(gated, &review.task).await?;
         let gated = match gated {
             Ok(gated) => gated,
             Err(report) => {
@@ -582,6 +584,18 @@ impl Engine {
             task.undo = Some(undo.to_owned());
         };
         self.carry_out(plan, wish.dry_run, editor, turn, Some((id, mark))).await
+    }
+
+    /// A judge's objection is to the change as a whole: a part of it is not judged by itself. What the objection counts for
+    /// is the policy's of now to say.
+    fn no_objection(&self, review: &Review) -> Result<()> {
+        let Some(report) = &review.task.report else { return Ok(()) };
+        let policy = self.inner.rules.standing()?.policy;
+        let objections = judging::objections(report, &review.patch, &policy);
+        match krins_core::gate::worst(&objections) {
+            Verdict::Block => Err(blocked_by(&review.task.id, &objections)),
+            Verdict::Pass | Verdict::Warn => Ok(()),
+        }
     }
 
     /// The same for a patch that belongs to no task.
@@ -664,6 +678,7 @@ impl Engine {
                 }
             }
             drop(turn);
+            engine.share_behind();
             applied
         };
         let work = work.instrument(tracing::info_span!("krins.apply"));
@@ -764,6 +779,25 @@ impl Reporter for TaskReporter {
     fn progress(&self, text: String) {
         self.engine.inner.tasks.report(&self.id, text);
     }
+
+    fn check(&self, check: &str, ended: Option<(Verdict, f64)>) {
+        self.engine.inner.tasks.check(&self.id, check, ended);
+    }
+
+    fn round(&self, part: fix::Part, round: fix::Round) -> Result<()> {
+        self.engine.note_round(&self.id, part, &round)?;
+        self.engine.inner.tasks.update(&self.id, |task| task.rounds.push(round)).map(drop)
+    }
+
+    fn rounds_ended(&self, part: fix::Part, stop: fix::Stop, kept: Option<Digest>) -> Result<()> {
+        self.engine.note_rounds_ended(&self.id, part, stop, kept)?;
+        let say = |task: &mut Task| {
+            if let Some(round) = task.rounds.last_mut() {
+                round.stopped = Some(stop.words().to_owned());
+            }
+        };
+        self.engine.inner.tasks.update(&self.id, say).map(drop)
+    }
 }
 
 /// Makes the gate's rules ready while the first task chooses its context. Not before there is a task: an idle sidecar is
@@ -790,7 +824,6 @@ fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {
         .collect();
     task.files = files;
     task.steps.extend(proposed.steps);
-    task.rounds.extend(proposed.rounds);
     task.locked = proposed.locked;
     task.sent = proposed.pack.items.iter().map(|item| (item.path.clone(), item.tokens)).collect();
     task.pruned = proposed.pack.pruned.iter().take(MOST_PRUNED).cloned().collect();
@@ -901,10 +934,13 @@ fn not_ready(task: &Task) -> Error {
 }
 
 fn blocked(task: &str, report: Option<&Report>) -> Error {
-    let findings: Vec<String> = report
+    blocked_by(task, report.map_or(&[], |report| &report.findings))
+}
+
+fn blocked_by(task: &str, findings: &[Finding]) -> Error {
+    let findings: Vec<String> = findings
         .iter()
-        .flat_map(|report| &report.findings)
-        .filter(|finding| finding.verdict == krins_core::gate::Verdict::Block)
+        .filter(|finding| finding.verdict == Verdict::Block)
         .take(3)
         .map(|finding| format!("{} ({})", finding.message, finding.rule))
         .collect();

@@ -8,7 +8,7 @@ use krins_backend::money::{Account, Purpose};
 use krins_backend::provider::Kind;
 use krins_backend::{Ask, Backend};
 use krins_core::RelPath;
-use krins_core::gate::{Finding, Report, Verdict};
+use krins_core::gate::{Finding, Policy, Report, Verdict};
 use krins_core::patch::Patch;
 use krins_core::redact::redact;
 use std::sync::Arc;
@@ -123,7 +123,19 @@ fn findings(verdicts: &[judge::Verdict], level: Verdict, patch: &Patch, judge: &
 
 /// The judge's findings of a report: they are about the change as a whole, so they hold for each part of it.
 pub fn of(report: &Report) -> impl Iterator<Item = &Finding> {
-    report.findings.iter().filter(|finding| finding.rule.starts_with("judge/"))
+    report.findings.iter().filter(|finding| is_judges(finding))
+}
+
+/// What the judge said of the change, as the policy of now weighs it.
+pub fn objections(report: &Report, patch: &Patch, policy: &Policy) -> Vec<Finding> {
+    let as_said: Vec<Finding> = report.later.iter().filter(|finding| is_judges(finding)).cloned().collect();
+    // A report of a version that kept it only as it was weighed.
+    let said = if as_said.is_empty() { of(report).cloned().collect() } else { as_said };
+    policy.weigh(patch, said).findings
+}
+
+pub fn is_judges(finding: &Finding) -> bool {
+    finding.rule.starts_with("judge/")
 }
 
 #[cfg(test)]

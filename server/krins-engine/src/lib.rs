@@ -19,6 +19,8 @@ pub mod gate;
 pub mod history;
 mod installed;
 mod limits;
+#[cfg(test)]
+mod poison;
 pub mod runner;
 pub mod sandbox;
 pub mod spec;

@@ -29,7 +29,7 @@ use krins_backend::money::{Account, Bill};
 use krins_backend::router::{Decision, Outcome, Wish as RouterWish};
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
 use krins_core::context::{self, Diagnostic, Query, Reach};
-use krins_core::gate::Report;
+use krins_core::gate::{Report, Verdict};
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
 use krins_core::redact::{Redacted, Restorer, Vault, redact_with};
@@ -98,6 +98,12 @@ pub struct Chosen {
 pub trait Reporter: Send + Sync {
     fn stage(&self, stage: Stage);
     fn progress(&self, text: String);
+    /// A check of the gate begins (`None`), or has ended.
+    fn check(&self, check: &str, ended: Option<(Verdict, f64)>);
+    /// An answer was judged, and another may be asked for. What cannot be put on record is not gone on from.
+    fn round(&self, part: fix::Part, round: fix::Round) -> Result<()>;
+    /// No other answer is asked for; `kept` is the one that counts.
+    fn rounds_ended(&self, part: fix::Part, stop: fix::Stop, kept: Option<Digest>) -> Result<()>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +126,6 @@ pub struct Proposed {
     /// The other variants, and those that came to nothing.
     pub others: Vec<Tried>,
     pub steps: Vec<Step>,
-    /// What was asked again because of what the gate found, in order.
-    pub rounds: Vec<fix::Round>,
     /// Tests that were written first, by content.
     pub locked: BTreeMap<RelPath, Digest>,
 }
@@ -172,10 +176,10 @@ pub async fn propose(
     let Placed { proposal, patch, verdict } = best.outcome?;
     let (choice, others) = (best.choice, tried);
     let first = Attempt { ask: best.ask, proposal, patch, verdict };
-    let (last, rounds) = fix::mend(shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
+    let last = fix::mend(shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
     let Attempt { ask, proposal, patch, verdict } = last;
     let (steps, locked) = (clock.steps, BTreeMap::new());
-    Ok(Proposed { base, pack, ask, proposal, patch, verdict, choice, others, steps, rounds, locked })
+    Ok(Proposed { base, pack, ask, proposal, patch, verdict, choice, others, steps, locked })
 }
 
 fn tell_partial(partial: Option<Partial>, reporter: &Arc<dyn Reporter>) {
@@ -233,9 +237,9 @@ pub(crate) async fn weighed(
     clock: &mut Clock,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Result<Gated<Patch>, Box<Report>>> {
-    let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone())).await;
+    let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone(), reporter)).await;
     let verdict = ran(shop, base, patch, verdict, clock, reporter).await?;
-    Ok(seen(shop, words, ask, proposal, verdict, clock).await)
+    Ok(seen(shop, words, ask, proposal, verdict, clock, reporter).await)
 }
 
 /// The judge, where there is one and nothing blocks the change yet.
@@ -246,12 +250,19 @@ pub(crate) async fn seen(
     proposal: &Proposal,
     verdict: Result<Gated<Patch>, Box<Report>>,
     clock: &mut Clock,
+    reporter: &Arc<dyn Reporter>,
 ) -> Result<Gated<Patch>, Box<Report>> {
     match verdict {
         Ok(gated) if shop.settings.judge.is_some() => {
             let author = &proposal.provider;
+            reporter.check("judge", None);
             let looking = judging::look(&shop.backend, &shop.settings, words, author, ask, gated, &shop.rules);
-            clock.time("judge", looking).await
+            let seen = clock.time("judge", looking).await;
+            let report = seen.as_ref().map_or_else(|report| &**report, Gated::report);
+            if let Some(run) = report.checks.iter().rev().find(|run| run.check == "judge") {
+                reporter.check("judge", Some((run.verdict, run.millis)));
+            }
+            seen
         }
         verdict => verdict,
     }
@@ -310,8 +321,16 @@ pub(crate) async fn ran(
     let guard = StopOnDrop(stop.clone());
     let work = off_thread("krins.commands", move || {
         let say = |text: String| reporter.progress(text);
-        let shop =
-            commands::Shop { state: &state, index: &index, known: &known, commands: &commands, stop: &stop, say: &say };
+        let watch = |check: &str, ended: Option<(Verdict, f64)>| reporter.check(check, ended);
+        let shop = commands::Shop {
+            state: &state,
+            index: &index,
+            known: &known,
+            commands: &commands,
+            stop: &stop,
+            say: &say,
+            watch: &watch,
+        };
         commands::run(&shop, &base, &patch)
     });
     let found = clock.time("commands", work).await?;
@@ -704,11 +723,15 @@ async fn normalise(shop: &Workshop, base: Arc<Base>, text: String, restorer: Res
     .await
 }
 
-pub(crate) async fn judge(shop: &Workshop, patch: Patch, base: Arc<Base>) -> Result<Gated<Patch>, Box<Report>> {
-    let rules = shop.rules.clone();
-    let verdict = tokio::task::spawn_blocking(move || gate::run(patch, &rules, &*base))
-        .instrument(info_span!("krins.gate"))
-        .await;
+pub(crate) async fn judge(
+    shop: &Workshop,
+    patch: Patch,
+    base: Arc<Base>,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Gated<Patch>, Box<Report>> {
+    let (rules, reporter) = (shop.rules.clone(), reporter.clone());
+    let work = move || gate::run_watched(patch, &rules, &*base, &|check, ended| reporter.check(check, ended));
+    let verdict = tokio::task::spawn_blocking(work).instrument(info_span!("krins.gate")).await;
     match verdict {
         Ok(verdict) => verdict,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

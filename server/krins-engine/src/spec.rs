@@ -9,7 +9,7 @@ use crate::affected::{Affected, affected};
 use crate::base::Base;
 use crate::commands::Bench;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fix::{self, Round, Watch};
+use crate::fix::{self, Part, Round, Watch};
 use crate::gate::commands::{Found, quoted};
 use crate::gate::testing::{Outcome, Outcomes, run_files};
 use crate::gate::{self, Gated};
@@ -76,11 +76,10 @@ pub(crate) async fn propose(
             .hint("set a provider and a model; the built-in refactorings change no behaviour"));
     }
     let most = shop.settings.commands.fix_rounds;
-    let (tests, mut rounds) = tests_first(shop, intent, &base, &pack, most, &mut clock, reporter).await?;
+    let tests = tests_first(shop, intent, &base, &pack, most, &mut clock, reporter).await?;
     let locked: BTreeMap<RelPath, Digest> = locks(&tests.patch);
     let pack = with_tests(pack, &tests.patch);
-    let (last, more) = code_second(shop, intent, &base, &pack, &tests, most, &mut clock, reporter).await?;
-    rounds.extend(more);
+    let last = code_second(shop, intent, &base, &pack, &tests, most, &mut clock, reporter).await?;
     let Attempt { ask, proposal, patch, verdict } = last;
     Ok(Proposed {
         base,
@@ -92,7 +91,6 @@ pub(crate) async fn propose(
         choice: None,
         others: Vec::new(),
         steps: clock.steps,
-        rounds,
         locked,
     })
 }
@@ -111,7 +109,7 @@ async fn tests_first(
     most: u32,
     clock: &mut Clock,
     reporter: &Arc<dyn Reporter>,
-) -> Result<(Written, Vec<Round>)> {
+) -> Result<Written> {
     let task = format!(
         "Write the tests for the task below, and nothing else: no code, no configuration, no snapshot. They will be run now, \
          before the code is there, and each test file has to fail by an assertion then; a test that cannot be loaded or throws \
@@ -119,18 +117,19 @@ async fn tests_first(
          before it is used. They are locked afterwards, and the code is written against them.\n\n{}",
         intent.words
     );
-    let (mut words, mut rounds, mut watch) = (task.clone(), Vec::new(), Watch::default());
+    let (mut words, mut watch, mut before) = (task.clone(), Watch::default(), None::<Report>);
     for number in 0..=most {
         reporter.progress("asking for the tests".to_owned());
         let asked = answered(shop, intent, base, pack, &words, None, clock, reporter).await;
         let (ask, proposal, patch) = match asked {
             Err(error) if error.kind == ErrorKind::GateFailed && number < most => {
                 words = not_placed(&task, &error);
+                before = None;
                 continue;
             }
             asked => asked?,
         };
-        let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone())).await;
+        let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone(), reporter)).await;
         let (verdict, failing) = match verdict {
             Ok(gated) => {
                 let (found, failing) = in_bench(
@@ -151,17 +150,20 @@ async fn tests_first(
         };
         let attempt = Attempt { ask, proposal, patch, verdict };
         count(&shop.backend, &attempt.ask, &attempt.verdict);
-        rounds.push(Round::of(number, &attempt));
+        reporter.round(Part::Tests, Round::of(number, &attempt, before.as_ref()))?;
         if attempt.verdict.is_ok() {
-            return Ok((Written { patch: attempt.patch, failing }, rounds));
+            reporter.rounds_ended(Part::Tests, fix::Stop::Passed, Some(attempt.patch.digest()))?;
+            return Ok(Written { patch: attempt.patch, failing });
         }
         shop.backend.forget(&attempt.ask);
         let report = fix::report(&attempt);
         let stop = watch.see(&attempt.patch.digest(), report);
-        if let Some(why) = stop.or((number == most).then_some("the rounds are used up")) {
+        if let Some(why) = stop.or((number == most).then_some(fix::Stop::RoundsUsedUp)) {
+            reporter.rounds_ended(Part::Tests, why, None)?;
             return Err(no_tests(report, why));
         }
         words = fix::words(&task, &attempt.patch, report);
+        before = Some(report.clone());
     }
     Err(Error::new(ErrorKind::Internal, "write the tests: no round was made"))
 }
@@ -172,7 +174,7 @@ fn not_placed(task: &str, error: &Error) -> String {
     format!("An answer to the task below could not be used; the reason is data: {why}\n\n{task}")
 }
 
-fn no_tests(report: &Report, why: &str) -> Error {
+fn no_tests(report: &Report, why: fix::Stop) -> Error {
     let found: Vec<&str> = report
         .findings
         .iter()
@@ -180,6 +182,7 @@ fn no_tests(report: &Report, why: &str) -> Error {
         .map(|finding| finding.message.as_str())
         .take(3)
         .collect();
+    let why = why.words();
     Error::new(ErrorKind::GateFailed, format!("write tests that fail as they should ({why}): {}", found.join("; ")))
         .hint("say in the task what should be observable; or assign it without the spec mode")
 }
@@ -194,7 +197,7 @@ async fn code_second(
     most: u32,
     clock: &mut Clock,
     reporter: &Arc<dyn Reporter>,
-) -> Result<(Attempt, Vec<Round>)> {
+) -> Result<Attempt> {
     let names: Vec<String> = tests.patch.files().iter().map(|file| file.path.to_string()).collect();
     let task = format!(
         "The tests of the task below are written and shown above: {}. They are locked. Change the code so that they pass; change \
@@ -203,7 +206,7 @@ async fn code_second(
         names.join(", "),
         intent.words
     );
-    let (mut words, mut rounds, mut watch) = (task.clone(), Vec::new(), Watch::default());
+    let (mut words, mut watch, mut before) = (task.clone(), Watch::default(), None::<Report>);
     let mut number = 0;
     loop {
         reporter.progress("asking for the code".to_owned());
@@ -212,6 +215,7 @@ async fn code_second(
             // The locked tests are not in the files that an answer is placed on: one that edits them ends here.
             Err(error) if error.kind == ErrorKind::GateFailed && number < most => {
                 words = not_placed(&task, &error);
+                before = None;
                 number += 1;
                 continue;
             }
@@ -221,7 +225,7 @@ async fn code_second(
             locked(&code, &tests.patch).into_iter().chain(aware(&code, &tests.patch, &intent.words)).collect();
         let mut found = Found { findings, ..Found::default() };
         let patch = together(&tests.patch, &code);
-        let judged = clock.time("gate", judge(shop, patch.clone(), base.clone())).await;
+        let judged = clock.time("gate", judge(shop, patch.clone(), base.clone(), reporter)).await;
         found.checks.push(CheckRun { check: "spec".to_owned(), verdict: worst(&found.findings), millis: 0.0 });
         let mut verdict: Result<Gated<Patch>, Box<Report>> = gate::with_runs(judged, &shop.rules, found);
         if verdict.is_ok() {
@@ -240,24 +244,23 @@ async fn code_second(
             verdict = gate::with_runs(verdict, &shop.rules, found);
         }
         let verdict = ran(shop, base, &patch, verdict, clock, reporter).await?;
-        let verdict = seen(shop, &intent.words, &ask, &proposal, verdict, clock).await;
+        let verdict = seen(shop, &intent.words, &ask, &proposal, verdict, clock, reporter).await;
         let attempt = Attempt { ask, proposal, patch, verdict };
         count(&shop.backend, &attempt.ask, &attempt.verdict);
-        rounds.push(Round::of(number, &attempt));
-        let mut stop = attempt.verdict.is_ok().then_some("the gate passed");
+        reporter.round(Part::Code, Round::of(number, &attempt, before.as_ref()))?;
+        let mut stop = attempt.verdict.is_ok().then_some(fix::Stop::Passed);
         if stop.is_none() {
             shop.backend.forget(&attempt.ask);
             stop = watch
                 .see(&code.digest(), fix::report(&attempt))
-                .or((number >= most).then_some("the rounds are used up"));
+                .or((number >= most).then_some(fix::Stop::RoundsUsedUp));
         }
         if let Some(why) = stop {
-            if let Some(round) = rounds.last_mut() {
-                round.stopped = Some(why.to_owned());
-            }
-            return Ok((attempt, rounds));
+            reporter.rounds_ended(Part::Code, why, Some(attempt.patch.digest()))?;
+            return Ok(attempt);
         }
         words = fix::words(&task, &code, fix::report(&attempt));
+        before = Some(fix::report(&attempt).clone());
         number += 1;
     }
 }

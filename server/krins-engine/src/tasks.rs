@@ -9,7 +9,7 @@ use krins_backend::Usage;
 use krins_backend::money::{Entry, Total};
 use krins_core::Digest;
 use krins_core::RelPath;
-use krins_core::gate::Report;
+use krins_core::gate::{Report, Verdict};
 use krins_core::patch::{Change, ChangeKind, Patch, Placement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -118,6 +118,17 @@ pub struct Task {
     /// The answers that are not shown, and those that came to nothing.
     #[serde(default)]
     pub others: Vec<Other>,
+    /// Where the checks of the gate are, while it is at work here.
+    #[serde(skip)]
+    pub live: Vec<LiveCheck>,
+}
+
+/// A check of a gate that is at work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveCheck {
+    pub check: String,
+    /// Verdict and milliseconds of one that has ended.
+    pub ended: Option<(Verdict, f64)>,
 }
 
 /// How it was chosen who answers a variant.
@@ -168,6 +179,7 @@ impl Task {
             variant: 0,
             choices: Vec::new(),
             others: Vec::new(),
+            live: Vec::new(),
         }
     }
 
@@ -392,6 +404,25 @@ impl Tasks {
         let Some(running) = table.get(id).filter(|running| running.task.borrow().state.is_running()) else { return };
         running.task.send_modify(|task| {
             task.progress = Some(progress);
+            task.seq += 1;
+        });
+        self.changed.send_replace(Some(running.task.borrow().clone()));
+    }
+
+    /// A check of the gate began, or has ended; the first one again begins a new verdict.
+    pub fn check(&self, id: &str, check: &str, ended: Option<(Verdict, f64)>) {
+        let table = self.table();
+        let Some(running) = table.get(id).filter(|running| running.task.borrow().state.is_running()) else { return };
+        running.task.send_modify(|task| {
+            let known = task.live.iter().position(|live| live.check == check);
+            match (known, ended) {
+                (Some(0), None) => task.live.truncate(1),
+                (None, _) => task.live.push(LiveCheck { check: check.to_owned(), ended: None }),
+                (Some(_), _) => {}
+            }
+            if let Some(live) = task.live.iter_mut().find(|live| live.check == check) {
+                live.ended = ended;
+            }
             task.seq += 1;
         });
         self.changed.send_replace(Some(running.task.borrow().clone()));

@@ -13,7 +13,7 @@ use krins_engine::audit::Verification;
 use krins_engine::engine::{Outcome, Review};
 use krins_engine::index::{Index, Partial};
 use krins_engine::pipeline::Chosen;
-use krins_engine::tasks::{Other, Pin, Task};
+use krins_engine::tasks::{LiveCheck, Other, Pin, Task};
 use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
 use krins_protocol::error::{ErrorData, ErrorReport};
@@ -74,6 +74,7 @@ pub fn round(round: &krins_engine::fix::Round) -> lsp::FixRound {
         verdict: verdict(round.verdict),
         blocking: round.blocking,
         rules: round.rules.clone(),
+        sent: round.sent.iter().map(ToString::to_string).collect(),
         route: round.route.clone(),
         stopped: round.stopped.clone(),
     }
@@ -110,6 +111,21 @@ pub fn finding(finding: &Finding) -> lsp::Finding {
         fix: finding.fix.clone(),
         link: finding.link.clone(),
     }
+}
+
+/// `krins/gateStatus`.
+pub fn gate_status(task: &Task) -> lsp::GateStatus {
+    let check = |live: &LiveCheck| lsp::CheckStatus {
+        check: live.check.clone(),
+        state: match live.ended {
+            None => lsp::CheckState::Running,
+            Some((Verdict::Pass, _)) => lsp::CheckState::Passed,
+            Some((Verdict::Warn, _)) => lsp::CheckState::Warned,
+            Some((Verdict::Block, _)) => lsp::CheckState::Blocked,
+        },
+        millis: live.ended.map_or(0.0, |(_, millis)| millis),
+    };
+    lsp::GateStatus { task: task.id.clone(), seq: task.seq, checks: task.live.iter().map(check).collect() }
 }
 
 pub fn status(task: &Task) -> lsp::TaskStatus {

@@ -7,6 +7,7 @@
 //! accepted another may run, and a third be asked about.
 
 mod admin;
+mod audit;
 mod auth;
 mod chat;
 mod dead;
@@ -74,6 +75,8 @@ pub struct ServiceConfig {
     pub grace: Duration,
     /// How long ended tasks, and with them their idempotency keys, are kept.
     pub retention: Duration,
+    /// How long is kept what the records of sidecars' audits are about; the records stay.
+    pub audit_retention: Duration,
     /// Who may use the service, beside the tokens of the store. Without any only this machine can.
     pub tokens: Tokens,
     /// Conversations that are answered at the same time.
@@ -132,6 +135,7 @@ impl Default for ServiceConfig {
             heartbeat: Duration::from_secs(15),
             grace: Duration::from_secs(25),
             retention: 7 * 24 * HOUR,
+            audit_retention: 90 * 24 * HOUR,
             tokens: Tokens::default(),
             chats: 512,
             rate: 1200,

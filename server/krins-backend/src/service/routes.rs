@@ -6,7 +6,7 @@ use super::listen::Peer;
 use super::problem::{Problem, chain};
 use super::router;
 use super::tasks::{Tasks, View};
-use super::{admin, dead, graph, locks, reports};
+use super::{admin, audit, dead, graph, locks, reports};
 use crate::exposition;
 use crate::metrics;
 use crate::propagation;
@@ -69,6 +69,8 @@ pub fn router(tasks: Arc<Tasks>) -> Router {
         .route("/v1/models", get(chat::models))
         .route("/router/select", post(router::select))
         .route("/router/record", post(router::record))
+        .route("/audit", post(audit::append).get(audit::head))
+        .route("/audit/about", get(audit::about).delete(audit::forget))
         .layer(from_fn_with_state((Arc::clone(&tasks), Scope::Tasks), admit));
     let administered = Router::new()
         .route("/admin/switch", get(admin::switch_state).post(admin::switch))

@@ -335,6 +335,9 @@ impl Tasks {
         if let Err(error) = self.store.purge(self.config.retention).await {
             tracing::warn!(error = %chain(&error), "failed to forget old tasks");
         }
+        if let Err(error) = self.store.audit_expire(self.config.audit_retention).await {
+            tracing::warn!(error = %chain(&error), "failed to erase what old records of audits are about");
+        }
     }
 
     pub async fn drain(&self) {

@@ -17,6 +17,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { version: 1, oldest: 1, sqlite: SQLITE_1, postgres: "" },
     Step { version: 2, oldest: 2, sqlite: SQLITE_2, postgres: POSTGRES_2 },
     Step { version: 3, oldest: 2, sqlite: SQLITE_3, postgres: POSTGRES_3 },
+    Step { version: 4, oldest: 2, sqlite: SQLITE_AUDIT, postgres: POSTGRES_AUDIT },
 ];
 
 /// The newest step that this program knows.
@@ -302,6 +303,63 @@ CREATE TABLE secret (
 );
 ";
 
+/// Copies of sidecars' audits.
+const SQLITE_AUDIT: &str = "
+CREATE TABLE audit_log (
+    tenant  TEXT NOT NULL,
+    log     TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    ts      INTEGER NOT NULL,
+    head    TEXT NOT NULL,
+    PRIMARY KEY (tenant, log)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit_record (
+    tenant TEXT NOT NULL,
+    log    TEXT NOT NULL,
+    seq    INTEGER NOT NULL,
+    line   TEXT NOT NULL,
+    PRIMARY KEY (tenant, log, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit_about (
+    tenant TEXT NOT NULL,
+    log    TEXT NOT NULL,
+    seq    INTEGER NOT NULL,
+    salt   TEXT NOT NULL,
+    body   TEXT NOT NULL,
+    at_ms  INTEGER NOT NULL,
+    PRIMARY KEY (tenant, log, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_about_old ON audit_about (at_ms);
+";
+
+const POSTGRES_AUDIT: &str = "
+CREATE TABLE audit_log (
+    tenant  text NOT NULL,
+    log     text NOT NULL,
+    records bigint NOT NULL,
+    ts      bigint NOT NULL,
+    head    text NOT NULL,
+    PRIMARY KEY (tenant, log)
+);
+CREATE TABLE audit_record (
+    tenant text NOT NULL,
+    log    text NOT NULL,
+    seq    bigint NOT NULL,
+    line   text NOT NULL,
+    PRIMARY KEY (tenant, log, seq)
+);
+CREATE TABLE audit_about (
+    tenant text NOT NULL,
+    log    text NOT NULL,
+    seq    bigint NOT NULL,
+    salt   text NOT NULL,
+    body   text NOT NULL,
+    at_ms  bigint NOT NULL,
+    PRIMARY KEY (tenant, log, seq)
+);
+CREATE INDEX audit_about_old ON audit_about (at_ms);
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,5 +397,6 @@ mod tests {
             lines.map(|line| line.replace("INTEGER", "bigint").replace("TEXT", "text")).collect()
         };
         assert_eq!(added(SQLITE_3), added(POSTGRES_3));
+        assert_eq!(columns(SQLITE_AUDIT), columns(POSTGRES_AUDIT));
     }
 }

@@ -6,11 +6,13 @@
 //! that was overtaken (cancelled, expired, begun anew) changes nothing, however late it wakes up. The database's clock
 //! decides all times: none is ever sent to it. This module must not know HTTP, backends or what a payload means.
 
+mod audit;
 mod hint;
 mod migrations;
 mod postgres;
 mod sqlite;
 
+pub use audit::{AboutRow, Appended, AuditBook, AuditEntry};
 pub use hint::Hint;
 pub(crate) use hint::{of_message, to_messages};
 pub use postgres::Postgres;
@@ -467,7 +469,7 @@ pub struct NewToken {
 
 /// See the module's words. Futures may be dropped: a write then is done whole or not at all.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: AuditBook + Send + Sync + std::fmt::Debug {
     /// `sqlite` or `postgresql`.
     fn name(&self) -> &'static str;
 

@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 /// Bytes of journal that are kept between checkpoints.
 const JOURNAL_BYTES: u32 = 16 << 20;
 
-const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
+pub(super) const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
 /// The first moment of the day, in UTC.
 const TODAY: &str = "(unixepoch('now') / 86400 * 86400000)";
 /// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
@@ -96,7 +96,7 @@ impl Sqlite {
     }
 
     /// Runs `work` in a transaction on the thread; `Ok` after the commit.
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -118,7 +118,7 @@ impl Sqlite {
     }
 
     /// Runs `work` on the thread, outside of what is not committed.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -69,6 +69,8 @@ pub struct Intended {
     pub part: bool,
     /// sha256 of the canonical diff.
     pub patch: Option<Digest>,
+    /// sha256 of the policy that it was judged by.
+    pub policy: Option<Digest>,
     /// Each path with the sha256 of what is there before and after.
     pub files: Vec<(RelPath, Option<Digest>, Option<Digest>)>,
 }
@@ -99,7 +101,7 @@ pub enum ApplyError {
     EarlierPending(String),
     #[error("apply the change: the worker ended early")]
     Worker,
-    #[error("apply the change, because it was not put on record: failed to {}", .0.message)]
+    #[error("apply the change: failed to {}", .0.message)]
     Witness(Error),
 }
 
@@ -240,13 +242,14 @@ impl Applier {
         if plan.is_empty() {
             return Ok(Applied::default());
         }
+        let policy = plan.policy;
         let record = Arc::new(plan.record);
         let lock = self.lock().await?;
         self.end_earlier().await?;
         let staged = record.clone();
         self.blocking(move |journal| journal.stage(&staged)).await??;
         if let Some(witness) = self.witness.clone() {
-            let intended = intended(&record);
+            let intended = intended(&record, policy);
             let heard = self.blocking(move |_| witness(&intended)).await?;
             if let Err(why) = heard {
                 self.blocking(move |journal| journal.take_back(&record)).await?;
@@ -483,7 +486,7 @@ impl Applier {
     }
 }
 
-fn intended(record: &Record) -> Intended {
+fn intended(record: &Record, policy: Option<Digest>) -> Intended {
     let digest = |image: &Option<record::Image>| image.as_ref().map(|image| Digest::of(&image.bytes));
     let file = |step: &Step| (step.path.clone(), digest(&step.before), digest(&step.after));
     Intended {
@@ -492,6 +495,7 @@ fn intended(record: &Record) -> Intended {
         task: record.task.clone(),
         part: record.part,
         patch: record.patch,
+        policy,
         files: record.steps.iter().map(file).collect(),
     }
 }

@@ -6,7 +6,7 @@ use crate::base::Current;
 use crate::gate::Gated;
 use krins_core::patch::{self, Change, ChangeKind, Conflict, Patch, Refusal, Write};
 use krins_core::syntax::{SyntaxError, new_errors};
-use krins_core::{Entry, RelPath, Tree};
+use krins_core::{Digest, Entry, RelPath, Tree};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use std::sync::Arc;
 #[must_use = "a plan that is dropped changes nothing"]
 pub struct Plan {
     pub(super) record: Record,
+    /// The policy that the change was judged by; what the history takes back was judged when it was made.
+    pub(super) policy: Option<Digest>,
 }
 
 /// One file of a plan.
@@ -58,6 +60,7 @@ impl Plan {
         }
         let mut plan = Self::of_writes(merge.writes, current, Kind::Apply, task, &[])?;
         plan.record.patch = Some(gated.report().patch);
+        plan.policy = Some(gated.report().policy);
         Ok(plan)
     }
 
@@ -154,7 +157,7 @@ impl Plan {
             make_dirs,
             remove_dirs,
         };
-        Ok(Self { record })
+        Ok(Self { record, policy: None })
     }
 
     /// The id that the apply will have in the history.

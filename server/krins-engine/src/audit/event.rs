@@ -25,6 +25,7 @@ pub const KINDS: &[&str] = &[
     "audit.repaired",
     "audit.forgot",
     "fix.round",
+    "fix.ended",
 ];
 
 /// Something that was decided or done.

@@ -17,11 +17,14 @@
 mod event;
 mod keys;
 mod payloads;
+mod share;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use event::{Event, KINDS};
+pub use share::Share;
+pub(crate) use share::{Batch, Cursor};
 pub use verify::{Finding, Verification};
 
 use crate::error::{Error, ErrorKind};
@@ -355,14 +358,20 @@ impl Audit {
 
     /// The last records with what they are about, the oldest first.
     pub fn tail(&self, count: usize) -> Result<Vec<(Record, Option<serde_json::Value>)>> {
-        let mut records: Vec<Record> = self.records()?.into_iter().flatten().collect();
-        let records = records.split_off(records.len().saturating_sub(count));
+        self.tail_of(count, &About::default())
+    }
+
+    /// The same of those that fit. What is erased fits no task.
+    pub fn tail_of(&self, count: usize, of: &About<'_>) -> Result<Vec<(Record, Option<serde_json::Value>)>> {
         let payloads = payloads::all(&self.dir);
         let with = |record: Record| {
-            let body = payloads.get(&record.commit).and_then(|payload| serde_json::from_str(&payload.body).ok());
-            (record, body)
+            let body: Option<serde_json::Value> =
+                payloads.get(&record.commit).and_then(|payload| serde_json::from_str(&payload.body).ok());
+            of.fits(&record, body.as_ref()).then_some((record, body))
         };
-        Ok(records.into_iter().map(with).collect())
+        let mut records: Vec<_> = self.records()?.into_iter().flatten().rev().filter_map(with).take(count).collect();
+        records.reverse();
+        Ok(records)
     }
 
     /// The records since a moment with what they are about, the oldest first.
@@ -464,6 +473,23 @@ pub struct Since {
     pub records: Vec<(Record, Option<serde_json::Value>)>,
     /// The log is so long that the oldest of them were not read.
     pub cut: bool,
+}
+
+/// Which records are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    pub task: Option<&'a str>,
+    /// `fix.round`, or `fix` for all that begin so.
+    pub kind: Option<&'a str>,
+}
+
+impl About<'_> {
+    fn fits(&self, record: &Record, body: Option<&serde_json::Value>) -> bool {
+        let of_kind =
+            |kind: &str| record.kind.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let of_task = |task: &str| body.is_some_and(|body| body["task"] == task);
+        self.kind.is_none_or(of_kind) && self.task.is_none_or(of_task)
+    }
 }
 
 /// A log in figures.

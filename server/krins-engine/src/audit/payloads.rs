@@ -2,10 +2,9 @@
 
 use super::{AuditError, Result, append_file, io_error, replace, sync_dir};
 use krins_core::Digest;
-use krins_core::audit::commitment;
+use krins_core::audit::{commitment, is_about};
 use krins_core::gate::Day;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,15 +49,7 @@ impl Payload {
 
     /// Whether one of its values is this.
     pub fn is_about(&self, subject: &str) -> bool {
-        fn holds(value: &Value, subject: &str) -> bool {
-            match value {
-                Value::String(text) => text == subject,
-                Value::Array(values) => values.iter().any(|value| holds(value, subject)),
-                Value::Object(fields) => fields.values().any(|value| holds(value, subject)),
-                Value::Null | Value::Bool(_) | Value::Number(_) => false,
-            }
-        }
-        serde_json::from_str(&self.body).is_ok_and(|value| holds(&value, subject))
+        is_about(&self.body, subject)
     }
 }
 

@@ -86,13 +86,15 @@ impl Engine {
         Ok((place.branch, commit))
     }
 
-    /// The task's change, when the gate let it pass.
+    /// The task's change without what was rejected of it, when the gate lets it pass as the policy and the files are now.
     fn gated_change(&self, task: Option<&str>) -> Result<(String, Patch)> {
         let review = self.review(task)?;
         match review.task.state {
-            TaskState::Ready | TaskState::Applied | TaskState::Undone => Ok((review.task.id, review.patch)),
-            _ => Err(super::blocked(&review.task.id, review.task.report.as_ref())),
+            TaskState::Ready | TaskState::Applied | TaskState::Undone | TaskState::Blocked => {}
+            _ => return Err(super::not_ready(&review.task)),
         }
+        let gated = self.judged_again(&review)?;
+        Ok((review.task.id, gated.value().clone()))
     }
 
     fn place_of(&self, id: &str) -> Result<Preview> {

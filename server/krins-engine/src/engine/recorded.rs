@@ -4,9 +4,12 @@ use super::{Engine, Judgement};
 use crate::apply::{Applied, Applier, Intended, Kind, Witness};
 use crate::audit::{Audit, Event};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fix::{Part, Round, Stop};
+use crate::gate::Rulebook;
 use crate::pipeline::Proposed;
 use crate::state::StateDir;
 use crate::tasks::Task;
+use krins_core::Digest;
 use krins_core::gate::{Report, Verdict};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -72,6 +75,28 @@ impl Engine {
         self.note("hunk.judged", task, json!({"hunk": hunk, "verdict": verdict, "gate": report.map(described)}))
     }
 
+    /// A round is on record before the next answer is asked for.
+    pub(super) fn note_round(&self, id: &str, part: Part, round: &Round) -> Result<()> {
+        let task = self.inner.tasks.get(id)?;
+        let fields = json!({
+            "part": part.name(),
+            "round": round.number,
+            "sent": round.sent.iter().map(Digest::to_string).collect::<Vec<_>>(),
+            "route": round.route,
+            "patch": round.patch.to_string(),
+            "verdict": verdict_name(round.verdict),
+            "blocking": round.blocking,
+            "rules": round.rules.iter().take(MOST_NAMES).collect::<Vec<_>>(),
+        });
+        self.note("fix.round", &task, fields)
+    }
+
+    pub(super) fn note_rounds_ended(&self, id: &str, part: Part, stop: Stop, kept: Option<Digest>) -> Result<()> {
+        let task = self.inner.tasks.get(id)?;
+        let kept = kept.map(|kept| kept.to_string());
+        self.note("fix.ended", &task, json!({"part": part.name(), "why": stop.name(), "kept": kept}))
+    }
+
     pub(super) fn note_denied(&self, task: &Task, report: &Report) -> Result<()> {
         self.note("change.denied", task, described(report))
     }
@@ -92,19 +117,22 @@ impl Engine {
     }
 }
 
-/// A report without anybody's words.
-fn described(report: &Report) -> Value {
-    let verdict = match report.verdict {
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Pass => "pass",
         Verdict::Warn => "warn",
         Verdict::Block => "block",
-    };
+    }
+}
+
+/// A report without anybody's words.
+fn described(report: &Report) -> Value {
     let rules = report.findings.iter().map(|finding| finding.rule.as_str());
     let blocking = report.findings.iter().filter(|finding| finding.verdict == Verdict::Block);
     let blocking: BTreeSet<&str> = blocking.map(|finding| finding.rule.as_str()).collect();
     let waived = report.waived.iter().map(|waived| waived.finding.rule.as_str());
     json!({
-        "verdict": verdict,
+        "verdict": verdict_name(report.verdict),
         "patch": report.patch.to_string(),
         "policy": report.policy.to_string(),
         "rules": rules.take(MOST_NAMES).collect::<Vec<_>>(),
@@ -113,15 +141,24 @@ fn described(report: &Report) -> Value {
     })
 }
 
-/// Records every change before it is made.
-pub(super) fn witness(audit: Arc<Audit>, who: Option<String>) -> Witness {
+/// Records every change before it is made, and lets none through that was judged by another policy than that of now.
+pub(super) fn witness(audit: Arc<Audit>, rules: Arc<Rulebook>, who: Option<String>) -> Witness {
     Arc::new(move |intended: &Intended| {
+        if let Some(judged_by) = intended.policy
+            && rules.standing()?.policy.digest() != judged_by
+        {
+            return Err(Error::new(
+                ErrorKind::StaleBase,
+                "take the verdict: the policy changed since the change was judged",
+            )
+            .hint("apply it again: it is judged anew"));
+        }
         let (action, of) = match &intended.kind {
             Kind::Apply => ("apply", None),
             Kind::Undo { of } => ("undo", Some(of)),
             Kind::Redo { of } => ("redo", Some(of)),
         };
-        let digest = |digest: &Option<krins_core::Digest>| digest.map(|digest| digest.to_string());
+        let digest = |digest: &Option<Digest>| digest.map(|digest| digest.to_string());
         let files = intended.files.iter().take(MOST_NAMES);
         let files: Vec<Value> =
             files.map(|(path, before, after)| json!([path.as_str(), digest(before), digest(after)])).collect();
@@ -132,6 +169,7 @@ pub(super) fn witness(audit: Arc<Audit>, who: Option<String>) -> Witness {
             "task": intended.task,
             "part": intended.part.then_some(true),
             "patch": digest(&intended.patch),
+            "policy": digest(&intended.policy),
             "count": intended.files.len(),
             "files": files,
         });

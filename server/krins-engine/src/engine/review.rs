@@ -92,7 +92,15 @@ impl Engine {
         let patch = Task { edits: edits.clone(), ..task.clone() }.patch(&self.inner.state)?;
         let rules = self.inner.rules.clone();
         let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
-        let judged = tokio::task::spawn_blocking(move || gate::judge(&patch, &rules, &current)).await;
+        let before = task.report.clone();
+        let judged = tokio::task::spawn_blocking(move || {
+            let report = gate::judge(&patch, &rules, &current);
+            match &before {
+                Some(before) => gate::recall(report, before, &patch, &rules),
+                None => report,
+            }
+        })
+        .await;
         judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the edit: {error}")))
     }
 }
@@ -100,11 +108,12 @@ impl Engine {
 /// The new verdict, and the state that it means for a change that waits for one.
 fn follow(task: &mut Task, mut report: Report) {
     // The judge is not asked again, and what it said of the change is said of what is left of it.
-    if let Some(before) = &task.report {
+    if let Some(before) = task.report.as_ref().filter(|before| before.patch != report.patch) {
         let kept: Vec<_> = judging::of(before).cloned().collect();
         report.verdict = report.verdict.max(krins_core::gate::worst(&kept));
         report.checks.extend(before.checks.iter().filter(|run| run.check == "judge").cloned());
         report.findings.extend(kept);
+        report.later.extend(before.later.iter().filter(|finding| judging::is_judges(finding)).cloned());
     }
     if matches!(task.state, TaskState::Ready | TaskState::Blocked) {
         task.state = if report.verdict == Verdict::Block { TaskState::Blocked } else { TaskState::Ready };

@@ -1,20 +1,23 @@
 //! What the engine runs of the person's commands, and what it asks again because of what they said.
 
-use super::{Assigned, Engine, TaskReporter, catch_panic};
+use super::{Assigned, Engine, Inner, Review, TaskReporter, blocked, catch_panic, chosen};
 use crate::affected::{self, Affected};
-use crate::base::Base;
+use crate::base::{Base, Current};
 use crate::commands::Bench;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fix;
 use crate::gate::{self, Gated, commands};
+use crate::judging;
 use crate::pipeline::{self, Attempt, Clock, Intent, Proposed, Reporter, Stage, Workshop};
 use crate::runner::{Ran, Stop, StopOnDrop};
 use crate::settings::Commands;
 use crate::tasks::{Task, TaskState};
-use krins_backend::Proposal;
-use krins_backend::money::Bill;
+use krins_backend::money::{Account, Bill};
+use krins_backend::{Ask, Proposal};
 use krins_core::gate::{CheckRun, Finding, Report};
 use krins_core::patch::Patch;
+use krins_core::prompt::{PROMPT_VERSION, Prompt};
+use krins_core::redact::redact;
 use krins_core::{Entry, Tree as _};
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ use tracing::Instrument as _;
 
 /// The checks that run something, by the first part of their rules.
 const RUN: [&str; 4] = ["build", "types", "tests", "spec"];
+/// Checks that say something of this very change which cannot be found out again without asking a model.
+const SAID: [&str; 2] = ["spec", fix::CHECK];
 
 impl Engine {
     /// Runs a command in a copy of the workspace as it is now. Blocking.
@@ -64,23 +69,76 @@ impl Engine {
     ) -> Result<Result<Gated<Patch>, Box<Report>>> {
         let Ok(gated) = &judged else { return Ok(judged) };
         let known = task.report.as_ref().filter(|report| report.patch == gated.value().digest());
-        match known {
-            Some(report) if report.checks.iter().any(|check| ran_something(&check.check)) => {
-                let of_runs = |finding: &&Finding| finding.rule.split('/').next().is_some_and(ran_something);
-                let found = commands::Found {
-                    checks: report
-                        .checks
-                        .iter()
-                        .filter(|check| ran_something(&check.check))
-                        .cloned()
-                        .collect::<Vec<CheckRun>>(),
-                    findings: report.findings.iter().filter(of_runs).cloned().collect(),
-                    runs: report.runs.clone(),
-                };
-                Ok(gate::with_runs(judged, &self.inner.rules, found))
-            }
-            _ => self.run_commands(judged, |_| ()).await,
+        let Some(report) = known else { return self.run_commands(judged, |_| ()).await };
+        if report.checks.iter().any(|check| RUN.contains(&check.check.as_str())) {
+            return Ok(gate::with_runs(judged, &self.inner.rules, said_before(report, is_known)));
         }
+        let judged = self.run_commands(judged, |_| ()).await?;
+        Ok(gate::with_runs(judged, &self.inner.rules, said_before(report, |check| SAID.contains(&check))))
+    }
+
+    /// A judge that was not asked, because something else blocked the change then, is asked before the change is made.
+    pub(super) async fn seen_by_judge(
+        &self,
+        judged: Result<Gated<Patch>, Box<Report>>,
+        task: &Task,
+    ) -> Result<Result<Gated<Patch>, Box<Report>>> {
+        let author = author(task);
+        let Ok(gated) = judged else { return Ok(judged) };
+        if !self.wants_judge(task) {
+            return Ok(Ok(gated));
+        }
+        let bill = Bill::default();
+        let nothing = Prompt { version: PROMPT_VERSION, intent: String::new(), focus: None, items: Vec::new() };
+        let ask = Ask {
+            task: task.id.clone(),
+            prompt: redact(nothing).0,
+            provider: None,
+            model: None,
+            max_output_tokens: self.settings().output_tokens,
+            fresh: false,
+            account: Account { bill: bill.clone(), ..Account::default() },
+        };
+        let (backend, rules) = (&self.inner.backend, &self.inner.rules);
+        let seen = judging::look(backend, self.settings(), &task.intent, author, &ask, gated, rules).await;
+        self.inner.tasks.update(&task.id, |task| task.calls.extend(bill.entries()))?;
+        Ok(seen)
+    }
+
+    /// Whether the settings have a judge who has not seen the task's change.
+    fn wants_judge(&self, task: &Task) -> bool {
+        let seen = task.report.as_ref().is_some_and(|report| report.checks.iter().any(|run| run.check == "judge"));
+        self.settings().judge.is_some() && !seen && !self.inner.backend.is_builtin_for(Some(author(task)))
+    }
+
+    /// The whole gate again, for what is about to be shown outside of a review: without what was rejected, under the policy
+    /// of now. Blocking.
+    pub(super) fn judged_again(&self, review: &Review) -> Result<Gated<Patch>> {
+        self.no_objection(review)?;
+        let blocks = |report: Box<Report>| blocked(&review.task.id, Some(&report));
+        let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
+        let gated = gate::run(chosen(review, None)?, &self.inner.rules, &current).map_err(blocks)?;
+        let known = review.task.report.as_ref().filter(|report| report.patch == gated.value().digest());
+        let ran = known.is_some_and(|report| report.checks.iter().any(|check| RUN.contains(&check.check.as_str())));
+        let mut judged = Ok(gated);
+        if let (false, true, Ok(gated)) = (ran, self.settings().commands.any(), &judged) {
+            let commands = Arc::new(self.settings().commands.clone());
+            let found = self.found_by_running(gated.value(), &commands, &Stop::default(), &|_| ())?;
+            judged = gate::with_runs(judged, &self.inner.rules, found);
+        }
+        if judged.is_ok() && self.wants_judge(&review.task) {
+            let id = &review.task.id;
+            return Err(Error::new(
+                ErrorKind::GateFailed,
+                format!("show task {id}: the judge has not seen the change"),
+            )
+            .hint("apply it, which asks the judge first, or assign the task again"));
+        }
+        if let Some(report) = known {
+            let of = |check: &str| SAID.contains(&check) || ran && RUN.contains(&check);
+            judged = gate::with_runs(judged, &self.inner.rules, said_before(report, of));
+        }
+        judged.map_err(blocks)
     }
 
     async fn run_commands(
@@ -95,23 +153,24 @@ impl Engine {
         }
         let (engine, patch, stop) = (self.clone(), gated.value().clone(), Stop::default());
         let guard = StopOnDrop(stop.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let base = engine.snapshot().base();
-            let inner = &engine.inner;
-            let shop = commands::Shop {
-                state: &inner.state,
-                index: &inner.index,
-                known: &inner.known,
-                commands: &commands,
-                stop: &stop,
-                say: &say,
-            };
-            commands::run(&shop, &base, &patch)
-        });
+        let work = tokio::task::spawn_blocking(move || engine.found_by_running(&patch, &commands, &stop, &say));
         let found =
             work.await.map_err(|error| Error::new(ErrorKind::Internal, format!("run the commands: {error}")))??;
         drop(guard);
         Ok(gate::with_runs(judged, &self.inner.rules, found))
+    }
+
+    /// Blocking.
+    fn found_by_running(
+        &self,
+        patch: &Patch,
+        commands: &Arc<Commands>,
+        stop: &Stop,
+        say: &dyn Fn(String),
+    ) -> Result<commands::Found> {
+        let Inner { state, index, known, .. } = &*self.inner;
+        let shop = commands::Shop { state, index, known, commands, stop, say, watch: &|_, _| () };
+        commands::run(&shop, &self.snapshot().base(), patch)
     }
 
     /// Asks the model again for a change that the gate blocks, with what it found; at most so many rounds. Must run inside
@@ -187,7 +246,7 @@ impl Engine {
         let pack = clock.time("context", pipeline::select(shop, &intent, base.clone())).await?.pack;
         let ask = pipeline::question(shop, &intent, &pack).await?;
         let first = Attempt { ask, proposal, patch, verdict: Err(Box::new(report)) };
-        let (last, rounds) = fix::mend_up_to(rounds, shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
+        let last = fix::mend_up_to(rounds, shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
         let Attempt { ask, proposal, patch, verdict } = last;
         let locked = Default::default();
         Ok(Proposed {
@@ -200,7 +259,6 @@ impl Engine {
             choice: None,
             others: Vec::new(),
             steps: clock.steps,
-            rounds,
             locked,
         })
     }
@@ -219,9 +277,9 @@ impl Engine {
             }
             Err(error) => {
                 self.inner.tasks.update(&before.id, |task| {
-                    let seq = task.seq;
+                    let (seq, rounds) = (task.seq, std::mem::take(&mut task.rounds));
                     *task = before.clone();
-                    task.seq = seq;
+                    (task.seq, task.rounds) = (seq, rounds);
                     task.calls.extend(bill.entries());
                     task.error = Some(error);
                 })?;
@@ -247,6 +305,27 @@ impl Engine {
     }
 }
 
-fn ran_something(check: &str) -> bool {
-    RUN.contains(&check)
+/// The provider that answered.
+fn author(task: &Task) -> &str {
+    let route = task.answered.as_ref().map_or("", |answered| answered.route.as_str());
+    route.split('/').next().unwrap_or(route)
+}
+
+/// What running things said of the change, as it was found: what it counts for is the policy's of now to say.
+fn said_before(report: &Report, is_of: impl Fn(&str) -> bool) -> commands::Found {
+    let of = |finding: &&Finding| finding.rule.split('/').next().is_some_and(&is_of);
+    let checks: Vec<CheckRun> = report.checks.iter().filter(|check| is_of(&check.check)).cloned().collect();
+    let runs = if checks.is_empty() { Vec::new() } else { report.runs.clone() };
+    // A report of a version that kept them only as they were weighed.
+    let weighed = report.findings.iter().chain(report.waived.iter().map(|waived| &waived.finding)).filter(of);
+    let as_found = report.later.iter().filter(of);
+    let findings = match as_found.clone().count() < weighed.clone().count() {
+        true => weighed.cloned().collect(),
+        false => as_found.cloned().collect(),
+    };
+    commands::Found { checks, findings, runs }
+}
+
+fn is_known(check: &str) -> bool {
+    RUN.contains(&check) || SAID.contains(&check)
 }

@@ -1,7 +1,7 @@
 //! The checks that run something of the person's: build, types, tests. They come after all that only looks, and only for a
 //! change that nothing blocks yet.
 
-use super::{build, testing};
+use super::{Watch, build, testing};
 use crate::affected::{self, Known};
 use crate::base::Base;
 use crate::commands::Bench;
@@ -14,6 +14,7 @@ use crate::worktree::Side;
 use krins_core::gate::{CheckRun, CommandRun, Finding, worst};
 use krins_core::patch::Patch;
 use krins_core::secrets;
+use krins_core::text::visible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ pub struct Shop<'a> {
     pub stop: &'a Stop,
     /// Where the person hears how far it is.
     pub say: &'a dyn Fn(String),
+    pub watch: Watch<'a>,
 }
 
 /// What they found.
@@ -47,7 +49,7 @@ pub fn run(shop: &Shop<'_>, base: &Base, patch: &Patch) -> Result<Found> {
     bench.tree().put(patch, Side::After)?;
     if shop.commands.types || !shop.commands.build.is_empty() {
         (shop.say)("building with the change".to_owned());
-        timed("build", &mut found, |found| build::check(&bench, shop.state, base, patch, found))?;
+        timed(shop, "build", &mut found, |found| build::check(&bench, shop.state, base, patch, found))?;
     }
     // A change that does not build fails its tests, too.
     let broken = worst(&found.findings) == krins_core::gate::Verdict::Block;
@@ -55,7 +57,7 @@ pub fn run(shop: &Shop<'_>, base: &Base, patch: &Patch) -> Result<Found> {
         let affected = affected::affected(shop.index, shop.known, base, patch, &shop.commands.test_commands);
         let (chosen, of) = (affected.chosen.tests.len(), affected.chosen.of);
         (shop.say)(format!("running {chosen} of {of} test files"));
-        timed("tests", &mut found, |found| testing::check(&bench, patch, &affected, found))?;
+        timed(shop, "tests", &mut found, |found| testing::check(&bench, patch, &affected, found))?;
         if let Some(first) = found.runs.iter_mut().find(|run| run.check == "tests") {
             first.note = Some(match &affected.chosen.everything {
                 Some(why) => format!("all {of} test files, because {why}"),
@@ -66,11 +68,14 @@ pub fn run(shop: &Shop<'_>, base: &Base, patch: &Patch) -> Result<Found> {
     Ok(found)
 }
 
-fn timed(check: &str, found: &mut Found, work: impl FnOnce(&mut Found) -> Result<()>) -> Result<()> {
+fn timed(shop: &Shop<'_>, check: &str, found: &mut Found, work: impl FnOnce(&mut Found) -> Result<()>) -> Result<()> {
     let (began, before) = (Instant::now(), found.findings.len());
+    (shop.watch)(check, None);
     work(found)?;
     let verdict = worst(&found.findings[before..]);
-    found.checks.push(CheckRun { check: check.to_owned(), verdict, millis: began.elapsed().as_secs_f64() * 1000.0 });
+    let millis = began.elapsed().as_secs_f64() * 1000.0;
+    (shop.watch)(check, Some((verdict, millis)));
+    found.checks.push(CheckRun { check: check.to_owned(), verdict, millis });
     Ok(())
 }
 
@@ -99,7 +104,7 @@ pub fn note(check: &str, command: &str, ran: &Result<Ran, NotRun>) -> CommandRun
     }
 }
 
-/// Somebody else's words, to be shown: plain, short, without secrets.
+/// Somebody else's words, to be shown: plain, short, without secrets, and without what nobody sees.
 pub fn quoted(text: &str, most: usize) -> String {
     let mut text = crate::runner::plain(text);
     let mut hits = secrets::scan(&text);
@@ -108,6 +113,7 @@ pub fn quoted(text: &str, most: usize) -> String {
         text.replace_range(hit.range, "[REDACTED:secret]");
     }
     let text = text.split('\n').map(str::trim_end).collect::<Vec<_>>().join("\n");
+    let text = visible(&text);
     match text.trim().char_indices().nth(most) {
         Some((at, _)) => format!("{}…", &text.trim()[..at]),
         None => text.trim().to_owned(),

@@ -58,9 +58,22 @@ impl<T> Gated<T> {
     }
 }
 
+/// Hears where a check is: `None` when it begins, its verdict and its time when it has ended.
+pub type Watch<'w> = &'w (dyn Fn(&str, Option<(Verdict, f64)>) + Sync);
+
 /// Judges a patch of `base`. `Err` carries the report of a patch that is blocked.
 pub fn run(patch: Patch, rules: &Rulebook, base: &(dyn Tree + Sync)) -> Result<Gated<Patch>, Box<Report>> {
-    let report = judge(&patch, rules, base);
+    run_watched(patch, rules, base, &|_, _| ())
+}
+
+/// The same, and somebody hears of each check.
+pub fn run_watched(
+    patch: Patch,
+    rules: &Rulebook,
+    base: &(dyn Tree + Sync),
+    watch: Watch<'_>,
+) -> Result<Gated<Patch>, Box<Report>> {
+    let report = judge_watched(&patch, rules, base, watch);
     settle(patch, report)
 }
 
@@ -83,6 +96,10 @@ pub fn admit(patch: Patch, rules: &Rulebook, author: Author) -> Result<Gated<Pat
 
 /// The report alone.
 pub fn judge(patch: &Patch, rules: &Rulebook, base: &(dyn Tree + Sync)) -> Report {
+    judge_watched(patch, rules, base, &|_, _| ())
+}
+
+fn judge_watched(patch: &Patch, rules: &Rulebook, base: &(dyn Tree + Sync), watch: Watch<'_>) -> Report {
     let Standing { policy, .. } = match rules.standing() {
         Ok(standing) => standing,
         Err(error) => return unreadable(patch, &error),
@@ -91,7 +108,18 @@ pub fn judge(patch: &Patch, rules: &Rulebook, base: &(dyn Tree + Sync)) -> Repor
     let (author, reading) = (Author::Model, Reading::of(patch));
     let scene = Scene { patch, policy: &policy, author, base, approvals: &approvals, reading: &reading };
     let looks: Vec<(CheckRun, Weighed)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = CHECKS.iter().map(|check| (check.0, scope.spawn(move || look(&scene, *check)))).collect();
+        let threads: Vec<_> = CHECKS
+            .iter()
+            .map(|check| {
+                watch(check.0, None);
+                let looking = move || {
+                    let looked = look(&scene, *check);
+                    watch(check.0, Some((looked.0.verdict, looked.0.millis)));
+                    looked
+                };
+                (check.0, scope.spawn(looking))
+            })
+            .collect();
         let ended = |(name, thread): (&'static str, std::thread::ScopedJoinHandle<'_, (CheckRun, Weighed)>)| {
             thread.join().unwrap_or_else(|_| failed(name, patch))
         };
@@ -120,13 +148,14 @@ pub fn extend(
         Ok(_) => return Err(Box::new(unreadable(&patch, &"judge the change: the policy changed meanwhile"))),
         Err(error) => return Err(Box::new(unreadable(&patch, &error))),
     };
+    let Report { mut checks, findings: mut all, waived: mut all_waived, runs, mut later, .. } = report;
+    later.extend(found.iter().cloned());
     let Weighed { findings, waived } = policy.weigh(&patch, found);
-    let Report { mut checks, findings: mut all, waived: mut all_waived, runs, .. } = report;
     checks.push(CheckRun { check: check.to_owned(), verdict: gate::worst(&findings), millis });
     all.extend(findings);
     all_waived.extend(waived);
     let mut report = Report::new(&patch, &policy, checks, Weighed { findings: all, waived: all_waived });
-    report.runs = runs;
+    (report.runs, report.later) = (runs, later);
     settle(patch, report)
 }
 
@@ -161,6 +190,32 @@ pub fn with_runs(
 fn ran(mut report: Report, runs: &[CommandRun]) -> Box<Report> {
     report.runs.extend_from_slice(runs);
     Box::new(report)
+}
+
+/// What was found of the same change by running commands or asking somebody stays found when the change is judged again:
+/// it is weighed by the policy of now.
+pub fn recall(mut report: Report, before: &Report, patch: &Patch, rules: &Rulebook) -> Report {
+    let looked = |check: &str| CHECKS.iter().any(|(name, _)| *name == check);
+    let later = |finding: &&Finding| finding.rule.split('/').next().is_some_and(|check| !looked(check));
+    // A report of a version that kept them only as they were weighed.
+    let weighed = before.findings.iter().chain(before.waived.iter().map(|waived| &waived.finding)).filter(later);
+    let found: Vec<Finding> = match before.later.len() < weighed.clone().count() {
+        true => weighed.cloned().collect(),
+        false => before.later.clone(),
+    };
+    let policy = match rules.standing() {
+        Ok(standing) if before.patch == report.patch => standing.policy,
+        // Another change; and a policy that cannot be read has blocked it already.
+        _ => return report,
+    };
+    let Weighed { findings, waived } = policy.weigh(patch, found.clone());
+    report.verdict = report.verdict.max(gate::worst(&findings));
+    report.checks.extend(before.checks.iter().filter(|run| !looked(&run.check)).cloned());
+    report.findings.extend(findings);
+    report.waived.extend(waived);
+    report.runs.extend(before.runs.iter().cloned());
+    report.later.extend(found);
+    report
 }
 
 /// The one place where a verdict becomes a proof.

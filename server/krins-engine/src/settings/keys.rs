@@ -311,6 +311,12 @@ pub(super) const KEYS: &[Key] = &[
         Untrusted::Nothing,
         "how long the audit keeps what its records are about; the records stay",
     ),
+    key(
+        "audit.share",
+        Shape::Choice(&["off", "records", "whole"]),
+        Untrusted::Nothing,
+        "what a remote backend keeps a copy of: the records, or what they are about, too",
+    ),
     // A smaller history forgets what a person could take back, so a repository has no say in it.
     key(
         "history.changes",

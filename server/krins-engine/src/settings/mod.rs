@@ -13,6 +13,7 @@ mod options;
 pub use options::{Options, Place, Problem, Source};
 
 use crate::apply::HISTORY;
+use crate::audit::Share;
 use crate::error::{Error, ErrorKind};
 use crate::sandbox;
 use crate::state::{Limits, Trust};
@@ -79,6 +80,8 @@ pub struct Settings {
     pub approvals: ApprovalSettings,
     /// How long the audit keeps what its records are about.
     pub audit_days: u32,
+    /// How much of the audit a remote backend keeps a copy of.
+    pub audit_share: Share,
     /// Where the person's own files lie: policy, signers, teams.
     pub user_dir: Option<PathBuf>,
     /// What an untrusted workspace file said in vain.
@@ -204,6 +207,7 @@ impl Default for Settings {
             redaction: Redaction::default(),
             approvals: ApprovalSettings::default(),
             audit_days: 90,
+            audit_share: Share::Nothing,
             user_dir: None,
             untrusted: Vec::new(),
             origins: BTreeMap::new(),
@@ -362,6 +366,7 @@ impl Settings {
             (["approvals", "key"], Value::Text(text)) => self.approvals.key = Some(text.into()),
             (["approvals", "signers"], Value::Text(text)) => self.approvals.signers = Some(text.into()),
             (["audit", "retention_days"], Value::Integer(number)) => self.audit_days = small(number),
+            (["audit", "share"], Value::Text(text)) => self.audit_share = Share::of(&text),
             (["history", "changes"], Value::Integer(number)) => self.history.count = small(number) as usize,
             (["history", "days"], Value::Integer(number)) => self.history.age = Duration::from_secs(number * 24 * 3600),
             (["history", "megabytes"], Value::Integer(number)) => self.history.bytes = number << 20,

@@ -290,6 +290,9 @@ pub struct Serve {
     /// Days that ended tasks and their keys are kept
     #[arg(long, default_value_t = 7, value_name = "DAYS")]
     pub keep: u32,
+    /// Days that is kept what the records of sidecars' audits are about; the records stay
+    #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub audit_days: u32,
     /// Requests per minute of one person, who may have several tokens; 0 is no limit
     #[arg(long, default_value_t = 1200, value_name = "N")]
     pub rate: u32,
@@ -498,9 +501,17 @@ pub enum AuditCommand {
     Tail {
         #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
         count: usize,
+        /// Only what is about this task
+        #[arg(long, value_name = "TASK")]
+        task: Option<String>,
+        /// Only records of this kind, or of all kinds that begin with it: `fix`, `task.gated`
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
     },
     /// How many records of each kind
     Report,
+    /// Hand what is new over to the remote backend, which keeps a copy (`audit.share`)
+    Share,
     /// Sign a checkpoint and print it, to be kept where nobody who writes here can reach
     Checkpoint,
     /// Go over to a new signing key

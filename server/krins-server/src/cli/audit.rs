@@ -2,10 +2,10 @@
 
 use super::args::{AuditCommand, Global};
 use super::output::{BAD, CARE, DIM, GOOD, Output, PLACE, STRONG, paint};
-use super::{Done, root_dir, setup};
+use super::{Done, engine, root_dir, setup};
 use krins_core::audit::Record;
 use krins_core::gate::Day;
-use krins_engine::audit::{Audit, Trusted, Verification};
+use krins_engine::audit::{About, Audit, Trusted, Verification};
 use krins_engine::settings::Settings;
 use krins_engine::state::StateDir;
 use krins_engine::workspace::Root;
@@ -24,12 +24,15 @@ pub(super) fn open(global: &Global) -> Result<(Root, StateDir, Settings, Audit),
     Ok((root, state, settings, audit))
 }
 
-pub fn run(global: &Global, command: AuditCommand, out: &mut Output) -> Done {
+pub async fn run(global: &Global, command: AuditCommand, out: &mut Output) -> Done {
     let (_, _, _, audit) = open(global)?;
     match command {
         AuditCommand::Verify { checkpoint, key } => verify(&audit, checkpoint.as_deref(), key.as_deref(), out),
-        AuditCommand::Tail { count } => tail(&audit, count, out),
+        AuditCommand::Tail { count, task, kind } => {
+            tail(&audit, count, &About { task: task.as_deref(), kind: kind.as_deref() }, out)
+        }
         AuditCommand::Report => report(&audit, out),
+        AuditCommand::Share => share(global, out).await,
         AuditCommand::Checkpoint => {
             let note = audit.checkpoint()?;
             out.document(&json!({"checkpoint": note}));
@@ -59,6 +62,22 @@ pub fn run(global: &Global, command: AuditCommand, out: &mut Output) -> Done {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn share(global: &Global, out: &mut Output) -> Done {
+    let kept = engine(global)?.share_audit().await?;
+    out.document(&json!({"records": kept}));
+    match kept {
+        Some(records) => out.line(format!("the copy holds {records} records")),
+        None => {
+            return Err(Error::new(
+                ErrorKind::BadParams,
+                "share the audit: nothing of it is to leave this machine, or nobody keeps it",
+            )
+            .hint("set `audit.share = \"records\"` and `backend.url` in your own settings"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn verify(audit: &Audit, checkpoint: Option<&Path>, key: Option<&str>, out: &mut Output) -> Done {
@@ -109,16 +128,16 @@ fn show(found: &Verification, out: &mut Output) {
     }
 }
 
-fn tail(audit: &Audit, count: usize, out: &mut Output) -> Done {
-    let records = audit.tail(count)?;
+fn tail(audit: &Audit, count: usize, of: &About<'_>, out: &mut Output) -> Done {
+    let records = audit.tail_of(count, of)?;
     let document = |(record, about): &(Record, Option<Value>)| json!({"seq": record.seq, "ts": record.ts, "kind": record.kind, "by": record.by, "about": about});
     out.document(&records.iter().map(document).collect::<Vec<_>>());
     if records.is_empty() {
         out.line("nothing is recorded yet");
     }
     for (record, about) in &records {
-        let about = about.as_ref().map_or_else(|| "erased".to_owned(), |about| about.to_string());
-        let about: String = about.chars().take(160).collect();
+        let about = about.as_ref().map_or_else(|| "erased".to_owned(), |about| in_words(&record.kind, about));
+        let about: String = about.chars().take(200).collect();
         out.line(format!(
             "{} {} {:16} {}",
             paint(STRONG, format!("{:6}", record.seq)),
@@ -128,6 +147,33 @@ fn tail(audit: &Audit, count: usize, out: &mut Output) -> Done {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a record is about: a round in words, everything else as it is kept.
+fn in_words(kind: &str, about: &Value) -> String {
+    let word = |key: &str| about[key].as_str().unwrap_or_default();
+    let count = |key: &str| about[key].as_array().map_or(0, Vec::len);
+    match kind {
+        "fix.round" => {
+            let rules: Vec<&str> = about["rules"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let rules = if rules.is_empty() { String::new() } else { format!(": {}", rules.join(", ")) };
+            format!(
+                "{} round {} of the {}: {} findings sent back, {} ({} block{rules})",
+                word("task"),
+                about["round"],
+                word("part"),
+                count("sent"),
+                word("verdict"),
+                about["blocking"],
+            )
+        }
+        "fix.ended" => {
+            let kept =
+                if word("kept").is_empty() { "nothing kept".to_owned() } else { format!("kept {:.12}", word("kept")) };
+            format!("{} the {} ended: {}, {kept}", word("task"), word("part"), word("why"))
+        }
+        _ => about.to_string(),
+    }
 }
 
 fn report(audit: &Audit, out: &mut Output) -> Done {

@@ -101,7 +101,7 @@ fn run(cli: Cli, out: &mut Output) -> Done {
             on_runtime(async { lock::unlock(global, &file, force, holder.as_deref(), out).await })
         }
         Command::Locks => on_runtime(async { lock::list(global, out).await }),
-        Command::Audit { command } => audit::run(global, command, out),
+        Command::Audit { command } => on_runtime(audit::run(global, command, out)),
         Command::Approve(args) => approve::approve(global, args, out),
         Command::Approvals { command } => approve::approvals(global, command, out),
         Command::Waive(args) => approve::waive(global, args, out),

@@ -111,6 +111,7 @@ fn config(global: &Global, args: &Serve) -> Result<ServiceConfig, Error> {
         lease: Duration::from_secs(args.lease),
         grace: Duration::from_secs(u64::from(args.grace)),
         retention: DAY * args.keep.max(1),
+        audit_retention: DAY * args.audit_days,
         rate: args.rate,
         proxies: args.proxy.clone(),
         graph: graph(global)?,

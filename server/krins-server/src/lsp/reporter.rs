@@ -12,9 +12,9 @@ use krins_core::RelPath;
 use krins_core::gate::{Finding, Verdict};
 use krins_core::patch::Hunk;
 use krins_engine::engine::Review;
-use krins_engine::tasks::{Task, TaskState};
+use krins_engine::tasks::{LiveCheck, Task, TaskState};
 use krins_engine::{Engine, Error};
-use krins_protocol::lsp::{TaskParams, TaskStatus};
+use krins_protocol::lsp::{GateStatus, TaskParams, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -35,6 +35,14 @@ impl Notification for TaskDidChange {
     const METHOD: &'static str = "krins/task/didChange";
 }
 
+/// `krins/gateStatus`.
+pub enum GateStatusChanged {}
+
+impl Notification for GateStatusChanged {
+    type Params = GateStatus;
+    const METHOD: &'static str = "krins/gateStatus";
+}
+
 /// How long a client may take to answer what takes no thought: `window/workDoneProgress/create`, `workspace/codeLens/refresh`.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -45,7 +53,14 @@ pub fn start(session: &Arc<Session>, engine: &Engine) {
     let mut ticks = engine.watch();
     let seen = engine.tasks().heads().into_iter().map(|(id, seq, state)| (id, (seq, state))).collect();
     tokio::spawn(async move {
-        let mut reporter = Reporter { session, engine, seen, begun: BTreeMap::new(), published: BTreeSet::new() };
+        let mut reporter = Reporter {
+            session,
+            engine,
+            seen,
+            begun: BTreeMap::new(),
+            published: BTreeSet::new(),
+            checks: BTreeMap::new(),
+        };
         while ticks.changed().await.is_ok() {
             ticks.borrow_and_update();
             reporter.catch_up().await;
@@ -62,6 +77,8 @@ struct Reporter {
     begun: BTreeMap<String, Option<ProgressToken>>,
     /// Documents that carry diagnostics of ours.
     published: BTreeSet<RelPath>,
+    /// Where the client knows the checks of a running task to be.
+    checks: BTreeMap<String, Vec<LiveCheck>>,
 }
 
 impl Reporter {
@@ -80,7 +97,23 @@ impl Reporter {
         }
     }
 
+    /// Where the checks are, when that changed.
+    async fn gate(&mut self, task: &Task, before: Option<TaskState>) {
+        let of_now = task.state.is_running() || before.is_none_or(TaskState::is_running);
+        if !self.session.agreed().gate_status || task.live.is_empty() || !of_now {
+            return;
+        }
+        if self.checks.get(&task.id) != Some(&task.live) {
+            self.checks.insert(task.id.clone(), task.live.clone());
+            self.session.client.send_notification::<GateStatusChanged>(to_proto::gate_status(task)).await;
+        }
+        if !task.state.is_running() {
+            self.checks.remove(&task.id);
+        }
+    }
+
     async fn report(&mut self, task: &Task, before: Option<TaskState>) {
+        self.gate(task, before).await;
         if self.session.agreed().plugin {
             self.session.client.send_notification::<TaskDidChange>(to_proto::status(task)).await;
         }

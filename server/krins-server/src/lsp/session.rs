@@ -21,6 +21,8 @@ pub struct Agreed {
     pub quirks: Quirks,
     /// The client has a Krins plugin: it draws reviews and progress itself.
     pub plugin: bool,
+    /// It wants to hear where each check of the gate is.
+    pub gate_status: bool,
     pub progress: bool,
     pub show_document: bool,
     /// Edits may be said as `documentChanges`, with versions.
@@ -263,6 +265,7 @@ fn agreed(params: &InitializeParams) -> Agreed {
     Agreed {
         encoding: crate::from_proto::encoding(&params.capabilities),
         plugin,
+        gate_status: wants(options, "gateStatus"),
         progress: window.and_then(|window| window.work_done_progress).unwrap_or(false),
         show_document,
         // Neovim reads them and does not say so; resource operations, which it does name, are part of nothing else.
@@ -278,6 +281,12 @@ fn agreed(params: &InitializeParams) -> Agreed {
         settings: options.and_then(|options| options.get("settings")).cloned(),
         quirks,
     }
+}
+
+/// Whether the client names a feature.
+fn wants(options: Option<&Value>, feature: &str) -> bool {
+    let features = options.and_then(|options| options.pointer("/client/features")?.as_array());
+    features.is_some_and(|features| features.iter().any(|named| named == feature))
 }
 
 #[expect(deprecated, reason = "clients older than workspace folders send rootUri alone")]

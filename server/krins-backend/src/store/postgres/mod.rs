@@ -38,7 +38,7 @@ const MIGRATING: i64 = 0x6b72_696e_7300;
 /// No statement of ours takes long; a lost connection must not hold locks.
 const SESSION: &str = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000 -c lock_timeout=8000";
 
-const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+pub(super) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 /// The first moment of the day, in UTC.
 const TODAY: &str = "(floor(extract(epoch FROM clock_timestamp()) / 86400)::bigint * 86400000)";
 /// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
@@ -115,7 +115,7 @@ impl Postgres {
         Ok(store)
     }
 
-    async fn client(&self) -> Result<Object, StoreError> {
+    pub(super) async fn client(&self) -> Result<Object, StoreError> {
         self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => failed(&error),
             PoolError::Timeout(_) => StoreError::Postgres("no connection in time".into()),
@@ -123,13 +123,13 @@ impl Postgres {
         })
     }
 
-    async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         client.query(&statement, params).await.map_err(|error| failed(&error))
     }
 
-    async fn row(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>, StoreError> {
+    pub(super) async fn row(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
@@ -137,7 +137,7 @@ impl Postgres {
         Ok(self.row(sql, params).await?.as_ref().map(task_row))
     }
 
-    async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
+    pub(super) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
         client.execute(&statement, params).await.map_err(|error| failed(&error))
@@ -213,7 +213,7 @@ impl Postgres {
 }
 
 /// What went wrong, without addresses: the server's message and code, or the innermost cause.
-fn failed(error: &tokio_postgres::Error) -> StoreError {
+pub(super) fn failed(error: &tokio_postgres::Error) -> StoreError {
     StoreError::Postgres(match error.as_db_error() {
         Some(told) => format!("{} ({})", told.message(), told.code().code()),
         None => crate::http::root_cause(error),
