@@ -25,14 +25,27 @@ const SHOWN: usize = 2000;
 /// # Panics
 /// When it cannot be installed; the message says what to do.
 pub fn package(name: &str, version: &str) -> PathBuf {
-    let kept = store().join(format!("{}@{version}", name.replace('/', "+")));
+    kept(name, version, &["--omit=optional"])
+}
+
+/// The same with what is optional: programs that are built for this machine come that way.
+///
+/// # Panics
+/// As [`package`].
+pub fn whole_package(name: &str, version: &str) -> PathBuf {
+    kept(name, version, &[])
+}
+
+fn kept(name: &str, version: &str, omit: &[&str]) -> PathBuf {
+    let whole = if omit.is_empty() { "-whole" } else { "" };
+    let kept = store().join(format!("{}@{version}{whole}", name.replace('/', "+")));
     let package = kept.join("node_modules").join(name);
     if package.is_dir() {
         return package;
     }
     let _lock = lock();
     if !package.is_dir() {
-        install(name, version, &kept);
+        install(name, version, omit, &kept);
     }
     assert!(package.is_dir(), "npm said that {name}@{version} is installed, and {} is not there", package.display());
     package
@@ -99,7 +112,7 @@ pub fn command() -> Command {
 }
 
 /// Into a directory beside, then renamed: what is there is whole.
-fn install(name: &str, version: &str, kept: &Path) {
+fn install(name: &str, version: &str, omit: &[&str], kept: &Path) {
     install_npm();
     let temporary =
         tempfile::Builder::new().prefix("installing-").tempdir_in(store()).expect("the build directory is ours");
@@ -109,7 +122,7 @@ fn install(name: &str, version: &str, kept: &Path) {
         if attempt > 0 {
             thread::sleep(PAUSE);
         }
-        match npm_install(&spec, temporary.path()) {
+        match npm_install(&spec, omit, temporary.path()) {
             Ok(()) => {
                 fs::rename(temporary.keep(), kept).unwrap_or_else(|error| panic!("failed to keep {spec}: {error}"));
                 return;
@@ -123,17 +136,10 @@ fn install(name: &str, version: &str, kept: &Path) {
     );
 }
 
-fn npm_install(spec: &str, into: &Path) -> Result<(), String> {
+fn npm_install(spec: &str, omit: &[&str], into: &Path) -> Result<(), String> {
     let output = Command::new(npm())
-        .args([
-            "install",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--omit=dev",
-            "--omit=peer",
-            "--omit=optional",
-        ])
+        .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev", "--omit=peer"])
+        .args(omit)
         .args(["--loglevel=error", "--prefix"])
         .args([into.as_os_str(), spec.as_ref()])
         .current_dir(into)

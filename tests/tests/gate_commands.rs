@@ -1,8 +1,10 @@
 //! What the gate runs, through the real program: the sandbox and the ways out of it, time-outs, affected tests, builds, the
 //! rounds that a model gets, tests first, a branch for a change.
 
+use krins_tests::client::Client;
 use krins_tests::command::{Ran, command, krins, krins_reading, run};
 use krins_tests::npm;
+use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -444,6 +446,12 @@ fn block(path: &str, from: &str, to: &str) -> String {
     format!("{path}\n<<<<<<< SEARCH\n{from}=======\n{to}>>>>>>> REPLACE\n")
 }
 
+/// What the audit says of the rounds, in their order.
+fn on_record(workspace: &Workspace) -> Vec<Value> {
+    let tail = krins(workspace, &["audit", "tail", "--kind", "fix", "-n", "50", "--json"]).expect(0).json();
+    tail.as_array().unwrap().iter().map(|record| record["about"].clone()).collect()
+}
+
 fn rounds(workspace: &Workspace) -> Value {
     krins(workspace, &["task", "show", "--json"]).expect(0).json()["rounds"].take()
 }
@@ -473,6 +481,13 @@ fn a_model_hears_what_its_change_broke_and_mends_it() {
     assert!(asked.trim_end().ends_with("make rounding faster"), "{asked}");
     let rounds = rounds(&workspace);
     assert_eq!((rounds.as_array().unwrap().len(), &rounds[1]["stopped"]), (2, &json!("the gate passed")), "{rounds}");
+    let record = on_record(&workspace);
+    assert_eq!(record.len(), 3, "{record:#?}");
+    assert_eq!((&record[1]["sent"], record[1]["verdict"].as_str()), (&rounds[1]["sent"], Some("pass")), "{record:#?}");
+    assert!(asked.contains(&record[1]["sent"][0].as_str().unwrap()[..12]), "what is on record is what was sent back");
+    assert_eq!(record[2]["why"], "passed");
+    let shown = krins(&workspace, &["audit", "tail", "--kind", "fix"]).expect(0).text();
+    assert!(shown.contains("round 1 of the change: 1 findings sent back, pass"), "{shown}");
     assert_eq!(krins(&workspace, &["apply"]).code, Some(0));
     assert!(workspace.read("src/money.js").contains("Math.floor"));
 }
@@ -520,6 +535,26 @@ fn tests_come_first_fail_by_an_assertion_and_are_locked() {
     let patch = ran["patch"].as_str().unwrap();
     assert!(patch.contains("export function double") && patch.contains("test/double.test.js"), "{patch}");
     assert!(!patch.contains("test.skip"), "{patch}");
+    let record = on_record(&workspace);
+    let said: Vec<(&str, &str)> = record
+        .iter()
+        .map(|about| {
+            let verdict = if about["verdict"] == "block" { "block" } else { "let through" };
+            (about["part"].as_str().unwrap(), about["why"].as_str().unwrap_or(verdict))
+        })
+        .collect();
+    // The cheat is no change that can be placed: it has no round, and the next one nothing that was sent back.
+    assert_eq!(
+        said,
+        [
+            ("tests", "block"),
+            ("tests", "let through"),
+            ("tests", "passed"),
+            ("code", "let through"),
+            ("code", "passed")
+        ],
+        "{record:#?}"
+    );
 }
 
 /// Each of these answers is refused: nothing that decides what the tests say may change, and the code may not know them.
@@ -658,4 +693,81 @@ fn a_cancel_ends_what_the_gate_runs() {
     let roots = workspace.home().join(".local/state/krins/roots");
     let trees = std::fs::read_dir(roots).unwrap().flatten().map(|root| root.path().join("trees"));
     assert_eq!(trees.flat_map(|trees| std::fs::read_dir(trees).into_iter().flatten()).count(), 0);
+}
+
+/// Where each check is, as it happens: what only looks is done while the build is still at work.
+#[test]
+fn an_editor_that_asks_for_it_hears_where_each_check_is() {
+    let workspace = app("gate.build = [[\"sh\", \"-c\", \"sleep 2; exit 1\"]]\n");
+    let mut client = Client::builder(&workspace).persona(Persona::VSCODE).start();
+    let mut params = client.persona().initialize_params(workspace.root());
+    params["initializationOptions"]["krins"]["client"]["features"] = json!(["gateStatus"]);
+    client.initialize_with(params);
+    for method in ["window/showMessage", "krins/task/didChange", "textDocument/publishDiagnostics"] {
+        client.ignore(method);
+    }
+    client.request("krins/assign", json!({"intent": "rename half to halve", "task": "one"})).unwrap();
+    let state = |status: &Value, check: &str| {
+        let checks = status["checks"].as_array().unwrap().iter();
+        checks.filter(|run| run["check"] == check).map(|run| run["state"].as_str().unwrap().to_owned()).next()
+    };
+    let at_work = client
+        .await_notification_where("krins/gateStatus", |status| state(status, "build").as_deref() == Some("running"));
+    assert_eq!(state(&at_work, "secrets").as_deref(), Some("passed"), "{at_work}");
+    let names: Vec<&str> =
+        at_work["checks"].as_array().unwrap().iter().map(|run| run["check"].as_str().unwrap()).collect();
+    let order = ["policy", "secrets", "licences", "packages", "owners", "syntax", "sast", "honesty", "build"];
+    assert_eq!(names, order, "{at_work}");
+    let ended = client
+        .await_notification_where("krins/gateStatus", |status| state(status, "build").as_deref() != Some("running"));
+    let build = ended["checks"].as_array().unwrap().iter().find(|run| run["check"] == "build").unwrap();
+    assert!(build["millis"].as_f64().unwrap() >= 2_000.0, "{ended}");
+    let diff = client.request("krins/diff", json!({"task": "one", "wait": true})).unwrap();
+    assert!(diff["gate"]["checks"].as_array().unwrap().iter().any(|run| run["check"] == "build"), "{diff}");
+    client.ignore("krins/gateStatus");
+}
+
+/// The real runners: each is found by the manifest, runs the affected files alone, and says where it failed.
+#[test]
+fn each_runner_runs_what_the_change_affects_and_no_more() {
+    for (runner, version, head) in [
+        ("mocha", "11.7.5", "import assert from 'node:assert';\n"),
+        ("vitest", "3.2.4", "import { it } from 'vitest';\nimport assert from 'node:assert';\n"),
+        ("jest", "30.2.0", "const assert = require('node:assert');\n"),
+    ] {
+        let package = npm::whole_package(runner, version);
+        let common = runner == "jest";
+        let (import, export) = match common {
+            true => ("const { round, half } = require('../src/money.js');\n", "module.exports = { round, half };\n"),
+            false => ("import { round, half } from '../src/money.js';\n", "export { round, half };\n"),
+        };
+        let kind = if common { "commonjs" } else { "module" };
+        let code = format!(
+            "function round(n) {{\n  return Math.round(n);\n}}\nfunction half(n) {{\n  return n / 2;\n}}\n{export}"
+        );
+        let test = |name: &str, check: &str| format!("{head}{import}it('{name}', () => {{\n  {check}\n}});\n");
+        let workspace = Workspace::from_fixture(&format!(
+            "//- /package.json\n{{\"name\": \"app\", \"type\": \"{kind}\", \"scripts\": {{\"test\": \"{runner}\"}}}}\n//- /src/money.js\n{code}//- /test/round.test.js\n{}//- /test/half.test.js\n{}",
+            test("rounds", "assert.strictEqual(round(1.4), 1);"),
+            test("halves", "assert.strictEqual(half(4), 2);"),
+        ));
+        configure(&workspace, "gate.tests = \"auto\"\n");
+        let modules = workspace.path("node_modules");
+        std::fs::create_dir_all(&modules).unwrap();
+        for entry in std::fs::read_dir(package.parent().unwrap()).unwrap().flatten() {
+            std::os::unix::fs::symlink(entry.path(), modules.join(entry.file_name())).unwrap();
+        }
+        let bad = change(&workspace, "src/money.js", "Math.round(n)", "Math.ceil(n)");
+        let report = krins_reading(&workspace, &["gate", "--json"], &bad);
+        assert_eq!(report.code, Some(1), "{runner}: {}", report.describe());
+        let report = report.json();
+        assert_eq!(rules(&report), ["tests/failing"], "{runner}: {report}");
+        assert_eq!(report["findings"][0]["path"], "test/round.test.js", "{runner}: {report}");
+        assert!(report["findings"][0]["message"].as_str().unwrap().contains("rounds"), "{runner}: {report}");
+        let note = report["runs"][0]["note"].as_str().unwrap();
+        assert!(note.starts_with("1 of 2 test files"), "{runner}: {note}");
+        let good = change(&workspace, "src/money.js", "Math.round(n)", "Math.floor(n + 0.5)");
+        let report = krins_reading(&workspace, &["gate", "--json"], &good).expect(0).json();
+        assert!(rules(&report).is_empty(), "{runner}: {report}");
+    }
 }

@@ -393,3 +393,64 @@ async fn persons_have_budgets_and_rates_of_their_own_whatever_token_they_use() {
     }
     assert_eq!(answers, [200, 200, 200, 429]);
 }
+
+/// The copy of the audit: made by the sidecar's own doing, without and with what the records are about, the same twice, and
+/// kept from whoever writes the log anew.
+#[test]
+fn a_copy_of_the_audit_is_kept_and_finds_out_who_writes_it_anew() {
+    let token = "a-token-of-the-service";
+    let server = Server::start("", &[("KRINS_SERVE_TOKEN", token)]);
+    let asker =
+        |share: &str| asker(&format!("{}audit.share = \"{share}\"\napprovals.identity = \"@ann\"\n", server.url()));
+    let share = |workspace: &Workspace| {
+        let mut command = command(workspace, &["audit", "share", "--json"]);
+        command.env("KRINS_TOKEN", token);
+        run(command, b"")
+    };
+    let curl = |method: &str, path: &str| -> Value {
+        let address = server.address.parse().unwrap();
+        let headers = [("authorization", format!("Bearer {token}"))];
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(raw_http::send(address, method, path, &headers, b"")).json()
+    };
+    for (word, whole) in [("records", false), ("whole", true)] {
+        let workspace = asker(word);
+        assign(&workspace, RENAME, &[("KRINS_TOKEN", token)]).expect(0);
+        let first = share(&workspace).expect(0).json()["records"].as_u64().unwrap();
+        assert!(first >= 3, "assigned, answered, gated: {first}");
+        assert_eq!(share(&workspace).expect(0).json()["records"], first, "the same again");
+        let kept = curl("GET", "/audit/about?subject=%40ann");
+        assert_eq!(!kept["records"].as_array().unwrap().is_empty(), whole, "{word}: {kept}");
+        krins(&workspace, &["apply"]).expect(0);
+        let more = share(&workspace).expect(0).json()["records"].as_u64().unwrap();
+        assert!(more > first, "{more} after {first}");
+        // Somebody writes the log anew, with sound hashes and all: another record stands where one was handed over.
+        let audit = fs::read_dir(workspace.home().join(".local/state/krins/roots")).unwrap().flatten().next().unwrap();
+        let audit = audit.path().join("audit");
+        let log = fs::read_to_string(audit.join("log")).unwrap();
+        let cut: Vec<&str> = log.split_inclusive('\n').collect();
+        fs::write(audit.join("log"), cut[..cut.len() - 1].concat()).unwrap();
+        fs::remove_file(audit.join("checkpoints")).unwrap();
+        krins(&workspace, &["undo"]).expect(0);
+        let refused = share(&workspace);
+        assert_eq!(refused.code, Some(1), "{}", refused.describe());
+        assert!(refused.text().contains("is not of this log"), "{}", refused.describe());
+    }
+    // What was kept about somebody is erased on demand.
+    let erased = curl("DELETE", "/audit/about?subject=%40ann");
+    assert!(erased["erased"].as_u64().unwrap() > 0, "{erased}");
+    assert_eq!(curl("GET", "/audit/about?subject=%40ann")["records"], json!([]));
+}
+
+#[test]
+fn nothing_of_the_audit_leaves_the_machine_unless_the_person_says_so() {
+    let server = Server::start("", &[]);
+    let workspace = asker(&server.url());
+    assign(&workspace, RENAME, &[]).expect(0);
+    let refused = krins(&workspace, &["audit", "share"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.describe());
+    // A repository cannot decide it.
+    workspace.write(".krins/config.toml", "audit.share = \"whole\"\n");
+    assert_eq!(krins(&workspace, &["audit", "share"]).code, Some(2));
+}

@@ -1125,3 +1125,47 @@ async fn locks_are_taken_renewed_told_of_and_given_back() {
     }
     assert_eq!(give(&[RED], &format!("{path}&force=true")).await.status, 204, "by force");
 }
+
+#[tokio::test]
+async fn an_audit_is_taken_in_its_one_form_under_its_tenant_and_shown_to_an_admin_only() {
+    let stub = Arc::new(Stub::default());
+    let server =
+        Running::start(&stub, Sqlite::in_memory().unwrap(), ServiceConfig { tokens: two_tenants(), ..quick() });
+    let body = "{\"who\":\"@ann\"}";
+    let commit = krins_core::audit::commitment(&[7; 32], body.as_bytes());
+    let record = krins_core::audit::Record::next(&Default::default(), 5, "approved", "i1", commit).unwrap();
+    let (line, salt) = (record.line().trim_end().to_owned(), Digest::from_bytes([7; 32]).to_string());
+    let append = async |who: (&str, &str), body: Value| {
+        let headers = [who, ("content-type", "application/json")];
+        raw_http::send(server.address, "POST", "/audit", &headers, body.to_string().as_bytes()).await
+    };
+    let with = |record: &str, about: Value| json!({"log": "shop/1", "records": [{"record": record, "about": about}]});
+    let about = |salt: &str, body: &str| json!({"salt": salt, "body": body});
+    for bad in [
+        with(&format!("{line} "), Value::Null),
+        with(&line.replace("approved", "waived"), Value::Null),
+        with(&line, about(&salt, "{\"who\":\"@eve\"}")),
+        with(&line, about("no salt", body)),
+        json!({"log": "../etc", "records": []}),
+        json!({"log": "", "records": []}),
+        json!({"log": "x y", "records": []}),
+        json!({"records": []}),
+    ] {
+        assert_problem(&append(BLUE, bad.clone()).await, 400, "BadParams");
+    }
+    let taken = append(BLUE, with(&line, about(&salt, body))).await;
+    assert_eq!((taken.status, &taken.json()["records"]), (200, &json!(1)));
+    let again = append(BLUE, with(&line, Value::Null)).await;
+    assert_eq!((again.status, again.json()), (200, taken.json()), "the same again changes nothing");
+    let other = krins_core::audit::Record::next(&Default::default(), 6, "approved", "i1", commit).unwrap();
+    assert_problem(&append(BLUE, with(other.line().trim_end(), Value::Null)).await, 409, "Conflict");
+    let get = async |who: (&str, &str), path: &str| raw_http::send(server.address, "GET", path, &[who], b"").await;
+    assert_eq!(get(BLUE, "/audit?log=shop/1").await.json()["head"], record.hash.to_string());
+    assert_eq!(get(RED, "/audit?log=shop/1").await.json()["records"], 0, "another tenant's");
+    assert_problem(&get(BLUE, "/audit/about?subject=%40ann").await, 403, "Untrusted");
+    assert_eq!(get(RED, "/audit/about?subject=%40ann").await.json()["records"], json!([]), "admin of its own tenant");
+    assert_problem(&raw_http::send(server.address, "DELETE", "/audit/about", &[RED], b"").await, 400, "BadParams");
+    let gone = raw_http::send(server.address, "DELETE", "/audit/about?subject=%40ann", &[BLUE], b"").await;
+    assert_problem(&gone, 403, "Untrusted");
+    assert_problem(&get(BLUE, "/audit?what=1").await, 400, "BadParams");
+}

@@ -7,9 +7,11 @@ use krins_backend::money::{Charge, Ledger, LedgerError, Limits, Purpose, Refusal
 use krins_backend::resilience::switch::Turn;
 use krins_backend::shared::{Redis as SharedRedis, SharedCache};
 use krins_backend::store::{
-    Burial, CallBegun, CallEnd, CallState, End, Fence, Hint, Locking, NewCall, NewLock, NewRow, NewToken,
-    PAYLOAD_VERSION, Person, Postgres, Room, Sqlite, State, Store, StoreError, Submission, TaskRow,
+    Appended, AuditEntry, Burial, CallBegun, CallEnd, CallState, End, Fence, Hint, Locking, NewCall, NewLock, NewRow,
+    NewToken, PAYLOAD_VERSION, Person, Postgres, Room, Sqlite, State, Store, StoreError, Submission, TaskRow,
 };
+use krins_core::Digest;
+use krins_core::audit::{Head, Record, commitment};
 use krins_tests::fakes::{Behaviour, Scenario};
 use krins_tests::fleet::{self, Database, Fleet, Victim};
 use krins_tests::postgres::{self, Postgres as Server};
@@ -108,6 +110,8 @@ over_both! {
     tokens_are_kept_by_their_digest_and_end
     only_ended_tasks_are_purged
     many_workers_end_every_task_once
+    an_audit_grows_by_what_hangs_on_it_and_by_nothing_else
+    what_an_audit_forgets_is_gone_and_its_records_stay
 }
 
 async fn a_key_is_one_task_per_tenant(store: Arc<dyn Store>) {
@@ -1199,4 +1203,67 @@ async fn replicas_share_what_the_gate_passed_and_nothing_of_it_can_be_read_or_fo
     assert_eq!(judged(third.address, &last, 1).await, 204);
     assert!(ask(third.address, "5").await.1);
     assert_eq!(fleet.provider.attempts().len(), 3);
+}
+
+/// A log of so many records, each with what it is about.
+fn audit(records: u64, salt: u8) -> Vec<AuditEntry> {
+    let mut head = Head::default();
+    let next = |seq: u64| {
+        let body = format!("{{\"task\":\"t-{seq}\",\"who\":\"@ann\"}}");
+        let commit = commitment(&[salt; 32], body.as_bytes());
+        let record = Record::next(&head, 1_000 + seq, "task.gated", "i1", commit).unwrap();
+        head = record.head();
+        let salt = Digest::from_bytes([salt; 32]).to_string();
+        AuditEntry { line: record.line().trim_end().to_owned(), about: Some((salt, body)) }
+    };
+    (1..=records).map(next).collect()
+}
+
+fn kept(appended: Appended) -> u64 {
+    match appended {
+        Appended::Kept(head) => head.seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn an_audit_grows_by_what_hangs_on_it_and_by_nothing_else(store: Arc<dyn Store>) {
+    let (all, other) = (audit(9, 1), audit(9, 2));
+    let take = async |entries: &[AuditEntry]| store.audit_append("a", "log", entries.to_vec()).await.unwrap();
+    assert_eq!(take(&all[2..3]).await, Appended::Gap(Head::default()));
+    assert_eq!(kept(take(&all[..4]).await), 4);
+    for again in [&all[..4], &all[1..3], &all[3..4], &all[..0]] {
+        assert_eq!(kept(take(again).await), 4, "the same again changes nothing");
+    }
+    assert!(matches!(take(&all[5..]).await, Appended::Gap(head) if head.seq == 4));
+    assert_eq!(take(&other[3..5]).await, Appended::Fork(4));
+    assert_eq!(take(&other[4..5]).await, Appended::Fork(5), "it hangs on another record");
+    assert_eq!(take(&[all[4].clone(), all[6].clone()]).await, Appended::Broken(7));
+    assert_eq!(take(&[AuditEntry { line: "{\"seq\":5".into(), about: None }]).await, Appended::Broken(0));
+    assert_eq!(store.audit_head("a", "log").await.unwrap().seq, 4, "nothing of it was written");
+    assert_eq!(kept(take(&all[2..]).await), 9);
+    assert_eq!(store.audit_head("b", "log").await.unwrap(), Head::default(), "another tenant's is another's");
+    // The same hand-over from many sides at once is one.
+    let racing = (0..8).map(|_| {
+        let (store, entries) = (Arc::clone(&store), audit(30, 3));
+        tokio::spawn(async move { store.audit_append("a", "race", entries).await.unwrap() })
+    });
+    for appended in futures::future::join_all(racing).await {
+        assert_eq!(kept(appended.unwrap()), 30);
+    }
+    assert_eq!(store.audit_about("a", None, ("race", 0)).await.unwrap().len(), 30);
+}
+
+async fn what_an_audit_forgets_is_gone_and_its_records_stay(store: Arc<dyn Store>) {
+    store.audit_append("a", "log", audit(5, 1)).await.unwrap();
+    let about = async |subject: Option<&str>| store.audit_about("a", subject, ("", 0)).await.unwrap().len();
+    assert_eq!((about(None).await, about(Some("@ann")).await, about(Some("t-3")).await), (5, 5, 1));
+    assert_eq!(store.audit_about("a", None, ("log", 4)).await.unwrap().len(), 1, "page by page");
+    assert_eq!(store.audit_forget("b", "@ann").await.unwrap(), 0);
+    assert_eq!(store.audit_forget("a", "t-3").await.unwrap(), 1);
+    assert_eq!(store.audit_forget("a", "ann").await.unwrap(), 0, "a part of a name is no name");
+    assert_eq!((about(None).await, store.audit_head("a", "log").await.unwrap().seq), (4, 5));
+    assert_eq!(store.audit_expire(LONG).await.unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.audit_expire(Duration::ZERO).await.unwrap(), 4);
+    assert_eq!(kept(store.audit_append("a", "log", audit(6, 1)).await.unwrap()), 6);
 }

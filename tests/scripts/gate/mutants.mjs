@@ -3,6 +3,7 @@
 //
 //     node mutants.mjs KRINS DIRECTORY COUNT mocha|vitest [SEED]
 //
+// SECONDS is how long the suite may take (45), SOURCES names the directory of the sources (src), TESTS the tests of Mocha (test/**/*-test.js), MOCHA further words for it.
 // The project has to be installed, and its tests have to pass. One line a mutant, a summary at the end; exit 1 for a miss.
 import { spawnSync } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync, rmSync, mkdtempSync } from "node:fs";
@@ -36,7 +37,7 @@ const walk = (dir) => {
     else if (/\.(js|ts|mjs)$/.test(entry.name) && !/\.(test|spec|test-d|test-prop|d)\./.test(entry.name)) sources.push(path);
   }
 };
-walk(join(root, "src"));
+walk(join(root, process.env.SOURCES ?? "src"));
 sources.sort();
 
 const places = [];
@@ -52,9 +53,9 @@ const suite = () => {
   const report = join(state, "report.json");
   rmSync(report, { force: true });
   const argv = runner === "mocha"
-    ? ["node_modules/mocha/bin/mocha.js", "--exit", "--reporter", "json", "--reporter-option", `output=${report}`, "test/**/*-test.js"]
+    ? ["node_modules/mocha/bin/mocha.js", "--exit", "--reporter", "json", "--reporter-option", `output=${report}`, ...(process.env.MOCHA ?? "").split(" ").filter(Boolean), process.env.TESTS ?? "test/**/*-test.js"]
     : ["node_modules/vitest/vitest.mjs", "run", "--project", "runtime", "--reporter=json", `--outputFile=${report}`];
-  const done = spawnSync("node", argv, { cwd: root, env, timeout: 45_000, killSignal: "SIGKILL", stdio: "ignore" });
+  const done = spawnSync("node", argv, { cwd: root, env, timeout: 1000 * Number(process.env.SECONDS ?? 45), killSignal: "SIGKILL", stdio: "ignore" });
   let json;
   try { json = JSON.parse(readFileSync(report, "utf8")); } catch { return done.signal ? "late" : "broken"; }
   const files = runner === "mocha"
