@@ -173,5 +173,6 @@ async fn pass_on(State(actions): State<Actions>, headers: HeaderMap, Json(task):
             degraded: None,
         }),
         error: None,
+        spent: None,
     })
 }
