@@ -39,6 +39,8 @@ export interface Methods {
   "krins/locks": { params: LocksParams; result: LocksResult };
   "krins/audit/verify": { params: null; result: AuditResult };
   "krins/status": { params: null; result: StatusResult };
+  "krins/report": { params: ReportParams; result: Report };
+  "krins/dashboard": { params: DashboardParams; result: DashboardResult };
 }
 
 /**
@@ -70,6 +72,11 @@ export type HunkVerdict = "open" | "accept" | "reject";
 export type Mode = "patch" | "spec";
 
 export type OnConflict = "refuse" | "markers";
+
+/**
+ * How far back it is looked.
+ */
+export type Period = "day" | "week" | "month";
 
 /**
  * What a person says of one hunk.
@@ -157,6 +164,31 @@ export interface AffectedSymbol {
    * What it uses that is nearer to the change, and how.
    */
   because?: Because | null;
+}
+
+/**
+ * One `provider/model`.
+ */
+export interface AgentFigures {
+  route: string;
+  calls: number;
+  /**
+   * Without an answer.
+   */
+  failed: number;
+  tokens: Tokens;
+  /**
+   * `null` when the price of a call is not known.
+   */
+  micros?: number | null;
+  /**
+   * Tasks whose change it made.
+   */
+  patches: number;
+  accepted: number;
+  tokensPerPatch?: number | null;
+  microsPerPatch?: number | null;
+  green: Quantiles;
 }
 
 export interface AppliedFile {
@@ -336,6 +368,30 @@ export interface Because {
   line: number;
 }
 
+/**
+ * An hour or a day, in UTC.
+ */
+export interface Bucket {
+  start: number;
+  assigned: number;
+  accepted: number;
+  rejected: number;
+  /**
+   * Waiting, blocked or running.
+   */
+  open: number;
+  /**
+   * Failed or cancelled.
+   */
+  unanswered: number;
+  green: Quantiles;
+  tokens: Tokens;
+  /**
+   * Of the calls whose price is known.
+   */
+  micros: number;
+}
+
 export interface Budget {
   /**
    * The most tokens of context that may be sent.
@@ -345,6 +401,70 @@ export interface Budget {
    * The most money the task may cost, in millionths of a US dollar.
    */
   micros?: number | null;
+}
+
+/**
+ * Millionths of a US dollar.
+ */
+export interface BudgetUse {
+  /**
+   * Charged, and reserved by calls that are not over.
+   */
+  today: number;
+  /**
+   * The most of a day, where there is a limit.
+   */
+  perDay?: number | null;
+  /**
+   * The most of a task, where there is a limit.
+   */
+  perTask?: number | null;
+}
+
+/**
+ * What did not have to be asked or read again.
+ */
+export interface CacheFigures {
+  /**
+   * Tasks whose answer Krins had kept, of all that a model answered.
+   */
+  hits: number;
+  answers: number;
+  share?: number | null;
+  /**
+   * Of the tokens that were sent, those that a provider read from its own cache.
+   */
+  promptShare?: number | null;
+}
+
+/**
+ * Calls over one route that ended in one way.
+ */
+export interface CallCount {
+  /**
+   * `provider/model`.
+   */
+  route: string;
+  outcome: string;
+  count: number;
+}
+
+export interface Cause {
+  name: string;
+  /**
+   * Tasks, each once.
+   */
+  tasks: number;
+}
+
+/**
+ * What one check of the gate said, how often.
+ */
+export interface CheckCount {
+  check: string;
+  pass: number;
+  warn: number;
+  block: number;
 }
 
 export interface CheckRun {
@@ -452,6 +572,21 @@ export interface CyclesResult {
 }
 
 /**
+ * `krins/dashboard` params.
+ */
+export interface DashboardParams {
+  period?: Period;
+  uri?: string | null;
+}
+
+/**
+ * `krins/dashboard` result: one document with everything in it, for a webview.
+ */
+export interface DashboardResult {
+  html: string;
+}
+
+/**
  * `krins/diff` params.
  */
 export interface DiffParams {
@@ -533,6 +668,43 @@ export interface Estimate {
    * Millionths of a US dollar; null when the model's price is not known.
    */
   micros?: number | null;
+}
+
+/**
+ * What a sidecar counted since it started.
+ */
+export interface Figures {
+  /**
+   * Calls to models by how they ended: `ok`, and words of what failed.
+   */
+  calls: CallCount[];
+  /**
+   * Calls that repeated one to the same route.
+   */
+  repeats: number;
+  /**
+   * Asks that another route answered.
+   */
+  detours: number;
+  /**
+   * Half of the answers, and 95 of 100, had begun within so many milliseconds; absent while nobody answered, and when it
+   * took longer than a minute.
+   */
+  firstWordsP50Ms?: number | null;
+  firstWordsP95Ms?: number | null;
+  /**
+   * What calls cost, in millionths of a US dollar, and how many of them have no known price.
+   */
+  cost: number;
+  unpriced: number;
+  /**
+   * Calls that a budget did not allow.
+   */
+  budgetStops: number;
+  /**
+   * Answers that the gate judged, by check.
+   */
+  gate: CheckCount[];
 }
 
 export interface FileDiff {
@@ -623,6 +795,10 @@ export interface FixRound {
    */
   blocking: number;
   rules: string[];
+  /**
+   * What was sent back for this answer: the ids of the findings, as they are the fingerprints in SARIF.
+   */
+  sent?: string[];
   route: string;
   /**
    * Why no other was asked for.
@@ -866,6 +1042,12 @@ export interface GraphSymbol {
   exported: boolean;
 }
 
+export interface HealthCheck {
+  name: string;
+  ok: boolean;
+  detail?: string | null;
+}
+
 export interface Hunk {
   /**
    * Stable within the task: `h1`, `h2`, … in patch order.
@@ -1066,6 +1248,28 @@ export interface ModuleResult {
   partial?: Partial | null;
 }
 
+/**
+ * What is promised, and whether it was kept.
+ */
+export interface Objective {
+  name: string;
+  description: string;
+  /**
+   * Percent of the events that have to be good.
+   */
+  objective: number;
+  good: number;
+  total: number;
+  /**
+   * Percent; `null` before there was an event.
+   */
+  reached?: number | null;
+  /**
+   * The share of the bad events which the objective allows that has not happened yet; below 0 it is missed.
+   */
+  budgetLeft?: number | null;
+}
+
 export interface OwnedFile {
   path: string;
   uri?: string | null;
@@ -1219,6 +1423,15 @@ export interface PromoteResult {
 }
 
 /**
+ * Durations in milliseconds; `null` where there is none.
+ */
+export interface Quantiles {
+  count: number;
+  p50?: number | null;
+  p95?: number | null;
+}
+
+/**
  * A half-open range.
  */
 export interface Range {
@@ -1249,6 +1462,75 @@ export interface ReferencesResult {
 }
 
 /**
+ * `krins/report` result. Amounts of money are millionths of a US dollar, moments are milliseconds since the Unix epoch.
+ */
+export interface Report {
+  version: string;
+  /**
+   * The workspace's name.
+   */
+  workspace: string;
+  /**
+   * The longest that is not longer; `since` says it exactly.
+   */
+  period: Period;
+  /**
+   * The beginning of the first bucket, and the moment of the report.
+   */
+  since: number;
+  until: number;
+  /**
+   * Of the tasks that were assigned in the period.
+   */
+  tasks: TaskFigures;
+  /**
+   * From a task's assignment until its change passed the gate, waiting and further rounds included.
+   */
+  green: Quantiles;
+  /**
+   * Of the calls that were made in the period for tasks of this workspace.
+   */
+  spent: Spent;
+  cache: CacheFigures;
+  /**
+   * By `provider/model`, the dearest first.
+   */
+  agents: AgentFigures[];
+  /**
+   * Why the gate blocked changes, by rule, the most frequent first.
+   */
+  blocks: Cause[];
+  /**
+   * Why tasks ended without an answer, by the error's kind.
+   */
+  failures: Cause[];
+  /**
+   * Over the last 30 days, whatever the period.
+   */
+  objectives: Objective[];
+  routes: RouteFigures;
+  /**
+   * Oldest first, without a gap.
+   */
+  buckets: Bucket[];
+  /**
+   * What is not in these figures, and why: sentences for a person.
+   */
+  notes: string[];
+}
+
+/**
+ * `krins/report` params.
+ */
+export interface ReportParams {
+  period?: Period;
+  /**
+   * A file of the workspace that is meant; without it the first folder.
+   */
+  uri?: string | null;
+}
+
+/**
  * `krins/review` params.
  */
 export interface ReviewParams {
@@ -1259,6 +1541,29 @@ export interface ReviewParams {
    * Only with `edit`: what shall stand where the hunk's new lines stand, context lines included.
    */
   text?: string | null;
+}
+
+/**
+ * How the ways to the models are.
+ */
+export interface RouteFigures {
+  routes: RouteStatus[];
+  /**
+   * When a process looked; `null` where nobody asked a model yet.
+   */
+  at?: number | null;
+  /**
+   * What is left out because there is too much to do: `normal` is nothing.
+   */
+  level: string;
+  /**
+   * Providers that the kill switch keeps from being asked, or `all`.
+   */
+  switchedOff: string[];
+  /**
+   * What a remote backend says of itself.
+   */
+  remote: HealthCheck[];
 }
 
 /**
@@ -1290,21 +1595,45 @@ export interface SentFile {
 }
 
 /**
- * Millionths of a US dollar.
+ * What calls to models took.
  */
-export interface BudgetUse {
+export interface Spent {
+  calls: number;
   /**
-   * Charged, and reserved by calls that are not over.
+   * Tasks that a call was made for.
    */
-  today: number;
+  tasks: number;
   /**
-   * The most of a day, where there is a limit.
+   * Reserved, and nobody said what became of them; they count for what was reserved.
    */
-  perDay?: number | null;
+  open: number;
+  tokens: Tokens;
   /**
-   * The most of a task, where there is a limit.
+   * A part of the tokens was counted on this machine.
    */
-  perTask?: number | null;
+  estimated: boolean;
+  /**
+   * `null` when the price of a call is not known.
+   */
+  micros?: number | null;
+  /**
+   * Of the calls whose price is known.
+   */
+  knownMicros: number;
+  /**
+   * Calls whose price is not known.
+   */
+  unpriced: number;
+  /**
+   * For each task that got a change.
+   */
+  tokensPerPatch?: number | null;
+  microsPerPatch?: number | null;
+  microsPerAccepted?: number | null;
+  /**
+   * What calls in the same period for other workspaces took, where the same ledger says so.
+   */
+  elsewhereMicros: number;
 }
 
 export interface StateResult {
@@ -1339,6 +1668,10 @@ export interface StatusResult {
    * What calls cost today (UTC), where that is known in this process.
    */
   spent?: BudgetUse | null;
+  /**
+   * What was counted since the sidecar started.
+   */
+  figures?: Figures;
 }
 
 /**
@@ -1377,6 +1710,43 @@ export interface TaskEntry {
    * The last that the audit has of it, among its last records.
    */
   audit?: AuditLine | null;
+}
+
+/**
+ * What became of tasks.
+ */
+export interface TaskFigures {
+  assigned: number;
+  /**
+   * Got a change.
+   */
+  answered: number;
+  /**
+   * Applied, and not taken back.
+   */
+  accepted: number;
+  /**
+   * Discarded, or applied and taken back.
+   */
+  rejected: number;
+  /**
+   * The gate lets it through, and nobody has decided yet.
+   */
+  waiting: number;
+  /**
+   * The gate blocks it, and nobody has decided yet.
+   */
+  blocked: number;
+  failed: number;
+  cancelled: number;
+  /**
+   * Not ended yet.
+   */
+  running: number;
+  /**
+   * `accepted` of what was decided; `null` before anything was.
+   */
+  acceptedShare?: number | null;
 }
 
 /**
@@ -1491,6 +1861,16 @@ export interface TestsResult {
 
 export interface TextDocument {
   uri: string;
+}
+
+export interface Tokens {
+  input: number;
+  output: number;
+  /**
+   * Beside `input`: read from, and written to, the provider's own cache.
+   */
+  cacheRead: number;
+  cacheWrite: number;
 }
 
 /**
