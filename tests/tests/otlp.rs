@@ -257,6 +257,8 @@ fn a_call_that_fails_says_why_and_the_next_one_that_it_is_the_second() {
 
 #[test]
 fn a_dead_or_silent_collector_stops_nothing() {
+    // Whether it has to be built first is nobody's fault here.
+    krins();
     // Nobody listens on the one; the other accepts and never says anything.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let dead = {

@@ -315,6 +315,8 @@ impl Engine {
         };
         // The span has ended before anybody hears that the task has: a session may end at that moment.
         let outcome = work.instrument(span).await;
+        // For the same reason how the routes are is on disk before that.
+        self.note_routes();
         if let Err(error) = self.settle(&id, outcome, &shop.bill) {
             tracing::error!(task = %id, %error, "the task's outcome could not be stored");
             self.inner.tasks.fail_unstored(&id, error);
@@ -322,7 +324,6 @@ impl Engine {
         self.share_behind();
         let engine = self.clone();
         tokio::task::spawn_blocking(move || {
-            engine.note_routes();
             if let Err(error) = engine.inner.tasks.sweep() {
                 tracing::warn!(%error, "old contents could not be removed");
             }

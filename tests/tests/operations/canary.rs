@@ -214,7 +214,7 @@ fn journey(who: &str, workspace: &Workspace, env: &[(&str, &str)]) -> Written {
         assert_ne!(krins(&mut written, &args, false), Some(0), "way {way} is no answer");
     }
     let builder = Client::builder(workspace).persona(Persona::VSCODE);
-    let builder = env.iter().chain(&LOUD).fold(builder, |builder, (name, value)| builder.env(*name, *value));
+    let builder = env.iter().chain(&LOUD).fold(builder, |builder, (name, value)| builder.env(name, value));
     let mut client = builder.start();
     client.initialize();
     for method in ["window/showMessage", "textDocument/publishDiagnostics", "krins/task/didChange", "$/progress"] {
@@ -260,6 +260,9 @@ fn journey(who: &str, workspace: &Workspace, env: &[(&str, &str)]) -> Written {
     written
 }
 
+/// Method, path, headers, body.
+type Request<'a> = (&'a str, String, Vec<(&'a str, &'a str)>, String);
+
 /// What no well-behaved client sends, with keys where they do not belong; what comes back.
 async fn misbehave(service: &Service, written: &mut Written) {
     let to = service.address();
@@ -271,7 +274,7 @@ async fn misbehave(service: &Service, written: &mut Written) {
         format!("Basic {}", String::from_utf8_lossy(&base64_inside(format!("me:{ADMIN}").as_bytes(), 0, STANDARD)));
     let spoilt = format!("{bearer}x");
     let chat = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": format!("{} {}", secret(), PERSON[0])}]});
-    let mut requests: Vec<(&str, String, Vec<(&str, &str)>, String)> = vec![
+    let mut requests: Vec<Request<'_>> = vec![
         ("GET", format!("/queue/stats?token={in_url}"), vec![], String::new()),
         ("GET", format!("/tasks/{in_url}"), vec![good], String::new()),
         ("GET", format!("/{in_url}"), vec![], String::new()),

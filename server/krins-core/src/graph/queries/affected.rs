@@ -187,8 +187,7 @@ fn concerns_everything(around: &Around<'_>, edit: &Edited) -> Option<String> {
 
 /// Whether it is a module by `require`.
 fn requires(facts: &FileFacts) -> bool {
-    facts.globals.iter().any(|name| matches!(name.as_str(), "module" | "exports" | "require"))
-        || !facts.imports.is_empty()
+    facts.globals.iter().any(|name| matches!(name.as_str(), "module" | "exports")) || !facts.imports.is_empty()
 }
 
 /// `a/__snapshots__/b.test.ts.snap` of `a/b.test.ts`.
