@@ -18,8 +18,8 @@ use opentelemetry::trace::{SpanId, SpanKind, TracerProvider as _};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -67,6 +67,7 @@ struct Chain {
 
 impl Chain {
     async fn start(times: u32) -> Self {
+        LazyLock::force(&OTHERS);
         let (note, seen) = mpsc::unbounded_channel();
         let app = axum::Router::new().fallback(answer).with_state(note);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -155,8 +156,14 @@ impl Seen {
     }
 }
 
+/// While one subscriber alone is known, `tracing` asks the thread that meets a place in the code first whether anybody wants
+/// it, and a thread of a test without one would answer for all. So there are always more.
+static OTHERS: LazyLock<[tracing::Dispatch; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| tracing::Dispatch::new(tracing_subscriber::registry())));
+
 /// A provider as with a collector configured, its spans kept here, and the subscriber that feeds it.
 fn layer() -> (InMemorySpanExporter, SdkTracerProvider, tracing::subscriber::DefaultGuard) {
+    LazyLock::force(&OTHERS);
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));

@@ -106,6 +106,11 @@ pub fn egress<T, W: FnOnce(&T) -> RequestBuilder>(
     async move { request.send().await.map_err(|error| unreachable_host(&error)) }
 }
 
+/// Asks how a server is. Nobody's text goes with it.
+pub(crate) async fn look(client: &Client, url: Url, headers: HeaderMap) -> Result<Response, ProviderError> {
+    client.get(url).headers(headers).send().await.map_err(|error| unreachable_host(&error))
+}
+
 /// Whether the URL's host is this machine.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod chaos;
 pub mod embedded;
 pub mod error;
+pub mod handover;
 pub mod http;
 pub mod judge;
 pub mod keys;
@@ -216,7 +217,7 @@ pub trait Backend: Send + Sync {
     /// nobody keeps it.
     async fn append_audit(
         &self,
-        _append: &krins_protocol::http::AuditAppend,
+        _next: &handover::Handover,
     ) -> Result<Option<krins_protocol::http::AuditHead>, BackendError> {
         Ok(None)
     }

@@ -5,6 +5,7 @@
 //! a workspace.
 
 use crate::error::{Fault, ProviderError, sanitise};
+use crate::handover::Handover;
 use crate::http::{Http, egress, is_loopback, retry_after};
 use crate::keys::{KeySource, Keys, Wanted};
 use crate::money::{Account, Entry};
@@ -17,8 +18,8 @@ use async_trait::async_trait;
 use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{
-    AuditAppend, AuditHead, CheckVerdict, Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource,
-    Problem, RemoteEvent, RemoteState, RemoteTask, RouterRecord,
+    AuditHead, CheckVerdict, Health, HealthCheck, Lock, LockRequest, Locks, NewTask, OutcomeSource, Problem,
+    RemoteEvent, RemoteState, RemoteTask, RouterRecord,
 };
 use lru::LruCache;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -252,8 +253,8 @@ impl Backend for Remote {
         }))
     }
 
-    async fn append_audit(&self, append: &AuditAppend) -> Result<Option<AuditHead>, BackendError> {
-        self.inner.append_audit(append).await.map(Some)
+    async fn append_audit(&self, next: &Handover) -> Result<Option<AuditHead>, BackendError> {
+        self.inner.append_audit(next).await.map(Some)
     }
 
     fn cache_counts(&self) -> (u64, u64) {

@@ -214,7 +214,7 @@ fn journey(who: &str, workspace: &Workspace, env: &[(&str, &str)]) -> Written {
         assert_ne!(krins(&mut written, &args, false), Some(0), "way {way} is no answer");
     }
     let builder = Client::builder(workspace).persona(Persona::VSCODE);
-    let builder = env.iter().chain(&LOUD).fold(builder, |builder, (name, value)| builder.env(name, value));
+    let builder = env.iter().chain(&LOUD).fold(builder, |builder, &(name, value)| builder.env(name, value));
     let mut client = builder.start();
     client.initialize();
     for method in ["window/showMessage", "textDocument/publishDiagnostics", "krins/task/didChange", "$/progress"] {

@@ -5,7 +5,7 @@ use super::wire::{Answer, Complaint, Framing, Reader, Step, Wire, Written, is_tr
 use super::{DeltaSink, Finished, Kind, ModelRequest, Provider, ProviderConfig, Timing};
 use super::{anthropic, gemini, ollama, openai_chat, openai_responses};
 use crate::error::{Fault, ProviderError};
-use crate::http::{Http, egress, is_loopback, retry_after, should_retry};
+use crate::http::{Http, egress, is_loopback, look, retry_after, should_retry};
 use crate::keys::{KeyPlace, KeySource, Keys, Wanted};
 use crate::ndjson::Lines;
 use crate::propagation;
@@ -135,7 +135,7 @@ impl HttpProvider {
         let looking = async {
             let url = self.wire.loaded(&self.base)?;
             let client = self.http.client(&self.base).ok()?;
-            let mut response = client.get(url).headers(self.wire.headers(key).ok()?).send().await.ok()?;
+            let mut response = look(client, url, self.wire.headers(key).ok()?).await.ok()?;
             let mut body = Vec::new();
             while let Some(bytes) = response.chunk().await.ok()?.filter(|_| body.len() <= ERROR_LIMIT) {
                 body.extend_from_slice(&bytes);

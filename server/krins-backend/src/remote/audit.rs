@@ -2,21 +2,22 @@
 
 use super::{Failure, Inner};
 use crate::BackendError;
+use crate::handover::Handover;
 use krins_protocol::error::ErrorKind;
-use krins_protocol::http::{AuditAppend, AuditHead};
+use krins_protocol::http::AuditHead;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
 impl Inner {
     /// Hands records over. Where they do not follow on what is there it answers how far that is, too.
-    pub(super) async fn append_audit(&self, append: &AuditAppend) -> Result<AuditHead, BackendError> {
-        let body = serde_json::to_vec(append).expect("plain structs always serialize");
+    pub(super) async fn append_audit(&self, next: &Handover) -> Result<AuditHead, BackendError> {
+        let body = serde_json::to_vec(&next.to_wire()).expect("plain structs always serialize");
         let json = HeaderValue::from_static("application/json");
         let request = (Method::POST, self.url(&["audit"]), Some(("content-type", json)), body);
         match self.send(request).await {
             Ok(response) => self.json(response).await.map_err(Failure::into_error),
             Err(failure) => match failure.into_error() {
-                error if error.kind == ErrorKind::Conflict => self.audit_head(&append.log).await,
+                error if error.kind == ErrorKind::Conflict => self.audit_head(&next.log).await,
                 error => Err(error),
             },
         }

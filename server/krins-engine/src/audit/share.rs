@@ -2,8 +2,8 @@
 //! they are about.
 
 use super::{Audit, LONGEST_LINE, Result, io_error, payloads};
+use krins_backend::handover::{About, HandedOver, Handover};
 use krins_core::audit::Record;
-use krins_protocol::http::{AuditAbout, AuditAppend, AuditRecord};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -49,7 +49,7 @@ pub(crate) struct Cursor {
 /// The next records, and where the log stands after them.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    pub append: AuditAppend,
+    pub append: Handover,
     pub cursor: Cursor,
     /// The number and the hash of the last one.
     pub last: (u64, String),
@@ -72,11 +72,11 @@ impl Audit {
         let Some(last) = records.last() else { return Ok(None) };
         let last = (last.seq, last.hash.to_string());
         let kept = if share == Share::Whole { payloads::all(&self.dir) } else { Default::default() };
-        let shared = |record: &Record| AuditRecord {
+        let shared = |record: &Record| HandedOver {
             record: record.line().trim_end().to_owned(),
-            about: kept.get(&record.commit).map(|kept| AuditAbout { salt: kept.salt(), body: kept.body.clone() }),
+            about: kept.get(&record.commit).map(|kept| About { salt: kept.salt(), body: kept.body.clone() }),
         };
-        let append = AuditAppend { log, records: records.iter().map(shared).collect() };
+        let append = Handover { log, records: records.iter().map(shared).collect() };
         Ok(Some(Batch { append, cursor: next, last }))
     }
 
