@@ -3,15 +3,15 @@
 //!
 //! The steps are the ones its README names. They run on a copy beside the build, so that the sources stay as they are.
 //!
-//! Then the packed extension in a real VS Code: inside its extension host, and in its window by keyboard. Both are skipped, and say
-//! so, where the editor cannot be installed.
+//! Then the packed extension in a real VS Code: inside its extension host and, with `KRINS_TEST_FULL=1`, in its window by keyboard.
+//! Both are skipped, and say so, where the editor cannot be installed.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use krins_tests::{binary, command, debian, npm, workspace::Workspace};
+use krins_tests::{binary, command, debian, figures, npm, workspace::Workspace};
 use serde_json::Value;
 
 /// What a build or an install leaves in the sources' directory.
@@ -42,6 +42,10 @@ fn in_the_extension_host_of_a_real_vs_code() {
 
 #[test]
 fn in_the_window_of_a_real_vs_code_by_keyboard() {
+    if !figures::is_full() {
+        debian::say("left out: VS Code's window by keyboard takes minutes; KRINS_TEST_FULL=1 asks for it");
+        return;
+    }
     in_vs_code("ui.mjs");
 }
 
