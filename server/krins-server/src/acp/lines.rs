@@ -35,13 +35,21 @@ async fn line(reader: &mut BufReader<Input>) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Where lines go out, each in one write.
+/// Where lines go out, each in one write. Once nobody reads them they go nowhere: the editor is gone, and what comes in ends too.
 pub fn write(output: Output) -> impl Sink<String, Error = io::Error> + Send + 'static {
-    sink::unfold(output, |mut output, line: String| async move {
+    sink::unfold(Some(output), |output, line: String| async move {
+        let Some(mut output) = output else { return Ok(None) };
         let mut bytes = line.into_bytes();
         bytes.push(b'\n');
-        output.write_all(&bytes).await?;
-        output.flush().await?;
-        Ok::<_, io::Error>(output)
+        match send(&mut output, &bytes).await {
+            Ok(()) => Ok(Some(output)),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
+            Err(error) => Err(error),
+        }
     })
+}
+
+async fn send(output: &mut Output, bytes: &[u8]) -> io::Result<()> {
+    output.write_all(bytes).await?;
+    output.flush().await
 }
