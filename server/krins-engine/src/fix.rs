@@ -21,7 +21,7 @@ use krins_core::patch::Patch;
 use krins_core::prompt::ContextPack;
 use krins_core::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -206,14 +206,19 @@ fn weakened(first: &Report, attempt: &Attempt) -> Vec<Finding> {
     // What was held against an answer once is not accepted by asking again.
     let accused: BTreeSet<&RelPath> =
         first.later.iter().filter(|finding| finding.rule == rule).map(|finding| &finding.path).collect();
-    let known: BTreeSet<(String, RelPath)> =
-        of_honesty(first).into_iter().map(|finding| (finding.rule, finding.path)).collect();
-    let is_new = |finding: &Finding| {
-        accused.contains(&finding.path) || !known.contains(&(finding.rule.clone(), finding.path.clone()))
+    let mut known = BTreeMap::<(String, RelPath), usize>::new();
+    for finding in of_honesty(first) {
+        *known.entry((finding.rule, finding.path)).or_default() += 1;
+    }
+    // As many as there were before; one more is new, also where there was one.
+    let mut is_new = |finding: &Finding| {
+        let left = known.get_mut(&(finding.rule.clone(), finding.path.clone())).filter(|left| **left > 0);
+        let is_known = left.map(|left| *left -= 1).is_some();
+        accused.contains(&finding.path) || !is_known
     };
     of_honesty(report(attempt))
         .into_iter()
-        .filter(is_new)
+        .filter(|finding| is_new(finding))
         .map(|finding| Finding {
             rule: rule.clone(),
             verdict: Verdict::Block,
@@ -224,15 +229,19 @@ fn weakened(first: &Report, attempt: &Attempt) -> Vec<Finding> {
         .collect()
 }
 
-/// An answer to findings, with what it did to the checks.
-fn held_to(first: &Report, shop: &Workshop, mut attempt: Attempt) -> Attempt {
+/// An answer to findings, with what it did to the checks. Held against one that is blocked, too: it may be what the next answer
+/// is made from.
+pub(crate) fn held_to(first: &Report, shop: &Workshop, mut attempt: Attempt) -> Attempt {
     let found = weakened(first, &attempt);
-    if !found.is_empty() && attempt.verdict.is_ok() {
-        let held = attempt.verdict.and_then(|gated| gate::extend(gated, &shop.rules, (CHECK, 0.0), found));
-        if held.is_err() {
-            shop.backend.forget(&attempt.ask);
-        }
-        attempt.verdict = held;
+    if found.is_empty() {
+        return attempt;
+    }
+    attempt.verdict = match attempt.verdict {
+        Ok(gated) => gate::extend(gated, &shop.rules, (CHECK, 0.0), found),
+        Err(report) => Err(Box::new(gate::accuse(*report, &attempt.patch, &shop.rules, CHECK, found))),
+    };
+    if attempt.verdict.is_err() {
+        shop.backend.forget(&attempt.ask);
     }
     attempt
 }

@@ -207,7 +207,7 @@ async fn code_second(
         intent.words
     );
     let (mut words, mut watch, mut before) = (task.clone(), Watch::default(), None::<Report>);
-    let mut number = 0;
+    let (mut number, mut measure) = (0, None::<Report>);
     loop {
         reporter.progress("asking for the code".to_owned());
         let asked = answered(shop, intent, base, pack, &words, None, clock, reporter).await;
@@ -246,6 +246,11 @@ async fn code_second(
         let verdict = ran(shop, base, &patch, verdict, clock, reporter).await?;
         let verdict = seen(shop, &intent.words, &ask, &proposal, verdict, clock, reporter).await;
         let attempt = Attempt { ask, proposal, patch, verdict };
+        let attempt = match &measure {
+            Some(first) => fix::held_to(first, shop, attempt),
+            None => attempt,
+        };
+        measure.get_or_insert_with(|| fix::report(&attempt).clone());
         count(&shop.backend, &attempt.ask, &attempt.verdict);
         reporter.round(Part::Code, Round::of(number, &attempt, before.as_ref()))?;
         let mut stop = attempt.verdict.is_ok().then_some(fix::Stop::Passed);

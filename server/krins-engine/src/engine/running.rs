@@ -14,7 +14,7 @@ use crate::settings::Commands;
 use crate::tasks::{Task, TaskState};
 use krins_backend::money::{Account, Bill};
 use krins_backend::{Ask, Proposal};
-use krins_core::gate::{CheckRun, Finding, Report};
+use krins_core::gate::{CheckRun, Finding, Report, Verdict};
 use krins_core::patch::Patch;
 use krins_core::prompt::{PROMPT_VERSION, Prompt};
 use krins_core::redact::redact;
@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// The checks that run something, by the first part of their rules.
-const RUN: [&str; 4] = ["build", "types", "tests", "spec"];
+/// The checks that run the commands of the settings, by the first part of their rules.
+const RUN: [&str; 3] = ["build", "types", "tests"];
 /// Checks that say something of this very change which cannot be found out again without asking a model.
 const SAID: [&str; 2] = ["spec", fix::CHECK];
 
@@ -70,7 +70,7 @@ impl Engine {
         let Ok(gated) = &judged else { return Ok(judged) };
         let known = task.report.as_ref().filter(|report| report.patch == gated.value().digest());
         let Some(report) = known else { return self.run_commands(judged, |_| ()).await };
-        if report.checks.iter().any(|check| RUN.contains(&check.check.as_str())) {
+        if has_run(report) {
             return Ok(gate::with_runs(judged, &self.inner.rules, said_before(report, is_known)));
         }
         let judged = self.run_commands(judged, |_| ()).await?;
@@ -119,7 +119,7 @@ impl Engine {
         let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
         let gated = gate::run(chosen(review, None)?, &self.inner.rules, &current).map_err(blocks)?;
         let known = review.task.report.as_ref().filter(|report| report.patch == gated.value().digest());
-        let ran = known.is_some_and(|report| report.checks.iter().any(|check| RUN.contains(&check.check.as_str())));
+        let ran = known.is_some_and(has_run);
         let mut judged = Ok(gated);
         if let (false, true, Ok(gated)) = (ran, self.settings().commands.any(), &judged) {
             let commands = Arc::new(self.settings().commands.clone());
@@ -324,6 +324,13 @@ fn said_before(report: &Report, is_of: impl Fn(&str) -> bool) -> commands::Found
         false => as_found.cloned().collect(),
     };
     commands::Found { checks, findings, runs }
+}
+
+/// Whether everything was run that the settings name. A build that is broken ends it before the tests: where somebody waives
+/// that, they are still to be run.
+fn has_run(report: &Report) -> bool {
+    let ran = || report.checks.iter().filter(|run| RUN.contains(&run.check.as_str()));
+    ran().any(|run| run.check == "tests") || ran().next().is_some() && ran().all(|run| run.verdict != Verdict::Block)
 }
 
 fn is_known(check: &str) -> bool {

@@ -36,15 +36,15 @@ impl Engine {
         }
         let _one = self.inner.sharing.lock().await;
         let mut cursor: Cursor = self.state().document(KIND, NAME).unwrap_or_default();
-        let mut rewound = false;
+        // Somebody else may hand records over at the same time: what has to grow is the copy.
+        let mut held = None;
         while let Some(batch) = self.off(move |engine| Ok(engine.audit().batch_after(&cursor, share)?)).await? {
             let Some(there) = self.backend().append_audit(&batch.append).await? else { return Ok(None) };
             cursor = if (there.records, &there.head) == (batch.last.0, &batch.last.1) {
                 batch.cursor
-            } else if rewound {
+            } else if held.replace(there.records).is_some_and(|before| there.records <= before) {
                 return Err(another(&batch));
             } else {
-                rewound = true;
                 self.gone_on_from(&batch, there.records, there.head).await?
             };
             self.state().put_document(KIND, NAME, &cursor)?;

@@ -208,14 +208,31 @@ pub fn recall(mut report: Report, before: &Report, patch: &Patch, rules: &Rulebo
         // Another change; and a policy that cannot be read has blocked it already.
         _ => return report,
     };
-    let Weighed { findings, waived } = policy.weigh(patch, found.clone());
-    report.verdict = report.verdict.max(gate::worst(&findings));
     report.checks.extend(before.checks.iter().filter(|run| !looked(&run.check)).cloned());
+    report.runs.extend(before.runs.iter().cloned());
+    add(&mut report, &policy, patch, found);
+    report
+}
+
+/// Adds what was found later to the report of a change that is blocked already.
+pub fn accuse(mut report: Report, patch: &Patch, rules: &Rulebook, check: &str, found: Vec<Finding>) -> Report {
+    // A policy that cannot be read, or is another one now, judges the change anew before anything comes of it.
+    if let Ok(standing) = rules.standing() {
+        let verdict = add(&mut report, &standing.policy, patch, found);
+        report.checks.push(CheckRun { check: check.to_owned(), verdict, millis: 0.0 });
+    }
+    report
+}
+
+/// Weighs what was found later into a report; the worst of it.
+fn add(report: &mut Report, policy: &Policy, patch: &Patch, found: Vec<Finding>) -> Verdict {
+    let Weighed { findings, waived } = policy.weigh(patch, found.clone());
+    let worst = gate::worst(&findings);
+    report.verdict = report.verdict.max(worst);
     report.findings.extend(findings);
     report.waived.extend(waived);
-    report.runs.extend(before.runs.iter().cloned());
     report.later.extend(found);
-    report
+    worst
 }
 
 /// The one place where a verdict becomes a proof.

@@ -234,6 +234,11 @@ fn strictness(before: &Value, after: &Value, sides: &Sides<'_>, found: &mut Vec<
         if (turned_off || opted_out) && !is_said {
             let line = line_of(sides.after, option, "");
             found.push(Found::new("strictness-lowered", line, format!("`{option}` is no longer on")));
+        } else if turned_off && is.is_null() && extends {
+            // What the other file says is not known here, so a person hears of it.
+            let line = line_of(sides.after, "extends", "");
+            let said = format!("whether `{option}` is on is for the file to say that this one extends now");
+            found.push(Found { is_soft: true, ..Found::new("strictness-lowered", line, said) });
         }
     }
 }

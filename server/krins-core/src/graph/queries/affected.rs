@@ -185,9 +185,23 @@ fn concerns_everything(around: &Around<'_>, edit: &Edited) -> Option<String> {
     (setup || around.configuration.iter().any(named)).then(|| format!("{path} is named where tests are configured"))
 }
 
-/// Whether it is a module by `require`.
+/// Whether it is a module of CommonJS.
 fn requires(facts: &FileFacts) -> bool {
-    facts.globals.iter().any(|name| matches!(name.as_str(), "module" | "exports")) || !facts.imports.is_empty()
+    facts.globals.iter().any(|name| hands_out(name)) || !facts.imports.is_empty()
+}
+
+/// The names by which a module of CommonJS says what others get of it.
+fn hands_out(global: &str) -> bool {
+    matches!(global, "module" | "exports")
+}
+
+/// Whether what others get is said inside of a declaration (`const self = module.exports = { … }`): who gets it does not name
+/// the declaration, so a change of that is one of the module.
+fn exports_inside(facts: &FileFacts) -> bool {
+    facts.references.iter().any(|reference| {
+        let Target::Global(global) = reference.target else { return false };
+        reference.within.is_some() && facts.globals.get(global as usize).is_some_and(|name| hands_out(name))
+    })
 }
 
 /// `a/__snapshots__/b.test.ts.snap` of `a/b.test.ts`.
@@ -263,6 +277,9 @@ impl<'l, 'g> Reach<'l, 'g> {
             for index in &touched {
                 let head = self.lookup.head(&SymbolRef { path: path.clone(), index: *index });
                 self.push(Node::Symbol(head), 0);
+            }
+            if !touched.is_empty() && exports_inside(&facts) {
+                self.push(Node::Top(path.clone()), 0);
             }
             let covered = |line: u32| {
                 touched.iter().any(|at| (facts.symbols[*at].lines[0]..=facts.symbols[*at].lines[1]).contains(&line))
@@ -600,6 +617,37 @@ mod tests {
         ] {
             let (tests, _) = chosen("src/cart.ts", "import { round } from './money'", after);
             assert!(every.iter().all(|test| tests.iter().any(|found| found == test)), "{after}: {tests:?}");
+        }
+    }
+
+    /// What CommonJS hands out inside of a declaration is used by others under another name.
+    #[test]
+    fn what_a_declaration_hands_out_by_require_reaches_who_requires_it() {
+        for (code, before, after) in [
+            ("const self = module.exports = {\n  add(a, b) {\n    return a + b;\n  },\n};\n", "a + b", "a - b"),
+            ("const parse = exports.parse = (s) => {\n  return s;\n};\n", "return s", "return null"),
+            ("function add(a) {\n  return a;\n}\nmodule.exports = { add };\n", "return a", "return 0"),
+        ] {
+            let changed = code.replacen(before, after, 1);
+            let test = "const it = require('./lib');\ntest('x', () => it);\n";
+            let shop = |code: &'static str| {
+                [("src/lib.js", code), ("src/uses.test.js", test), ("src/not.test.js", "test('y', () => 1);\n")]
+            };
+            let with = [
+                ("src/lib.js", changed.as_str()),
+                ("src/uses.test.js", test),
+                ("src/not.test.js", "test('y', () => 1);\n"),
+            ];
+            let (before, after) = (graph(&shop(code)), graph(&with));
+            let tests = BTreeSet::from([rel("src/uses.test.js"), rel("src/not.test.js")]);
+            let unclear = BTreeSet::new();
+            let around =
+                Around { before: &before, after: &after, tests: &tests, unclear: &unclear, configuration: &[] };
+            let edit =
+                Edited { path: rel("src/lib.js"), before: Some(code.into()), after: Some(changed.as_str().into()) };
+            let found = affected_tests(&around, &[edit]);
+            let chosen: Vec<&str> = found.tests.iter().map(|(path, _)| path.as_str()).collect();
+            assert_eq!(chosen, ["src/uses.test.js"], "{code}: {:?}", found.everything);
         }
     }
 
