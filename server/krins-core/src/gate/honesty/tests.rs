@@ -309,6 +309,16 @@ fn honest_changes_are_left_alone() {
     assert_eq!(rules(moved.to_vec()), [] as [&str; 0]);
 }
 
+/// What the other file says is not known: a person hears of it, and the rule stops nobody.
+#[test]
+fn an_option_that_goes_with_a_new_base_is_noted() {
+    let (before, after) = ("{ \"compilerOptions\": { \"strict\": true } }", "{ \"extends\": \"./base.json\" }");
+    let change = change("tsconfig.json", Some(before), Some(after));
+    let found = judge(&Patch::between(vec![change]), check_honesty);
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((finding.rule.as_str(), finding.verdict), ("honesty/strictness-lowered", Verdict::Pass));
+}
+
 #[test]
 fn a_snapshot_that_changes_with_the_code_is_noted() {
     let snapshot = |value: &str| format!("exports[`a 1`] = `{value}`;\n");
