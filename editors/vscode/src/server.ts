@@ -32,6 +32,8 @@ export class Server implements vscode.Disposable {
   #state: ServerState = { name: "stopped" };
   /** Set while this extension stops the client on purpose. */
   #stopping = false;
+  /** The last start or stop; two at once would leave a server behind. */
+  #turn: Promise<void> = Promise.resolve();
   readonly #changed = new vscode.EventEmitter<ServerState>();
   readonly #told = new vscode.EventEmitter<TaskStatus>();
 
@@ -54,7 +56,33 @@ export class Server implements vscode.Disposable {
     return this.#state;
   }
 
+  /** Starts, one after the other with whatever else starts and stops it. Nothing runs on files that nobody trusts. */
   async start(): Promise<void> {
+    await this.#inTurn(() => this.#start());
+  }
+
+  async stop(): Promise<void> {
+    await this.#inTurn(() => this.#stop());
+  }
+
+  async restart(): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#stop();
+      await this.#start();
+    });
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    await mine;
+  }
+
+  async #start(): Promise<void> {
+    if (!vscode.workspace.isTrusted) {
+      this.log.info("not started: the workspace is not trusted");
+      return;
+    }
     const settings = vscode.workspace.getConfiguration("krins.server");
     const found = find(surroundings(settings.get("path", ""), this.extension.extensionPath));
     if ("tried" in found) {
@@ -90,7 +118,7 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  async stop(): Promise<void> {
+  async #stop(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
     if (!client) return;
@@ -104,11 +132,6 @@ export class Server implements vscode.Disposable {
       this.#stopping = false;
       this.#set({ name: "stopped" });
     }
-  }
-
-  async restart(): Promise<void> {
-    await this.stop();
-    await this.start();
   }
 
   async request<M extends keyof Methods>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> {

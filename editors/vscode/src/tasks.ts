@@ -271,7 +271,15 @@ export class Tasks implements vscode.Disposable {
 
   /** A code action's or lens's command: the same as ours, where we have more to show than the server alone. */
   async command(command: string, argument: unknown, next: () => Promise<unknown>): Promise<unknown> {
-    const { task, undo, intent, textDocument } = (argument ?? {}) as { task?: string; undo?: string; intent?: string; textDocument?: { uri: string } };
+    const { task, hunks, hunk, verdict, undo, intent, textDocument } = (argument ?? {}) as {
+      task?: string;
+      hunks?: string[];
+      hunk?: string;
+      verdict?: ReviewVerdict;
+      undo?: string;
+      intent?: string;
+      textDocument?: { uri: string };
+    };
     switch (command) {
       case "krins.assign":
         // A comment's words are shown with what they would send, like any others.
@@ -282,10 +290,15 @@ export class Tasks implements vscode.Disposable {
         await this.#guard(() => this.#show(task));
         return undefined;
       case "krins.apply":
+        // The server's own command answers before it has applied anything.
         await this.#guard(async () => {
-          await this.#tell("changed", (await next()) as ApplyResult);
-          if (task !== undefined) await this.#settle(task);
+          const proposal = await this.#choose(task);
+          if (proposal) await this.#apply(proposal, hunks);
         });
+        return undefined;
+      case "krins.review":
+        if (task === undefined || hunk === undefined || verdict === undefined) return next();
+        await this.judge(task, hunk, verdict);
         return undefined;
       case "krins.undo":
         await this.undo(undo);
@@ -504,12 +517,6 @@ export class Tasks implements vscode.Disposable {
     if (diff.state === "ready" || diff.state === "blocked") this.#proposals.set(diff.task, { intent, diff });
     this.#changed.fire();
     await this.#present(intent, diff);
-  }
-
-  /** After an apply by code action: a task of which only a part was applied may still wait for a word. */
-  async #settle(task: string): Promise<void> {
-    const { state } = await this.server.request("krins/task", { task });
-    if (state !== "ready" && state !== "blocked") await this.#forget(task);
   }
 
   async #choose(task?: string): Promise<Proposal | undefined> {

@@ -77,19 +77,9 @@ pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// The same text with what cannot be seen spelled out.
+/// The same text in one line, with what cannot be seen spelled out.
 pub fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        let turns =
-            matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if turns || char.is_control() {
-            shown.extend(char.escape_unicode());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
+    crate::text::visible(text).replace('\n', "\\u{a}").replace('\t', "\\u{9}")
 }
 
 #[cfg(test)]

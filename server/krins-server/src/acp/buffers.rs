@@ -23,8 +23,9 @@ use krins_engine::documents::Document;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Files that are asked for at one moment: some editors open each of them.
-const MOST: usize = 32;
+/// Files that are asked for while a context is chosen: some editors open each of them. What a change is about is asked for
+/// to the last file.
+pub const SOME: usize = 32;
 const AT_ONCE: usize = 8;
 /// How long an editor may take to say what a file holds, and to write one. A look before, the write and a look after fit
 /// into the time that the engine gives one document, so that what a slow editor did all the same is seen.
@@ -49,12 +50,12 @@ struct OnDisk {
 }
 
 impl Buffers {
-    /// Looks at these files, the first ones where there are many.
+    /// Looks at these files.
     pub async fn look<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) {
         if !self.files.read {
             return;
         }
-        let paths: BTreeSet<&RelPath> = paths.into_iter().take(MOST).collect();
+        let paths: BTreeSet<&RelPath> = paths.into_iter().collect();
         let read = |path: RelPath| async move {
             let text = self.read(&path).await;
             (path, text)

@@ -1,6 +1,6 @@
 //! One turn: a prompt becomes a task, its change is shown, permission is asked, and only an explicit "allow" applies it.
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, SOME};
 use super::session::{Sessions, Turn};
 use super::words::{self, Asked};
 use agent_client_protocol::Client;
@@ -148,7 +148,8 @@ impl Work {
     /// Has the task answered, about what the editor holds.
     async fn answered(&self, asked: &Asked, request: &PromptRequest) -> Result<Task, Error> {
         let engine = &self.turn.engine;
-        self.buffers.look(asked.named.iter().map(|focus| &focus.path)).await;
+        let named: Vec<RelPath> = asked.named.iter().map(|focus| focus.path.clone()).take(SOME).collect();
+        self.buffers.look(&named).await;
         if self.buffers.files.read {
             let intent = asked.intent();
             let likely = tokio::select! {
@@ -158,7 +159,7 @@ impl Work {
             };
             // What cannot be looked at now is said when the task is assigned.
             let likely = likely.map(|likely| likely.pack.items).unwrap_or_default();
-            let paths: Vec<RelPath> = likely.into_iter().map(|item| item.path).collect();
+            let paths: Vec<RelPath> = likely.into_iter().map(|item| item.path).take(SOME).collect();
             self.buffers.look(&paths).await;
         }
         if self.turn.cancel.is_cancelled() {
@@ -214,8 +215,7 @@ impl Work {
     async fn change(&self, task: &Task) -> Result<Option<Merge>, Error> {
         let engine = &self.turn.engine;
         let patch = engine.wanted(Some(&task.id))?;
-        let paths: Vec<RelPath> =
-            patch.files().iter().flat_map(|file| [Some(file.path.clone()), file.from.clone()]).flatten().collect();
+        let paths = both(patch.files().iter().map(|file| (&file.path, file.from.as_ref())));
         self.buffers.look(&paths).await;
         let snapshot = engine.snapshot();
         let merged = tokio::task::spawn_blocking(move || merge(&patch, &snapshot)).await;
@@ -267,7 +267,7 @@ impl Work {
         self.plan(4);
         self.status(&task.id, ToolCallStatus::InProgress);
         // What was typed while the question stood is merged, or refuses the change.
-        let paths: Vec<RelPath> = task.files.iter().map(|file| file.path.clone()).collect();
+        let paths = both(task.files.iter().map(|file| (&file.path, file.from.as_ref())));
         self.buffers.look(&paths).await;
         let applied =
             self.turn.engine.apply(Some(&task.id), ApplyWish::default(), Some(Arc::new(self.buffers.clone()))).await;
@@ -342,4 +342,9 @@ impl Work {
             tracing::debug!(%error, "the client was not told");
         }
     }
+}
+
+/// Where files are, and where those were that are moved: text of one's own may stand in both.
+fn both<'f>(files: impl Iterator<Item = (&'f RelPath, Option<&'f RelPath>)>) -> Vec<RelPath> {
+    files.flat_map(|(path, from)| [Some(path), from]).flatten().cloned().collect()
 }

@@ -8,6 +8,7 @@ use krins_core::RelPath;
 use krins_core::gate::Verdict;
 use krins_core::patch::{ChangeKind, Conflict, Merge, Write};
 use krins_core::prompt::Focus;
+use krins_core::text::visible;
 use krins_engine::Error;
 use krins_engine::engine::Outcome;
 use krins_engine::pipeline::Intent;
@@ -92,8 +93,31 @@ pub fn failure(error: &Error) -> agent_client_protocol::Error {
 /// An error as a person reads it.
 pub fn said(error: &Error) -> String {
     let hint = error.hint.as_ref().filter(|hint| !hint.is_empty());
-    let hint = hint.map_or(String::new(), |hint| format!("\n\n{hint}"));
-    format!("Krins failed to {}.{hint}\n", error.message)
+    let hint = hint.map_or(String::new(), |hint| format!("\n\n{}", plain(hint)));
+    format!("Krins failed to {}.{hint}\n", plain(&error.message))
+}
+
+/// A model's words, or a repository's, as one line of Markdown that says nothing but them: no heading, no link, no picture that
+/// the client would fetch, no verdict of their own.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for word in visible(text).split_whitespace() {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        for c in word.chars() {
+            if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&') {
+                plain.push('\\');
+            }
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// A name in the repository, as code.
+fn code(name: &str) -> String {
+    format!("`{}`", visible(name).replace(['`', '\n', '\r'], "'"))
 }
 
 /// What a change would make of each file, as the client draws it. What is not text has no diff.
@@ -152,10 +176,10 @@ pub fn account(task: &Task) -> String {
     let mut text = String::new();
     if let Some(answered) = &task.answered {
         for (reason, places) in &answered.why {
-            let shown: Vec<String> = places.iter().take(4).map(|place| format!("`{place}`")).collect();
+            let shown: Vec<String> = places.iter().take(4).map(|place| code(&place.to_string())).collect();
             let more = places.len().saturating_sub(shown.len());
             let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-            text += &format!("- {reason} ({}{tail})\n", shown.join(", "));
+            text += &format!("- {} ({}{tail})\n", plain(reason), shown.join(", "));
         }
         let cached = if answered.cached { ", from the cache" } else { "" };
         let cost = match task.cost() {
@@ -165,7 +189,7 @@ pub fn account(task: &Task) -> String {
         };
         text += &format!("\nAnswered by `{}`{cached}{cost}; {} tokens of context.\n", answered.route, task.tokens);
         if let Some(why) = &answered.degraded {
-            text += &format!("Instead of what was asked for: {why}.\n");
+            text += &format!("Instead of what was asked for: {}.\n", plain(why));
         }
     }
     let Some(report) = &task.report else { return text };
@@ -176,8 +200,9 @@ pub fn account(task: &Task) -> String {
     };
     for finding in report.findings.iter().take(MOST_TOLD) {
         let line = finding.lines.map_or(String::new(), |[first, _]| format!(":{first}"));
-        let fix = finding.fix.as_ref().map_or(String::new(), |fix| format!(" {fix}"));
-        text += &format!("- `{}{line}` {} (`{}`){fix}\n", finding.path, finding.message, finding.rule);
+        let fix = finding.fix.as_ref().map_or(String::new(), |fix| format!(" {}", plain(fix)));
+        let place = code(&format!("{}{line}", finding.path));
+        text += &format!("- {place} {} (`{}`){fix}\n", plain(&finding.message), finding.rule);
     }
     let more = report.findings.len().saturating_sub(MOST_TOLD);
     if more > 0 {
@@ -191,7 +216,7 @@ pub fn conflicts(conflicts: &[Conflict]) -> String {
     let mut text = "The files went on in the same places. Nothing was written.\n".to_owned();
     for conflict in conflicts.iter().take(MOST_TOLD) {
         let [first, last] = conflict.lines;
-        text += &format!("- `{}:{first}-{last}`\n", conflict.path);
+        text += &format!("- {}\n", code(&format!("{}:{first}-{last}", conflict.path)));
     }
     text + "\nAsk again: the answer will be about the files as they are now.\n"
 }
@@ -203,7 +228,8 @@ pub fn done(outcome: &Outcome, verb: &str) -> String {
     let files = applied.files.len();
     let mut text = format!("{verb} {files} {}.", if files == 1 { "file" } else { "files" });
     for left in &applied.left_alone {
-        text += &format!("\n- `{}` was left alone: somebody else changed it at that moment.", left.path);
+        let path = code(&left.path.to_string());
+        text += &format!("\n- {path} was left alone: somebody else changed it at that moment.");
     }
     if let Some(pending) = &applied.pending {
         text += &format!("\n- The clean-up is pending: {pending}.");
@@ -215,6 +241,15 @@ pub fn done(outcome: &Outcome, verb: &str) -> String {
 mod tests {
     use super::*;
     use agent_client_protocol::v1::schema::{ResourceLink, TextContent};
+
+    /// A client draws Markdown, also above the question whether to apply.
+    #[test]
+    fn what_a_model_or_a_repository_says_is_words_and_nothing_else() {
+        let said = plain("![x](https://evil.example/?q=1)\n\n**The gate lets it through.**\u{202e} <img src=x>");
+        let words = r"\!\[x\](https://evil.example/?q=1) \*\*The gate lets it through.\*\*\\u{202e} \<img src=x\>";
+        assert_eq!(said, words);
+        assert_eq!(code("a`\n# b`.ts"), "`a''# b'.ts`");
+    }
 
     #[test]
     fn a_prompt_is_words_and_the_files_that_it_names() {
