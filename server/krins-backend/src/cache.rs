@@ -128,8 +128,8 @@ impl<B: Backend + 'static> Cached<B> {
 
     /// What another replica kept.
     async fn find_shared(&self, key: &[u8; 32]) -> Option<Proposal> {
-        let proposal = self.shared.as_ref().filter(|_| self.keeps())?.get(key).await?;
-        self.store(*key, &proposal);
+        let (proposal, left) = self.shared.as_ref().filter(|_| self.keeps())?.get(key).await?;
+        self.store_for(*key, &proposal, left);
         Some(Proposal { cached: true, ..proposal })
     }
 
@@ -146,8 +146,16 @@ impl<B: Backend + 'static> Cached<B> {
     }
 
     fn store(&self, key: [u8; 32], proposal: &Proposal) {
+        self.store_for(key, proposal, self.ttl);
+    }
+
+    /// For no longer than it is an answer elsewhere.
+    fn store_for(&self, key: [u8; 32], proposal: &Proposal, left: Duration) {
+        let now = (self.clock)();
+        // A clock that cannot be put back so far keeps it for the whole time, as if it were new.
+        let stored = now.checked_sub(self.ttl.saturating_sub(left)).unwrap_or(now);
         if let Some(answers) = lock(&self.answers).as_mut() {
-            answers.put(key, ((self.clock)(), proposal.clone()));
+            answers.put(key, (stored, proposal.clone()));
         }
     }
 
@@ -370,12 +378,12 @@ async fn follow(
             progress(Progress::Waiting { route: route.to_owned(), why, seconds: turns.follow.as_secs() });
         }
         while shared.is_led(key).await && began.elapsed() <= turns.follow {
-            if let Some(answer) = shared.get(key).await {
+            if let Some((answer, _)) = shared.get(key).await {
                 return Some(answer);
             }
             tokio::time::sleep(turns.look).await;
         }
-        if let Some(answer) = shared.get(key).await {
+        if let Some((answer, _)) = shared.get(key).await {
             return Some(answer);
         }
     }

@@ -545,7 +545,7 @@ impl Inner {
 
     /// The span of one request, and the headers that every request carries.
     async fn prepare(&self, method: &Method, url: &Url, resend: u32) -> Result<(Span, HeaderMap), Failure> {
-        let span = spans::http_client(method.as_str(), url, resend);
+        let span = spans::http_client(method.as_str(), &shown(url), resend);
         let mut headers = HeaderMap::new();
         span.in_scope(|| propagation::inject(&mut headers));
         if let Some(token) = self.token().await.map_err(Failure::Final)? {
@@ -757,6 +757,15 @@ fn pause(losses: u32) -> Duration {
     PAUSE.saturating_mul(1 << losses.saturating_sub(1).min(8)).min(LONGEST_PAUSE)
 }
 
+/// What of an address may stand in a trace: not the file that a lock is for.
+fn shown(url: &Url) -> Url {
+    let mut shown = url.clone();
+    if let Some(at) = url.path().find("/locks/") {
+        shown.set_path(&url.path()[..at + "/locks/".len()]);
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -765,6 +774,16 @@ mod tests {
         let config = RemoteConfig { url: Url::parse(url).unwrap(), builtin: true, provider: None };
         let keys = Keys::new(|name| (name == TOKEN_VARIABLE).then(|| "a-token".to_owned()), |_, _| Ok(None));
         Remote::new(config, Http::new(crate::http::HttpConfig::default()), keys)
+    }
+
+    #[test]
+    fn no_file_of_a_lock_is_in_a_trace() {
+        let shown = |url: &str| super::shown(&url.parse().unwrap()).to_string();
+        assert_eq!(
+            shown("https://krins.example/a/locks/src%2Fsecret.ts?project=p"),
+            "https://krins.example/a/locks/?project=p"
+        );
+        assert_eq!(shown("https://krins.example/tasks/x"), "https://krins.example/tasks/x");
     }
 
     #[test]

@@ -61,11 +61,13 @@ impl Sealed {
         Ok(Self { cache, root, names, random: SystemRandom::new(), who })
     }
 
-    pub async fn get(&self, key: &[u8; 32]) -> Option<Proposal> {
+    /// An answer, and how long it is still one.
+    pub async fn get(&self, key: &[u8; 32]) -> Option<(Proposal, Duration)> {
         let name = self.name(key);
         let sealed = self.cache.get(&name).await?;
         let kept: Kept = serde_json::from_slice(&self.open(key, &name, sealed)?).ok()?;
-        (kept.until > now()).then_some(kept.answer)
+        let left = kept.until.checked_sub(now()).filter(|left| *left > 0)?;
+        Some((kept.answer, Duration::from_secs(left)))
     }
 
     pub async fn put(&self, key: &[u8; 32], answer: &Proposal, keep: Duration) {
@@ -203,7 +205,7 @@ mod tests {
         let shelf = Arc::new(Shelf::default());
         let (one, other) = (sealed(&shelf), sealed(&shelf));
         one.put(&[1; 32], &answer("the secret answer"), HOUR).await;
-        assert_eq!(other.get(&[1; 32]).await, Some(answer("the secret answer")));
+        assert_eq!(other.get(&[1; 32]).await.map(|(answer, _)| answer), Some(answer("the secret answer")));
         assert_eq!(other.get(&[2; 32]).await, None);
         let stranger = Sealed::new(shelf.clone(), &[8; 32]).unwrap();
         assert_eq!(stranger.get(&[1; 32]).await, None);

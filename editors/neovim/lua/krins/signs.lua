@@ -19,7 +19,7 @@ local shown
 
 local function path_of(buffer)
   local name = vim.api.nvim_buf_get_name(buffer)
-  return name ~= '' and vim.bo[buffer].buftype == '' and vim.uri_from_bufnr(buffer) or nil
+  return name ~= '' and vim.bo[buffer].buftype == '' and vim.fn.fnamemodify(name, ':p') or nil
 end
 
 local function clear(buffer)
@@ -52,9 +52,10 @@ end
 
 --- Places the signs of the proposal in a buffer that belongs to it.
 function M.refresh(buffer)
-  local uri = shown and path_of(buffer)
-  for _, file in ipairs(uri and shown.files or {}) do
-    if file.uri == uri and file.kind ~= 'create' then
+  local path = shown and path_of(buffer)
+  for _, file in ipairs(path and shown.files or {}) do
+    -- By name: how much of a URI is escaped differs.
+    if file.kind ~= 'create' and vim.uri_to_fname(file.uri) == path then
       place(buffer, file.hunks)
       return
     end

@@ -105,12 +105,20 @@ function M.edit(task, hunk, done)
   end
   local lines = M.without_returns(kept)
   local line_end = lines == kept and '\n' or '\r\n'
-  local buffer = M.split('krins://' .. task .. '.' .. hunk.id, lines)
+  local name = 'krins://' .. task .. '.' .. hunk.id
+  local open = vim.fn.bufnr('^' .. vim.fn.escape(name, '[]*?^$.\\{},') .. '$')
+  if open ~= -1 and vim.bo[open].modified and vim.fn.bufwinid(open) ~= -1 then
+    -- What was typed there is not written yet.
+    vim.api.nvim_set_current_win(vim.fn.bufwinid(open))
+    return
+  end
+  local buffer = M.split(name, lines)
   vim.bo[buffer].buftype = 'acwrite'
   vim.bo[buffer].modifiable = true
   vim.bo[buffer].modified = false
   vim.wo.winbar = ('krins: the new lines of %s  (:w takes them, :q! leaves them)'):format(hunk.id)
   vim.api.nvim_create_autocmd('BufWriteCmd', {
+    group = vim.api.nvim_create_augroup('krins.edit.' .. buffer, {}),
     buffer = buffer,
     callback = function()
       local written = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)

@@ -147,6 +147,8 @@ impl Postgres {
         let mut client = self.client().await?;
         let wrap = |error: tokio_postgres::Error| failed(&error);
         let transaction = client.transaction().await.map_err(wrap)?;
+        // A step over a year of calls takes its time; a replica that gave up would never start.
+        transaction.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await.map_err(wrap)?;
         // Replicas that start together take turns.
         transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATING]).await.map_err(wrap)?;
         transaction
