@@ -15,6 +15,8 @@ use tokio_util::task::TaskTracker;
 
 /// Calls without a limit that wait to be written; more are not written at all.
 const BEHIND: usize = 4096;
+/// What is written behind a conversation waits for more of its kind, so that many are one commit.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long the end of a call is tried to be written; then it stays charged with what it reserved.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -56,6 +58,8 @@ pub struct Calls {
     open: Mutex<BTreeMap<String, Open>>,
     behind: Arc<Semaphore>,
     settling: TaskTracker,
+    /// What is gathered is counted from it.
+    since: Instant,
 }
 
 /// A call that is being made.
@@ -68,7 +72,20 @@ struct Open {
 
 impl Calls {
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, open: Mutex::default(), behind: Arc::new(Semaphore::new(BEHIND)), settling: TaskTracker::new() }
+        Self {
+            store,
+            open: Mutex::default(),
+            behind: Arc::new(Semaphore::new(BEHIND)),
+            settling: TaskTracker::new(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Ends at the same moments for all who wait.
+    fn gathered(&self) -> impl Future<Output = ()> + use<> {
+        let parts = self.since.elapsed().as_millis() / GATHER.as_millis();
+        let next = GATHER.saturating_mul(u32::try_from(parts + 1).unwrap_or(u32::MAX));
+        tokio::time::sleep_until((self.since + next).into())
     }
 
     /// Writes the row while the call is made already: nothing hangs on it.
@@ -78,7 +95,9 @@ impl Calls {
             return;
         };
         let (id, store) = (call.id.clone(), Arc::clone(&self.store));
+        let gathered = self.gathered();
         let writing = tokio::spawn(async move {
+            gathered.await;
             if let Err(error) = store.start_call(call, None, Default::default()).await {
                 tracing::warn!(%error, "a model call is not in the ledger");
             }
@@ -144,11 +163,13 @@ impl Ledger for Calls {
         let Some(Open { run, writing }) = self.open().remove(id) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (store, id) = (Arc::clone(&self.store), id.to_owned());
+        let gathered = self.gathered();
         let settling = async move {
-            let _permit = match writing {
-                Some(writing) => writing.await.ok(),
-                None => None,
-            };
+            let mut _permit = None;
+            if let Some(writing) = writing {
+                gathered.await;
+                _permit = writing.await.ok();
+            }
             settle(&store, &id, call_end(charge)).await;
         };
         match run {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use tiktoken::CoreBpe;
 
 /// How a family of models splits text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Vocabulary {
     encoding: &'static str,
     /// What is counted for a hundred tokens of the encoding.

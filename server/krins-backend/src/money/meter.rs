@@ -11,15 +11,18 @@ use crate::resilience::KeyId;
 use async_trait::async_trait;
 use krins_core::prompt::Rendered;
 use krins_core::tokens::Vocabulary;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tokens that a provider wraps around each text at most.
 const FRAME: u64 = 8;
 /// Tokens that an answer may have where nobody said.
 const LONGEST_ANSWER: u64 = 32_000;
+/// Bytes of a prompt that are counted in less time than another thread takes to wake.
+const COUNTED_HERE: usize = 2048;
 
 /// What the settings say of money.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +56,8 @@ pub struct Meter {
     /// (provider, kind, model) of what is configured, for who looks for something cheaper.
     routes: Vec<(String, Kind, String)>,
     spending: Mutex<Spending>,
+    /// Whose tables are built.
+    built: Mutex<BTreeSet<Vocabulary>>,
 }
 
 impl fmt::Debug for Meter {
@@ -63,7 +68,15 @@ impl fmt::Debug for Meter {
 
 impl Meter {
     pub fn new(prices: Prices, limits: Limits, ledger: Arc<dyn Ledger>, routes: Vec<(String, Kind, String)>) -> Self {
-        Self { prices, limits, ledger, clock: Arc::new(now_ms), routes, spending: Mutex::default() }
+        Self {
+            prices,
+            limits,
+            ledger,
+            clock: Arc::new(now_ms),
+            routes,
+            spending: Mutex::default(),
+            built: Mutex::default(),
+        }
     }
 
     /// With another time than the real one.
@@ -139,7 +152,7 @@ impl Meter {
     ) -> Result<Tab<'a>, ProviderError> {
         let limits = self.limits_for(request);
         let free = self.prices.is_free(provider, kind.name(), request.model, Day::of_millis((self.clock)()));
-        let prompt = if free { 0 } else { count_prompt(request).await };
+        let prompt = if free { 0 } else { self.count_prompt(request).await };
         let output = request.max_output_tokens.map_or(LONGEST_ANSWER, u64::from);
         let nobody = Account::default();
         let account = request.account.unwrap_or(&nobody);
@@ -210,6 +223,29 @@ impl Meter {
             response: None,
             closed: false,
         })
+    }
+
+    /// As the model counts. The table of a vocabulary is built off the runtime's threads, and what is long is counted there, too.
+    async fn count_prompt(&self, request: &ModelRequest<'_>) -> u64 {
+        let vocabulary = Vocabulary::of_model(request.model);
+        let words = request.words.get();
+        let bytes = words.system.len() + words.turns.iter().map(|turn| turn.text.len()).sum::<usize>();
+        if bytes <= COUNTED_HERE && self.built().contains(&vocabulary) {
+            return count(vocabulary, words);
+        }
+        let words = words.clone();
+        let counted = match tokio::task::spawn_blocking(move || count(vocabulary, &words)).await {
+            Ok(tokens) => tokens,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Only a runtime that ends cancels it, and then no call is made any more.
+            Err(_) => return u64::from(u32::MAX),
+        };
+        self.built().insert(vocabulary);
+        counted
+    }
+
+    fn built(&self) -> MutexGuard<'_, BTreeSet<Vocabulary>> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refused(&self, refusal: &Refusal, prompt: u64, output: u64) -> ProviderError {
@@ -391,18 +427,6 @@ impl DeltaSink for Counting<'_, '_> {
     fn usage(&mut self, tally: &Tally) {
         self.tab.tally = *tally;
         self.sink.usage(tally);
-    }
-}
-
-/// As the model counts; the table of a vocabulary is built off the runtime's threads.
-async fn count_prompt(request: &ModelRequest<'_>) -> u64 {
-    let words = request.words.get().clone();
-    let vocabulary = Vocabulary::of_model(request.model);
-    match tokio::task::spawn_blocking(move || count(vocabulary, &words)).await {
-        Ok(tokens) => tokens,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // Only a runtime that ends cancels it, and then no call is made any more.
-        Err(_) => u64::from(u32::MAX),
     }
 }
 

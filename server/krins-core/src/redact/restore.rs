@@ -7,6 +7,10 @@ use super::Class;
 use super::placeholder::{Stems, is_part};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Of the usual stems, which nearly every prompt has: it takes longer to build than most prompts take to be read.
+static USUAL: LazyLock<AhoCorasick> = LazyLock::new(|| finder(&Stems::default()));
 
 /// What the placeholders stand for. Stays on this machine, and out of `Debug` output.
 #[derive(Clone)]
@@ -33,12 +37,7 @@ const LONGEST_HELD: usize = 4096;
 
 impl Restorer {
     pub(super) fn new(stems: &Stems) -> Self {
-        let stems = Class::ALL.into_iter().flat_map(|class| stems.stems(class));
-        let finder = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(stems)
-            .expect("the stems are short literals");
+        let finder = if *stems == Stems::default() { USUAL.clone() } else { finder(stems) };
         Self { finder, values: BTreeMap::new() }
     }
 
@@ -75,6 +74,15 @@ impl Restorer {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+}
+
+fn finder(stems: &Stems) -> AhoCorasick {
+    let stems = Class::ALL.into_iter().flat_map(|class| stems.stems(class));
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(stems)
+        .expect("the stems are short literals")
 }
 
 /// An answer on its way back. What is dropped before [`Self::finish`] is lost.
