@@ -159,6 +159,16 @@ impl<B: Backend + 'static> Cached<B> {
         }
     }
 
+    /// The gate's next word for this key is on this answer; where it can not be kept, no answer of before may be kept for it.
+    fn wait_for_word(&self, key: [u8; 32], proposal: &Proposal) {
+        let keeps = self.keeps() && may_be_kept(proposal);
+        let mut waiting = lock(&self.waiting);
+        match keeps {
+            true => waiting.put(key, proposal.clone()),
+            false => waiting.pop(&key),
+        };
+    }
+
     /// The call for this key that is under way, and who pays for it, or a new one. Every waiter drives it; when the last one goes, it is dropped,
     /// and with it the provider's connection.
     fn join(&self, key: [u8; 32], ask: Ask, progress: ProgressSink) -> (Call, Option<Bill>) {
@@ -199,8 +209,8 @@ impl<B: Backend + 'static> Cached<B> {
                 answer = inner.ask(ask, everybody) => answer,
                 () = keep_leading(&shared, turns, &key) => unreachable!("it goes on as long as it is asked to"),
             };
-            if answer.is_ok() {
-                // Others wait a moment longer, for the gate's word on it.
+            // Others wait a moment longer, for the gate's word on what may be kept.
+            if answer.as_ref().is_ok_and(may_be_kept) {
                 leading.stay();
             }
             answer
@@ -220,6 +230,7 @@ impl<B: Backend + 'static> Backend for Cached<B> {
             };
             if let Some(proposal) = found {
                 self.hits.fetch_add(1, Ordering::Relaxed);
+                self.wait_for_word(key, &proposal);
                 return Ok(proposal);
             }
         }
@@ -234,10 +245,7 @@ impl<B: Backend + 'static> Backend for Cached<B> {
                 answer => answer?,
             }
         };
-        // The route that was asked would have answered otherwise, and will.
-        if self.keeps() && proposal.degraded.is_none() && !proposal.cached {
-            lock(&self.waiting).put(key, proposal.clone());
-        }
+        self.wait_for_word(key, &proposal);
         Ok(proposal)
     }
 
@@ -356,6 +364,12 @@ impl<B: Backend + 'static> Backend for Cached<B> {
     fn kill_switch(&self) -> Option<&Switch> {
         self.inner.kill_switch()
     }
+}
+
+/// Whether the gate's word can make it everybody's. The route that was asked would have answered otherwise than what stood in
+/// for it, and will; what is kept already is kept.
+fn may_be_kept(proposal: &Proposal) -> bool {
+    proposal.degraded.is_none() && !proposal.cached
 }
 
 /// Waits for the answer of a replica that asks the same already, as long as it is there and kept soon; `None` when this one
@@ -477,6 +491,7 @@ mod tests {
     use krins_core::prompt::{Focus, Item};
     use krins_core::redact::redact;
     use proptest::prelude::*;
+    use std::sync::atomic::AtomicBool;
     use tokio::sync::Notify;
 
     /// Counts calls; answers with the call's number after `gate`, or fails.
@@ -485,6 +500,7 @@ mod tests {
         calls: AtomicU64,
         gate: Option<Arc<Notify>>,
         fail: bool,
+        brownout: AtomicBool,
         dropped: Arc<AtomicU64>,
     }
 
@@ -518,7 +534,7 @@ mod tests {
                 usage: Usage::default(),
                 cached: false,
                 why: Vec::new(),
-                degraded: None,
+                degraded: self.brownout.load(Ordering::SeqCst).then(|| "the service is overloaded".into()),
             })
         }
 
@@ -614,6 +630,30 @@ mod tests {
         assert_eq!(text(&ask).await, "answer 2", "what was forgotten cannot be kept");
         cached.keep(&ask);
         assert_eq!(text(&ask).await, "answer 2");
+    }
+
+    #[tokio::test]
+    async fn what_stood_in_for_an_answer_is_kept_by_nobody_and_waited_for_by_nobody() {
+        let shelf = Arc::new(Shelf::default());
+        let cached = Cached::new(Counting::default(), CacheConfig::default()).sharing(sealed(&shelf));
+        let get = async || {
+            let proposal = cached.ask(ask("a"), quiet()).await.unwrap();
+            settled().await;
+            (proposal.text, proposal.cached)
+        };
+        assert_eq!(get().await, ("answer 0".into(), false));
+        assert!(!lock(&shelf.leaders).is_empty(), "others wait for the gate's word");
+        lock(&shelf.leaders).clear();
+        cached.inner().brownout.store(true, Ordering::SeqCst);
+        assert_eq!(get().await, ("answer 1".into(), false));
+        assert!(lock(&shelf.leaders).is_empty(), "no word of the gate makes it theirs");
+        cached.keep(&ask("a"));
+        settled().await;
+        assert!(lock(&shelf.values).is_empty(), "nor does it make an answer of before theirs, which it was not on");
+        cached.inner().brownout.store(false, Ordering::SeqCst);
+        assert_eq!(get().await, ("answer 2".into(), false));
+        cached.keep(&ask("a"));
+        assert_eq!(get().await, ("answer 2".into(), true));
     }
 
     #[tokio::test]
