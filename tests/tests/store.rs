@@ -7,8 +7,9 @@ use krins_backend::money::{Charge, Ledger, LedgerError, Limits, Purpose, Refusal
 use krins_backend::resilience::switch::Turn;
 use krins_backend::shared::{Redis as SharedRedis, SharedCache};
 use krins_backend::store::{
-    Appended, AuditEntry, Burial, CallBegun, CallEnd, CallState, End, Fence, Hint, Locking, NewCall, NewLock, NewRow,
-    NewToken, PAYLOAD_VERSION, Person, Postgres, Room, Sqlite, State, Store, StoreError, Submission, TaskRow,
+    Appended, AuditEntry, Burial, CallBegun, CallEnd, CallState, End, Fence, Hint, LIST_LIMIT, Locking, NewCall,
+    NewLock, NewRow, NewToken, PAYLOAD_VERSION, Person, Postgres, Reconciled, Room, Sqlite, State, Store, StoreError,
+    Submission, TaskRow,
 };
 use krins_core::Digest;
 use krins_core::audit::{Head, Record, commitment};
@@ -102,6 +103,7 @@ over_both! {
     limits_hold_under_any_number_at_once
     whatever_replicas_reserve_and_charge_stays_within_the_limits
     what_was_spent_is_told_by_day_person_and_route
+    one_persons_report_is_whole_among_many
     what_nobody_charged_is_open_until_somebody_says_what_it_was
     the_switch_is_everybodys_and_who_turned_it_is_known
     a_secret_is_made_once
@@ -112,6 +114,7 @@ over_both! {
     many_workers_end_every_task_once
     an_audit_grows_by_what_hangs_on_it_and_by_nothing_else
     what_an_audit_forgets_is_gone_and_its_records_stay
+    an_audit_is_looked_through_page_by_page_and_forgotten_whole
 }
 
 async fn a_key_is_one_task_per_tenant(store: Arc<dyn Store>) {
@@ -352,7 +355,6 @@ fn call(id: &str, n: u32, reserved: Option<i64>) -> NewCall {
         n,
         route: "mine".into(),
         model: "m".into(),
-        prompt_variant: Some("b".into()),
         reserved_micros: reserved,
     }
 }
@@ -382,7 +384,6 @@ async fn calls_are_fenced_limited_and_settled_once(store: Arc<dyn Store>) {
         price_version: Some("v".into()),
         error_kind: None,
         request_id: Some("r".into()),
-        cache: Some("miss".into()),
     };
     store.finish_call("a", end.clone()).await.unwrap();
     store.finish_call("a", CallEnd { cost_micros: Some(99), ..end.clone() }).await.unwrap();
@@ -392,9 +393,9 @@ async fn calls_are_fenced_limited_and_settled_once(store: Arc<dyn Store>) {
     assert!(rows[0].ended_ms.is_some());
     assert_eq!(begin("b", 60, 100).await.unwrap(), CallBegun::Yes, "what was not spent is free again");
     store.finish_call("b", CallEnd { state: CallState::Unknown, ..CallEnd::default() }).await.unwrap();
-    let spent = store.spent("t", LONG).await.unwrap();
-    assert_eq!((spent.settled_micros, spent.reserved_micros), (10, 60), "what nobody knows stays charged");
-    assert_eq!(store.spent("u", LONG).await.unwrap(), Default::default());
+    let spent = store.spending(Some("t"), None, 1).await.unwrap();
+    assert_eq!((spent[0].micros, spent[0].open), (10 + 60, 1), "what nobody knows stays charged");
+    assert_eq!(store.spending(Some("u"), None, 1).await.unwrap(), []);
     // What is asked under one name shares one budget, whichever task of the service it is; persons have their own.
     let task = Limits { task: Some(70), ..Limits::default() };
     let other = |id: &str| NewCall { task: "other".into(), ..call(id, 1, Some(1)) };
@@ -481,7 +482,7 @@ async fn whatever_replicas_reserve_and_charge_stays_within_the_limits(store: Arc
             })
         });
         let granted: u64 = futures::future::join_all(replicas).await.into_iter().map(Result::unwrap).sum();
-        let rows = store.spending(Some(&tenant), 1).await.unwrap();
+        let rows = store.spending(Some(&tenant), None, 1).await.unwrap();
         let sum = |person: Option<&str>| -> u64 {
             rows.iter().filter(|row| person.is_none_or(|person| row.person == person)).map(|row| row.micros).sum()
         };
@@ -519,7 +520,7 @@ async fn what_was_spent_is_told_by_day_person_and_route(store: Arc<dyn Store>) {
     store.finish_call("a", end(CallState::Ok, Some(7))).await.unwrap();
     store.finish_call("b", end(CallState::Failed, Some(3))).await.unwrap();
     store.finish_call("c", end(CallState::Ok, None)).await.unwrap();
-    let rows = store.spending(Some("t"), 7).await.unwrap();
+    let rows = store.spending(Some("t"), None, 7).await.unwrap();
     let seen: Vec<_> = rows
         .iter()
         .map(|row| (row.person.as_str(), row.route.as_str(), row.calls, row.failed, row.open, row.micros, row.unpriced))
@@ -527,26 +528,66 @@ async fn what_was_spent_is_told_by_day_person_and_route(store: Arc<dyn Store>) {
     let expected = [("ann", "p", 2, 1, 0, 10, 0), ("ann", "q", 1, 0, 0, 0, 1), ("bob", "p", 1, 0, 1, 50, 0)];
     assert_eq!(seen, expected);
     assert_eq!((rows[0].usage.input_tokens, rows[0].tasks, rows[0].model.as_str()), (10, 1, "m"));
-    assert!(store.spending(Some("u"), 7).await.unwrap().is_empty());
-    assert_eq!(store.spending(None, 1).await.unwrap(), rows, "all of it is today's");
+    assert!(store.spending(Some("u"), None, 7).await.unwrap().is_empty());
+    assert_eq!(store.spending(None, None, 1).await.unwrap(), rows, "all of it is today's");
+}
+
+/// However much of a list others fill, it is cut after the person was looked for.
+async fn one_persons_report_is_whole_among_many(store: Arc<dyn Store>) {
+    let names: Vec<String> = (0..=LIST_LIMIT).map(|n| format!("ann-{n:04}")).chain(["zoe".to_owned()]).collect();
+    for some in names.chunks(64) {
+        let begun = some.iter().map(|name| {
+            let new = NewCall { person: name.clone(), ..call(&format!("call of {name}"), 1, Some(7)) };
+            store.start_call(new, None, Limits::default())
+        });
+        for begun in futures::future::join_all(begun).await {
+            assert_eq!(begun.unwrap(), CallBegun::Yes);
+        }
+    }
+    assert_eq!(store.spending(Some("t"), None, 7).await.unwrap().len(), LIST_LIMIT);
+    let hers = store.spending(Some("t"), Some("zoe"), 7).await.unwrap();
+    let seen: Vec<_> = hers.iter().map(|row| (row.person.as_str(), row.calls, row.micros)).collect();
+    assert_eq!(seen, [("zoe", 1, 7)]);
+    assert_eq!(store.spending(None, Some("zoe"), 7).await.unwrap(), hers);
+    assert_eq!(store.spending(Some("u"), Some("zoe"), 7).await.unwrap(), []);
 }
 
 async fn what_nobody_charged_is_open_until_somebody_says_what_it_was(store: Arc<dyn Store>) {
-    for id in ["a", "b"] {
-        store.start_call(call(id, 1, Some(60)), None, Limits::default()).await.unwrap();
+    accept(&*store, "a").await;
+    let run = claim_one(&*store, SHORT).await;
+    for (id, fence) in [("a", Some(run.fence.clone())), ("b", None), ("talk", None)] {
+        let task = if fence.is_some() { "t-a" } else { "task" };
+        let new = NewCall { task: task.into(), ..call(id, 1, Some(60)) };
+        assert_eq!(store.start_call(new, fence, Limits::default()).await.unwrap(), CallBegun::Yes);
     }
     store.finish_call("b", CallEnd { state: CallState::Ok, cost_micros: Some(1), ..CallEnd::default() }).await.unwrap();
-    let open = store.open_calls(None).await.unwrap();
-    assert_eq!(open.iter().map(|row| row.call.id.as_str()).collect::<Vec<_>>(), ["a"]);
-    assert!(store.open_calls(Some("u")).await.unwrap().is_empty());
-    assert!(!store.reconcile(Some("u"), "a", 5).await.unwrap() && !store.reconcile(None, "b", 5).await.unwrap());
-    assert!(store.reconcile(None, "a", 5).await.unwrap() && !store.reconcile(None, "a", 6).await.unwrap());
+    let open =
+        async || -> Vec<String> { store.open_calls().await.unwrap().into_iter().map(|row| row.call.id).collect() };
+    assert_eq!(open().await, ["a", "talk"]);
+    let charge = async |id: &str, micros: u64| store.reconcile(id, micros).await.unwrap();
+    assert_eq!(charge("b", 5).await, Reconciled::NotOpen);
+    assert_eq!(charge("nobody", 5).await, Reconciled::NotOpen);
+    // Of a conversation nobody can tell before it must be over.
+    assert_eq!((charge("a", 5).await, charge("talk", 5).await), (Reconciled::UnderWay, Reconciled::UnderWay));
+    tokio::time::sleep(SHORT * 2).await;
+    store.sweep(&burial()).await.unwrap();
+    // It runs anew, which is another call.
+    claim_one(&*store, LONG).await;
+    assert_eq!((charge("a", 5).await, charge("a", 6).await), (Reconciled::Yes, Reconciled::NotOpen));
     store
         .finish_call("a", CallEnd { state: CallState::Ok, cost_micros: Some(99), ..CallEnd::default() })
         .await
         .unwrap();
-    assert_eq!(store.spent("t", LONG).await.unwrap().settled_micros, 6, "a late word changes nothing any more");
-    assert!(store.open_calls(None).await.unwrap().is_empty());
+    let rows = store.calls("t", "t-a").await.unwrap();
+    assert_eq!(rows[0].end.cost_micros, Some(5), "a late word changes nothing any more");
+    assert_eq!(open().await, ["talk"]);
+    // What was refused is still its own to say.
+    store
+        .finish_call("talk", CallEnd { state: CallState::Ok, cost_micros: Some(9), ..CallEnd::default() })
+        .await
+        .unwrap();
+    let cost = store.calls("t", "task").await.unwrap().into_iter().find(|row| row.call.id == "talk").unwrap();
+    assert_eq!(cost.end.cost_micros, Some(9));
 }
 
 async fn the_switch_is_everybodys_and_who_turned_it_is_known(store: Arc<dyn Store>) {
@@ -725,6 +766,24 @@ async fn replicas_that_start_together_make_the_tables_once() {
     assert_eq!(rows, versions);
     server.sql(postgres::name_of(&address), "INSERT INTO krins_schema VALUES (999, 999)").unwrap();
     assert!(matches!(Postgres::open(&address, None, None).await, Err(StoreError::Newer { found: 999, .. })));
+}
+
+#[tokio::test]
+async fn locks_of_before_are_given_back_after_an_upgrade() {
+    let Some(server) = Server::shared() else { return };
+    let address = server.database();
+    drop(open(&address).await);
+    let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let of_before = format!(
+        "DELETE FROM krins_schema WHERE version > 4; INSERT INTO path_lock VALUES \
+         ('t', 'p', 'held', 'ann', 'secret of ä', 7, {now} + 60000), ('t', 'p', 'ended', 'ann', 'secret', 6, {now} - 1)"
+    );
+    server.sql(postgres::name_of(&address), &of_before).unwrap();
+    let store = open(&address).await;
+    let paths = server.sql(postgres::name_of(&address), "SELECT path FROM path_lock WHERE token NOT LIKE '%secret%'");
+    assert_eq!(paths.as_deref(), Ok("held"), "a digest stands there, and what had ended is gone");
+    assert!(!store.unlock("t", "p", "held", Some("secret of bob")).await.unwrap());
+    assert!(store.unlock("t", "p", "held", Some("secret of ä")).await.unwrap());
 }
 
 #[tokio::test]
@@ -1032,7 +1091,7 @@ async fn replicas_never_spend_more_than_the_limit_together() {
         async move {
             let mut most = 0;
             while !stop.is_cancelled() {
-                let now: u64 = store.spending(None, 1).await.unwrap().iter().map(|row| row.micros).sum();
+                let now: u64 = store.spending(None, None, 1).await.unwrap().iter().map(|row| row.micros).sum();
                 most = most.max(now);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -1071,7 +1130,7 @@ async fn replicas_never_spend_more_than_the_limit_together() {
     assert!(done >= 2 && refused > 0, "{done} done, {refused} refused");
     assert_eq!(fleet.provider.attempts().len(), done, "the provider was asked for what was paid only");
     let (status, report) = fleet::ask(replicas[0].address, "GET", "/reports/weekly", None, None).await.unwrap();
-    let charged: u64 = store.spending(None, 1).await.unwrap().iter().map(|row| row.micros).sum();
+    let charged: u64 = store.spending(None, None, 1).await.unwrap().iter().map(|row| row.micros).sum();
     assert_eq!((status, &report["total"]["cost"], &report["total"]["calls"]), (200, &json!(charged), &json!(done)));
     assert_eq!(report["rows"][0]["route"], "mine/m", "{report}");
 }
@@ -1084,12 +1143,17 @@ async fn what_a_dead_replica_reserved_stays_charged_for_all() {
     let fleet = Fleet::with_settings(database, PACE, &settings).await;
     fleet.provider.behave(Behaviour::new(Scenario::Silent));
     let dying = fleet.start(&["--lease", "3600"]);
-    fleet::submit(dying.address, "lost").await.unwrap();
+    let lost = fleet::submit(dying.address, "lost").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while fleet.provider.attempts().is_empty() {
         assert!(Instant::now() < deadline, "the provider is asked");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let (_, open) = fleet::ask(dying.address, "GET", "/reports/open", None, None).await.unwrap();
+    let path = format!("/reports/open/{}", open["open"][0]["id"].as_str().unwrap());
+    let charge = json!({"micros": 7});
+    let (status, problem) = fleet::ask(dying.address, "POST", &path, None, Some(&charge)).await.unwrap();
+    assert_eq!((status, &problem["kind"]), (409, &json!("Conflict")), "it is under way: {problem}");
     dying.kill();
     fleet.provider.behave(Behaviour::new(Scenario::Ok));
     let alive = fleet.start(&[]);
@@ -1098,10 +1162,15 @@ async fn what_a_dead_replica_reserved_stays_charged_for_all() {
     let (_, open) = fleet::ask(alive.address, "GET", "/reports/open", None, None).await.unwrap();
     let call = &open["open"][0];
     assert_eq!(call["reserved"], 1_000_000, "{open}");
-    let path = format!("/reports/open/{}", call["id"].as_str().unwrap());
-    let (status, _) = fleet::ask(alive.address, "POST", &path, None, Some(&json!({"micros": 7}))).await.unwrap();
+    assert_eq!(path, format!("/reports/open/{}", call["id"].as_str().unwrap()));
+    let (status, problem) = fleet::ask(alive.address, "POST", &path, None, Some(&charge)).await.unwrap();
+    assert_eq!(status, 409, "nobody knows yet that it is dead: {problem}");
+    assert!(problem["hint"].as_str().unwrap().contains("lease"), "{problem}");
+    let (status, _) = fleet::ask(alive.address, "DELETE", &format!("/tasks/{lost}"), None, None).await.unwrap();
+    assert_eq!(status, 200);
+    let (status, _) = fleet::ask(alive.address, "POST", &path, None, Some(&charge)).await.unwrap();
     assert_eq!(status, 204);
-    let (status, _) = fleet::ask(alive.address, "POST", &path, None, Some(&json!({"micros": 7}))).await.unwrap();
+    let (status, _) = fleet::ask(alive.address, "POST", &path, None, Some(&charge)).await.unwrap();
     assert_eq!(status, 404, "once");
     let id = fleet::submit(alive.address, "after").await.unwrap();
     until(alive.address, &id, "done").await;
@@ -1250,14 +1319,14 @@ async fn an_audit_grows_by_what_hangs_on_it_and_by_nothing_else(store: Arc<dyn S
     for appended in futures::future::join_all(racing).await {
         assert_eq!(kept(appended.unwrap()), 30);
     }
-    assert_eq!(store.audit_about("a", None, ("race", 0)).await.unwrap().len(), 30);
+    assert_eq!(store.audit_about("a", None, ("race", 0)).await.unwrap().rows.len(), 30);
 }
 
 async fn what_an_audit_forgets_is_gone_and_its_records_stay(store: Arc<dyn Store>) {
     store.audit_append("a", "log", audit(5, 1)).await.unwrap();
-    let about = async |subject: Option<&str>| store.audit_about("a", subject, ("", 0)).await.unwrap().len();
+    let about = async |subject: Option<&str>| store.audit_about("a", subject, ("", 0)).await.unwrap().rows.len();
     assert_eq!((about(None).await, about(Some("@ann")).await, about(Some("t-3")).await), (5, 5, 1));
-    assert_eq!(store.audit_about("a", None, ("log", 4)).await.unwrap().len(), 1, "page by page");
+    assert_eq!(store.audit_about("a", None, ("log", 4)).await.unwrap().rows.len(), 1, "page by page");
     assert_eq!(store.audit_forget("b", "@ann").await.unwrap(), 0);
     assert_eq!(store.audit_forget("a", "t-3").await.unwrap(), 1);
     assert_eq!(store.audit_forget("a", "ann").await.unwrap(), 0, "a part of a name is no name");
@@ -1266,4 +1335,36 @@ async fn what_an_audit_forgets_is_gone_and_its_records_stay(store: Arc<dyn Store
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(store.audit_expire(Duration::ZERO).await.unwrap(), 4);
     assert_eq!(kept(store.audit_append("a", "log", audit(6, 1)).await.unwrap()), 6);
+}
+
+/// Each question looks at so many payloads and no more, whatever it looks for, and forgetting is whole all the same.
+async fn an_audit_is_looked_through_page_by_page_and_forgotten_whole(store: Arc<dyn Store>) {
+    const ALL: u64 = 600;
+    store.audit_append("a", "one", audit(ALL, 1)).await.unwrap();
+    store.audit_append("a", "two", audit(3, 2)).await.unwrap();
+    let pages = async |subject: Option<&str>| -> Vec<usize> {
+        let (mut found, mut after) = (Vec::new(), (String::new(), 0));
+        loop {
+            let page = store.audit_about("a", subject, (&after.0, after.1)).await.unwrap();
+            found.push(page.rows.len());
+            match page.next {
+                Some(next) => after = next,
+                None => return found,
+            }
+        }
+    };
+    let all = pages(None).await;
+    assert_eq!(all.iter().sum::<usize>(), ALL as usize + 3);
+    assert!(all.len() > 2 && all.iter().all(|page| *page <= 256), "{all:?}");
+    let few = pages(Some("t-600")).await;
+    assert_eq!((few.len(), few.iter().sum::<usize>(), few[0]), (all.len(), 1, 0), "it is in none of the first");
+    // What is about it is what the JSON says, however it is spelt.
+    let spelt = "{\"who\":\"\\u0040ann\"}";
+    let record = Record::next(&Head::default(), 1, "approved", "i1", commitment(&[3; 32], spelt.as_bytes())).unwrap();
+    let about = Some((Digest::from_bytes([3; 32]).to_string(), spelt.to_owned()));
+    let entry = AuditEntry { line: record.line().trim_end().to_owned(), about };
+    store.audit_append("a", "three", vec![entry]).await.unwrap();
+    assert_eq!(store.audit_forget("a", "@ann").await.unwrap(), ALL + 3 + 1);
+    assert_eq!(pages(None).await, [0]);
+    assert_eq!(store.audit_head("a", "one").await.unwrap().seq, ALL);
 }

@@ -1,14 +1,16 @@
-//! The ledger that replicas share: every model call of the service is a row of its store. It is there before the call, so
-//! that a crash leaves a trace of what may have been billed, and it is settled after it. What is reserved must fit the
+//! The ledger that replicas share: every model call of the service is a row of its store. Of a task's call, and of every call
+//! that a limit holds for, it is there before the call, so that a crash leaves a trace of what may have been billed; of a
+//! conversation without a limit it is written while the call is made. It is settled after it. What is reserved must fit the
 //! limits of the task, the person and the day; the database decides that, for every replica at once.
 
 use crate::money::{Charge, Ledger, LedgerError, Reserve};
-use crate::store::{CallBegun, CallEnd, CallState, Fence, Leased, NewCall, Store, StoreError};
+use crate::store::{CallBegun, CallEnd, CallState, Fence, Leased, NewCall, Store};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -107,27 +109,28 @@ impl Calls {
     }
 
     /// Not cancelled with its caller: what was reserved for somebody who left is given back.
-    async fn begin(&self, call: NewCall, wanted: Reserve) -> Result<CallBegun, LedgerError> {
+    async fn begin(&self, call: NewCall, wanted: Reserve) -> Result<Reserved, LedgerError> {
         let (reply, answer) = oneshot::channel();
         let store = Arc::clone(&self.store);
-        let id = call.id.clone();
+        let reserved = Reserved {
+            store: Arc::clone(&self.store),
+            settling: self.settling.clone(),
+            runtime: Handle::current(),
+            id: Some(call.id.clone()),
+        };
         let fence = wanted.run.as_ref().map(|run| run.fence.clone());
         self.settling.spawn(async move {
-            let begun = store.start_call(call, fence, wanted.limits).await;
-            if let Err(Ok(CallBegun::Yes)) = reply.send(begun) {
-                let nothing = Some(crate::Usage::default());
-                let end = CallEnd {
-                    state: CallState::Failed,
-                    cost_micros: Some(0),
-                    usage: nothing,
-                    error_kind: Some("cancelled".into()),
-                    ..CallEnd::default()
-                };
-                settle(&store, &id, end).await;
-            }
+            let begun = match store.start_call(call, fence, wanted.limits).await {
+                Ok(CallBegun::Yes) => Ok(reserved),
+                Ok(CallBegun::Overtaken) => reserved.taken(Err(LedgerError::Overtaken)),
+                Ok(CallBegun::OverBudget(refusal)) => reserved.taken(Err(LedgerError::Refused(refusal))),
+                // It may be on the disk all the same, and nobody will make the call.
+                Err(error) => Err(LedgerError::Store(error.to_string())),
+            };
+            // Where nobody hears it, it is dropped here.
+            drop(reply.send(begun));
         });
-        let begun = answer.await.map_err(|_| LedgerError::Store("the server is ending".into()))?;
-        begun.map_err(|error: StoreError| LedgerError::Store(error.to_string()))
+        answer.await.map_err(|_| LedgerError::Store("the server is ending".into()))?
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
@@ -145,23 +148,18 @@ impl Ledger for Calls {
             return Ok(());
         }
         let id = call.id.clone();
-        match self.begin(call, wanted).await? {
-            CallBegun::Yes => {
-                if let Some(run) = &run {
-                    run.made.fetch_add(1, Ordering::Relaxed);
-                }
-                self.open().insert(id, Open { run, writing: None });
-                Ok(())
-            }
-            CallBegun::Overtaken => Err(LedgerError::Overtaken),
-            CallBegun::OverBudget(refusal) => Err(LedgerError::Refused(refusal)),
+        let reserved = self.begin(call, wanted).await?;
+        if let Some(run) = &run {
+            run.made.fetch_add(1, Ordering::Relaxed);
         }
+        self.open().insert(id, Open { run, writing: None });
+        reserved.taken(Ok(()))
     }
 
     fn charge(&self, id: &str, charge: Charge) {
         // What was never begun has no end either.
         let Some(Open { run, writing }) = self.open().remove(id) else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
         let (store, id) = (Arc::clone(&self.store), id.to_owned());
         let gathered = self.gathered();
         let settling = async move {
@@ -185,6 +183,40 @@ impl Ledger for Calls {
     }
 }
 
+/// What is reserved, on its way to whoever asked for it, who may leave at any moment.
+#[must_use = "dropping it gives back what is reserved"]
+#[derive(Debug)]
+struct Reserved {
+    store: Arc<dyn Store>,
+    settling: TaskTracker,
+    runtime: Handle,
+    /// `None` once there is nothing to give back.
+    id: Option<String>,
+}
+
+impl Reserved {
+    /// Somebody charges it from now on, or nothing was reserved.
+    fn taken<T>(mut self, then: T) -> T {
+        self.id = None;
+        then
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        let store = Arc::clone(&self.store);
+        let end = CallEnd {
+            state: CallState::Failed,
+            cost_micros: Some(0),
+            usage: Some(crate::Usage::default()),
+            error_kind: Some("cancelled".into()),
+            ..CallEnd::default()
+        };
+        self.settling.spawn_on(async move { settle(&store, &id, end).await }, &self.runtime);
+    }
+}
+
 fn new_call(wanted: &Reserve) -> NewCall {
     let (route, model) = wanted.route.split_once('/').unwrap_or((&wanted.route, ""));
     let run = wanted.run.as_ref();
@@ -200,7 +232,6 @@ fn new_call(wanted: &Reserve) -> NewCall {
         n: run.map_or(0, |run| run.made()) + 1,
         route: route.to_owned(),
         model: model.to_owned(),
-        prompt_variant: None,
         reserved_micros: wanted.micros.map(|micros| micros.min(1 << 53).cast_signed()),
     }
 }
@@ -215,7 +246,6 @@ fn call_end(charge: Charge) -> CallEnd {
         price_version: charge.price.map(|day| day.to_string()),
         error_kind: (!ok).then_some(charge.outcome),
         request_id: charge.response,
-        cache: None,
     }
 }
 
@@ -325,13 +355,32 @@ mod tests {
         }
         for _ in 0..100 {
             other.flush().await;
-            let open = store.open_calls(None).await.unwrap();
+            let open = store.open_calls().await.unwrap();
             if open.len() == 1 && store.calls("t", "task").await.unwrap().len() == 3 {
                 return one.reserve(wanted("d", 50, limits, None)).await.unwrap();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("{:?}", store.open_calls(None).await);
+        panic!("{:?}", store.open_calls().await);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_with_the_answer_unread_gives_back_too() {
+        let store: Arc<dyn Store> = Sqlite::in_memory().unwrap().into();
+        let calls = Calls::new(Arc::clone(&store));
+        let limits = Limits { day: Some(100), ..Limits::default() };
+        let mut leaving = Box::pin(calls.reserve(wanted("a", 60, limits, None)));
+        assert!(futures::poll!(&mut leaving).is_pending());
+        calls.flush().await;
+        assert_eq!(store.open_calls().await.unwrap().len(), 1, "the answer is there, and nobody looked at it");
+        drop(leaving);
+        calls.flush().await;
+        let rows = store.calls("t", "task").await.unwrap();
+        let ends: Vec<_> = rows.iter().map(|row| (row.end.error_kind.as_deref(), row.end.cost_micros)).collect();
+        assert_eq!(ends, [(Some("cancelled"), Some(0))]);
+        calls.reserve(wanted("b", 100, limits, None)).await.unwrap();
+        calls.flush().await;
+        assert_eq!(store.open_calls().await.unwrap().len(), 1, "what was taken is not given back");
     }
 
     #[tokio::test]

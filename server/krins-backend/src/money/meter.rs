@@ -196,7 +196,7 @@ impl Meter {
                 account.bill.refuse();
                 return Err(ProviderError::new(Fault::Overtaken, error.to_string()));
             }
-            // A call of the service's is on the disk before it is made, so that it is known what may be billed.
+            // A call of a service's task is on the disk before it is made, so that it is known what may be billed.
             Err(error) if limits.is_none() && traced => {
                 tracing::error!(%error, "failed to write a model call down");
                 return Err(ProviderError::new(Fault::Unrecorded, "the call could not be written down first"));

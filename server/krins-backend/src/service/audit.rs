@@ -5,14 +5,15 @@ use super::auth::{Caller, Scope};
 use super::problem::Problem;
 use super::routes::{Asker, read_json};
 use super::tasks::{Tasks, unavailable};
-use crate::store::{Appended, AuditEntry};
+use crate::propagation;
+use crate::store::{AboutPage, Appended, AuditEntry};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::HeaderMap;
 use krins_core::Digest;
-use krins_core::audit::{Head, Record, commitment, is_about};
+use krins_core::audit::{Head, Record, commitment};
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{AuditAbout, AuditAppend, AuditErased, AuditHead, AuditKept, AuditKeptRecord, AuditRecord};
 use std::sync::Arc;
@@ -66,7 +67,8 @@ pub async fn head(
     Ok(Json(shown(log, &head.map_err(|error| unavailable("look at the audit", &error))?)))
 }
 
-/// `GET /audit/about?subject=S`: what is kept about a person, a task, any name or hash; without one about all.
+/// `GET /audit/about?subject=S`: what is kept about a person, a task, any name or hash; without one about all. A page is what
+/// was found among so many payloads, so it may be empty and not the last.
 pub async fn about(
     State(tasks): State<Arc<Tasks>>,
     Extension(Asker(caller)): Extension<Asker>,
@@ -78,19 +80,17 @@ pub async fn about(
     let (log, seq) = after.rsplit_once(':').unwrap_or_default();
     let after = (log, seq.parse().unwrap_or(0));
     let subject = query.subject.as_deref();
-    let rows = tasks.store().audit_about(&caller.tenant, subject, after).await;
-    let rows = rows.map_err(|error| unavailable("look at the audit", &error))?;
-    // A page may hold less than was found: what only looks like the subject is left out.
-    let next = rows.last().map(|row| format!("{}:{}", row.log, row.seq));
-    let kept = rows.into_iter().filter(|row| subject.is_none_or(|subject| is_about(&row.body, subject)));
-    let records = kept.map(|row| AuditKeptRecord {
+    let page = tasks.store().audit_about(&caller.tenant, subject, after).await;
+    let AboutPage { rows, next } = page.map_err(|error| unavailable("look at the audit", &error))?;
+    let records = rows.into_iter().map(|row| AuditKeptRecord {
         log: row.log,
         record: AuditRecord { record: row.line, about: Some(AuditAbout { salt: row.salt, body: row.body }) },
     });
-    Ok(Json(AuditKept { records: records.collect(), next }))
+    Ok(Json(AuditKept { records: records.collect(), next: next.map(|(log, seq)| format!("{log}:{seq}")) }))
 }
 
-/// `DELETE /audit/about?subject=S`: erases what is kept about it. The records stay.
+/// `DELETE /audit/about?subject=S`: erases what is kept about it. The records stay. Not cancelled with its caller: what was
+/// begun is done to the end, also when nobody waits for it.
 pub async fn forget(
     State(tasks): State<Arc<Tasks>>,
     Extension(Asker(caller)): Extension<Asker>,
@@ -100,11 +100,17 @@ pub async fn forget(
     let Some(subject) = Query::read(query.as_deref())?.subject.filter(|subject| !subject.is_empty()) else {
         return Err(bad("forget: the query names no subject".to_owned()));
     };
-    let erased = tasks.store().audit_forget(&caller.tenant, &subject).await;
-    let erased = erased.map_err(|error| unavailable("erase what is kept", &error))?;
-    // Who was forgotten must not be written down again.
-    tracing::info!(tenant = %caller.tenant, erased, "what an audit keeps about a subject was erased");
-    Ok(Json(AuditErased { erased }))
+    let store = Arc::clone(tasks.store());
+    let forgetting = async move {
+        let erased = store.audit_forget(&caller.tenant, &subject).await;
+        let erased = erased.map_err(|error| unavailable("erase what is kept", &error))?;
+        // Who was forgotten must not be written down again.
+        tracing::info!(tenant = %caller.tenant, erased, "what an audit keeps about a subject was erased");
+        Ok(Json(AuditErased { erased }))
+    };
+    tokio::spawn(propagation::carry(forgetting))
+        .await
+        .map_err(|error| Problem::internal("erase what is kept", &error))?
 }
 
 fn admin(caller: &Caller) -> Result<(), Problem> {

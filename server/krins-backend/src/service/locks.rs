@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use krins_core::Digest;
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http::{Lock, LockEvent, LockRequest, Locks};
 use std::collections::BTreeMap;
@@ -49,7 +48,7 @@ pub async fn put(
         project: query.project.clone(),
         path: path.clone(),
         holder: sane_name(&wanted.holder, "holder")?,
-        token: kept(&sane_name(&wanted.token, "token")?),
+        token: sane_name(&wanted.token, "token")?,
         ttl: Duration::from_millis(wanted.ttl_ms).clamp(SHORTEST, LONGEST),
     };
     let taken = tasks.store().lock(lock, MOST).await.map_err(|error| unavailable("take the lock", &error))?;
@@ -86,13 +85,13 @@ pub async fn delete(
                 .hint("that takes a token with the scope admin"));
         }
         (true, _) => None,
-        (false, Some(token)) => Some(kept(token)),
+        (false, Some(token)) => Some(token),
         (false, None) => {
             return Err(Problem::new(ErrorKind::BadParams, format!("unlock {path}: there is no Lock-Token header")));
         }
     };
     let store = tasks.store();
-    let gone = store.unlock(&caller.tenant, &query.project, &path, token.as_deref()).await;
+    let gone = store.unlock(&caller.tenant, &query.project, &path, token).await;
     if !gone.map_err(|error| unavailable("give the lock back", &error))? {
         let why = format!("unlock {path}: it is not locked under this token");
         return Err(Problem::new(ErrorKind::Conflict, why));
@@ -225,11 +224,6 @@ impl Query {
         }
         Ok(query)
     }
-}
-
-/// What is written down of a lock's token: it opens the lock, so whoever reads the database must not have it.
-fn kept(token: &str) -> String {
-    Digest::of(token).to_string()
 }
 
 /// As it is below the project's root; `./` in front is for paths that are also words of ours.

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::routes::{Asker, read_json};
 use super::tasks::{Tasks, unavailable};
 use crate::money::Day;
-use crate::store::{CallRow, CallState, LIST_LIMIT, Spending};
+use crate::store::{CallRow, CallState, LIST_LIMIT, Reconciled, Spending};
 use crate::wire::usage_to_wire;
 use crate::{Usage, money};
 use axum::Json;
@@ -35,22 +35,22 @@ pub async fn weekly(
             .hint("that takes a token with the scope admin"));
     }
     let tenant = (!query.all).then_some(caller.tenant.as_str());
-    let found = tasks.store().spending(tenant, query.days).await.map_err(|error| unavailable("add up", &error))?;
-    let cut = found.len() == LIST_LIMIT;
-    let mine: Vec<Spending> = found.into_iter().filter(|row| admin || row.person == caller.person.name).collect();
+    let person = (!admin).then_some(caller.person.name.as_str());
+    let found = tasks.store().spending(tenant, person, query.days).await;
+    let rows = found.map_err(|error| unavailable("add up", &error))?;
     let today = Day::of_millis(money::meter::now_ms());
     Ok(Json(SpendingReport {
         since: Day(today.0 - i64::from(query.days) + 1).to_string(),
         until: today.to_string(),
-        total: total(&mine),
-        rows: mine.into_iter().map(|row| shown(row, query.all)).collect(),
-        cut,
+        total: total(&rows),
+        cut: rows.len() == LIST_LIMIT,
+        rows: rows.into_iter().map(|row| shown(row, query.all)).collect(),
     }))
 }
 
 /// `GET /reports/open`.
 pub async fn open(State(tasks): State<Arc<Tasks>>) -> Result<Json<OpenCalls>, Problem> {
-    let calls = tasks.store().open_calls(None).await.map_err(|error| unavailable("list the open calls", &error))?;
+    let calls = tasks.store().open_calls().await.map_err(|error| unavailable("list the open calls", &error))?;
     let open = calls.into_iter().map(|row| OpenCall {
         id: row.call.id,
         tenant: Some(row.call.tenant),
@@ -74,14 +74,19 @@ pub async fn reconcile(
 ) -> Result<StatusCode, Problem> {
     let Reconcile { micros } = read_json(&headers, body, "charge")?;
     let store = tasks.store();
-    let found = store.reconcile(None, &id, micros).await.map_err(|error| unavailable("charge the call", &error))?;
-    if !found {
-        return Err(Problem::new(ErrorKind::BadParams, "charge the call: there is no open one of that name")
-            .status(StatusCode::NOT_FOUND)
-            .hint("GET /reports/open lists them"));
+    match store.reconcile(&id, micros).await.map_err(|error| unavailable("charge the call", &error))? {
+        Reconciled::Yes => {
+            tracing::warn!(who = %caller.name, call = %id, micros, "an open call was charged by hand");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Reconciled::UnderWay => Err(Problem::new(ErrorKind::Conflict, "charge the call: it may still be under way")
+            .hint("its own end says what it cost; it can be charged when its run has lost its lease, or an hour after it began")),
+        Reconciled::NotOpen => {
+            Err(Problem::new(ErrorKind::BadParams, "charge the call: there is no open one of that name")
+                .status(StatusCode::NOT_FOUND)
+                .hint("GET /reports/open lists them"))
+        }
     }
-    tracing::warn!(who = %caller.name, call = %id, micros, "an open call was charged by hand");
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What a task's calls took.

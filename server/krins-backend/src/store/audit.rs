@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Logs of one tenant.
 const MOST_LOGS: i64 = 10_000;
-/// Rows that one question about a subject looks at.
-const PAGE: usize = 1_000;
+/// Payloads that are looked at together: of the longest ones, 16 MiB.
+const PAGE: usize = 256;
 
 /// A record as it stands in its log, and what it is about, where that is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,15 @@ pub struct AboutRow {
     pub body: String,
 }
 
+/// What was found among the next payloads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AboutPage {
+    /// Fewer than were looked at, or none, where a subject was looked for.
+    pub rows: Vec<AboutRow>,
+    /// The place (log and number) after which the next page begins; `None` after the last payload.
+    pub next: Option<(String, u64)>,
+}
+
 /// The part of a store that keeps audits.
 #[async_trait]
 pub trait AuditBook {
@@ -59,16 +68,33 @@ pub trait AuditBook {
     /// How far a log is here.
     async fn audit_head(&self, tenant: &str, log: &str) -> Result<Head, StoreError>;
 
-    /// What is kept about a subject, or about all, after a place (log and number), in their order.
+    /// Looks through the next payloads after a place (log and number), in their order, for those about a subject, or takes
+    /// all of them.
     async fn audit_about(
         &self,
         tenant: &str,
         subject: Option<&str>,
         after: (&str, u64),
-    ) -> Result<Vec<AboutRow>, StoreError>;
+    ) -> Result<AboutPage, StoreError>;
 
-    /// Erases what is kept about a subject; the records stay.
-    async fn audit_forget(&self, tenant: &str, subject: &str) -> Result<u64, StoreError>;
+    /// Erases the payloads of these records, which stay; answers how many there were.
+    async fn audit_erase(&self, tenant: &str, records: Vec<(String, u64)>) -> Result<u64, StoreError>;
+
+    /// Erases all that is kept about a subject when it begins, page by page, so that nobody else waits for the whole.
+    async fn audit_forget(&self, tenant: &str, subject: &str) -> Result<u64, StoreError> {
+        let (mut gone, mut after) = (0, (String::new(), 0));
+        loop {
+            let page = self.audit_about(tenant, Some(subject), (&after.0, after.1)).await?;
+            let found: Vec<_> = page.rows.into_iter().map(|row| (row.log, row.seq)).collect();
+            if !found.is_empty() {
+                gone += self.audit_erase(tenant, found).await?;
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(gone),
+            }
+        }
+    }
 
     /// Erases what came longer ago than this; the records stay.
     async fn audit_expire(&self, age: Duration) -> Result<u64, StoreError>;
@@ -123,9 +149,13 @@ fn head_of(seq: i64, ts: i64, hash: &str) -> Head {
     Head { seq: unsigned(seq), ts: unsigned(ts), hash: hash.parse::<Digest>().unwrap_or(genesis.hash) }
 }
 
-/// How a payload holds a text: what a database can look for before anybody parses it.
-fn needle(subject: &str) -> String {
-    serde_json::Value::from(subject).to_string()
+/// Of the payloads that were looked at, those about the subject. What is about it is what its JSON says, in whatever
+/// spelling, which a database cannot look for.
+fn page(rows: Vec<AboutRow>, subject: Option<&str>) -> AboutPage {
+    let last = rows.last().filter(|_| rows.len() == PAGE);
+    let next = last.map(|row| (row.log.clone(), row.seq));
+    let about = |row: &AboutRow| subject.is_none_or(|subject| is_about(&row.body, subject));
+    AboutPage { rows: rows.into_iter().filter(about).collect(), next }
 }
 
 const HEAD: &str = "SELECT records, ts, head FROM audit_log WHERE tenant = ?1 AND log = ?2";
@@ -147,17 +177,16 @@ impl AuditBook for Sqlite {
         tenant: &str,
         subject: Option<&str>,
         (log, seq): (&str, u64),
-    ) -> Result<Vec<AboutRow>, StoreError> {
-        let (tenant, log, subject) = (tenant.to_owned(), log.to_owned(), subject.map(str::to_owned));
-        let found = self
+    ) -> Result<AboutPage, StoreError> {
+        let (tenant, log) = (tenant.to_owned(), log.to_owned());
+        let rows = self
             .read(move |db| {
                 db.prepare_cached(
                     "SELECT a.log, a.seq, r.line, a.salt, a.body FROM audit_about a \
                      JOIN audit_record r ON r.tenant = a.tenant AND r.log = a.log AND r.seq = a.seq \
-                     WHERE a.tenant = ?1 AND (a.log > ?2 OR a.log = ?2 AND a.seq > ?3) \
-                     AND (?4 IS NULL OR instr(a.body, ?4) > 0) ORDER BY a.log, a.seq LIMIT ?5",
+                     WHERE a.tenant = ?1 AND (a.log, a.seq) > (?2, ?3) ORDER BY a.log, a.seq LIMIT ?4",
                 )?
-                .query_map(params![tenant, log, signed(seq), subject.as_deref().map(needle), count(PAGE)], |row| {
+                .query_map(params![tenant, log, signed(seq), count(PAGE)], |row| {
                     Ok(AboutRow {
                         log: row.get(0)?,
                         seq: unsigned(row.get(1)?),
@@ -169,22 +198,16 @@ impl AuditBook for Sqlite {
                 .collect::<rusqlite::Result<Vec<_>>>()
             })
             .await?;
-        Ok(found)
+        Ok(page(rows, subject))
     }
 
-    async fn audit_forget(&self, tenant: &str, subject: &str) -> Result<u64, StoreError> {
-        let (tenant, subject) = (tenant.to_owned(), subject.to_owned());
+    async fn audit_erase(&self, tenant: &str, records: Vec<(String, u64)>) -> Result<u64, StoreError> {
+        let tenant = tenant.to_owned();
         self.write(move |db| {
-            let rows: Vec<(String, i64, String)> = db
-                .prepare_cached("SELECT log, seq, body FROM audit_about WHERE tenant = ?1 AND instr(body, ?2) > 0")?
-                .query_map(params![tenant, needle(&subject)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<rusqlite::Result<_>>()?;
             let mut erase = db.prepare_cached("DELETE FROM audit_about WHERE tenant = ?1 AND log = ?2 AND seq = ?3")?;
             let mut gone = 0;
-            for (log, seq, body) in rows {
-                if is_about(&body, &subject) {
-                    gone += erase.execute(params![tenant, log, seq])? as u64;
-                }
+            for (log, seq) in records {
+                gone += erase.execute(params![tenant, log, signed(seq)])? as u64;
             }
             Ok(gone)
         })
@@ -317,13 +340,11 @@ impl AuditBook for Postgres {
         tenant: &str,
         subject: Option<&str>,
         (log, seq): (&str, u64),
-    ) -> Result<Vec<AboutRow>, StoreError> {
+    ) -> Result<AboutPage, StoreError> {
         let sql = "SELECT a.log, a.seq, r.line, a.salt, a.body FROM audit_about a \
                    JOIN audit_record r ON r.tenant = a.tenant AND r.log = a.log AND r.seq = a.seq \
-                   WHERE a.tenant = $1 AND (a.log > $2 OR a.log = $2 AND a.seq > $3) \
-                   AND ($4::text IS NULL OR position($4 IN a.body) > 0) ORDER BY a.log, a.seq LIMIT $5";
-        let (needle, seq, most) = (subject.map(needle), signed(seq), count(PAGE));
-        let rows = self.rows(sql, &[&tenant, &log, &seq, &needle, &most]).await?;
+                   WHERE a.tenant = $1 AND (a.log, a.seq) > ($2, $3) ORDER BY a.log, a.seq LIMIT $4";
+        let rows = self.rows(sql, &[&tenant, &log, &signed(seq), &count(PAGE)]).await?;
         let about = |row: &tokio_postgres::Row| AboutRow {
             log: row.get(0),
             seq: unsigned(row.get(1)),
@@ -331,18 +352,14 @@ impl AuditBook for Postgres {
             salt: row.get(3),
             body: row.get(4),
         };
-        Ok(rows.iter().map(about).collect())
+        Ok(page(rows.iter().map(about).collect(), subject))
     }
 
-    async fn audit_forget(&self, tenant: &str, subject: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT log, seq, body FROM audit_about WHERE tenant = $1 AND position($2 IN body) > 0";
-        let rows = self.rows(sql, &[&tenant, &needle(subject)]).await?;
-        let mut gone = 0;
-        for row in rows.iter().filter(|row| is_about(row.get::<_, &str>(2), subject)) {
-            let sql = "DELETE FROM audit_about WHERE tenant = $1 AND log = $2 AND seq = $3";
-            gone += self.execute(sql, &[&tenant, &row.get::<_, String>(0), &row.get::<_, i64>(1)]).await?;
-        }
-        Ok(gone)
+    async fn audit_erase(&self, tenant: &str, records: Vec<(String, u64)>) -> Result<u64, StoreError> {
+        let (logs, numbers): (Vec<String>, Vec<i64>) = records.into_iter().map(|(log, seq)| (log, signed(seq))).unzip();
+        let sql = "DELETE FROM audit_about AS a USING unnest($2::text[], $3::bigint[]) AS gone (log, seq) \
+                   WHERE a.tenant = $1 AND a.log = gone.log AND a.seq = gone.seq";
+        self.execute(sql, &[&tenant, &logs, &numbers]).await
     }
 
     async fn audit_expire(&self, age: Duration) -> Result<u64, StoreError> {

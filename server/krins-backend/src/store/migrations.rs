@@ -4,21 +4,31 @@
 //! which programs (by the newest step that they know) still can after a step. A program refuses a database whose `oldest`
 //! is newer than all it knows, and uses one with newer steps than its own otherwise.
 
+use super::token_digest;
+use rusqlite::{Connection, params};
+
 #[derive(Debug)]
 pub(super) struct Step {
     pub version: i64,
     /// The programs that can use the database afterwards.
     pub oldest: i64,
     pub sqlite: &'static str,
+    /// What comes after that and SQLite has no words for.
+    pub sqlite_too: fn(&Connection) -> rusqlite::Result<()>,
     pub postgres: &'static str,
 }
 
 pub(super) const STEPS: &[Step] = &[
-    Step { version: 1, oldest: 1, sqlite: SQLITE_1, postgres: "" },
-    Step { version: 2, oldest: 2, sqlite: SQLITE_2, postgres: POSTGRES_2 },
-    Step { version: 3, oldest: 2, sqlite: SQLITE_3, postgres: POSTGRES_3 },
-    Step { version: 4, oldest: 2, sqlite: SQLITE_AUDIT, postgres: POSTGRES_AUDIT },
+    Step { version: 1, oldest: 1, sqlite: SQLITE_1, sqlite_too: nothing, postgres: "" },
+    Step { version: 2, oldest: 2, sqlite: SQLITE_2, sqlite_too: nothing, postgres: POSTGRES_2 },
+    Step { version: 3, oldest: 2, sqlite: SQLITE_3, sqlite_too: nothing, postgres: POSTGRES_3 },
+    Step { version: 4, oldest: 2, sqlite: SQLITE_AUDIT, sqlite_too: nothing, postgres: POSTGRES_AUDIT },
+    Step { version: 5, oldest: 2, sqlite: SQLITE_LOCKS, sqlite_too: digest_lock_tokens, postgres: POSTGRES_LOCKS },
 ];
+
+fn nothing(_: &Connection) -> rusqlite::Result<()> {
+    Ok(())
+}
 
 /// The newest step that this program knows.
 pub(super) const KNOWN: i64 = STEPS[STEPS.len() - 1].version;
@@ -359,6 +369,28 @@ CREATE TABLE audit_about (
 );
 CREATE INDEX audit_about_old ON audit_about (at_ms);
 ";
+
+/// Locks were kept under their tokens, and are under the tokens' digests: otherwise nobody could give back what was taken
+/// before. A program of before goes on beside it; what it locks ends by itself.
+const SQLITE_LOCKS: &str = "
+DELETE FROM path_lock WHERE until_ms <= CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER);
+";
+
+const POSTGRES_LOCKS: &str = "
+DELETE FROM path_lock WHERE until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+UPDATE path_lock SET token = encode(sha256(convert_to(token, 'UTF8')), 'hex');
+";
+
+fn digest_lock_tokens(db: &Connection) -> rusqlite::Result<()> {
+    let mut select = db.prepare("SELECT tenant, project, path, token FROM path_lock")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let locks: Vec<(String, String, String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut update = db.prepare("UPDATE path_lock SET token = ?4 WHERE tenant = ?1 AND project = ?2 AND path = ?3")?;
+    for (tenant, project, path, token) in locks {
+        update.execute(params![tenant, project, path, token_digest(&token)])?;
+    }
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ mod migrations;
 mod postgres;
 mod sqlite;
 
-pub use audit::{AboutRow, Appended, AuditBook, AuditEntry};
+pub use audit::{AboutPage, AboutRow, Appended, AuditBook, AuditEntry};
 pub use hint::Hint;
 pub(crate) use hint::{of_message, to_messages};
 pub use postgres::Postgres;
@@ -21,6 +21,7 @@ pub use sqlite::Sqlite;
 use crate::money::{Limits, Purpose, Refusal, Scope};
 use crate::resilience::switch::Turn;
 use async_trait::async_trait;
+use krins_core::Digest;
 use krins_protocol::http::RemoteState;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,6 +36,24 @@ pub const PAYLOAD_VERSION: i32 = 1;
 pub const LIST_LIMIT: usize = 1000;
 /// Characters of a reason that is kept.
 const REASON_LENGTH: usize = 500;
+/// The longest that a call can be under way: what the settings let a whole ask take at most (`total_seconds`).
+const CALL_MS: i64 = 3600 * 1000;
+/// How long calls, and what was done to the service, are kept.
+const YEAR_MS: i64 = 366 * 24 * 3600 * 1000;
+/// How long an ended token is still listed.
+const TOKEN_MS: i64 = 30 * 24 * 3600 * 1000;
+
+// What both forms say in the same words.
+
+const TASK: &str = "id, tenant, state, seq, answer, error";
+const NO_LEASE: &str = "lease_owner = NULL, lease_token = NULL, lease_until_ms = NULL";
+const CALL: &str = "id, tenant, task, run, variant, n, route, model, reserved_micros, state, first_token_ms, \
+    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, cost_micros, price_version, \
+    error_kind, request_id, started_ms, ended_ms, cache_write_long_tokens, person, budget, purpose";
+/// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
+const COUNTS: &str = "coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') THEN reserved_micros END, 0)";
+/// A call whose cost nobody said.
+const OPEN: &str = "cost_micros IS NULL AND state IN ('started', 'unknown')";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -281,8 +300,8 @@ pub struct Stats {
     pub oldest: Duration,
 }
 
-/// A model call that is about to be made. A row is on the disk before the call, so that a crash leaves a trace of what
-/// may have been billed.
+/// A model call that is about to be made. Its row is on the disk before the call where a task makes it or a limit holds for
+/// it, so that a crash leaves a trace of what may have been billed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewCall {
     pub id: String,
@@ -300,7 +319,6 @@ pub struct NewCall {
     /// The provider's name in the settings.
     pub route: String,
     pub model: String,
-    pub prompt_variant: Option<String>,
     /// What it may cost at most, in millionths of a US dollar; `None` when the price is not known.
     pub reserved_micros: Option<i64>,
 }
@@ -352,8 +370,6 @@ pub struct CallEnd {
     pub price_version: Option<String>,
     pub error_kind: Option<String>,
     pub request_id: Option<String>,
-    /// `hit`, `miss` or `bypass`.
-    pub cache: Option<String>,
 }
 
 /// A model call as remembered.
@@ -365,11 +381,14 @@ pub struct CallRow {
     pub ended_ms: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
-    pub settled_micros: i64,
-    /// By calls that are running, or whose end is not known.
-    pub reserved_micros: i64,
+/// What came of saying by hand what a call cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciled {
+    Yes,
+    /// It is still being made, or nobody can tell that it is not: its own end says what it cost.
+    UnderWay,
+    /// There is no open one of that name.
+    NotOpen,
 }
 
 /// What the calls of one person over one route came to on one day.
@@ -422,7 +441,7 @@ pub struct NewLock {
     pub project: String,
     pub path: String,
     pub holder: String,
-    /// The secret that renews and releases; chosen by the holder.
+    /// The secret that renews and releases; chosen by the holder. Only its digest is written down.
     pub token: String,
     pub ttl: Duration,
 }
@@ -526,17 +545,20 @@ pub trait Store: AuditBook + Send + Sync + std::fmt::Debug {
 
     async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError>;
 
-    async fn spent(&self, tenant: &str, window: Duration) -> Result<Spent, StoreError>;
-
     /// What calls came to on the last so many days, today included, by day, tenant, person and route; of one tenant or of
-    /// all, the newest first.
-    async fn spending(&self, tenant: Option<&str>, days: u32) -> Result<Vec<Spending>, StoreError>;
+    /// all, of one person or of all, the newest first.
+    async fn spending(
+        &self,
+        tenant: Option<&str>,
+        person: Option<&str>,
+        days: u32,
+    ) -> Result<Vec<Spending>, StoreError>;
 
     /// Calls that were reserved and whose end nobody knows, the oldest first; those of runs under way are among them.
-    async fn open_calls(&self, tenant: Option<&str>) -> Result<Vec<CallRow>, StoreError>;
+    async fn open_calls(&self) -> Result<Vec<CallRow>, StoreError>;
 
-    /// Says what an open call really cost; whether there was one.
-    async fn reconcile(&self, tenant: Option<&str>, id: &str, micros: u64) -> Result<bool, StoreError>;
+    /// Says what an open call really cost that is over.
+    async fn reconcile(&self, id: &str, micros: u64) -> Result<Reconciled, StoreError>;
 
     /// Remembers the gate's word on a task's answer; whether there is such a task.
     async fn judge(&self, tenant: &str, id: &str, passed: bool) -> Result<bool, StoreError>;
@@ -615,6 +637,22 @@ fn count(limit: usize) -> i64 {
 /// Numbers of a database are signed, and a sum of them must not overflow: no amount is near this.
 fn amount(micros: u64) -> i64 {
     micros.min(1 << 53).cast_signed()
+}
+
+/// What is written down of a lock's token: it opens the lock, so whoever reads the database must not have it.
+fn token_digest(token: &str) -> String {
+    Digest::of(token).to_string()
+}
+
+/// The condition that a call is under way, or that nobody can tell that it is not. A run's call is until the run's lease
+/// ends; a conversation has no lease, so its call is as long as a call can be.
+fn under_way(now: &str) -> String {
+    let of = "FROM task WHERE task.id = attempt.task AND task.tenant = attempt.tenant";
+    format!(
+        "state = 'started' AND CASE WHEN EXISTS (SELECT 1 {of}) \
+         THEN EXISTS (SELECT 1 {of} AND task.state = 'running' AND task.lease_until_ms > {now}) \
+         ELSE started_ms > {now} - {CALL_MS} END"
+    )
 }
 
 /// The limits that a call must fit, each with what it is of, in the order in which they are told.

@@ -4,10 +4,11 @@
 //! One service uses the file at a time, which a lock on a file beside it says; commands may use it at the same time.
 
 use super::{
-    BLOCK, Burial, CallBegun, CallEnd, CallRow, CallState, Claimed, DeadRow, Deed, End, Fence, Happened, LIST_LIMIT,
-    Leased, LockRow, Locking, NewCall, NewLock, NewRow, NewToken, PAYLOAD_VERSION, Person, Room, Spending, Spent,
-    State, Stats, Store, StoreError, Submission, Swept, TaskRow, TokenRow, amount, count, duration, limits_of,
-    migrations, millis, off_words, reason, refusal,
+    BLOCK, Burial, CALL, COUNTS, CallBegun, CallEnd, CallRow, CallState, Claimed, DeadRow, Deed, End, Fence, Happened,
+    LIST_LIMIT, Leased, LockRow, Locking, NO_LEASE, NewCall, NewLock, NewRow, NewToken, OPEN, PAYLOAD_VERSION, Person,
+    Reconciled, Room, Spending, State, Stats, Store, StoreError, Submission, Swept, TASK, TOKEN_MS, TaskRow, TokenRow,
+    YEAR_MS, amount, count, duration, limits_of, migrations, millis, off_words, reason, refusal, token_digest,
+    under_way,
 };
 use crate::Usage;
 use crate::money::{Limits, Purpose, Scope};
@@ -33,17 +34,6 @@ const JOURNAL_BYTES: u32 = 16 << 20;
 pub(super) const NOW: &str = "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)";
 /// The first moment of the day, in UTC.
 const TODAY: &str = "(unixepoch('now') / 86400 * 86400000)";
-/// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
-const COUNTS: &str = "coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') THEN reserved_micros END, 0)";
-const CALL: &str = "id, tenant, task, run, variant, n, route, model, prompt_variant, reserved_micros, state, \
-    first_token_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, cost_micros, \
-    price_version, error_kind, request_id, cache, started_ms, ended_ms, cache_write_long_tokens, person, budget, purpose";
-const OPEN: &str = "cost_micros IS NULL AND state IN ('started', 'unknown')";
-const TASK: &str = "id, tenant, state, seq, answer, error";
-const NO_LEASE: &str = "lease_owner = NULL, lease_token = NULL, lease_until_ms = NULL";
-const YEAR_MS: i64 = 366 * 24 * 3600 * 1000;
-/// How long an ended token is still listed.
-const TOKEN_MS: i64 = 30 * 24 * 3600 * 1000;
 
 /// A handle on the thread that owns the database; clones share it. The thread ends with the last handle.
 #[derive(Clone, Debug)]
@@ -238,6 +228,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
     for step in migrations::STEPS.iter().filter(|step| step.version > version) {
         transaction.execute_batch(step.sqlite).map_err(wrap)?;
+        (step.sqlite_too)(&transaction).map_err(wrap)?;
         transaction
             .execute("INSERT INTO krins_schema (version, oldest) VALUES (?1, ?2)", [step.version, step.oldest])
             .map_err(wrap)?;
@@ -247,9 +238,10 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     transaction.commit().map_err(wrap)
 }
 
-/// Nobody else serves this file, so no lease is anybody's.
+/// Nobody else serves this file, so no lease is anybody's, and no call is under way.
 fn abandon(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE task SET lease_until_ms = 0 WHERE state = 'running'", [])?;
+    connection.execute("UPDATE attempt SET state = 'unknown' WHERE state = 'started'", [])?;
     Ok(())
 }
 
@@ -489,7 +481,7 @@ impl Store for Sqlite {
             db.prepare_cached(&format!(
                 "UPDATE attempt SET state = :state, ended_ms = {NOW}, first_token_ms = :first, input_tokens = :input, \
                  output_tokens = :output, cache_read_tokens = :read, cache_write_tokens = :write, cache_write_long_tokens = :long, usage_source = :source, \
-                 cost_micros = :cost, price_version = :price, error_kind = :error, request_id = :request, cache = :cache \
+                 cost_micros = :cost, price_version = :price, error_kind = :error, request_id = :request \
                  WHERE id = :id AND state IN ('started', 'unknown') AND ended_ms IS NULL"
             ))?
             .execute(named_params! {
@@ -506,7 +498,6 @@ impl Store for Sqlite {
                 ":price": end.price_version,
                 ":error": end.error_kind,
                 ":request": end.request_id,
-                ":cache": end.cache,
             })?;
             Ok(())
         })
@@ -525,23 +516,13 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn spent(&self, tenant: &str, window: Duration) -> Result<Spent, StoreError> {
-        let tenant = tenant.to_owned();
-        self.read(move |db| {
-            db.prepare_cached(&format!(
-                "SELECT coalesce(sum(cost_micros), 0), coalesce(sum(CASE WHEN cost_micros IS NULL \
-                 AND state IN ('started', 'unknown') THEN reserved_micros END), 0) \
-                 FROM attempt WHERE tenant = ?1 AND started_ms > {NOW} - ?2"
-            ))?
-            .query_row(params![tenant, millis(window)], |row| {
-                Ok(Spent { settled_micros: row.get(0)?, reserved_micros: row.get(1)? })
-            })
-        })
-        .await
-    }
-
-    async fn spending(&self, tenant: Option<&str>, days: u32) -> Result<Vec<Spending>, StoreError> {
-        let tenant = tenant.map(str::to_owned);
+    async fn spending(
+        &self,
+        tenant: Option<&str>,
+        person: Option<&str>,
+        days: u32,
+    ) -> Result<Vec<Spending>, StoreError> {
+        let (tenant, person) = (tenant.map(str::to_owned), person.map(str::to_owned));
         self.read(move |db| {
             db.prepare_cached(&format!(
                 "SELECT started_ms / 86400000 AS day, tenant, person, route, model, count(*), sum(state = 'failed'), \
@@ -549,40 +530,44 @@ impl Store for Sqlite {
                  coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), \
                  coalesce(sum(cache_write_long_tokens), 0), coalesce(max(usage_source = 'estimated'), 0), sum({COUNTS}), \
                  sum(cost_micros IS NULL AND state IN ('ok', 'failed')) \
-                 FROM attempt WHERE started_ms >= {TODAY} - (?2 - 1) * 86400000 AND (?1 IS NULL OR tenant = ?1) \
+                 FROM attempt WHERE started_ms >= {TODAY} - (?3 - 1) * 86400000 AND (?1 IS NULL OR tenant = ?1) \
+                 AND (?2 IS NULL OR person = ?2) \
                  GROUP BY day, tenant, person, route, model ORDER BY day DESC, tenant, person, route, model \
                  LIMIT {LIST_LIMIT}"
             ))?
-            .query_map(params![tenant, days.max(1)], spending_row)?
+            .query_map(params![tenant, person, days.max(1)], spending_row)?
             .collect()
         })
         .await
     }
 
-    async fn open_calls(&self, tenant: Option<&str>) -> Result<Vec<CallRow>, StoreError> {
-        let tenant = tenant.map(str::to_owned);
+    async fn open_calls(&self) -> Result<Vec<CallRow>, StoreError> {
         self.read(move |db| {
             db.prepare_cached(&format!(
-                "SELECT {CALL} FROM attempt WHERE {OPEN} AND (?1 IS NULL OR tenant = ?1) \
-                 ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
+                "SELECT {CALL} FROM attempt WHERE {OPEN} ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
             ))?
-            .query_map([tenant], call_row)?
+            .query_map([], call_row)?
             .collect()
         })
         .await
     }
 
-    async fn reconcile(&self, tenant: Option<&str>, id: &str, micros: u64) -> Result<bool, StoreError> {
-        let (tenant, id) = (tenant.map(str::to_owned), id.to_owned());
+    async fn reconcile(&self, id: &str, micros: u64) -> Result<Reconciled, StoreError> {
+        let id = id.to_owned();
         self.write(move |db| {
+            let under_way = under_way(NOW);
             let changed = db.execute(
                 &format!(
-                    "UPDATE attempt SET cost_micros = ?3, state = 'failed', error_kind = 'reconciled', ended_ms = {NOW} \
-                     WHERE id = ?2 AND {OPEN} AND (?1 IS NULL OR tenant = ?1)"
+                    "UPDATE attempt SET cost_micros = ?2, state = 'failed', error_kind = 'reconciled', ended_ms = {NOW} \
+                     WHERE id = ?1 AND {OPEN} AND NOT ({under_way})"
                 ),
-                params![tenant, id, amount(micros)],
+                params![id, amount(micros)],
             )?;
-            Ok(changed > 0)
+            if changed > 0 {
+                return Ok(Reconciled::Yes);
+            }
+            let is_open = db.prepare(&format!("SELECT 1 FROM attempt WHERE id = ?1 AND {OPEN}"))?.exists([id])?;
+            Ok(if is_open { Reconciled::UnderWay } else { Reconciled::NotOpen })
         })
         .await
     }
@@ -673,7 +658,7 @@ impl Store for Sqlite {
 
     async fn unlock(&self, tenant: &str, project: &str, path: &str, token: Option<&str>) -> Result<bool, StoreError> {
         let words = [tenant, project, path].map(str::to_owned);
-        let token = token.map(str::to_owned);
+        let token = token.map(token_digest);
         self.write(move |db| {
             let [tenant, project, path] = words;
             let gone = db.execute(
@@ -905,9 +890,9 @@ fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, limits: Li
         }
     }
     db.prepare_cached(&format!(
-        "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, prompt_variant, state, reserved_micros, \
-         started_ms, person, budget, purpose) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'started', ?10, {NOW}, ?11, ?12, ?13)"
+        "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, state, reserved_micros, started_ms, \
+         person, budget, purpose) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'started', ?9, {NOW}, ?10, ?11, ?12)"
     ))?
     .execute(params![
         call.id,
@@ -918,7 +903,6 @@ fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, limits: Li
         call.n,
         call.route,
         call.model,
-        call.prompt_variant,
         call.reserved_micros,
         call.person,
         call.budget,
@@ -954,7 +938,15 @@ fn take_lock(db: &Connection, lock: &NewLock, most: usize) -> rusqlite::Result<L
              RETURNING project, path, holder, fence, until_ms - {NOW}"
         ))?
         .query_row(
-            params![lock.tenant, lock.project, lock.path, lock.holder, lock.token, fence, millis(lock.ttl)],
+            params![
+                lock.tenant,
+                lock.project,
+                lock.path,
+                lock.holder,
+                token_digest(&lock.token),
+                fence,
+                millis(lock.ttl)
+            ],
             lock_row,
         )
         .optional()?;
@@ -1006,43 +998,41 @@ fn lock_row(row: &Row<'_>) -> rusqlite::Result<LockRow> {
 
 fn call_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
     let tokens = |column| Ok::<u64, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.unwrap_or(0).max(0) as u64);
-    let source: Option<String> = row.get(16)?;
+    let source: Option<String> = row.get(15)?;
     let usage = Usage {
-        input_tokens: tokens(12)?,
-        output_tokens: tokens(13)?,
-        cache_read_tokens: tokens(14)?,
-        cache_write_tokens: tokens(15)?,
-        cache_write_long_tokens: tokens(24)?,
+        input_tokens: tokens(11)?,
+        output_tokens: tokens(12)?,
+        cache_read_tokens: tokens(13)?,
+        cache_write_tokens: tokens(14)?,
+        cache_write_long_tokens: tokens(22)?,
         estimated: source.as_deref() == Some("estimated"),
     };
     Ok(CallRow {
         call: NewCall {
             id: row.get(0)?,
             tenant: row.get(1)?,
-            person: row.get(25)?,
+            person: row.get(23)?,
             task: row.get(2)?,
-            budget: row.get(26)?,
-            purpose: Purpose::of_name(&row.get::<_, String>(27)?).unwrap_or_default(),
+            budget: row.get(24)?,
+            purpose: Purpose::of_name(&row.get::<_, String>(25)?).unwrap_or_default(),
             run: row.get(3)?,
             variant: row.get(4)?,
             n: row.get(5)?,
             route: row.get(6)?,
             model: row.get(7)?,
-            prompt_variant: row.get(8)?,
-            reserved_micros: row.get(9)?,
+            reserved_micros: row.get(8)?,
         },
         end: CallEnd {
-            state: CallState::of(&row.get::<_, String>(10)?),
-            first_token: row.get::<_, Option<i64>>(11)?.map(duration),
+            state: CallState::of(&row.get::<_, String>(9)?),
+            first_token: row.get::<_, Option<i64>>(10)?.map(duration),
             usage: source.is_some().then_some(usage),
-            cost_micros: row.get(17)?,
-            price_version: row.get(18)?,
-            error_kind: row.get(19)?,
-            request_id: row.get(20)?,
-            cache: row.get(21)?,
+            cost_micros: row.get(16)?,
+            price_version: row.get(17)?,
+            error_kind: row.get(18)?,
+            request_id: row.get(19)?,
         },
-        started_ms: row.get(22)?,
-        ended_ms: row.get(23)?,
+        started_ms: row.get(20)?,
+        ended_ms: row.get(21)?,
     })
 }
 
@@ -1146,6 +1136,61 @@ mod tests {
         let claimed = store.claim("w", 9, Duration::from_secs(9)).await.unwrap();
         assert_eq!(claimed.tasks.len(), 2);
         assert!(claimed.tasks.iter().all(|task| task.seq >= 2 * BLOCK as u64 || task.fence.id == "c"));
+    }
+
+    #[tokio::test]
+    async fn locks_of_before_are_given_back_after_an_upgrade_and_their_tokens_are_digests_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasks.db");
+        {
+            let old = connect(&path).unwrap();
+            old.execute_batch("DELETE FROM krins_schema WHERE version > 4; PRAGMA user_version = 4").unwrap();
+            for (file, left) in [("held", 60_000), ("given", 60_000), ("ended", -1)] {
+                let sql = format!("INSERT INTO path_lock VALUES ('t', 'p', ?1, 'ann', 'secret', 7, {NOW} + ?2)");
+                old.execute(&sql, params![file, left]).unwrap();
+            }
+        }
+        let store = Sqlite::open(&path).unwrap();
+        assert!(!store.unlock("t", "p", "given", Some("secret of bob")).await.unwrap());
+        assert!(store.unlock("t", "p", "given", Some("secret")).await.unwrap());
+        let rows: Vec<(String, String)> = store
+            .read(|db| {
+                let mut select = db.prepare("SELECT path, token FROM path_lock")?;
+                select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .await
+            .unwrap();
+        assert_eq!(rows, [("held".to_owned(), token_digest("secret"))]);
+        let lock = NewLock {
+            tenant: "t".into(),
+            project: "p".into(),
+            path: "held".into(),
+            holder: "ann".into(),
+            token: "secret".into(),
+            ttl: Duration::from_secs(60),
+        };
+        let renewed = store.lock(lock, 9).await.unwrap();
+        assert!(matches!(&renewed, Locking::Held(row) if row.fence == 7), "it is the same lock: {renewed:?}");
+    }
+
+    #[tokio::test]
+    async fn a_conversation_of_a_process_that_is_gone_can_be_charged_at_once_after_a_new_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasks.db");
+        let store = Sqlite::open(&path).unwrap();
+        let call = NewCall { id: "a".into(), reserved_micros: Some(5), ..NewCall::default() };
+        assert_eq!(store.start_call(call, None, Limits::default()).await.unwrap(), CallBegun::Yes);
+        assert_eq!(store.reconcile("a", 1).await.unwrap(), Reconciled::UnderWay);
+        drop(store);
+        let store = loop {
+            match Sqlite::open(&path) {
+                Ok(store) => break store,
+                // The thread of before is still closing it.
+                Err(StoreError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(store.reconcile("a", 1).await.unwrap(), Reconciled::Yes);
     }
 
     #[test]

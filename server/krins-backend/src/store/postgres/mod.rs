@@ -5,10 +5,11 @@ mod tls;
 
 use super::hint::{of_message, to_messages};
 use super::{
-    BLOCK, Burial, CallBegun, CallEnd, CallRow, CallState, Claimed, DeadRow, Deed, End, Fence, Happened, Hint,
-    LIST_LIMIT, Leased, LockRow, Locking, NewCall, NewLock, NewRow, NewToken, PAYLOAD_VERSION, Person, Room, Spending,
-    Spent, State, Stats, Store, StoreError, Submission, Swept, TaskRow, TokenRow, amount, count, duration, limits_of,
-    migrations, millis, off_words, reason, refusal,
+    BLOCK, Burial, CALL, COUNTS, CallBegun, CallEnd, CallRow, CallState, Claimed, DeadRow, Deed, End, Fence, Happened,
+    Hint, LIST_LIMIT, Leased, LockRow, Locking, NO_LEASE, NewCall, NewLock, NewRow, NewToken, OPEN, PAYLOAD_VERSION,
+    Person, Reconciled, Room, Spending, State, Stats, Store, StoreError, Submission, Swept, TASK, TOKEN_MS, TaskRow,
+    TokenRow, YEAR_MS, amount, count, duration, limits_of, migrations, millis, off_words, reason, refusal,
+    token_digest, under_way,
 };
 use crate::Usage;
 use crate::money::{Limits, Purpose, Scope};
@@ -41,16 +42,6 @@ const SESSION: &str = "-c statement_timeout=10000 -c idle_in_transaction_session
 pub(super) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 /// The first moment of the day, in UTC.
 const TODAY: &str = "(floor(extract(epoch FROM clock_timestamp()) / 86400)::bigint * 86400000)";
-/// What a call counts for: what it cost, and as long as nobody knows, what it reserved.
-const COUNTS: &str = "coalesce(cost_micros, CASE WHEN state IN ('started', 'unknown') THEN reserved_micros END, 0)";
-const CALL: &str = "id, tenant, task, run, variant, n, route, model, prompt_variant, reserved_micros, state, \
-    first_token_ms, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_source, cost_micros, \
-    price_version, error_kind, request_id, cache, started_ms, ended_ms, cache_write_long_tokens, person, budget, purpose";
-const OPEN: &str = "cost_micros IS NULL AND state IN ('started', 'unknown')";
-const TASK: &str = "id, tenant, state, seq, answer, error";
-const NO_LEASE: &str = "lease_owner = NULL, lease_token = NULL, lease_until_ms = NULL";
-const YEAR_MS: i64 = 366 * 24 * 3600 * 1000;
-const TOKEN_MS: i64 = 30 * 24 * 3600 * 1000;
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -487,9 +478,9 @@ impl Store for Postgres {
         let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
         let (run, variant, n) = (number(call.run), number(call.variant), number(call.n));
         let sql = format!(
-            "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, prompt_variant, state, \
-             reserved_micros, started_ms, person, budget, purpose) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'started', $10, {NOW}, $11, $12, $13)"
+            "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, state, reserved_micros, started_ms, \
+             person, budget, purpose) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'started', $9, {NOW}, $10, $11, $12)"
         );
         let params: Params<'_> = &[
             &call.id,
@@ -500,7 +491,6 @@ impl Store for Postgres {
             &n,
             &call.route,
             &call.model,
-            &call.prompt_variant,
             &call.reserved_micros,
             &call.person,
             &call.budget,
@@ -516,7 +506,7 @@ impl Store for Postgres {
         let sql = format!(
             "UPDATE attempt SET state = $2, ended_ms = {NOW}, first_token_ms = $3, input_tokens = $4, output_tokens = $5, \
              cache_read_tokens = $6, cache_write_tokens = $7, usage_source = $8, cost_micros = $9, price_version = $10, \
-             error_kind = $11, request_id = $12, cache = $13, cache_write_long_tokens = $14 \
+             error_kind = $11, request_id = $12, cache_write_long_tokens = $13 \
              WHERE id = $1 AND state IN ('started', 'unknown') AND ended_ms IS NULL"
         );
         let source = end.usage.as_ref().map(|usage| if usage.estimated { "estimated" } else { "provider" });
@@ -533,7 +523,6 @@ impl Store for Postgres {
             &end.price_version,
             &end.error_kind,
             &end.request_id,
-            &end.cache,
             &tokens(|usage| usage.cache_write_long_tokens),
         ];
         self.execute(&sql, params).await.map(drop)
@@ -546,24 +535,20 @@ impl Store for Postgres {
         Ok(self.rows(&sql, &[&tenant, &task]).await?.iter().map(call_row).collect())
     }
 
-    async fn spent(&self, tenant: &str, window: Duration) -> Result<Spent, StoreError> {
-        let sql = format!(
-            "SELECT coalesce(sum(cost_micros), 0)::bigint, coalesce(sum(reserved_micros) FILTER \
-             (WHERE cost_micros IS NULL AND state IN ('started', 'unknown')), 0)::bigint \
-             FROM attempt WHERE tenant = $1 AND started_ms > {NOW} - $2"
-        );
-        let row = self.row(&sql, &[&tenant, &millis(window)]).await?;
-        Ok(row.map_or_else(Spent::default, |row| Spent { settled_micros: row.get(0), reserved_micros: row.get(1) }))
-    }
-
-    async fn spending(&self, tenant: Option<&str>, days: u32) -> Result<Vec<Spending>, StoreError> {
+    async fn spending(
+        &self,
+        tenant: Option<&str>,
+        person: Option<&str>,
+        days: u32,
+    ) -> Result<Vec<Spending>, StoreError> {
         let tokens = |column: &str| format!("coalesce(sum({column}), 0)::bigint");
         let sql = format!(
             "SELECT started_ms / 86400000 AS day, tenant, person, route, model, count(*), \
              count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE {OPEN}), count(DISTINCT task), \
              {}, {}, {}, {}, {}, coalesce(bool_or(usage_source = 'estimated'), false), \
              coalesce(sum({COUNTS}), 0)::bigint, count(*) FILTER (WHERE cost_micros IS NULL AND state IN ('ok', 'failed')) \
-             FROM attempt WHERE started_ms >= {TODAY} - ($2::bigint - 1) * 86400000 AND ($1::text IS NULL OR tenant = $1) \
+             FROM attempt WHERE started_ms >= {TODAY} - ($3::bigint - 1) * 86400000 AND ($1::text IS NULL OR tenant = $1) \
+             AND ($2::text IS NULL OR person = $2) \
              GROUP BY day, tenant, person, route, model ORDER BY day DESC, tenant, person, route, model \
              LIMIT {LIST_LIMIT}",
             tokens("input_tokens"),
@@ -573,23 +558,25 @@ impl Store for Postgres {
             tokens("cache_write_long_tokens"),
         );
         let days = i64::from(days.max(1));
-        Ok(self.rows(&sql, &[&tenant, &days]).await?.iter().map(spending_row).collect())
+        Ok(self.rows(&sql, &[&tenant, &person, &days]).await?.iter().map(spending_row).collect())
     }
 
-    async fn open_calls(&self, tenant: Option<&str>) -> Result<Vec<CallRow>, StoreError> {
-        let sql = format!(
-            "SELECT {CALL} FROM attempt WHERE {OPEN} AND ($1::text IS NULL OR tenant = $1) \
-             ORDER BY started_ms, id LIMIT {LIST_LIMIT}"
-        );
-        Ok(self.rows(&sql, &[&tenant]).await?.iter().map(call_row).collect())
+    async fn open_calls(&self) -> Result<Vec<CallRow>, StoreError> {
+        let sql = format!("SELECT {CALL} FROM attempt WHERE {OPEN} ORDER BY started_ms, id LIMIT {LIST_LIMIT}");
+        Ok(self.rows(&sql, &[]).await?.iter().map(call_row).collect())
     }
 
-    async fn reconcile(&self, tenant: Option<&str>, id: &str, micros: u64) -> Result<bool, StoreError> {
+    async fn reconcile(&self, id: &str, micros: u64) -> Result<Reconciled, StoreError> {
+        let under_way = under_way(NOW);
         let sql = format!(
-            "UPDATE attempt SET cost_micros = $3, state = 'failed', error_kind = 'reconciled', ended_ms = {NOW} \
-             WHERE id = $2 AND {OPEN} AND ($1::text IS NULL OR tenant = $1)"
+            "UPDATE attempt SET cost_micros = $2, state = 'failed', error_kind = 'reconciled', ended_ms = {NOW} \
+             WHERE id = $1 AND {OPEN} AND NOT ({under_way})"
         );
-        Ok(self.execute(&sql, &[&tenant, &id, &amount(micros)]).await? > 0)
+        if self.execute(&sql, &[&id, &amount(micros)]).await? > 0 {
+            return Ok(Reconciled::Yes);
+        }
+        let is_open = self.row(&format!("SELECT 1 FROM attempt WHERE id = $1 AND {OPEN}"), &[&id]).await?;
+        Ok(if is_open.is_some() { Reconciled::UnderWay } else { Reconciled::NotOpen })
     }
 
     async fn judge(&self, tenant: &str, id: &str, passed: bool) -> Result<bool, StoreError> {
@@ -676,8 +663,8 @@ impl Store for Postgres {
              WHERE path_lock.until_ms <= {NOW} OR path_lock.token = excluded.token \
              RETURNING project, path, holder, fence, until_ms - {NOW}"
         );
-        let ttl = millis(lock.ttl);
-        let params: Params<'_> = &[&lock.tenant, &lock.project, &lock.path, &lock.holder, &lock.token, &fence, &ttl];
+        let (token, ttl) = (token_digest(&lock.token), millis(lock.ttl));
+        let params: Params<'_> = &[&lock.tenant, &lock.project, &lock.path, &lock.holder, &token, &fence, &ttl];
         let held = transaction.query_opt(&sql, params).await.map_err(wrap)?;
         if let Some(held) = held {
             transaction.commit().await.map_err(wrap)?;
@@ -694,7 +681,7 @@ impl Store for Postgres {
     async fn unlock(&self, tenant: &str, project: &str, path: &str, token: Option<&str>) -> Result<bool, StoreError> {
         let sql = "DELETE FROM path_lock \
                    WHERE tenant = $1 AND project = $2 AND path = $3 AND ($4::text IS NULL OR token = $4)";
-        Ok(self.execute(sql, &[&tenant, &project, &path, &token]).await? > 0)
+        Ok(self.execute(sql, &[&tenant, &project, &path, &token.map(token_digest)]).await? > 0)
     }
 
     async fn locks(&self, tenant: &str, project: &str) -> Result<Vec<LockRow>, StoreError> {
@@ -791,43 +778,41 @@ fn lock_row(row: &Row) -> LockRow {
 fn call_row(row: &Row) -> CallRow {
     let tokens = |column: usize| row.get::<_, Option<i64>>(column).unwrap_or(0).max(0) as u64;
     let number = |column: usize| row.get::<_, i32>(column).max(0) as u32;
-    let source: Option<String> = row.get(16);
+    let source: Option<String> = row.get(15);
     let usage = Usage {
-        input_tokens: tokens(12),
-        output_tokens: tokens(13),
-        cache_read_tokens: tokens(14),
-        cache_write_tokens: tokens(15),
-        cache_write_long_tokens: tokens(24),
+        input_tokens: tokens(11),
+        output_tokens: tokens(12),
+        cache_read_tokens: tokens(13),
+        cache_write_tokens: tokens(14),
+        cache_write_long_tokens: tokens(22),
         estimated: source.as_deref() == Some("estimated"),
     };
     CallRow {
         call: NewCall {
             id: row.get(0),
             tenant: row.get(1),
-            person: row.get(25),
+            person: row.get(23),
             task: row.get(2),
-            budget: row.get(26),
-            purpose: Purpose::of_name(row.get(27)).unwrap_or_default(),
+            budget: row.get(24),
+            purpose: Purpose::of_name(row.get(25)).unwrap_or_default(),
             run: number(3),
             variant: number(4),
             n: number(5),
             route: row.get(6),
             model: row.get(7),
-            prompt_variant: row.get(8),
-            reserved_micros: row.get(9),
+            reserved_micros: row.get(8),
         },
         end: CallEnd {
-            state: CallState::of(row.get(10)),
-            first_token: row.get::<_, Option<i64>>(11).map(duration),
+            state: CallState::of(row.get(9)),
+            first_token: row.get::<_, Option<i64>>(10).map(duration),
             usage: source.is_some().then_some(usage),
-            cost_micros: row.get(17),
-            price_version: row.get(18),
-            error_kind: row.get(19),
-            request_id: row.get(20),
-            cache: row.get(21),
+            cost_micros: row.get(16),
+            price_version: row.get(17),
+            error_kind: row.get(18),
+            request_id: row.get(19),
         },
-        started_ms: row.get(22),
-        ended_ms: row.get(23),
+        started_ms: row.get(20),
+        ended_ms: row.get(21),
     }
 }
 
