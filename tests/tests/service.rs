@@ -3,13 +3,15 @@
 use async_trait::async_trait;
 use krins_backend::http::{Http, HttpConfig};
 use krins_backend::keys::Keys;
+use krins_backend::money::Limits;
 use krins_backend::remote::{Remote, RemoteConfig};
-use krins_backend::service::{ServeError, Server, ServiceConfig, Tokens};
-use krins_backend::store::{Sqlite, StoreError};
+use krins_backend::service::{GraphQueries, ServeError, Server, ServiceConfig, Tokens};
+use krins_backend::store::{NewCall, Sqlite, Store, StoreError};
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
 use krins_core::prompt::{Item, Prompt};
 use krins_core::{Digest, RelPath, redact};
-use krins_protocol::error::ErrorKind;
+use krins_protocol::error::{ErrorKind, ErrorReport};
+use krins_protocol::graph::{GraphParams, Question};
 use krins_tests::raw_http::{self, Answer};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -1076,6 +1078,92 @@ async fn over_tls_it_is_trusted_through_its_authority_only() {
     let error = ask_over(None).await.unwrap_err();
     assert!(error.message.contains("trust"), "{error:?}");
     assert!(dribble(server.address, b"GET / HTTP/1.1\r\n\r\n").await < Duration::from_secs(12), "not TLS");
+}
+
+#[tokio::test]
+async fn one_persons_streams_leave_connections_for_the_others() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { tokens: two_tenants(), connections: 9, ..quick() };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    let follow = async |who: (&str, &str)| raw_http::open(server.address, "GET", "/locks/events", &[who], b"").await;
+    let (first, second) = (follow(BLUE).await, follow(BLUE).await);
+    assert_eq!((first.0.status, second.0.status), (200, 200));
+    let id = id_of(&submit(server.address, "hang", &[BLUE]).await);
+    let task = format!("/tasks/{id}/events");
+    for path in ["/locks/events", &task] {
+        let refused = raw_http::send(server.address, "GET", path, &[BLUE], b"").await;
+        assert_problem(&refused, 429, "Overloaded");
+    }
+    assert_eq!(follow(RED).await.0.status, 200, "another's are another's");
+    drop(first);
+    let until = Instant::now() + Duration::from_secs(20);
+    while raw_http::open(server.address, "GET", &task, &[BLUE], b"").await.0.status != 200 {
+        assert!(Instant::now() < until, "who closes one may open another");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(second);
+}
+
+/// Holds on to every question until it is let go.
+#[derive(Debug, Default)]
+struct SlowGraph {
+    asked: AtomicUsize,
+    go: std::sync::atomic::AtomicBool,
+}
+
+impl GraphQueries for SlowGraph {
+    fn answer(&self, _: Question, _: &GraphParams) -> Result<Value, ErrorReport> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        while !self.go.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(json!({}))
+    }
+}
+
+#[tokio::test]
+async fn questions_that_nobody_waits_for_take_no_thread_from_what_else_is_done() {
+    let (stub, graph) = (Arc::new(Stub::default()), Arc::new(SlowGraph::default()));
+    let config = ServiceConfig {
+        graph: Some(Arc::clone(&graph) as Arc<dyn GraphQueries>),
+        request_timeout: Duration::from_millis(200),
+        ..quick()
+    };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    for _ in 0..3 {
+        let asking = (0..8).map(|_| get(server.address, "/graph/stats"));
+        for answer in futures::future::join_all(asking).await {
+            assert_problem(&answer, 503, "BackendUnavailable");
+        }
+    }
+    assert_eq!(graph.asked.load(Ordering::SeqCst), 8, "as many threads, and no more");
+    graph.go.store(true, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(20);
+    while get(server.address, "/graph/stats").await.status != 200 {
+        assert!(Instant::now() < until, "the threads are free again");
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_shown_what_is_theirs_and_an_admin_everybodys() {
+    let store = Sqlite::in_memory().unwrap();
+    for (id, tenant, person) in [("a", "blue", "blue"), ("b", "blue", "ann"), ("c", "red", "red")] {
+        let call = NewCall { id: id.into(), tenant: tenant.into(), person: person.into(), ..NewCall::default() };
+        store.start_call(call, None, Limits::default()).await.unwrap();
+    }
+    let stub = Arc::new(Stub::default());
+    let server = Running::start(&stub, store, ServiceConfig { tokens: two_tenants(), ..quick() });
+    let shown = async |who: (&str, &str), path: &str| -> Vec<String> {
+        let report = raw_http::send(server.address, "GET", path, &[who], b"").await.json();
+        let rows = report["rows"].as_array().unwrap();
+        rows.iter().map(|row| row["person"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(shown(BLUE, "/reports/weekly").await, ["blue"]);
+    assert_eq!(shown(RED, "/reports/weekly").await, ["red"]);
+    assert_eq!(shown(RED, "/reports/weekly?all=true").await, ["ann", "blue", "red"]);
+    let all = raw_http::send(server.address, "GET", "/reports/weekly?all=true", &[BLUE], b"").await;
+    assert_problem(&all, 403, "Untrusted");
+    assert_problem(&raw_http::send(server.address, "GET", "/reports/open", &[BLUE], b"").await, 403, "Untrusted");
 }
 
 #[tokio::test]

@@ -1016,6 +1016,10 @@ async fn any_replica_shows_follows_and_cancels_what_another_runs() {
         let more: Vec<&str> = address.iter().flat_map(|address| ["--redis", address]).collect();
         let front = fleet.start(&[&["--workers", "0"], &more[..]].concat());
         let _back = fleet.start(&more);
+        for path in ["/tasks/%00", "/tasks/%00/events", "/tasks/no-such-task"] {
+            let (status, problem) = fleet::ask(front.address, "GET", path, None, None).await.unwrap();
+            assert_eq!((status, &problem["kind"]), (404, &json!("UnknownTask")), "{path}");
+        }
         let id = fleet::submit(front.address, "followed").await.unwrap();
         let path = format!("/tasks/{id}/events");
         let (answer, mut body) = raw_http::open(front.address, "GET", &path, &[], b"").await;

@@ -75,7 +75,13 @@ async fn answer(tasks: &Tasks, question: Question, params: GraphParams) -> Resul
             .status(StatusCode::NOT_FOUND)
             .hint("start it with `krins serve --root DIR`"));
     };
-    let asked = tokio::task::spawn_blocking(move || graph.answer(question, &params)).await;
+    let room = Arc::clone(&tasks.questions).acquire_owned().await;
+    let room = room.map_err(|error| Problem::internal("answer the question", &error))?;
+    let asked = tokio::task::spawn_blocking(move || {
+        let _room = room;
+        graph.answer(question, &params)
+    })
+    .await;
     match asked {
         Ok(Ok(answer)) => Ok(Json(answer).into_response()),
         Ok(Err(ErrorReport { message, data })) => {

@@ -1,9 +1,11 @@
-//! How often somebody may ask. Each caller has a bucket that fills evenly; with Redis the replicas count together.
+//! How often somebody may ask, and how many streams somebody may hold open. Each caller has a bucket that fills evenly;
+//! with Redis the replicas count together. Streams are counted by each replica, whose connections they are.
 
 use crate::shared::Redis;
 use lru::LruCache;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Callers that are known at a time; the one that was away longest is forgotten, which is to its advantage.
@@ -81,6 +83,50 @@ impl Bucket {
     }
 }
 
+/// The event streams that are open, by who holds them: a stream is a connection for as long as its client likes.
+#[derive(Clone)]
+pub struct Streams {
+    open: Arc<Mutex<BTreeMap<String, usize>>>,
+    most: usize,
+}
+
+impl Streams {
+    pub fn new(most: usize) -> Self {
+        Self { open: Arc::default(), most }
+    }
+
+    /// One more stream of this caller; `None` when it has as many as it may have.
+    pub fn open(&self, caller: &str) -> Option<OpenStream> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = open.entry(caller.to_owned()).or_default();
+        if *mine >= self.most {
+            return None;
+        }
+        *mine += 1;
+        Some(OpenStream { streams: self.clone(), caller: caller.to_owned() })
+    }
+}
+
+/// Counts until it is dropped.
+#[must_use = "dropping it says that the stream is closed"]
+pub struct OpenStream {
+    streams: Streams,
+    caller: String,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = open.get_mut(&self.caller).map(|mine| {
+            *mine = mine.saturating_sub(1);
+            *mine
+        });
+        if left == Some(0) {
+            open.remove(&self.caller);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +161,19 @@ mod tests {
         limiter.take("b", 1).await.unwrap();
         assert!(limiter.is_spent("b", 1).is_some());
         assert!(limiter.take("b", 1).await.is_err());
+    }
+
+    #[test]
+    fn streams_count_as_long_as_they_are_open() {
+        let streams = Streams::new(2);
+        let (one, two) = (streams.open("a"), streams.open("a"));
+        assert!(one.is_some() && two.is_some() && streams.open("a").is_none());
+        assert!(streams.open("b").is_some(), "another's streams are another's");
+        drop(one);
+        let again = streams.open("a");
+        assert!(again.is_some() && streams.open("a").is_none());
+        drop((two, again));
+        assert!(streams.open.lock().unwrap().is_empty(), "who holds none is not remembered");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Locks on paths of a project: leases that end by themselves, so that a holder who is gone locks nobody out.
 
 use super::auth::Scope;
+use super::limits::OpenStream;
 use super::problem::Problem;
 use super::routes::{Asker, read_json};
 use super::tasks::{Tasks, unavailable};
@@ -121,6 +122,7 @@ pub async fn events(
     let query = Query::read(query.as_deref().unwrap_or_default())?;
     let keep_alive = KeepAlive::new().interval(tasks.config.heartbeat);
     let follower = Follower {
+        _place: tasks.stream(&caller)?,
         heard: tasks.fan().hear(),
         tasks,
         tenant: caller.tenant,
@@ -145,6 +147,7 @@ struct Follower {
     known: BTreeMap<String, Lock>,
     waiting: Vec<LockEvent>,
     looked: bool,
+    _place: Option<OpenStream>,
 }
 
 impl Follower {

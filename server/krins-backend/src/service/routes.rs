@@ -2,6 +2,7 @@
 
 use super::auth::{Caller, Scope};
 use super::chat;
+use super::limits::OpenStream;
 use super::listen::Peer;
 use super::problem::{Problem, chain};
 use super::router;
@@ -137,7 +138,7 @@ async fn cancel(
 /// Events after `Last-Event-ID`, to the end. 204 tells a client that saw the end not to come back.
 async fn events(
     State(tasks): Shared,
-    Extension(Tenant(tenant)): Extension<Tenant>,
+    Extension(Asker(caller)): Extension<Asker>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -149,7 +150,8 @@ async fn events(
         })
         .transpose()?
         .unwrap_or(0);
-    let view = tasks.follow(&tenant, &id).await?;
+    let place = tasks.stream(&caller)?;
+    let view = tasks.follow(&caller.tenant, &id).await?;
     let ended = {
         let view = view.borrow();
         view.task.state.is_terminal() && view.task.seq <= after
@@ -158,7 +160,7 @@ async fn events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let keep_alive = KeepAlive::new().interval(tasks.config.heartbeat);
-    let follower = Follower { view, after, closing: tasks.closing(), ended: false };
+    let follower = Follower { view, after, closing: tasks.closing(), ended: false, _place: place };
     Ok(Sse::new(follower.stream()).keep_alive(keep_alive).into_response())
 }
 
@@ -168,6 +170,7 @@ struct Follower {
     after: u64,
     closing: CancellationToken,
     ended: bool,
+    _place: Option<OpenStream>,
 }
 
 impl Follower {

@@ -7,7 +7,7 @@
 use super::ServiceConfig;
 use super::auth::{Caller, Door};
 use super::fan::Fan;
-use super::limits::Limiter;
+use super::limits::{Limiter, OpenStream, Streams};
 use super::problem::{Problem, chain};
 use super::reports;
 use crate::calls::Run;
@@ -54,10 +54,17 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(30);
 /// The longest this replica sleeps while nothing is to be done and nobody else can make work.
 const IDLE: Duration = Duration::from_secs(30);
+/// More than any task's id has.
+const ID_LENGTH: usize = 128;
 /// Characters of the name under which asks share a budget.
 const BUDGET_NAME: usize = 200;
 /// Steps of one run that its followers can still be told of: a task makes a few calls and waits a few times.
 const STEPS: usize = 32;
+/// One person's event streams are at most one in so many of the connections.
+const STREAM_SHARE: usize = 4;
+/// Questions to the code graph that are worked on at the same time: each takes a thread until it is answered, also when
+/// nobody waits for it any more.
+const QUESTIONS: usize = 8;
 /// Between two progress events that are told to other replicas.
 const PROGRESS_PACE: Duration = Duration::from_millis(250);
 
@@ -89,6 +96,9 @@ pub struct Tasks {
     runs: TaskTracker,
     /// Room for conversations.
     pub chats: Arc<Semaphore>,
+    /// Room for questions to the code graph.
+    pub questions: Arc<Semaphore>,
+    streams: Streams,
 }
 
 /// A task as its followers see it.
@@ -139,6 +149,8 @@ impl Tasks {
             metrics: Metrics::new(Arc::clone(&backend)),
             door,
             limiter: Limiter::new(config.redis.clone()),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            streams: Streams::new((config.connections / STREAM_SHARE).max(1)),
             config,
             backend,
             store,
@@ -226,6 +238,7 @@ impl Tasks {
     }
 
     pub async fn get(&self, tenant: &str, id: &str) -> Result<RemoteTask, Problem> {
+        known_form(id)?;
         let row = self.store.get(tenant, id).await.map_err(|error| unavailable("look the task up", &error))?;
         let mut task = readable(row.ok_or_else(|| Problem::unknown_task(id))?)?;
         // Progress has numbers, too, and is not in the store.
@@ -262,8 +275,21 @@ impl Tasks {
         Ok(())
     }
 
+    /// A place for one more event stream of this caller; without a token nobody is told apart, so nobody is counted.
+    pub fn stream(&self, caller: &Caller) -> Result<Option<OpenStream>, Problem> {
+        if !self.door.is_guarded() {
+            return Ok(None);
+        }
+        let open = self.streams.open(&caller.counted());
+        open.map(Some).ok_or_else(|| {
+            Problem::new(ErrorKind::Overloaded, "follow: as many of your event streams as may be are open")
+                .retry_after(1)
+        })
+    }
+
     /// A view that changes with the task; of an ended task it is the end.
     pub async fn follow(&self, tenant: &str, id: &str) -> Result<watch::Receiver<View>, Problem> {
+        known_form(id)?;
         // Watched before it is read, so that no change falls between.
         let known = self.find_live(tenant, id);
         let live = known.unwrap_or_else(|| self.watch(tenant, unknown_task(id)));
@@ -280,6 +306,7 @@ impl Tasks {
 
     /// Cancels the task if it has not ended; answers what it is now.
     pub async fn cancel(self: &Arc<Self>, tenant: String, id: String) -> Result<RemoteTask, Problem> {
+        known_form(&id)?;
         let tasks = Arc::clone(self);
         let cancelling = async move {
             let row = tasks.store.cancel(&tenant, &id).await.map_err(|error| unavailable("cancel the task", &error))?;
@@ -306,12 +333,14 @@ impl Tasks {
 
     /// Whose task it is, for those who may know.
     pub async fn tenant_of(&self, id: &str) -> Result<Option<String>, Problem> {
+        known_form(id)?;
         let rows = self.store.look(&[id.to_owned()]).await.map_err(|error| unavailable("look the task up", &error))?;
         Ok(rows.into_iter().next().map(|row| row.tenant))
     }
 
     /// Puts a dead task back into the queue.
     pub async fn requeue(&self, tenant: &str, id: &str) -> Result<RemoteTask, Problem> {
+        known_form(id)?;
         let row = self.store.requeue(tenant, id).await.map_err(|error| unavailable("put the task back", &error))?;
         let Some(row) = row else {
             let task = self.get(tenant, id).await?;
@@ -911,8 +940,9 @@ impl Live {
 
 /// The row of a task as it came in. The key is the caller's, else the digest of what is asked; the two kinds never meet.
 fn new_row(caller: Caller, key: Option<String>, task: NewTask) -> Result<NewRow, Problem> {
-    if task.task.as_ref().is_some_and(|name| name.is_empty() || name.len() > BUDGET_NAME) {
-        let why = format!("read the task: its own name is not 1 to {BUDGET_NAME} bytes long");
+    let is_name = |name: &String| (1..=BUDGET_NAME).contains(&name.len()) && !name.contains('\0');
+    if !task.task.as_ref().is_none_or(is_name) {
+        let why = format!("read the task: its own name is not 1 to {BUDGET_NAME} bytes, none of them zero");
         return Err(Problem::new(ErrorKind::BadParams, why));
     }
     let canonical = serde_json_canonicalizer::to_string(&task)
@@ -939,6 +969,12 @@ fn new_row(caller: Caller, key: Option<String>, task: NewTask) -> Result<NewRow,
 pub(super) fn unavailable(what: &str, error: &StoreError) -> Problem {
     tracing::error!(error = %chain(error), "failed to {what}");
     Problem::new(ErrorKind::BackendUnavailable, format!("{what}: the database can not be used now")).retry_after(1)
+}
+
+/// Ids are ours. What can be none is no task, and is not a database's to refuse, which for some is a failure of its own.
+fn known_form(id: &str) -> Result<(), Problem> {
+    let is_id = (1..=ID_LENGTH).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_id { Ok(()) } else { Err(Problem::unknown_task(id)) }
 }
 
 /// What is known of a task before the store is asked.
