@@ -10,7 +10,7 @@ use oxc_ast_visit::{Visit, walk};
 use oxc_span::{GetSpan, Span};
 use oxc_syntax::operator::{BinaryOperator, LogicalOperator};
 use regex::Regex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// Something that a text holds, the same wherever it stands.
@@ -30,13 +30,15 @@ pub(in crate::gate) struct Sign {
 #[derive(Default)]
 pub(super) struct Moves {
     lost: BTreeMap<(&'static str, String), usize>,
+    /// With whether what it makes silent was there in its file.
     gained: Vec<(RelPath, Sign, bool)>,
 }
 
 impl Moves {
     /// Says what was gained and not lost elsewhere.
-    pub fn settle(mut self, findings: &mut Vec<Finding>) {
-        for (path, sign, is_soft) in std::mem::take(&mut self.gained) {
+    pub fn settle(mut self, scene: &Scene<'_>, findings: &mut Vec<Finding>) {
+        for (path, sign, was_there) in std::mem::take(&mut self.gained) {
+            let is_soft = sign.guarded.as_ref().is_some_and(|guarded| !was_there && !hides_calls(guarded, scene));
             let known = self.lost.get_mut(&(sign.rule, sign.key.clone())).filter(|count| **count > 0);
             match known {
                 Some(count) => *count -= 1,
@@ -67,8 +69,8 @@ pub(super) fn compare(sides: &Sides<'_>, scene: &Scene<'_>, moves: &mut Moves, f
                 let before = squeezed.get_or_insert_with(|| squeeze(sides.before));
                 guarded.iter().any(|text| before.contains(text.as_str()))
             };
-            let is_soft = sign.guarded.as_ref().is_some_and(|guarded| !was_there(guarded));
-            moves.gained.push((sides.path.clone(), sign.clone(), is_soft));
+            let was_there = sign.guarded.as_ref().is_some_and(&mut was_there);
+            moves.gained.push((sides.path.clone(), sign.clone(), was_there));
         }
     }
     for (key, count) in counts {
@@ -86,7 +88,47 @@ pub(super) fn compare(sides: &Sides<'_>, scene: &Scene<'_>, moves: &mut Moves, f
     }
 }
 
+/// Calls of one handler's statements that are looked for.
+const MOST_CALLS: usize = 16;
+
+static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[A-Za-z_$.][\w$.]*\(").expect("a literal pattern"));
+
+/// Whether the statements hold a call that was made somewhere in the patch's code where its error was heard, and is not made
+/// there any more: it was put in here, in other words or with other arguments.
+fn hides_calls(guarded: &[String], scene: &Scene<'_>) -> bool {
+    let inside = guarded.join("\n");
+    let is_call = |word: &&str| {
+        let name = word.trim_end_matches('(').rsplit('.').next().unwrap_or_default();
+        name.len() > 1 && !matches!(name, "if" | "for" | "while" | "switch" | "catch" | "function" | "return" | "await")
+    };
+    let calls: BTreeSet<&str> =
+        CALL.find_iter(&inside).map(|hit| hit.as_str()).filter(is_call).take(MOST_CALLS).collect();
+    let files = || {
+        scene.reading.files().iter().filter(|both| super::is_code(&both.file.path) && !is_test_path(&both.file.path))
+    };
+    calls.into_iter().any(|call| {
+        let before: usize = files().map(|both| times(&both.before.text, call)).sum();
+        let after: usize = files().map(|both| times(&both.after.text, call)).sum();
+        before > after.saturating_sub(times(&inside, call))
+    })
+}
+
+/// How often a call stands in a text.
+fn times(text: &str, call: &str) -> usize {
+    let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.');
+    let starts = |at: &usize| call.starts_with('.') || !text[..*at].ends_with(is_inner);
+    memchr::memmem::find_iter(text.as_bytes(), call).filter(starts).count()
+}
+
 const SUCCESS: &str = "an error is answered as a success";
+
+/// Whether an answer says that all went well.
+fn is_success(answer: &str) -> bool {
+    let answer = answer.trim_start_matches('(');
+    matches!(answer.trim_end_matches(')'), "true" | "'ok'" | "\"ok\"")
+        || answer.starts_with("{ ok: true")
+        || answer.starts_with("{ success: true")
+}
 
 /// A branch that answers one input with a value that is written out.
 #[derive(Debug)]
@@ -188,7 +230,7 @@ static SILENCERS: LazyLock<Vec<(&str, Regex, &str)>> = LazyLock::new(|| {
     [
         ("type-unchecked", r"^\s*\*?\s*@ts-(ignore|nocheck)\b", "a comment turns the checks of types off"),
         ("type-expected-error", r"^\s*\*?\s*@ts-expect-error\b", "a comment expects an error of types"),
-        ("lint-silenced", r"^\s*(eslint-disable-(next-)?line|biome-ignore\b|oxlint-disable-(next-)?line|tslint:disable-(next-)?line|deno-lint-ignore\b[^-])", "a lint is silenced"),
+        ("lint-silenced", r"^\s*(eslint-disable-(next-)?line|biome-ignore(-start)?(\s|$)|oxlint-disable-(next-)?line|tslint:disable-(next-)?line|deno-lint-ignore\b[^-])", "a lint is silenced"),
         ("lint-silenced-file", r"^\s*(eslint-disable|oxlint-disable|tslint:disable|biome-ignore-all|deno-lint-ignore-file)(\s|$)", "lints are silenced for a whole file"),
         ("coverage-ignored", r"^\s*(istanbul|c8|v8)\s+ignore\b|^\s*node:coverage\s+(disable|ignore)", "code is hidden from the measurement of coverage"),
     ]
@@ -196,6 +238,20 @@ static SILENCERS: LazyLock<Vec<(&str, Regex, &str)>> = LazyLock::new(|| {
     .map(|(rule, pattern, message)| (rule, Regex::new(pattern).expect("a literal pattern"), message))
     .collect()
 });
+
+/// Whether a comment that silences lints says which: not all, and no group of them.
+fn names_lints(comment: &str) -> bool {
+    let mut words = comment.split("--").next().unwrap_or_default().split_whitespace();
+    match words.next() {
+        // `lint` is all of them, `lint/suspicious` a group.
+        Some("biome-ignore-all") => words.next().is_some_and(|what| {
+            let name = what.trim_end_matches(':');
+            name.starts_with("lint/") && name.matches('/').count() == 2
+        }),
+        Some(_) => words.next().is_some(),
+        None => false,
+    }
+}
 
 struct Reader<'t> {
     text: &'t str,
@@ -234,9 +290,8 @@ impl<'t> Reader<'t> {
                 let below = self.text[span.end as usize..].lines().nth(1).unwrap_or_default();
                 self.sign(rule, span.start, format!("{}\n{}", squeeze(inside), squeeze(below)), *message);
                 // Lints that are named are few; the others go on.
-                let names = inside.split("--").next().unwrap_or_default().split_whitespace().count() > 1;
                 if let Some(sign) =
-                    self.found.signs.last_mut().filter(|sign| sign.rule == "lint-silenced-file" && names)
+                    self.found.signs.last_mut().filter(|sign| sign.rule == "lint-silenced-file" && names_lints(inside))
                 {
                     sign.guarded = Some(Vec::new());
                 }
@@ -253,12 +308,7 @@ impl<'t> Reader<'t> {
             [Statement::ReturnStatement(statement)] => {
                 let argument = statement.argument.as_ref()?;
                 let text = squeeze(self.source(argument.span()));
-                let is_success = matches!(
-                    text.as_str(),
-                    "true" | "'ok'" | "\"ok\"" | "{ ok: true }" | "{ success: true }" | "200" | "0"
-                ) || text.starts_with("{ ok: true")
-                    || text.starts_with("{ success: true");
-                is_success.then_some(SUCCESS)
+                (is_success(&text) || matches!(text.as_str(), "200" | "0")).then_some(SUCCESS)
             }
             _ => None,
         }
@@ -268,9 +318,13 @@ impl<'t> Reader<'t> {
         let message = match function.get_inner_expression() {
             Expression::ArrowFunctionExpression(arrow) => match arrow.body.as_expression() {
                 Some(expression) => {
-                    let text = self.source(expression.span());
-                    matches!(text, "undefined" | "null" | "true" | "void 0" | "{}" | "({})" | "[]")
-                        .then_some("a rejection is answered as if nothing had happened")
+                    let text = squeeze(self.source(expression.span()));
+                    match text.as_str() {
+                        "undefined" | "null" | "void 0" | "{}" | "({})" | "[]" => {
+                            Some("a rejection is answered as if nothing had happened")
+                        }
+                        text => is_success(text).then_some(SUCCESS),
+                    }
                 }
                 None => arrow.body.as_function_body().and_then(|body| self.swallows(body.span, &body.statements)),
             },

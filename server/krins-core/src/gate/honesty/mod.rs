@@ -7,12 +7,13 @@
 mod code;
 mod config;
 mod plain;
+mod remarks;
 mod suite;
 mod weaker;
 
 use super::reading::Both;
 use super::{Finding, Scene, Verdict, is_test_path};
-use crate::patch::ChangeKind;
+use crate::patch::{ChangeKind, Hunk};
 use crate::path::RelPath;
 pub(super) use code::{Signs, signs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,10 +173,12 @@ impl Gone {
         let is_source =
             |path: &RelPath| path.file_name() == "package.json" || !is_test_path(path) && !is_snapshot(path);
         let sources = || files.iter().filter(|both| is_source(&both.file.path));
-        // What goes, goes with a line that goes.
-        let mut gone = BTreeSet::new();
-        for hunk in sources().flat_map(|both| &both.file.hunks) {
-            hunk.lines.iter().filter_map(|line| line.strip_prefix('-')).for_each(|line| words(line, &mut gone));
+        // What goes, goes with a line of code that goes: what is said of it somewhere is no code.
+        let (mut gone, mut goes) = (BTreeSet::new(), 0);
+        for both in sources().filter(|both| !is_prose(&both.file.path)) {
+            let lines = removed_code(both);
+            lines.iter().for_each(|line| words(line, &mut gone));
+            goes += if is_code(&both.file.path) { lines.iter().filter(|line| says(line)).count() } else { 0 };
         }
         for both in sources() {
             if gone.is_empty() {
@@ -191,18 +194,52 @@ impl Gone {
             let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
             gone.extend(name.split('.').next().filter(|stem| stem.len() >= 4).map(str::to_owned));
         }
-        let count = |mark: char| {
-            let code = sources().filter(|both| is_code(&both.file.path)).flat_map(|both| &both.file.hunks);
-            code.flat_map(|hunk| &hunk.lines).filter(|line| line.starts_with(mark) && line.trim().len() > 2).count()
-        };
-        let is_less = count('-') >= count('+') + LESS;
-        Self { names: gone, is_less }
+        let comes: usize = sources().filter(|both| is_code(&both.file.path)).map(added_code).sum();
+        Self { names: gone, is_less: goes >= comes + LESS }
     }
 
     /// Whether a text speaks of a name that is gone.
     fn is_in(&self, text: &str) -> bool {
         !self.names.is_empty() && long_words(text).any(|word| self.names.contains(word))
     }
+}
+
+/// What of the lines that go is code.
+fn removed_code(both: &Both<'_>) -> Vec<String> {
+    let gone: Vec<(usize, &str)> = both.file.hunks.iter().flat_map(removed).collect();
+    let (text, extension) = (&both.before.text, both.before.path.extension());
+    let is_read = !gone.is_empty() && text.len() <= LARGEST;
+    let code = if is_read { remarks::code_lines(text, extension) } else { Vec::new() };
+    let whole: Vec<&str> = if code.is_empty() { Vec::new() } else { text.lines().collect() };
+    let as_code = |(at, line): (usize, &str)| match (whole.get(at), code.get(at)) {
+        (Some(known), Some(code)) if known.trim_end() == line.trim_end() => code.clone(),
+        // What is in the line is all that is known of it.
+        _ if remarks::is_remark(line, extension) => String::new(),
+        _ => line.to_owned(),
+    };
+    gone.into_iter().map(as_code).collect()
+}
+
+/// How many lines of code come. What may be a comment, and may be none, is code here.
+fn added_code(both: &Both<'_>) -> usize {
+    let lines = both.file.hunks.iter().flat_map(|hunk| &hunk.lines);
+    let added = lines.filter_map(|line| line.strip_prefix('+'));
+    added.filter(|line| says(line) && !remarks::is_remark(line, both.after.path.extension())).count()
+}
+
+/// The lines of the base that a hunk takes away, with their places from 0.
+fn removed(hunk: &Hunk) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = hunk.before[0] as usize;
+    hunk.lines.iter().filter_map(move |line| {
+        let here = at;
+        at += usize::from(line.starts_with([' ', '-']) || line.is_empty());
+        line.strip_prefix('-').map(|line| (here, line))
+    })
+}
+
+/// A line that is more than brackets.
+fn says(line: &str) -> bool {
+    line.chars().any(char::is_alphanumeric)
 }
 
 fn words(text: &str, into: &mut BTreeSet<String>) {
@@ -265,7 +302,7 @@ pub fn check_honesty(scene: &Scene<'_>) -> Vec<Finding> {
         suites.extend(suite::pair(both));
     }
     weaker::compare(&suites, &gone, changes_code, &mut |path, found| findings.push(finding(path, found)));
-    moved.settle(&mut findings);
+    moved.settle(scene, &mut findings);
     findings
 }
 
@@ -304,6 +341,11 @@ fn is_code(path: &RelPath) -> bool {
             | "java"
             | "rb"
     )
+}
+
+/// What is written for people to read.
+fn is_prose(path: &RelPath) -> bool {
+    matches!(path.extension(), "md" | "mdx" | "markdown" | "txt" | "rst" | "adoc")
 }
 
 fn is_snapshot(path: &RelPath) -> bool {

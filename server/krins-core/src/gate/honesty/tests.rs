@@ -328,3 +328,136 @@ fn a_snapshot_that_changes_with_the_code_is_noted() {
     ];
     assert_eq!(rules(changes), ["snapshot-rewritten"]);
 }
+
+/// How loudly a rule speaks of a change; nothing where it is silent.
+fn level(rule: &str, changes: Vec<Change>) -> Option<Verdict> {
+    let found = judge(&Patch::between(changes), check_honesty);
+    found.into_iter().filter(|finding| finding.rule == format!("honesty/{rule}")).map(|finding| finding.verdict).max()
+}
+
+const WARNED: Option<Verdict> = Some(Verdict::Warn);
+const NOTED: Option<Verdict> = Some(Verdict::Pass);
+
+/// An error is dropped by code that is new with it only where nobody heard of it before.
+#[test]
+fn an_error_that_was_heard_of_is_not_dropped_in_other_words() {
+    let of = |before: &str, after: &str| level("swallowed-error", vec![change("src/a.ts", Some(before), Some(after))]);
+    for (before, after, expect) in [
+        (
+            "const data = load(x)\nuse(data)\n",
+            "let data\ntry { data = await load(x, signal) } catch {}\nuse(data)\n",
+            WARNED,
+        ),
+        ("const data = client.load(x)\n", "const data = await client.load(x, { retry }).catch(() => null)\n", WARNED),
+        ("one(load(x))\n", "try {\n  const all = [load(y)]\n  one(all)\n} catch {}\n", WARNED),
+        ("f()\n", "f()\ntry { g() } catch {}\n", NOTED),
+        ("load(a)\n", "load(a)\ntry { load(b) } catch {}\n", NOTED),
+        ("f()\n", "f()\ng().catch(() => {})\n", NOTED),
+        ("f()\n", "f()\ng().catch(() => true)\n", WARNED),
+        ("f()\n", "f()\ng().catch(() => ({ ok: true }))\n", WARNED),
+        ("f()\n", "f()\ng().catch(() => 'ok')\n", WARNED),
+    ] {
+        assert_eq!(of(before, after), expect, "{before} -> {after}");
+    }
+    let moved = vec![
+        change("src/a.ts", Some("load(x)\nkeep()\n"), Some("keep()\n")),
+        change("src/b.ts", None, Some("export function b() {\n  try {\n    load(y)\n  } catch {}\n}\n")),
+    ];
+    assert_eq!(level("swallowed-error", moved), WARNED);
+}
+
+#[test]
+fn lints_are_silenced_by_name_only_where_they_are_named() {
+    for (comment, expect) in [
+        ("/* eslint-disable */", WARNED),
+        ("/* eslint-disable -- no time */", WARNED),
+        ("/* eslint-disable no-console */", NOTED),
+        ("// biome-ignore-all lint: no time", WARNED),
+        ("// biome-ignore-all lint/suspicious: no time", WARNED),
+        ("// biome-ignore-all lint/suspicious/noExplicitAny: no types", NOTED),
+        ("// deno-lint-ignore-file", WARNED),
+        ("// deno-lint-ignore-file no-explicit-any", NOTED),
+    ] {
+        let changes = vec![change("src/a.ts", Some("f()\n"), Some(&format!("{comment}\nf()\n")))];
+        assert_eq!(level("lint-silenced-file", changes), expect, "{comment}");
+    }
+}
+
+/// A test goes with code, and with nothing that is said of code.
+#[test]
+fn no_test_goes_with_comments_and_words_for_people() {
+    let refuses = "  it('refuses negative numbers', () => {\n    expect(() => price(-1)).toThrow('negative')\n  })\n\n";
+    let less = TESTS.replace(refuses, "");
+    assert_ne!(less, TESTS);
+    let test = || change("src/price.test.ts", Some(TESTS), Some(&less));
+    let stars = "/**\n * one two\n * three four\n * five six\n * seven eight\n */\n";
+    let bare = "/*\none two\nthree four\nfive six\nseven eight\n*/\n";
+    let lines = "// negative numbers\n// are refused, see\n// the other page\n// for more of it\n";
+    for remark in [stars, bare, lines] {
+        let code = change("src/price.ts", Some(&format!("{remark}{CODE}")), Some(CODE));
+        assert_eq!(level("test-deleted", vec![code, test()]), WARNED, "{remark}");
+        let gone = change("src/price.test.ts", Some(TESTS), None);
+        let code = change("src/price.ts", Some(&format!("{remark}{CODE}")), Some(CODE));
+        assert_eq!(level("test-file-deleted", vec![code, gone]), WARNED, "{remark}");
+    }
+    let page = change("README.md", Some("# price\n\nrefuses negative numbers\n"), Some("# price\n"));
+    assert_eq!(level("test-deleted", vec![page, test()]), WARNED);
+    // Comments that come are no code that comes, and code that goes is code.
+    let (more, said) = ("export const a = 1\nexport const b = 2\nexport const c = 3\n", "// one\n// two\n// three\n");
+    let code = change("src/price.ts", Some(&format!("{more}{CODE}")), Some(&format!("{said}{CODE}")));
+    assert_eq!(level("test-deleted", vec![code, test()]), NOTED);
+    let hidden = "*one() {}\n*two() {}\n*three() {}\n";
+    let (before, after) =
+        (format!("class A {{\n{}}}\n", more.replace("export const", "")), format!("class A {{\n{hidden}}}\n"));
+    assert_eq!(level("test-deleted", vec![change("src/a.ts", Some(&before), Some(&after)), test()]), WARNED);
+}
+
+/// Written anew is what is another test by now, and no less exact.
+#[test]
+fn a_test_is_not_written_anew_by_a_line_beside_what_goes() {
+    let code = || change("src/price.ts", Some(CODE), Some(&CODE.replace("1.19", "1.2")));
+    let of = |rule: &str, from: &str, to: &str| {
+        let after = TESTS.replacen(from, to, 1);
+        assert_ne!(after, TESTS, "{from}");
+        level(rule, vec![code(), change("src/price.test.ts", Some(TESTS), Some(&after))])
+    };
+    let both = "    expect(price(100)).toBe(119)\n    expect(price(0)).toBe(0)\n";
+    for (to, expect) in [
+        // A line beside it, and something that holds anyway.
+        ("    const all = [100, 0]\n    expect(all.map(price)).toBeDefined()\n", WARNED),
+        ("    const all = [100, 0]\n    expect(all.map(price)).toEqual([119, 0])\n", NOTED),
+    ] {
+        assert_eq!(of("assertion-removed", both, to), expect, "{to}");
+    }
+    // Most of it stays.
+    let stays = "    const one = price(1)\n    expect(one).toBe(1.19)\n    expect(price(100)).toBe(119)\n";
+    let four = format!("{both}    expect(price(2)).toBe(2.38)\n    expect(price(3)).toBe(3.57)\n");
+    let before = TESTS.replacen(both, &four, 1);
+    let after = TESTS.replacen(both, &format!("{stays}    expect(price(2)).toBe(2.38)\n"), 1);
+    let changes = vec![code(), change("src/price.test.ts", Some(&before), Some(&after))];
+    assert_eq!(level("assertion-removed", changes), WARNED);
+    // A test in the place of another.
+    let rounds = "  it('rounds', () => {\n    expect(price(10.5)).toBeCloseTo(12.495, 3)\n    expect(price(3)).toBeLessThan(4)\n  })\n";
+    let there = "  it('is a function that is there', () => {\n    expect(price).toBeDefined()\n  })\n";
+    let exact = "  it('knows what half a unit is worth', () => {\n    expect(price(10.5)).toBe(12.495)\n  })\n";
+    assert_eq!(of("test-deleted", rounds, there), WARNED);
+    assert_eq!(of("test-deleted", rounds, exact), None);
+}
+
+#[test]
+fn tests_of_other_languages_go_with_what_they_test_alone() {
+    let tests = "import pytest\nfrom shop import price\n\ndef test_price():\n    assert price(1) == 2\n";
+    let code = |gone: &str| {
+        change(
+            "shop.py",
+            Some(&format!("def {gone}(n):\n    return n\n\ndef kept():\n    pass\n")),
+            Some("def kept():\n    pass\n"),
+        )
+    };
+    let of = |gone: &str| level("test-file-deleted", vec![code(gone), change("test_price.py", Some(tests), None)]);
+    assert_eq!(of("something_else"), WARNED);
+    assert_eq!(of("price"), None);
+    // A fixture is all that the test itself speaks of.
+    let tests = "from shop import price as wanted\n\ndef test_it():\n    assert wanted(1) == 2\n";
+    assert_eq!(level("test-file-deleted", vec![code("price"), change("test_it.py", Some(tests), None)]), None);
+}
