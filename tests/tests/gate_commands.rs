@@ -543,13 +543,14 @@ fn tests_come_first_fail_by_an_assertion_and_are_locked() {
             (about["part"].as_str().unwrap(), about["why"].as_str().unwrap_or(verdict))
         })
         .collect();
-    // The cheat is no change that can be placed: it has no round, and the next one nothing that was sent back.
+    // The cheat is no change that can be placed: it is a round, and the next one has nothing that was sent back.
     assert_eq!(
         said,
         [
             ("tests", "block"),
             ("tests", "let through"),
             ("tests", "passed"),
+            ("code", "block"),
             ("code", "let through"),
             ("code", "passed")
         ],

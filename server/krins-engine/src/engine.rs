@@ -7,6 +7,7 @@ mod preview;
 mod recorded;
 mod review;
 mod running;
+mod said;
 mod sharing;
 
 pub use preview::Preview;
@@ -295,7 +296,8 @@ impl Engine {
         cancel: CancellationToken,
         span: tracing::Span,
     ) {
-        let reporter: Arc<dyn Reporter> = Arc::new(TaskReporter { engine: self.clone(), id: id.clone() });
+        let teller = Arc::new(TaskReporter::new(self, &id));
+        let reporter: Arc<dyn Reporter> = teller.clone();
         let shop = self.workshop(&id);
         let work = async {
             let outcome = tokio::select! {
@@ -315,6 +317,7 @@ impl Engine {
         };
         // The span has ended before anybody hears that the task has: a session may end at that moment.
         let outcome = work.instrument(span).await;
+        teller.leave(&outcome);
         // For the same reason how the routes are is on disk before that.
         self.note_routes();
         if let Err(error) = self.settle(&id, outcome, &shop.bill) {
@@ -561,7 +564,7 @@ impl Engine {
         self.no_objection(&review)?;
         // The subset is another patch: it has to pass the gate itself.
         let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
-        let gated = self.tried(gated, &review.task).await?;
+        let gated = self.tried(gated, &review).await?;
         let gated = self.seen_by_judge(gated, &review.task).await?;
         let gated = match gated {
             Ok(gated) => gated,
@@ -759,6 +762,28 @@ impl Engine {
 struct TaskReporter {
     engine: Engine,
     id: String,
+    /// What a round of is on record whose end is not.
+    begun: Mutex<Option<fix::Part>>,
+}
+
+impl TaskReporter {
+    fn new(engine: &Engine, id: &str) -> Self {
+        Self { engine: engine.clone(), id: id.to_owned(), begun: Mutex::default() }
+    }
+
+    fn begun(&self) -> std::sync::MutexGuard<'_, Option<fix::Part>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The work has left the task. Rounds that it did not come to the end of have ended all the same.
+    fn leave<T>(&self, outcome: &Result<T>) {
+        let begun = *self.begun();
+        let (Err(error), Some(part)) = (outcome, begun) else { return };
+        let stop = if error.kind == ErrorKind::Cancelled { fix::Stop::Cancelled } else { fix::Stop::Failed };
+        if let Err(error) = self.rounds_ended(part, stop, None) {
+            tracing::error!(task = %self.id, %error, "the end of the rounds was not recorded");
+        }
+    }
 }
 
 impl Reporter for TaskReporter {
@@ -787,11 +812,13 @@ impl Reporter for TaskReporter {
 
     fn round(&self, part: fix::Part, round: fix::Round) -> Result<()> {
         self.engine.note_round(&self.id, part, &round)?;
+        *self.begun() = Some(part);
         self.engine.inner.tasks.update(&self.id, |task| task.rounds.push(round)).map(drop)
     }
 
     fn rounds_ended(&self, part: fix::Part, stop: fix::Stop, kept: Option<Digest>) -> Result<()> {
         self.engine.note_rounds_ended(&self.id, part, stop, kept)?;
+        *self.begun() = None;
         let say = |task: &mut Task| {
             if let Some(round) = task.rounds.last_mut() {
                 round.stopped = Some(stop.words().to_owned());
@@ -823,7 +850,12 @@ fn record(task: &mut Task, files: Vec<StoredFile>, proposed: Proposed) {
         .into_iter()
         .map(|pin| Pin { path: pin.path, version: pin.version, digest: pin.sha256 })
         .collect();
-    task.files = files;
+    // What was said of the hunks of another answer is not said of these.
+    if task.report.as_ref().is_none_or(|known| known.patch != proposed.patch.digest()) {
+        task.files = files;
+        task.forget_words();
+        task.heard.clear();
+    }
     task.steps.extend(proposed.steps);
     task.locked = proposed.locked;
     task.sent = proposed.pack.items.iter().map(|item| (item.path.clone(), item.tokens)).collect();

@@ -7,15 +7,16 @@
 //! rules warn of and the first answer did not do is sent back like everything else (`fix/weakened`).
 //! Where a judge did not say what it thinks, it is the judge who is asked again, once: the author has nothing to mend.
 //!
-//! Every round is on record before the next one is asked for, and so is the end.
+//! Every round is on record before the next one is asked for, an answer that is no change too, and so is the end, whatever
+//! ends it.
 
 use crate::base::Base;
 use crate::error::{ErrorKind, Result};
 use crate::gate;
 use crate::gate::commands::quoted;
 use crate::judging::UNJUDGED;
-use crate::pipeline::{Attempt, Clock, Intent, Reporter, Workshop, attempt, weighed};
-use krins_backend::Usage;
+use crate::pipeline::{Attempt, Clock, Intent, Reporter, Workshop, answered, attempt};
+use krins_backend::{Proposal, Usage};
 use krins_core::gate::{Finding, Report, Verdict};
 use krins_core::patch::Patch;
 use krins_core::prompt::ContextPack;
@@ -35,6 +36,9 @@ const DEADLINE: Duration = Duration::from_secs(15 * 60);
 const STALLED: u32 = 2;
 /// The check of [`weakened`], and what its rule begins with.
 pub(crate) const CHECK: &str = "fix";
+const WEAKENED: &str = "fix/weakened";
+/// What stands in a round for an answer that is no change of the files.
+const UNPLACED: &str = "fix/not-placed";
 
 /// What the rounds are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub enum Stop {
     TimeUsedUp,
     NoUse,
     JudgeSilent,
+    Cancelled,
+    Failed,
 }
 
 impl Stop {
@@ -82,6 +88,8 @@ impl Stop {
             Self::TimeUsedUp => "the time is used up",
             Self::NoUse => "an answer could not be used",
             Self::JudgeSilent => "the judge does not say what it thinks",
+            Self::Cancelled => "it was cancelled",
+            Self::Failed => "the task failed",
         }
     }
 
@@ -96,6 +104,8 @@ impl Stop {
             Self::TimeUsedUp => "time",
             Self::NoUse => "no-use",
             Self::JudgeSilent => "judge-silent",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
         }
     }
 }
@@ -105,6 +115,7 @@ impl Stop {
 pub struct Round {
     /// 0 is the first answer.
     pub number: u32,
+    /// That of the empty patch for an answer that is no change of the files.
     pub patch: Digest,
     pub verdict: Verdict,
     /// Findings that block.
@@ -131,12 +142,35 @@ impl Round {
             verdict: report.verdict,
             blocking: u32::try_from(blocking(report).count()).unwrap_or(u32::MAX),
             rules: rules.into_iter().collect(),
-            sent: before.map(|before| sent(before).map(Finding::id).collect()).unwrap_or_default(),
-            route: format!("{}/{}", attempt.proposal.provider, attempt.proposal.model),
+            sent: sent_back(before),
+            route: route(&attempt.proposal),
             usage: attempt.proposal.usage,
             stopped: None,
         }
     }
+
+    /// Of an answer that could not be placed: it is paid for, and it says nothing.
+    pub(crate) fn unplaced(number: u32, proposal: &Proposal, before: Option<&Report>) -> Self {
+        Self {
+            number,
+            patch: Patch::between(Vec::new()).digest(),
+            verdict: Verdict::Block,
+            blocking: 1,
+            rules: vec![UNPLACED.to_owned()],
+            sent: sent_back(before),
+            route: route(proposal),
+            usage: proposal.usage,
+            stopped: None,
+        }
+    }
+}
+
+fn sent_back(before: Option<&Report>) -> Vec<Digest> {
+    before.map(|before| sent(before).map(Finding::id).collect()).unwrap_or_default()
+}
+
+fn route(proposal: &Proposal) -> String {
+    format!("{}/{}", proposal.provider, proposal.model)
 }
 
 /// Whether another round makes sense, by what was seen so far.
@@ -202,10 +236,9 @@ fn weakened(first: &Report, attempt: &Attempt) -> Vec<Finding> {
         let warned = |finding: &&Finding| finding.rule.starts_with("honesty/") && finding.verdict == Verdict::Warn;
         report.findings.iter().filter(warned).cloned().collect::<Vec<_>>()
     };
-    let rule = format!("{CHECK}/weakened");
     // What was held against an answer once is not accepted by asking again.
-    let accused: BTreeSet<&RelPath> =
-        first.later.iter().filter(|finding| finding.rule == rule).map(|finding| &finding.path).collect();
+    let accusations = accusations(first);
+    let accused: BTreeSet<&RelPath> = accusations.iter().map(|finding| &finding.path).collect();
     let mut known = BTreeMap::<(String, RelPath), usize>::new();
     for finding in of_honesty(first) {
         *known.entry((finding.rule, finding.path)).or_default() += 1;
@@ -216,17 +249,47 @@ fn weakened(first: &Report, attempt: &Attempt) -> Vec<Finding> {
         let is_known = left.map(|left| *left -= 1).is_some();
         accused.contains(&finding.path) || !is_known
     };
-    of_honesty(report(attempt))
-        .into_iter()
-        .filter(|finding| is_new(finding))
-        .map(|finding| Finding {
-            rule: rule.clone(),
-            verdict: Verdict::Block,
-            message: format!("an answer to findings asks less of the checks: {} ({})", finding.message, finding.rule),
-            fix: Some("mend the code, and leave the checks as they are".to_owned()),
-            ..finding
-        })
-        .collect()
+    of_honesty(report(attempt)).into_iter().filter(|finding| is_new(finding)).map(accusation).collect()
+}
+
+fn accusation(finding: Finding) -> Finding {
+    Finding {
+        rule: WEAKENED.to_owned(),
+        verdict: Verdict::Block,
+        message: accused_of(&finding),
+        fix: Some("mend the code, and leave the checks as they are".to_owned()),
+        ..finding
+    }
+}
+
+fn accused_of(finding: &Finding) -> String {
+    format!("an answer to findings asks less of the checks: {} ({})", finding.message, finding.rule)
+}
+
+fn accusations(report: &Report) -> Vec<Finding> {
+    gate::as_found(report, |check| check == CHECK)
+}
+
+/// What was held against an answer, for another patch than that answer's: a part of it, or an edited one. `honest` gives what
+/// the honesty rules find in it, before a policy weighs it. In a file that was accused everything counts but what stood beside
+/// the accusation and was none; where nothing of it is left, the hunk that was meant is gone.
+pub(crate) fn still_weakened(before: &Report, honest: impl FnOnce() -> Vec<Finding>) -> Vec<Finding> {
+    let accusations = accusations(before);
+    if accusations.is_empty() {
+        return Vec::new();
+    }
+    let accused: BTreeSet<&RelPath> = accusations.iter().map(|finding| &finding.path).collect();
+    let is_meant = |finding: &Finding| {
+        let words = accused_of(finding);
+        accusations.iter().any(|accusation| accusation.path == finding.path && accusation.message == words)
+    };
+    let said = before.findings.iter().chain(before.waived.iter().map(|waived| &waived.finding));
+    let excused: BTreeSet<Digest> = said.filter(|finding| !is_meant(finding)).map(Finding::id).collect();
+    let counts = |finding: &Finding| {
+        let speaks = finding.verdict != Verdict::Pass || is_meant(finding);
+        speaks && accused.contains(&finding.path) && !excused.contains(&finding.id())
+    };
+    honest().into_iter().filter(counts).map(accusation).collect()
 }
 
 /// An answer to findings, with what it did to the checks. Held against one that is blocked, too: it may be what the next answer
@@ -290,26 +353,26 @@ pub(crate) async fn mend_up_to(
     reporter.round(Part::Change, Round::of(0, &first, None))?;
     let measure = report(&first).clone();
     let (mut best, mut last) = (None::<Attempt>, first);
-    let (mut stopped, mut judged_again) = (Stop::RoundsUsedUp, false);
+    let (mut stopped, mut asked_judge) = (Stop::RoundsUsedUp, false);
     for number in 1..=most {
         if began.elapsed() > DEADLINE {
             stopped = Stop::TimeUsedUp;
             break;
         }
-        let next = if is_unjudged(report(&last)) {
-            if std::mem::replace(&mut judged_again, true) {
+        // The same change goes through the whole gate again for a judge that did not say what it thinks.
+        let of_judge = is_unjudged(report(&last));
+        let next = if of_judge {
+            if std::mem::replace(&mut asked_judge, true) {
                 stopped = Stop::JudgeSilent;
                 break;
             }
             reporter.progress(format!("round {number} of {most}: asking the judge again"));
-            judge_again(shop, intent, base, &last, clock, reporter).await
+            let (ask, proposal, patch) = (last.ask.clone(), last.proposal.clone(), last.patch.clone());
+            attempt(shop, &intent.words, base, ask, proposal, patch, clock, reporter).await
         } else {
             reporter.progress(format!("round {number} of {most}: asking for what the gate found"));
-            let words = words(&intent.words, &last.patch, report(&last));
-            attempt(shop, intent, base, pack, &words, Some(&last.ask), clock, reporter).await
+            asked_again(number, shop, intent, base, pack, &last, clock, reporter).await
         };
-        let same =
-            next.as_ref().is_ok_and(|next| next.patch.digest() == last.patch.digest()) && is_unjudged(report(&last));
         let next = match next {
             Ok(next) => next,
             Err(error) if error.kind == ErrorKind::Cancelled => return Err(error),
@@ -333,7 +396,7 @@ pub(crate) async fn mend_up_to(
             break;
         }
         // The same change with another verdict is no answer that came again.
-        let why = if same { None } else { watch.see(&last.patch.digest(), report(&last)) };
+        let why = if of_judge { None } else { watch.see(&last.patch.digest(), report(&last)) };
         if improves {
             best = None;
         }
@@ -347,18 +410,27 @@ pub(crate) async fn mend_up_to(
     Ok(kept)
 }
 
-/// The same change through the whole gate again, for a judge that did not say what it thinks.
-async fn judge_again(
+/// The next answer of whom the last one came from, with what was found in that. One that is no change is a round, too.
+#[expect(clippy::too_many_arguments, reason = "what one answer is made from, and which it is")]
+async fn asked_again(
+    number: u32,
     shop: &Workshop,
     intent: &Intent,
     base: &Arc<Base>,
+    pack: &ContextPack,
     last: &Attempt,
     clock: &mut Clock,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Attempt> {
-    let (ask, proposal, patch) = (last.ask.clone(), last.proposal.clone(), last.patch.clone());
-    let verdict = weighed(shop, &intent.words, base, &ask, &proposal, &patch, clock, reporter).await?;
-    Ok(Attempt { ask, proposal, patch, verdict })
+    let words = words(&intent.words, &last.patch, report(last));
+    let (ask, proposal, patch) = answered(shop, intent, base, pack, &words, Some(&last.ask), clock, reporter).await?;
+    match patch {
+        Ok(patch) => attempt(shop, &intent.words, base, ask, proposal, patch, clock, reporter).await,
+        Err(error) => {
+            reporter.round(Part::Change, Round::unplaced(number, &proposal, Some(report(last))))?;
+            Err(error)
+        }
+    }
 }
 
 /// Nothing blocks but that a judge did not judge.

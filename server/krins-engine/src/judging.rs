@@ -8,7 +8,7 @@ use krins_backend::money::{Account, Purpose};
 use krins_backend::provider::Kind;
 use krins_backend::{Ask, Backend};
 use krins_core::RelPath;
-use krins_core::gate::{Finding, Policy, Report, Verdict};
+use krins_core::gate::{CheckRun, Finding, Policy, Report, Verdict};
 use krins_core::patch::Patch;
 use krins_core::redact::redact;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub async fn look(
     };
     let level = if wanted.warns || resting { Verdict::Warn } else { Verdict::Block };
     let findings = findings(&verdicts, level, gated.value(), &provider);
-    gate::extend(gated, rules, ("judge", started.elapsed().as_secs_f64() * 1000.0), findings)
+    gate::extend(gated, rules, (CHECK, started.elapsed().as_secs_f64() * 1000.0), findings)
 }
 
 /// A configured provider of another family than the author's; else another one, else the author's own.
@@ -121,21 +121,24 @@ fn findings(verdicts: &[judge::Verdict], level: Verdict, patch: &Patch, judge: &
     found
 }
 
-/// The judge's findings of a report: they are about the change as a whole, so they hold for each part of it.
-pub fn of(report: &Report) -> impl Iterator<Item = &Finding> {
-    report.findings.iter().filter(|finding| is_judges(finding))
-}
-
-/// What the judge said of the change, as the policy of now weighs it.
+/// What the judge said of the change, as the policy of now weighs it. It is about the change as a whole, so it holds for each
+/// part of it.
 pub fn objections(report: &Report, patch: &Patch, policy: &Policy) -> Vec<Finding> {
-    let as_said: Vec<Finding> = report.later.iter().filter(|finding| is_judges(finding)).cloned().collect();
-    // A report of a version that kept it only as it was weighed.
-    let said = if as_said.is_empty() { of(report).cloned().collect() } else { as_said };
-    policy.weigh(patch, said).findings
+    policy.weigh(patch, gate::as_found(report, is_judge)).findings
 }
 
-pub fn is_judges(finding: &Finding) -> bool {
-    finding.rule.starts_with("judge/")
+/// The name of the judge's check.
+pub const CHECK: &str = "judge";
+
+pub fn is_judge(check: &str) -> bool {
+    check == CHECK
+}
+
+/// The judge's word on this very patch, where it said all of it: what it did not judge it may be asked for again.
+pub fn word(report: &Report) -> Option<(&CheckRun, Vec<Finding>)> {
+    let run = report.checks.iter().rev().find(|run| is_judge(&run.check))?;
+    let said = gate::as_found(report, is_judge);
+    said.iter().all(|finding| finding.rule != UNJUDGED).then_some((run, said))
 }
 
 #[cfg(test)]

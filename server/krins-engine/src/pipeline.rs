@@ -188,20 +188,19 @@ fn tell_partial(partial: Option<Partial>, reporter: &Arc<dyn Reporter>) {
     }
 }
 
-/// Asks once, with these words, of whom an earlier answer came from, and judges what comes.
-#[expect(clippy::too_many_arguments, reason = "what one answer is made from")]
+/// Judges an answer that is placed, and tells the backend what came of it.
+#[expect(clippy::too_many_arguments, reason = "an answer, and what it is judged by")]
 pub(crate) async fn attempt(
     shop: &Workshop,
-    intent: &Intent,
-    base: &Arc<Base>,
-    pack: &ContextPack,
     words: &str,
-    like: Option<&Ask>,
+    base: &Arc<Base>,
+    ask: Ask,
+    proposal: Proposal,
+    patch: Patch,
     clock: &mut Clock,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Attempt> {
-    let (ask, proposal, patch) = answered(shop, intent, base, pack, words, like, clock, reporter).await?;
-    let verdict = weighed(shop, &intent.words, base, &ask, &proposal, &patch, clock, reporter).await?;
+    let verdict = weighed(shop, words, base, &ask, &proposal, &patch, clock, reporter).await?;
     tell(&shop.backend, &ask, &verdict);
     Ok(Attempt { ask, proposal, patch, verdict })
 }
@@ -227,7 +226,7 @@ pub(crate) fn count(backend: &Arc<dyn Backend>, ask: &Ask, verdict: &Result<Gate
 
 /// The whole gate over an answer that is placed: what only looks, what runs, and the judge.
 #[expect(clippy::too_many_arguments, reason = "an answer, and what it is judged by")]
-pub(crate) async fn weighed(
+async fn weighed(
     shop: &Workshop,
     words: &str,
     base: &Arc<Base>,
@@ -274,7 +273,10 @@ pub(crate) async fn question(shop: &Workshop, intent: &Intent, pack: &ContextPac
     Ok(ask_for(shop, intent, prompt))
 }
 
-/// Asks once, with these words, and places the answer.
+/// An answer that came, and the change that it is, or why it is none.
+pub(crate) type Answer = (Ask, Proposal, Result<Patch>);
+
+/// Asks once, with these words, and places the answer; `like` is whom an earlier one came from.
 #[expect(clippy::too_many_arguments, reason = "what one answer is made from")]
 pub(crate) async fn answered(
     shop: &Workshop,
@@ -285,7 +287,7 @@ pub(crate) async fn answered(
     like: Option<&Ask>,
     clock: &mut Clock,
     reporter: &Arc<dyn Reporter>,
-) -> Result<(Ask, Proposal, Patch)> {
+) -> Result<Answer> {
     let again = Intent { words: words.to_owned(), ..intent.clone() };
     let (prompt, restorer) = clock.time("redact", veil(shop, compose(&again, pack))).await?;
     reporter.stage(Stage::Asking);
@@ -297,7 +299,7 @@ pub(crate) async fn answered(
     let proposal = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await?;
     reporter.stage(Stage::Gating);
     let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
-    let patch = patch.inspect_err(|_| shop.backend.forget(&ask))?;
+    let patch = patch.inspect_err(|_| shop.backend.forget(&ask));
     Ok((ask, proposal, patch))
 }
 

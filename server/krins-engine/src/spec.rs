@@ -120,14 +120,14 @@ async fn tests_first(
     let (mut words, mut watch, mut before) = (task.clone(), Watch::default(), None::<Report>);
     for number in 0..=most {
         reporter.progress("asking for the tests".to_owned());
-        let asked = answered(shop, intent, base, pack, &words, None, clock, reporter).await;
-        let (ask, proposal, patch) = match asked {
-            Err(error) if error.kind == ErrorKind::GateFailed && number < most => {
-                words = not_placed(&task, &error);
-                before = None;
+        let (ask, proposal, patch) = answered(shop, intent, base, pack, &words, None, clock, reporter).await?;
+        let patch = match patch {
+            Ok(patch) => patch,
+            Err(error) => {
+                let round = Round::unplaced(number, &proposal, before.take().as_ref());
+                words = unplaced(Part::Tests, round, &task, error, number < most, reporter)?;
                 continue;
             }
-            asked => asked?,
         };
         let verdict = clock.time("gate", judge(shop, patch.clone(), base.clone(), reporter)).await;
         let (verdict, failing) = match verdict {
@@ -168,10 +168,22 @@ async fn tests_first(
     Err(Error::new(ErrorKind::Internal, "write the tests: no round was made"))
 }
 
-/// The task again, after an answer that is no change of the files.
-fn not_placed(task: &str, error: &Error) -> String {
+/// Puts an answer on record that is no change of the files; the task again, where another one may be asked for.
+fn unplaced(
+    part: Part,
+    round: Round,
+    task: &str,
+    error: Error,
+    goes_on: bool,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<String> {
+    reporter.round(part, round)?;
+    if !goes_on || error.kind != ErrorKind::GateFailed {
+        reporter.rounds_ended(part, fix::Stop::NoUse, None)?;
+        return Err(error);
+    }
     let why = serde_json::Value::String(quoted(&error.message, 400));
-    format!("An answer to the task below could not be used; the reason is data: {why}\n\n{task}")
+    Ok(format!("An answer to the task below could not be used; the reason is data: {why}\n\n{task}"))
 }
 
 fn no_tests(report: &Report, why: fix::Stop) -> Error {
@@ -210,19 +222,19 @@ async fn code_second(
     let (mut number, mut measure) = (0, None::<Report>);
     loop {
         reporter.progress("asking for the code".to_owned());
-        let asked = answered(shop, intent, base, pack, &words, None, clock, reporter).await;
-        let (ask, proposal, code) = match asked {
+        let (ask, proposal, code) = answered(shop, intent, base, pack, &words, None, clock, reporter).await?;
+        let code = match code {
+            Ok(code) => code,
             // The locked tests are not in the files that an answer is placed on: one that edits them ends here.
-            Err(error) if error.kind == ErrorKind::GateFailed && number < most => {
-                words = not_placed(&task, &error);
-                before = None;
+            Err(error) => {
+                let round = Round::unplaced(number, &proposal, before.take().as_ref());
+                words = unplaced(Part::Code, round, &task, error, number < most, reporter)?;
                 number += 1;
                 continue;
             }
-            asked => asked?,
         };
-        let findings =
-            locked(&code, &tests.patch).into_iter().chain(aware(&code, &tests.patch, &intent.words)).collect();
+        let aware = aware(code.files(), tests.patch.files(), &intent.words);
+        let findings = locked(&code, &tests.patch).into_iter().chain(aware).collect();
         let mut found = Found { findings, ..Found::default() };
         let patch = together(&tests.patch, &code);
         let judged = clock.time("gate", judge(shop, patch.clone(), base.clone(), reporter)).await;
@@ -509,16 +521,20 @@ fn locked(code: &Patch, tests: &Patch) -> Vec<Finding> {
 }
 
 /// What in the code knows that it is tested, or knows the tests' inputs.
-fn aware(code: &Patch, tests: &Patch, task: &str) -> Vec<Finding> {
-    let texts: Vec<String> =
-        tests.files().iter().filter_map(|file| Some(text_of(file.after.as_deref()?)?.into_owned())).collect();
+fn aware<'p>(
+    code: impl IntoIterator<Item = &'p FilePatch>,
+    tests: impl IntoIterator<Item = &'p FilePatch>,
+    task: &str,
+) -> Vec<Finding> {
+    let tests = tests.into_iter();
+    let texts: Vec<String> = tests.filter_map(|file| Some(text_of(file.after.as_deref()?)?.into_owned())).collect();
     let literals: BTreeSet<String> = texts
         .iter()
         .flat_map(|text| literals(text))
         .filter(|literal| !task.contains(literal.trim_matches(['"', '\''])))
         .collect();
     let mut findings = Vec::new();
-    for file in code.files().iter().filter(|file| !is_of_tests(&file.path)) {
+    for file in code.into_iter().filter(|file| !is_of_tests(&file.path)) {
         for (number, line) in added(file) {
             if let Some(mark) = TEST_AWARE.iter().find(|mark| line.contains(**mark)) {
                 let message = format!("`{mark}` lets the code know that it is tested, or take the tests' tools away");
@@ -547,6 +563,39 @@ fn aware(code: &Patch, tests: &Patch, task: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What was found of tests and code, for another patch than that of the answer: a part of `whole`, or what a person made of it.
+/// What only looks looks again; what came of running is run again where tests are (`runs_tests`); the rest holds as long as
+/// its file is changed.
+pub(crate) fn still_said(
+    before: &Report,
+    patch: &Patch,
+    whole: &Patch,
+    locked: &BTreeMap<RelPath, Digest>,
+    task: &str,
+    runs_tests: bool,
+) -> Vec<Finding> {
+    let touched: BTreeSet<&RelPath> =
+        patch.files().iter().flat_map(|file| [Some(&file.path), file.from.as_ref()]).flatten().collect();
+    let holds = |finding: &Finding| match finding.rule.as_str() {
+        "spec/test-aware" | "spec/special-case" => false,
+        "spec/not-passing" => !runs_tests && touched.contains(&finding.path),
+        _ => touched.contains(&finding.path),
+    };
+    let mut found = gate::as_found(before, |check| check == "spec");
+    found.retain(holds);
+    if !locked.is_empty() {
+        let (tests, _) = split(whole, locked);
+        let (_, code) = split(patch, locked);
+        found.extend(aware(code, tests, task));
+    }
+    found
+}
+
+/// The files that are locked, and the others.
+fn split<'p>(patch: &'p Patch, locked: &BTreeMap<RelPath, Digest>) -> (Vec<&'p FilePatch>, Vec<&'p FilePatch>) {
+    patch.files().iter().partition(|file| locked.contains_key(&file.path))
 }
 
 /// The lines of a file that its base does not have, with their 1-based numbers.
@@ -683,10 +732,8 @@ mod tests {
     #[test]
     fn code_that_knows_its_tests_is_seen() {
         let found = |code: &str| -> Vec<String> {
-            aware(&patch(&[("src/price.ts", Some("export {}\n"), Some(code))]), &tests(), "add a price")
-                .into_iter()
-                .map(|finding| finding.rule)
-                .collect()
+            let code = patch(&[("src/price.ts", Some("export {}\n"), Some(code))]);
+            aware(code.files(), tests().files(), "add a price").into_iter().map(|finding| finding.rule).collect()
         };
         for cheat in [
             "export const price = (n, k) => (n === 'apple' ? 340 : 0);\n",

@@ -9,7 +9,7 @@ use krins_backend::Usage;
 use krins_backend::money::{Entry, Total};
 use krins_core::Digest;
 use krins_core::RelPath;
-use krins_core::gate::{Report, Verdict};
+use krins_core::gate::{CheckRun, Finding, Report, Verdict};
 use krins_core::patch::{Change, ChangeKind, Patch, Placement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub use krins_protocol::lsp::{HunkVerdict, TaskState};
 
 /// How many finished tasks are kept.
 const KEEP: usize = 200;
+/// Parts of a change whose judgement is kept.
+const MOST_HEARD: usize = 8;
 
 /// Between two looks at a task that another process runs.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
@@ -62,6 +64,17 @@ pub struct Answered {
     pub why: Vec<(String, Vec<String>)>,
 }
 
+/// What a judge said of a part of a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heard {
+    /// That part, and the policy that the word was weighed by then.
+    pub patch: Digest,
+    pub policy: Digest,
+    pub run: CheckRun,
+    /// As it was said: the policy of now weighs it.
+    pub found: Vec<Finding>,
+}
+
 /// How long one pipeline step took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
@@ -84,6 +97,13 @@ pub struct Task {
     pub base: Vec<Pin>,
     pub files: Vec<StoredFile>,
     pub report: Option<Report>,
+    /// The report of the change as it was answered, while edits stand in it: what was said of it by running things and by
+    /// asking is not lost by an edit that is taken back.
+    #[serde(default)]
+    pub unedited: Option<Report>,
+    /// What a judge said of parts of the change when they were to be applied, the newest last.
+    #[serde(default)]
+    pub heard: Vec<Heard>,
     pub answered: Option<Answered>,
     /// By hunk id; a hunk that is not in it is open.
     pub verdicts: BTreeMap<String, HunkVerdict>,
@@ -164,6 +184,8 @@ impl Task {
             base: Vec::new(),
             files: Vec::new(),
             report: None,
+            unedited: None,
+            heard: Vec::new(),
             answered: None,
             verdicts: BTreeMap::new(),
             edits: BTreeMap::new(),
@@ -199,6 +221,8 @@ impl Task {
                     format!("it has {}", names.join(", "))
                 }));
         };
+        // The edits go, and with them the report of what they made.
+        self.forget_words();
         let Some(other) = self.others.get_mut(at) else { return Ok(()) };
         std::mem::swap(&mut self.files, &mut other.files);
         std::mem::swap(&mut self.report, &mut other.report);
@@ -206,9 +230,25 @@ impl Task {
         std::mem::swap(&mut self.variant, &mut other.variant);
         let blocked = self.report.as_ref().is_none_or(|report| report.verdict == krins_core::gate::Verdict::Block);
         self.state = if blocked { TaskState::Blocked } else { TaskState::Ready };
+        Ok(())
+    }
+
+    /// Forgets what a person said of the hunks, and what was found of their edits alone.
+    pub fn forget_words(&mut self) {
         self.verdicts.clear();
         self.edits.clear();
-        Ok(())
+        if let Some(report) = self.unedited.take() {
+            self.report = Some(report);
+        }
+    }
+
+    /// Keeps a judge's word on a part of the change.
+    pub fn hear(&mut self, heard: Heard) {
+        self.heard.retain(|known| known.patch != heard.patch);
+        if self.heard.len() >= MOST_HEARD {
+            self.heard.remove(0);
+        }
+        self.heard.push(heard);
     }
 
     /// What it cost in millionths of a US dollar, every call counted; `None` when the price of one is not known.

@@ -1,6 +1,7 @@
 //! The order of the gate and what a verdict is bound to, against a model that fits on a page: whatever is proposed, edited,
 //! rejected, waived, approved, applied, undone and changed in the policy, in whatever order, a file changes only by an apply
-//! of hunks that the policy of that moment lets through, and what is on record of it names that patch and that policy.
+//! of hunks that the policy of that moment lets through, and what is on record of it names that patch and that policy. A judge
+//! is asked about a change, or a part of it, once, whatever else happens, and never while something else blocks it.
 //!
 //! `KRINS_GATE_SEQUENCES=100000 cargo test --release -p krins-engine --lib engine::model` runs so many sequences.
 
@@ -89,6 +90,8 @@ enum Op {
     Earlier(usize),
     Level(usize, usize),
     Waive(usize, usize, bool),
+    /// The last day of every waiver is over.
+    Expire,
     Unwaive,
     Approve,
     Gate,
@@ -125,6 +128,7 @@ fn ops() -> impl Strategy<Value = (bool, Vec<Op>)> {
         3 => (0..CHECKS.len(), 0..LEVELS.len()).prop_map(|(check, level)| Op::Level(check, level)),
         2 => (0..CHECKS.len(), 0..FILES.len(), proptest::bool::weighted(0.7)).prop_map(|(check, file, live)| Op::Waive(check, file, live)),
         1 => Just(Op::Unwaive),
+        1 => Just(Op::Expire),
         1 => proptest::bool::weighted(0.1).prop_map(|approves| if approves { Op::Approve } else { Op::Gate }),
         1 => Just(Op::Gate),
         6 => (proptest::option::weighted(0.4, any::<u8>()), proptest::bool::weighted(0.1)).prop_map(|(mask, dry)| Op::Apply(mask, dry)),
@@ -145,6 +149,8 @@ fn ops() -> impl Strategy<Value = (bool, Vec<Op>)> {
 struct Told {
     answer: Mutex<String>,
     objects: Mutex<bool>,
+    /// How often the judge was asked.
+    judged: Mutex<usize>,
 }
 
 #[async_trait]
@@ -152,6 +158,7 @@ impl Backend for Told {
     async fn ask(&self, ask: Ask, _: ProgressSink) -> Result<Proposal, BackendError> {
         let text = match ask.account.purpose {
             Purpose::Judge => {
+                *self.judged.lock().unwrap() += 1;
                 let names = ["correctness", "security", "performance", "architecture", "tests", "scope", "readability"];
                 let word = |name: &str| if *self.objects.lock().unwrap() && name == "scope" { "fail" } else { "pass" };
                 let said = names
@@ -205,8 +212,18 @@ struct Known {
     objects: bool,
     /// The judge has seen it.
     seen: bool,
+    /// The same of what was proposed, while a hunk is edited.
+    seen_unedited: bool,
+    /// Parts of it that the judge has seen, the newest last, and the first file of each.
+    heard: Vec<(Digest, usize)>,
     /// The file that the judge's word is kept with.
     first: usize,
+}
+
+impl Known {
+    fn is_edited(&self) -> bool {
+        self.hunks.values().any(|hunk| hunk.edited.is_some())
+    }
 }
 
 /// The keys that sign approvals, made once.
@@ -356,7 +373,7 @@ impl World {
 
     fn objection(&self) -> bool {
         let task = self.task();
-        self.judge && task.seen && task.objects && self.weighed("judge", Verdict::Block, task.first) == Verdict::Block
+        self.judge && task.seen && self.objects_to(task.first)
     }
 
     async fn step(&mut self, op: &Op) {
@@ -370,6 +387,10 @@ impl World {
             Op::Level(check, level) => self.level(*check, *level),
             Op::Waive(check, file, live) => {
                 self.waivers.push((*check, *file, *live));
+                self.put_waivers();
+            }
+            Op::Expire => {
+                self.waivers.iter_mut().for_each(|(_, _, live)| *live = false);
                 self.put_waivers();
             }
             Op::Unwaive => {
@@ -421,7 +442,8 @@ impl World {
         let all: Vec<(usize, Hunk)> = hunks.iter().map(|(file, hunk)| (*file, hunk.clone())).collect();
         let plain = self.verdict(&all, false);
         let seen = self.judge && plain != Verdict::Block;
-        self.tasks.push(Known { id: task.id.clone(), hunks, objects, seen, first });
+        let (id, seen_unedited, heard) = (task.id.clone(), seen, Vec::new());
+        self.tasks.push(Known { id, hunks, objects, seen, seen_unedited, heard, first });
         self.at = self.tasks.len() - 1;
         let report = task.report.unwrap();
         let expected = if self.objection() { Verdict::Block } else { plain };
@@ -459,9 +481,17 @@ impl World {
             }
         };
         self.engine.judge_hunk(Some(&task), &hunk.id, judgement).await.unwrap();
-        let kept = self.tasks[self.at].hunks.get_mut(&file).unwrap();
+        let known = &mut self.tasks[self.at];
+        let was_edited = known.is_edited();
+        let kept = known.hunks.get_mut(&file).unwrap();
         (kept.edited, kept.rejected) = (edited, rejected);
         let text = kept.now().1.clone();
+        match (was_edited, known.is_edited()) {
+            (false, true) => known.seen_unedited = known.seen,
+            // What was said of the edits went with them.
+            (true, false) => known.seen = known.seen_unedited,
+            _ => {}
+        }
         let shown = self.engine.review(Some(&task)).unwrap().patch;
         let shown = shown.files().iter().find(|shown| shown.path.as_str() == FILES[file]).unwrap();
         assert_eq!(shown.after.as_deref(), Some(text.as_bytes()));
@@ -520,12 +550,15 @@ impl World {
         let part = if chosen.is_empty() { None } else { Some(self.part(&chosen)) };
         let policy = self.policy();
         let approved = part.as_ref().is_some_and(|part| self.approved.contains(&(part.digest(), policy)));
-        let asks = self.judge && !task.seen && self.verdict(&chosen, approved) != Verdict::Block;
+        let looked = !chosen.is_empty() && self.verdict(&chosen, approved) != Verdict::Block;
+        let heard = part.as_ref().is_some_and(|part| task.heard.iter().any(|(digest, _)| *digest == part.digest()));
+        let asks = looked && self.judge && !task.seen && !heard;
         // The judge's word is kept with the first file of what it is asked about.
         let first = chosen.iter().map(|(file, _)| FILES[*file]).min().unwrap_or_default();
         let first = FILES.iter().position(|name| *name == first).unwrap_or_default();
-        let objects = asks && task.objects && self.weighed("judge", Verdict::Block, first) == Verdict::Block;
+        let objects = looked && self.judge && !task.seen && self.objects_to(first);
         *self.told.objects.lock().unwrap() = task.objects;
+        let judged = *self.told.judged.lock().unwrap();
         let blocked =
             chosen.is_empty() || self.objection() || objects || self.verdict(&chosen, approved) == Verdict::Block;
         let moved = |(file, hunk): &(usize, Hunk)| before[*file] != hunk.before && before[*file] != hunk.now().1;
@@ -540,6 +573,16 @@ impl World {
         let wish = ApplyWish { hunks: mask.map(|_| ids), markers: false, dry_run };
         let outcome = self.engine.apply(Some(&task.id), wish, None).await;
         assert_eq!(self.disk(), expected, "{outcome:?}");
+        assert_eq!(*self.told.judged.lock().unwrap() - judged, usize::from(asks), "how often the judge was asked");
+        if let Some(part) = part.as_ref().filter(|_| asks) {
+            let whole = self.engine.review(Some(&task.id)).unwrap().patch.digest() == part.digest();
+            let known = &mut self.tasks[self.at];
+            known.seen |= whole;
+            known.heard.extend((!whole).then(|| (part.digest(), first)));
+            if known.heard.len() > 8 {
+                known.heard.remove(0);
+            }
+        }
         match &outcome {
             Ok(_) => assert!(!blocked, "{outcome:?}"),
             Err(error) if blocked && !chosen.is_empty() => assert_eq!(error.kind, ErrorKind::GateFailed, "{error:?}"),
@@ -555,12 +598,19 @@ impl World {
         self.files = expected;
     }
 
+    /// Whether the judge objects to the task's change, as the policy of now weighs what it says of a file.
+    fn objects_to(&self, first: usize) -> bool {
+        self.task().objects && self.weighed("judge", Verdict::Block, first) == Verdict::Block
+    }
+
     fn preview(&mut self) {
         let chosen = self.chosen(None);
         let shown = self.engine.preview(Some(&self.task().id)).unwrap_err();
         let patch = self.engine.wanted(Some(&self.task().id)).ok();
-        let approved = patch.is_some_and(|patch| self.approved.contains(&(patch.digest(), self.policy())));
-        let unseen = self.judge && !self.task().seen;
+        let digest = patch.map(|patch| patch.digest());
+        let approved = digest.is_some_and(|digest| self.approved.contains(&(digest, self.policy())));
+        let heard = self.task().heard.iter().find(|(of, _)| digest == Some(*of));
+        let unseen = self.judge && !self.task().seen && heard.is_none_or(|(_, first)| self.objects_to(*first));
         let blocked = self.objection() || unseen || self.verdict(&chosen, approved) == Verdict::Block;
         // Where the gate lets it through it comes as far as git, which has no repository here.
         match (chosen.is_empty(), blocked) {

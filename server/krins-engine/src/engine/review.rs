@@ -1,14 +1,14 @@
 //! What a person says of one hunk: taken, left, or taken with a text of their own, which is the truth from then on. An
 //! edited patch is another patch, so hash and verdict are its own.
 
+use super::said::follow;
 use super::{Engine, Review, known_hunks, no_diff};
 use crate::base::Current;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate;
-use crate::judging;
-use crate::tasks::{HunkVerdict, Task, TaskState};
+use crate::tasks::{HunkVerdict, Task};
 use krins_core::Digest;
-use krins_core::gate::{Report, Verdict};
+use krins_core::gate::Report;
 use krins_core::patch::Refusal;
 use std::collections::BTreeMap;
 
@@ -48,6 +48,9 @@ impl Engine {
         let task = self.inner.tasks.update(&task.id, |task| {
             task.verdicts.insert(hunk.to_owned(), judgement.verdict());
             if let Some(report) = report {
+                // What was said of the answer is kept for the day that its last edit is taken back.
+                let before = if task.edits.is_empty() { task.report.take() } else { task.unedited.take() };
+                task.unedited = before.filter(|_| !edits.is_empty());
                 task.edits = edits;
                 follow(task, report);
             }
@@ -92,33 +95,14 @@ impl Engine {
         let patch = Task { edits: edits.clone(), ..task.clone() }.patch(&self.inner.state)?;
         let rules = self.inner.rules.clone();
         let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
-        let before = task.report.clone();
+        let change = self.change(&Review { task: task.clone(), patch: patch.clone() });
         let judged = tokio::task::spawn_blocking(move || {
             let report = gate::judge(&patch, &rules, &current);
-            match &before {
-                Some(before) => gate::recall(report, before, &patch, &rules),
-                None => report,
-            }
+            gate::recall(report, &patch, &rules, change.recalled(&patch, &current))
         })
         .await;
         judged.map_err(|error| Error::new(ErrorKind::Internal, format!("judge the edit: {error}")))
     }
-}
-
-/// The new verdict, and the state that it means for a change that waits for one.
-fn follow(task: &mut Task, mut report: Report) {
-    // The judge is not asked again, and what it said of the change is said of what is left of it.
-    if let Some(before) = task.report.as_ref().filter(|before| before.patch != report.patch) {
-        let kept: Vec<_> = judging::of(before).cloned().collect();
-        report.verdict = report.verdict.max(krins_core::gate::worst(&kept));
-        report.checks.extend(before.checks.iter().filter(|run| run.check == "judge").cloned());
-        report.findings.extend(kept);
-        report.later.extend(before.later.iter().filter(|finding| judging::is_judges(finding)).cloned());
-    }
-    if matches!(task.state, TaskState::Ready | TaskState::Blocked) {
-        task.state = if report.verdict == Verdict::Block { TaskState::Blocked } else { TaskState::Ready };
-    }
-    task.report = Some(report);
 }
 
 fn not_taken(hunk: &str, refusal: &Refusal) -> Error {

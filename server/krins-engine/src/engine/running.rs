@@ -1,5 +1,6 @@
 //! What the engine runs of the person's commands, and what it asks again because of what they said.
 
+use super::said::{Known, Word, hear};
 use super::{Assigned, Engine, Inner, Review, TaskReporter, blocked, catch_panic, chosen};
 use crate::affected::{self, Affected};
 use crate::base::{Base, Current};
@@ -14,7 +15,7 @@ use crate::settings::Commands;
 use crate::tasks::{Task, TaskState};
 use krins_backend::money::{Account, Bill};
 use krins_backend::{Ask, Proposal};
-use krins_core::gate::{CheckRun, Finding, Report, Verdict};
+use krins_core::gate::Report;
 use krins_core::patch::Patch;
 use krins_core::prompt::{PROMPT_VERSION, Prompt};
 use krins_core::redact::redact;
@@ -23,11 +24,6 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument as _;
-
-/// The checks that run the commands of the settings, by the first part of their rules.
-const RUN: [&str; 3] = ["build", "types", "tests"];
-/// Checks that say something of this very change which cannot be found out again without asking a model.
-const SAID: [&str; 2] = ["spec", fix::CHECK];
 
 impl Engine {
     /// Runs a command in a copy of the workspace as it is now. Blocking.
@@ -61,20 +57,21 @@ impl Engine {
         })
     }
 
-    /// What running things said of the task's change counts for the same change; another one, a part of it too, is run.
+    /// What running things said of the task's change counts for the same change; another one, a part of it too, is run. What
+    /// was held against the answer goes with it.
     pub(super) async fn tried(
         &self,
         judged: Result<Gated<Patch>, Box<Report>>,
-        task: &Task,
+        review: &Review,
     ) -> Result<Result<Gated<Patch>, Box<Report>>> {
         let Ok(gated) = &judged else { return Ok(judged) };
-        let known = task.report.as_ref().filter(|report| report.patch == gated.value().digest());
-        let Some(report) = known else { return self.run_commands(judged, |_| ()).await };
-        if has_run(report) {
-            return Ok(gate::with_runs(judged, &self.inner.rules, said_before(report, is_known)));
-        }
-        let judged = self.run_commands(judged, |_| ()).await?;
-        Ok(gate::with_runs(judged, &self.inner.rules, said_before(report, |check| SAID.contains(&check))))
+        let (change, patch) = (self.change(review), gated.value().clone());
+        let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
+        let known = tokio::task::spawn_blocking(move || change.known(&patch, &current)).await;
+        let Known { found, is_run } =
+            known.map_err(|error| Error::new(ErrorKind::Internal, format!("look at the change: {error}")))?;
+        let judged = gate::with_runs(judged, &self.inner.rules, found);
+        if is_run { Ok(judged) } else { self.run_commands(judged, |_| ()).await }
     }
 
     /// A judge that was not asked, because something else blocked the change then, is asked before the change is made.
@@ -85,8 +82,10 @@ impl Engine {
     ) -> Result<Result<Gated<Patch>, Box<Report>>> {
         let author = author(task);
         let Ok(gated) = judged else { return Ok(judged) };
-        if !self.wants_judge(task) {
-            return Ok(Ok(gated));
+        match self.word_on(task, gated.value(), author) {
+            Word::None => return Ok(Ok(gated)),
+            Word::Heard(heard) => return Ok(self.with_word(gated, heard)),
+            Word::Open => {}
         }
         let bill = Bill::default();
         let nothing = Prompt { version: PROMPT_VERSION, intent: String::new(), focus: None, items: Vec::new() };
@@ -101,14 +100,14 @@ impl Engine {
         };
         let (backend, rules) = (&self.inner.backend, &self.inner.rules);
         let seen = judging::look(backend, self.settings(), &task.intent, author, &ask, gated, rules).await;
-        self.inner.tasks.update(&task.id, |task| task.calls.extend(bill.entries()))?;
+        // Not while a hunk is being judged: what it comes to would take the place of what is kept here.
+        let _turn = self.inner.reviewing.lock().await;
+        let report = seen.as_ref().map_or_else(|report| &**report, Gated::report);
+        self.inner.tasks.update(&task.id, |task| {
+            task.calls.extend(bill.entries());
+            hear(task, report);
+        })?;
         Ok(seen)
-    }
-
-    /// Whether the settings have a judge who has not seen the task's change.
-    fn wants_judge(&self, task: &Task) -> bool {
-        let seen = task.report.as_ref().is_some_and(|report| report.checks.iter().any(|run| run.check == "judge"));
-        self.settings().judge.is_some() && !seen && !self.inner.backend.is_builtin_for(Some(author(task)))
     }
 
     /// The whole gate again, for what is about to be shown outside of a review: without what was rejected, under the policy
@@ -118,27 +117,24 @@ impl Engine {
         let blocks = |report: Box<Report>| blocked(&review.task.id, Some(&report));
         let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
         let gated = gate::run(chosen(review, None)?, &self.inner.rules, &current).map_err(blocks)?;
-        let known = review.task.report.as_ref().filter(|report| report.patch == gated.value().digest());
-        let ran = known.is_some_and(has_run);
-        let mut judged = Ok(gated);
-        if let (false, true, Ok(gated)) = (ran, self.settings().commands.any(), &judged) {
+        let Known { found, is_run } = self.change(review).known(gated.value(), &current);
+        let mut judged = gate::with_runs(Ok(gated), &self.inner.rules, found);
+        if let (false, true, Ok(gated)) = (is_run, self.settings().commands.any(), &judged) {
             let commands = Arc::new(self.settings().commands.clone());
             let found = self.found_by_running(gated.value(), &commands, &Stop::default(), &|_| ())?;
             judged = gate::with_runs(judged, &self.inner.rules, found);
         }
-        if judged.is_ok() && self.wants_judge(&review.task) {
-            let id = &review.task.id;
-            return Err(Error::new(
-                ErrorKind::GateFailed,
-                format!("show task {id}: the judge has not seen the change"),
-            )
-            .hint("apply it, which asks the judge first, or assign the task again"));
+        let gated = judged.map_err(blocks)?;
+        match self.word_on(&review.task, gated.value(), author(&review.task)) {
+            Word::None => Ok(gated),
+            Word::Heard(heard) => self.with_word(gated, heard).map_err(blocks),
+            Word::Open => {
+                let id = &review.task.id;
+                let why = format!("show task {id}: the judge has not seen the change");
+                Err(Error::new(ErrorKind::GateFailed, why)
+                    .hint("apply it, also as a dry run, which asks the judge first, or assign the task again"))
+            }
         }
-        if let Some(report) = known {
-            let of = |check: &str| SAID.contains(&check) || ran && RUN.contains(&check);
-            judged = gate::with_runs(judged, &self.inner.rules, said_before(report, of));
-        }
-        judged.map_err(blocks)
     }
 
     async fn run_commands(
@@ -214,7 +210,8 @@ impl Engine {
         let span = tracing::info_span!("krins.fix", task = %id);
         let words = task.intent.clone();
         let work = async move {
-            let reporter: Arc<dyn Reporter> = Arc::new(TaskReporter { engine: engine.clone(), id: task.id.clone() });
+            let teller = Arc::new(TaskReporter::new(&engine, &task.id));
+            let reporter: Arc<dyn Reporter> = teller.clone();
             let intent = Intent { words, ..Intent::default() };
             let shop = engine.workshop(&task.id);
             let work = engine.mend(&shop, intent, base, (proposal, patch, report), rounds, &reporter);
@@ -223,6 +220,7 @@ impl Engine {
                 () = cancel.cancelled() => Err(Error::cancelled()),
                 outcome = catch_panic(work) => outcome,
             };
+            teller.leave(&outcome);
             if let Err(error) = engine.settle_again(&task, outcome, &shop.bill) {
                 tracing::error!(task = %task.id, %error, "the task's outcome could not be stored");
                 engine.inner.tasks.fail_unstored(&task.id, error);
@@ -309,30 +307,4 @@ impl Engine {
 fn author(task: &Task) -> &str {
     let route = task.answered.as_ref().map_or("", |answered| answered.route.as_str());
     route.split('/').next().unwrap_or(route)
-}
-
-/// What running things said of the change, as it was found: what it counts for is the policy's of now to say.
-fn said_before(report: &Report, is_of: impl Fn(&str) -> bool) -> commands::Found {
-    let of = |finding: &&Finding| finding.rule.split('/').next().is_some_and(&is_of);
-    let checks: Vec<CheckRun> = report.checks.iter().filter(|check| is_of(&check.check)).cloned().collect();
-    let runs = if checks.is_empty() { Vec::new() } else { report.runs.clone() };
-    // A report of a version that kept them only as they were weighed.
-    let weighed = report.findings.iter().chain(report.waived.iter().map(|waived| &waived.finding)).filter(of);
-    let as_found = report.later.iter().filter(of);
-    let findings = match as_found.clone().count() < weighed.clone().count() {
-        true => weighed.cloned().collect(),
-        false => as_found.cloned().collect(),
-    };
-    commands::Found { checks, findings, runs }
-}
-
-/// Whether everything was run that the settings name. A build that is broken ends it before the tests: where somebody waives
-/// that, they are still to be run.
-fn has_run(report: &Report) -> bool {
-    let ran = || report.checks.iter().filter(|run| RUN.contains(&run.check.as_str()));
-    ran().any(|run| run.check == "tests") || ran().next().is_some() && ran().all(|run| run.verdict != Verdict::Block)
-}
-
-fn is_known(check: &str) -> bool {
-    RUN.contains(&check) || SAID.contains(&check)
 }

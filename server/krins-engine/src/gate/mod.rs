@@ -169,14 +169,7 @@ pub fn with_runs(
     let mut gated = judged?;
     let mut left = findings;
     for check in checks {
-        let mine = |finding: &Finding| {
-            finding
-                .rule
-                .split('/')
-                .next()
-                .is_some_and(|of| check.check == of || check.check == "build" && of == "types")
-        };
-        let (found, rest) = left.into_iter().partition(mine);
+        let (found, rest) = left.into_iter().partition(|finding| is_of(&check.check, finding));
         left = rest;
         gated = extend(gated, rules, (&check.check, check.millis), found).map_err(|report| ran(*report, &runs))?;
     }
@@ -192,26 +185,60 @@ fn ran(mut report: Report, runs: &[CommandRun]) -> Box<Report> {
     Box::new(report)
 }
 
-/// What was found of the same change by running commands or asking somebody stays found when the change is judged again:
-/// it is weighed by the policy of now.
-pub fn recall(mut report: Report, before: &Report, patch: &Patch, rules: &Rulebook) -> Report {
-    let looked = |check: &str| CHECKS.iter().any(|(name, _)| *name == check);
-    let later = |finding: &&Finding| finding.rule.split('/').next().is_some_and(|check| !looked(check));
+/// Whether the finding is one of the check's; the build's check has those of types, too.
+fn is_of(check: &str, finding: &Finding) -> bool {
+    let of = finding.rule.split('/').next().unwrap_or_default();
+    check == of || check == "build" && of == "types"
+}
+
+/// Whether a check comes after those that only look at values.
+pub fn is_later(check: &str) -> bool {
+    check != "gate" && CHECKS.iter().all(|(name, _)| *name != check)
+}
+
+/// What the checks of these names found that come later, before any policy weighed it.
+pub fn as_found(report: &Report, is_meant: impl Fn(&str) -> bool) -> Vec<Finding> {
+    let meant = |finding: &&Finding| finding.rule.split('/').next().is_some_and(|of| is_later(of) && is_meant(of));
+    let as_found = report.later.iter().filter(meant);
     // A report of a version that kept them only as they were weighed.
-    let weighed = before.findings.iter().chain(before.waived.iter().map(|waived| &waived.finding)).filter(later);
-    let found: Vec<Finding> = match before.later.len() < weighed.clone().count() {
+    let weighed = report.findings.iter().chain(report.waived.iter().map(|waived| &waived.finding)).filter(meant);
+    match as_found.clone().count() < weighed.clone().count() {
         true => weighed.cloned().collect(),
-        false => before.later.clone(),
-    };
-    let policy = match rules.standing() {
-        Ok(standing) if before.patch == report.patch => standing.policy,
-        // Another change; and a policy that cannot be read has blocked it already.
-        _ => return report,
-    };
-    report.checks.extend(before.checks.iter().filter(|run| !looked(&run.check)).cloned());
-    report.runs.extend(before.runs.iter().cloned());
-    add(&mut report, &policy, patch, found);
+        false => as_found.cloned().collect(),
+    }
+}
+
+/// The checks of these names that come later, with what they ran and found.
+pub fn known(report: &Report, is_meant: impl Fn(&str) -> bool) -> commands::Found {
+    let meant = |run: &&CheckRun| is_later(&run.check) && is_meant(&run.check);
+    let checks: Vec<CheckRun> = report.checks.iter().filter(meant).cloned().collect();
+    let runs = if checks.is_empty() { Vec::new() } else { report.runs.clone() };
+    commands::Found { checks, findings: as_found(report, is_meant), runs }
+}
+
+/// What is known of a change by running commands or asking somebody stays found when the change is judged again: it is
+/// weighed by the policy of now.
+pub fn recall(mut report: Report, patch: &Patch, rules: &Rulebook, known: commands::Found) -> Report {
+    // Where the policy cannot be read the change is blocked already, and what is known is kept all the same.
+    let policy = rules.standing().map(|standing| standing.policy).unwrap_or_default();
+    let commands::Found { mut checks, findings, runs } = known;
+    let at = report.findings.len();
+    add(&mut report, &policy, patch, findings);
+    let weighed = report.findings.get(at..).unwrap_or_default();
+    for run in &mut checks {
+        let mine: Vec<Finding> = weighed.iter().filter(|finding| is_of(&run.check, finding)).cloned().collect();
+        run.verdict = gate::worst(&mine);
+    }
+    report.checks.extend(checks);
+    report.runs.extend(runs);
     report
+}
+
+/// What the honesty rules find in a patch, before any policy weighs it.
+pub fn honesty_of(patch: &Patch, base: &(dyn Tree + Sync)) -> Vec<Finding> {
+    let (policy, approvals, reading) = (Policy::default(), Approvals::default(), Reading::of(patch));
+    let author = Author::Model;
+    gate::check_honesty(&Scene { patch, policy: &policy, author, base, approvals: &approvals, reading: &reading })
 }
 
 /// Adds what was found later to the report of a change that is blocked already.

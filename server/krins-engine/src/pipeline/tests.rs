@@ -1,7 +1,7 @@
 //! The flow from words to a diff with a backend that answers as it is told: variants, the judge, the router's outcomes, and
 //! what is kept.
 
-use crate::engine::{ApplyWish, Engine};
+use crate::engine::{ApplyWish, Engine, Judgement};
 use crate::error::ErrorKind;
 use crate::pipeline::Intent;
 use crate::settings::{Judge, Settings};
@@ -21,8 +21,11 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 struct Told {
     answers: BTreeMap<(Purpose, u32), String>,
-    /// The author's answers, one after the other, before those by variant.
+    /// The author's answers, one after the other, before those by variant; and the judge's.
     script: Mutex<VecDeque<String>>,
+    judging: Mutex<VecDeque<String>>,
+    /// Where there is no answer, there never is one.
+    hangs: bool,
     asked: Mutex<Vec<String>>,
     /// Done once, before the first answer.
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -50,7 +53,11 @@ impl Backend for Told {
             }
             self.asked.lock().unwrap().push(ask.prompt.render().get().turns[0].text.clone());
         }
-        let scripted = if purpose == Purpose::Author { self.script.lock().unwrap().pop_front() } else { None };
+        let script = if purpose == Purpose::Author { &self.script } else { &self.judging };
+        let scripted = script.lock().unwrap().pop_front();
+        if scripted.is_none() && self.hangs {
+            std::future::pending::<()>().await;
+        }
         let Some(text) = scripted.or_else(|| self.answers.get(&(purpose, variant)).cloned()) else {
             return Err(BackendError::new(ErrorKind::BudgetExceeded, "ask: the money does not reach"));
         };
@@ -175,7 +182,8 @@ fn judged(warns: bool) -> Settings {
 
 fn objections(task: &Task) -> Vec<&str> {
     let report = task.report.as_ref().unwrap();
-    crate::judging::of(report).map(|finding| finding.rule.as_str()).collect()
+    let rules = report.findings.iter().map(|finding| finding.rule.as_str());
+    rules.filter(|rule| rule.starts_with("judge/")).collect()
 }
 
 fn told(author: &[(u32, String)], judge: &str) -> Told {
@@ -302,7 +310,6 @@ async fn every_round_is_on_record_with_what_was_sent_back_and_why_it_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_that_is_got_by_asking_less_of_the_tests_is_none() {
-    const TEST: &str = "import { total } from './total';\ntest('total', () => {\n  expect(total).toBe(1);\n  expect(total + 1).toBe(2);\n});\n";
     let weaker = format!(
         "{}src/total.test.ts\n<<<<<<< SEARCH\n  expect(total + 1).toBe(2);\n=======\n>>>>>>> REPLACE\n",
         answer("export const total = 2;")
@@ -421,5 +428,308 @@ async fn a_model_that_obeys_what_it_read_gets_nothing_past_the_gate() {
     let kinds = stage.engine.audit().report().unwrap().kinds;
     for kind in ["waived", "approved", "trusted", "change.intended", "change.done"] {
         assert!(!kinds.contains_key(kind), "{kinds:?}");
+    }
+}
+
+const TEST: &str = "import { total } from './total';\ntest('total', () => {\n  expect(total).toBe(1);\n  expect(total + 1).toBe(2);\n});\n";
+
+/// A change whose second answer asks less of the tests, beside what else it does.
+async fn weakened() -> (Stage, Task) {
+    let weaker = format!(
+        "{}src/total.test.ts\n<<<<<<< SEARCH\n  expect(total + 1).toBe(2);\n=======\n>>>>>>> REPLACE\n\
+         src/other.ts\n<<<<<<< SEARCH\nexport const a = 1;\n=======\nexport const a = 2;\n>>>>>>> REPLACE\n",
+        answer("export const total = 2;")
+    );
+    let told = Told::default();
+    told.script.lock().unwrap().extend([answer("export const = 1; // \u{202e}"), weaker]);
+    let mut settings = Settings::default();
+    settings.commands.fix_rounds = 1;
+    let stage = stage(told, settings);
+    std::fs::write(stage.dir.path().join("root/src/total.test.ts"), TEST).unwrap();
+    std::fs::write(stage.dir.path().join("root/src/other.ts"), "export const a = 1;\n").unwrap();
+    let task = stage.assign(1).await;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["fix/weakened"]), "{:?}", task.rounds);
+    (stage, task)
+}
+
+fn blocking(task: &Task) -> Vec<&str> {
+    let findings = task.report.as_ref().unwrap().findings.iter();
+    findings
+        .filter(|finding| finding.verdict == krins_core::gate::Verdict::Block)
+        .map(|finding| finding.rule.as_str())
+        .collect()
+}
+
+impl Stage {
+    fn hunk(&self, path: &str) -> String {
+        let patch = self.engine.review(None).unwrap().patch;
+        let file = patch.files().iter().find(|file| file.path.as_str() == path);
+        file.unwrap().hunks[0].id.clone()
+    }
+
+    async fn judge(&self, hunk: &str, judgement: Judgement) -> Task {
+        self.engine.judge_hunk(None, hunk, judgement).await.unwrap().task
+    }
+
+    async fn apply(&self, hunks: &[&str]) -> crate::Result<crate::engine::Outcome> {
+        let hunks = (!hunks.is_empty()).then(|| hunks.iter().map(|hunk| (*hunk).to_owned()).collect());
+        self.engine.apply(None, ApplyWish { hunks, ..ApplyWish::default() }, None).await
+    }
+
+    async fn dry(&self, hunks: Option<&[&str]>) -> crate::Result<crate::engine::Outcome> {
+        let hunks = hunks.map(|hunks| hunks.iter().map(|hunk| (*hunk).to_owned()).collect());
+        self.engine.apply(None, ApplyWish { hunks, dry_run: true, ..ApplyWish::default() }, None).await
+    }
+
+    /// What refuses an apply of the hunks, and a look at what was not rejected.
+    async fn refused(&self, hunks: &[&str], rule: &str) {
+        let refused = self.apply(hunks).await.unwrap_err();
+        assert!(refused.kind == ErrorKind::GateFailed && refused.message.contains(rule), "{refused:?}");
+        let refused = self.engine.preview(None).unwrap_err();
+        assert!(refused.kind == ErrorKind::GateFailed && refused.message.contains(rule), "{refused:?}");
+        assert_eq!(self.file(), BEFORE);
+    }
+}
+
+/// Whatever else of the change is rejected or edited: an answer that asked less of the tests does so in every part of it that
+/// holds what it did, and in no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_that_was_weakened_stays_so_in_every_part_of_the_change() {
+    let (stage, _) = weakened().await;
+    let [total, test, other] = ["src/total.ts", "src/total.test.ts", "src/other.ts"].map(|path| stage.hunk(path));
+    stage.judge(&other, Judgement::Reject).await;
+    stage.refused(&[], "fix/weakened").await;
+    stage.refused(&[&total, &test], "fix/weakened").await;
+    let task = stage.judge(&other, Judgement::Edit("export const a = 3;\n".into())).await;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["fix/weakened"]));
+    stage.refused(&[], "fix/weakened").await;
+    // What was meant is mended by hand, and it comes back with the hunk.
+    let task = stage.judge(&test, Judgement::Edit(TEST.into())).await;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Ready, vec![]));
+    let task = stage.judge(&test, Judgement::Open).await;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["fix/weakened"]));
+    let task = stage.judge(&other, Judgement::Open).await;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["fix/weakened"]));
+    // Another way to ask less is no way out.
+    let emptied = "import { total } from './total';\ntest('total', () => {\n  total;\n});\n";
+    let task = stage.judge(&test, Judgement::Edit(emptied.into())).await;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["fix/weakened"]));
+    stage.judge(&test, Judgement::Reject).await;
+    stage.apply(&[]).await.unwrap();
+    assert!(stage.file().contains("export const total = 2;"));
+}
+
+/// A policy that cannot be read for a while makes nothing forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_held_against_an_answer_outlives_a_policy_that_cannot_be_read() {
+    let (stage, _) = weakened().await;
+    let file = stage.dir.path().join("root/.krins/policy.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let other = stage.hunk("src/other.ts");
+    std::fs::write(&file, "[levels\n").unwrap();
+    let task = stage.engine.judge_again(None).await.unwrap().task;
+    assert!(blocking(&task).contains(&"policy/unreadable"), "{:?}", blocking(&task));
+    stage.judge(&other, Judgement::Edit("export const a = 3;\n".into())).await;
+    std::fs::remove_file(&file).unwrap();
+    let task = stage.engine.judge_again(None).await.unwrap().task;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["fix/weakened"]));
+}
+
+/// What was said of locked tests and the code for them holds for each part of it that does the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_of_code_for_locked_tests_stays_in_every_part_of_it() {
+    let aware = "export const total = process.env.VITEST ? 1 : 2;";
+    let more = "src/other.ts\n<<<<<<< SEARCH\nexport const a = 1;\n=======\nexport const a = 2;\n>>>>>>> REPLACE\n\
+        src/setup.ts\n<<<<<<< SEARCH\nexport {};\n=======\nexport const b = 1;\n>>>>>>> REPLACE\n";
+    let stage = stage(told(&[(0, answer(aware) + more)], ""), Settings::default());
+    for (path, text) in [("src/other.ts", "export const a = 1;\n"), ("src/setup.ts", "export {};\n")] {
+        std::fs::write(stage.dir.path().join("root").join(path), text).unwrap();
+    }
+    let task = stage.assign(1).await;
+    let said = |rule: &str, path: &str| krins_core::gate::Finding {
+        rule: rule.into(),
+        verdict: krins_core::gate::Verdict::Block,
+        path: krins_core::RelPath::new(path).unwrap(),
+        lines: None,
+        message: "m".into(),
+        fix: None,
+        link: None,
+    };
+    // As the spec mode leaves it: its own run of tests needs a sandbox.
+    stage
+        .engine
+        .tasks()
+        .update(&task.id, |task| {
+            let report = task.report.as_mut().unwrap();
+            report.later = vec![said("spec/locked", "src/setup.ts"), said("spec/test-aware", "src/total.ts")];
+            task.locked.insert(krins_core::RelPath::new("src/total.test.ts").unwrap(), krins_core::Digest::of("x"));
+        })
+        .unwrap();
+    let task = stage.engine.judge_again(None).await.unwrap().task;
+    assert_eq!((task.state, blocking(&task)), (TaskState::Blocked, vec!["spec/locked", "spec/test-aware"]));
+    let [total, setup, other] = ["src/total.ts", "src/setup.ts", "src/other.ts"].map(|path| stage.hunk(path));
+    stage.judge(&other, Judgement::Reject).await;
+    stage.refused(&[], "spec/locked").await;
+    stage.judge(&setup, Judgement::Reject).await;
+    stage.refused(&[], "spec/test-aware").await;
+    let task = stage.judge(&total, Judgement::Edit(format!("{aware}\nexport const other = 3;\n"))).await;
+    assert_eq!(blocking(&task), ["spec/locked", "spec/test-aware"]);
+    stage.refused(&[], "spec/test-aware").await;
+    let task = stage.judge(&total, Judgement::Edit("export const total = 2;\nexport const other = 2;\n".into())).await;
+    assert_eq!(blocking(&task), ["spec/locked"], "the code knows nothing any more");
+    stage.apply(&[]).await.unwrap();
+    assert!(stage.file().contains("export const total = 2;"));
+}
+
+/// Another answer is another change: what a person wrote into the hunks of the last one does not go into it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_does_not_go_into_the_next_answer() {
+    let stage = scripted(&[HIDDEN, "export const sum = 1;"], 0);
+    stage.assign(1).await;
+    let hunk = stage.hunk("src/total.ts");
+    stage.judge(&hunk, Judgement::Edit(format!("{HIDDEN}\nexport const mine = 2;\n"))).await;
+    let again = stage.engine.fix(None, Some(1)).unwrap().task;
+    let task = stage.engine.tasks().settled(&again).await.unwrap();
+    let review = stage.engine.review(None).unwrap();
+    assert_eq!((task.state, task.edits.len(), task.verdicts.len()), (TaskState::Ready, 0, 0));
+    assert_eq!(task.report.unwrap().patch, review.patch.digest());
+    assert!(!review.patch.unified().contains("mine"), "{}", review.patch.unified());
+}
+
+/// A judge who is asked when something is to be applied is asked once, and its word is kept with the change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_judge_says_at_an_apply_is_kept() {
+    let policy = |stage: &Stage, text: &str| std::fs::write(stage.dir.path().join("home/policy.toml"), text).unwrap();
+    let asked = |task: &Task| task.calls.iter().filter(|call| call.purpose == Purpose::Judge).count();
+    let staged = async |fails: &[&str]| {
+        let more = "src/other.ts\n<<<<<<< SEARCH\nexport const a = 1;\n=======\nexport const a = 2;\n>>>>>>> REPLACE\n";
+        let told = told(&[(0, answer(HIDDEN) + more)], &verdicts(fails));
+        let stage = staged_in(told, judged(false), |dir| Some(dir.join("home")));
+        std::fs::write(stage.dir.path().join("root/src/other.ts"), "export const a = 1;\n").unwrap();
+        let task = stage.assign(1).await;
+        assert_eq!((task.state, asked(&task)), (TaskState::Blocked, 0), "something else blocked it");
+        policy(&stage, "[levels]\nhonesty = \"off\"\n");
+        stage
+    };
+    let task = |stage: &Stage| stage.engine.review(None).unwrap().task;
+    // Nothing to object to: a part, and the whole of it, each asked about once.
+    let stage = staged(&[]).await;
+    let other = stage.hunk("src/other.ts");
+    for _ in 0..2 {
+        stage.dry(Some(&[&other])).await.unwrap();
+        assert_eq!(asked(&task(&stage)), 1);
+    }
+    let heard = task(&stage).heard;
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].policy, stage.engine.rules().standing().unwrap().policy.digest());
+    assert!(stage.engine.preview(None).unwrap_err().message.contains("judge has not seen"), "the whole is not judged");
+    stage.dry(None).await.unwrap();
+    assert_eq!((task(&stage).state, asked(&task(&stage))), (TaskState::Ready, 2));
+    assert!(stage.engine.preview(None).unwrap_err().message.contains("git"), "the gate lets it through");
+    stage.apply(&[]).await.unwrap();
+    assert_eq!(asked(&task(&stage)), 2);
+    assert_ne!(stage.file(), BEFORE);
+    // An objection to a part is no word on the rest, and is weighed by the policy of now.
+    let stage = staged(&["scope"]).await;
+    let other = stage.hunk("src/other.ts");
+    for _ in 0..2 {
+        let refused = stage.dry(Some(&[&other])).await.unwrap_err();
+        assert!(refused.message.contains("judge/scope"), "{refused:?}");
+        assert_eq!(asked(&task(&stage)), 1);
+    }
+    assert_eq!(objections(&task(&stage)), Vec::<&str>::new());
+    policy(&stage, "[levels]\nhonesty = \"off\"\njudge = \"warn\"\n");
+    stage.dry(Some(&[&other])).await.unwrap();
+    policy(&stage, "[levels]\nhonesty = \"off\"\n");
+    // An objection to the whole of it blocks the task from now on.
+    for _ in 0..2 {
+        let refused = stage.dry(None).await.unwrap_err();
+        assert!(refused.message.contains("judge/scope"), "{refused:?}");
+        let task = task(&stage);
+        assert_eq!((task.state, objections(&task), asked(&task)), (TaskState::Blocked, vec!["judge/scope"], 2));
+    }
+    assert_eq!(stage.file(), BEFORE);
+    // What it did not say it is asked for again.
+    let stage = staged(&[]).await;
+    stage.told.judging.lock().unwrap().push_back("All is well.".into());
+    let refused = stage.dry(None).await.unwrap_err();
+    assert!(refused.message.contains("judge/unjudged"), "{refused:?}");
+    stage.dry(None).await.unwrap();
+    assert_eq!(asked(&task(&stage)), 2);
+}
+
+/// A pass that the judge's second word makes is told like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_passes_at_the_judges_second_word_is_kept() {
+    let told = told(&[(0, answer("export const sum = 1;"))], &verdicts(&[]));
+    told.judging.lock().unwrap().push_back("All is well.".into());
+    let mut settings = judged(false);
+    settings.commands.fix_rounds = 2;
+    let stage = stage(told, settings);
+    let task = stage.assign(1).await;
+    assert_eq!((task.state, task.rounds.len()), (TaskState::Ready, 2));
+    assert_eq!(stage.told.heard(), ["forget judge 0", "forget author 0", "keep judge 0", "keep author 0"]);
+    assert_eq!(task.rounds[1].stopped.as_deref(), Some("the gate passed"));
+}
+
+/// Every round that is on record has an end there, whatever ended it, and an answer that is no change is a round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rounds_end_on_record_whatever_ends_them() {
+    const PROSE: &str = "I would rather not.";
+    let hidden = "src/a.test.ts\n<<<<<<< SEARCH\n=======\n// \u{202e}\n>>>>>>> REPLACE\n";
+    let hidden_code = answer(HIDDEN);
+    let change = hidden_code.as_str();
+    for (spec, answers, hangs, expect) in [
+        (true, vec![PROSE, PROSE], false, ["tests 0 fix/not-placed", "tests 1 fix/not-placed", "tests no-use"]),
+        (
+            true,
+            vec![hidden, PROSE],
+            false,
+            ["tests 0 honesty/hidden-unicode", "tests 1 fix/not-placed", "tests no-use"],
+        ),
+        (true, vec![hidden], false, ["tests 0 honesty/hidden-unicode", "tests failed", ""]),
+        (true, vec![hidden], true, ["tests 0 honesty/hidden-unicode", "tests cancelled", ""]),
+        (
+            false,
+            vec![change, PROSE],
+            false,
+            ["change 0 honesty/hidden-unicode", "change 1 fix/not-placed", "change no-use"],
+        ),
+        (false, vec![change], true, ["change 0 honesty/hidden-unicode", "change cancelled", ""]),
+        (false, vec![PROSE], false, ["", "", ""]),
+    ] {
+        let told = Told { hangs, ..Told::default() };
+        told.script.lock().unwrap().extend(answers.iter().map(|text| (*text).to_owned()));
+        let mut settings = Settings::default();
+        (settings.commands.fix_rounds, settings.commands.tests) = (1, true);
+        // What runs is another matter: nothing gets so far.
+        settings.commands.test_commands = vec![vec!["true".into()]];
+        let stage = stage(told, settings);
+        let intent = Intent { words: "call it sum".into(), spec, ..Intent::default() };
+        let id = stage.engine.assign(intent, None, None).unwrap().task;
+        if hangs {
+            while stage.told.asked.lock().unwrap().len() < 2 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            stage.engine.cancel(Some(&id)).await.unwrap();
+        }
+        let task = stage.engine.tasks().settled(&id).await.unwrap();
+        let record = stage.rounds_on_record();
+        let said = |(kind, about): &(String, serde_json::Value)| match kind.as_str() {
+            "fix.ended" => format!("{} {}", about["part"].as_str().unwrap(), about["why"].as_str().unwrap()),
+            _ => {
+                format!(
+                    "{} {} {}",
+                    about["part"].as_str().unwrap(),
+                    about["round"],
+                    about["rules"][0].as_str().unwrap()
+                )
+            }
+        };
+        let said: Vec<String> = record.iter().map(said).collect();
+        let expect: Vec<&str> = expect.into_iter().filter(|said| !said.is_empty()).collect();
+        assert_eq!(said, expect, "{answers:?}");
+        assert_eq!(task.rounds.len(), expect.len().saturating_sub(1), "{answers:?}");
+        assert!(task.rounds.last().is_none_or(|round| round.stopped.is_some()), "{answers:?}");
     }
 }

@@ -161,12 +161,38 @@ impl Runner {
             Self::Plain(_) => {
                 let text = report.map(String::from_utf8_lossy);
                 let text = text.as_deref().unwrap_or(stdout);
-                reports::junit(text, root, dir, files)
-                    .or_else(|| reports::tap(text, root, dir, files))
-                    .or_else(|| reports::jest(text.as_bytes(), root, dir))
+                let junit = || reports::junit(text, root, dir, files);
+                let tap = || reports::tap(text, root, dir, files);
+                let json = || reports::jest(text.as_bytes(), root, dir);
+                // What a report of one form quotes is no report of another.
+                match begins(text) {
+                    Some(Form::Tap) => tap().or_else(junit),
+                    Some(Form::Json) => json().or_else(junit).or_else(tap),
+                    Some(Form::Xml) | None => junit().or_else(tap).or_else(json),
+                }
             }
         }
     }
+}
+
+enum Form {
+    Xml,
+    Tap,
+    Json,
+}
+
+/// The form that the first line with a mark of one begins.
+fn begins(text: &str) -> Option<Form> {
+    text.lines().map(str::trim_start).find_map(|line| {
+        if line.starts_with("<?xml") || line.starts_with("<testsuite") {
+            return Some(Form::Xml);
+        }
+        if line.starts_with('{') {
+            return Some(Form::Json);
+        }
+        let is_tap = ["TAP version", "ok ", "not ok ", "1.."].iter().any(|mark| line.starts_with(mark));
+        is_tap.then_some(Form::Tap)
+    })
 }
 
 /// The name of the file below the temporary directory.
