@@ -18,12 +18,12 @@ export interface Done {
 
 export async function feedback(server: Server, preview: Preview, done: Done, result: ApplyResult): Promise<void> {
   const impact = await server.request("krins/graph/impact", { patch: done.diff.patch, patience: 2000 }).catch(() => undefined);
-  const uri = preview.note(done.diff.task, "What changed.md", page(done, result, impact));
+  const uri = preview.note(done.diff.task, "What changed.md", page(done, result, impact, await unmerged(result)));
   await vscode.workspace.openTextDocument(uri);
   await vscode.commands.executeCommand("markdown.showPreview", uri);
 }
 
-function page({ intent, diff, hunks }: Done, result: ApplyResult, impact: ImpactResult | undefined): string {
+function page({ intent, diff, hunks }: Done, result: ApplyResult, impact: ImpactResult | undefined, open: Unmerged[]): string {
   return [
     `# ${plain(intent)}`,
     "## What",
@@ -31,7 +31,7 @@ function page({ intent, diff, hunks }: Done, result: ApplyResult, impact: Impact
     "## Why",
     ...(diff.why.length > 0 ? diff.why.map(({ reason, lines }) => item(plain(reason) + (lines.length > 0 ? ` (${lines.map(code).join(", ")})` : ""))) : [item("The answer gave no reasons.")]),
     "## Risks",
-    ...risks(diff, result, impact),
+    ...risks(diff, result, impact, open),
     "## Next",
     ...next(result, impact),
     "",
@@ -53,11 +53,31 @@ function what(diff: DiffResult, chosen: string[] | undefined): string[] {
   return [...lines, item(`by ${code(diff.model)}${diff.cached ? ", from the cache" : ""}${price ? `, ${price}` : ""}${diff.degraded ? `; ${plain(diff.degraded)}` : ""}`)];
 }
 
-function risks({ gate }: DiffResult, { unsaved, leftAlone, conflicts }: ApplyResult, impact: ImpactResult | undefined): string[] {
+/** A file that still has places to be merged. */
+interface Unmerged {
+  uri: string;
+  places: number;
+}
+
+/** Of the files where the apply wrote markers, those that have some now: the person may have merged them since. */
+async function unmerged({ conflicts }: ApplyResult): Promise<Unmerged[]> {
+  const uris = [...new Set(conflicts.map(({ uri }) => uri))];
+  const counted = uris.map(async (uri) => {
+    try {
+      const text = (await vscode.workspace.openTextDocument(vscode.Uri.parse(uri))).getText();
+      return { uri, places: text.match(/^<{7}(?= |$)/gm)?.length ?? 0 };
+    } catch {
+      return { uri, places: 0 };
+    }
+  });
+  return (await Promise.all(counted)).filter(({ places }) => places > 0);
+}
+
+function risks({ gate }: DiffResult, { unsaved, leftAlone }: ApplyResult, impact: ImpactResult | undefined, open: Unmerged[]): string[] {
   const found = [
     ...gate.findings.map(({ rule, path, lines, message }) => item(`${code(rule)} ${code(lines ? `${path}:${lines[0]}` : path)}: ${plain(message)}`)),
     ...(gate.waived ?? []).map(({ finding, reason, expires }) => item(`waived until ${expires}: ${code(finding.rule)} in ${code(finding.path)}, because ${plain(reason)}`)),
-    ...(conflicts.length > 0 ? [item(`${plural(conflicts.length, "place")} with conflict markers to be merged`)] : []),
+    ...open.map(({ uri, places }) => item(`${code(relative(uri))} has ${plural(places, "place")} with conflict markers to be merged`)),
     ...(leftAlone ?? []).map(({ uri }) => item(`${code(relative(uri))} was left alone: it changed in the last moment`)),
     ...(unsaved.length > 0 ? [item(`${plural(unsaved.length, "buffer")} not saved: tests and builds see the old text`)] : []),
   ];

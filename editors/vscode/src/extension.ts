@@ -18,6 +18,7 @@ import { Tasks, type Start } from "./tasks";
 import { TaskTree } from "./tree";
 
 let server: Server | undefined;
+let previews: Previews | undefined;
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const begun = performance.now();
@@ -28,11 +29,13 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const status = new StatusBar(running, tasks);
   const hunks = new Hunks(tasks, preview);
   const locks = new Locks(running, context.extensionUri, log);
-  const previews = new Previews(running);
+  const runs = new Previews(running);
+  const panel = new GatePanel(tasks, context.extensionUri);
   const setup = new Setup(context, running, tasks, log);
   const dashboard = new Dashboard(running, context.extensionUri, tasks);
   server = running;
-  context.subscriptions.push(log, preview, tasks, status, hunks, locks, dashboard, new TaskTree(tasks), new GatePanel(tasks, context.extensionUri), new Suggestions(running, tasks), running);
+  previews = runs;
+  context.subscriptions.push(log, preview, tasks, status, hunks, locks, dashboard, runs, new TaskTree(tasks), panel, new Suggestions(running, tasks), running);
 
   const commands: Record<string, (argument?: unknown) => unknown> = {
     "krins.ui.change": (argument) => tasks.change(start(argument)),
@@ -58,9 +61,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       return tasks.open(task, uri, hunk);
     },
     "krins.ui.openPlace": (argument) => openPlace(String(argument)),
-    "krins.ui.gate": () => vscode.commands.executeCommand("krins.gate.focus"),
-    "krins.ui.preview": (argument) => withTask(argument, (task) => previews.preview(task)),
-    "krins.ui.promote": (argument) => withTask(argument, (task) => previews.promote(task)),
+    "krins.ui.gate": () => panel.focus(),
+    "krins.ui.preview": (argument) => withTask(argument, (task) => runs.preview(task)),
+    "krins.ui.promote": (argument) => withTask(argument, (task) => runs.promote(task)),
     "krins.ui.lock": (argument) => locks.toggle(argument instanceof vscode.Uri ? argument : undefined),
     "krins.ui.locks": () => locks.list(),
     "krins.ui.dashboard": () => dashboard.open(),
@@ -104,7 +107,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 }
 
 export async function deactivate(): Promise<void> {
-  await server?.stop();
+  await Promise.all([previews?.end(), server?.stop()]);
 }
 
 /** A command may come with a file of the explorer, a row of the source control view, or words of ours. */

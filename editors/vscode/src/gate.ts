@@ -31,6 +31,12 @@ export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable 
     view.onDidDispose(() => (this.#view = undefined));
   }
 
+  /** The view's own command would go back to the editor where the panel has the focus already. */
+  async focus(): Promise<void> {
+    if (this.#view) this.#view.show(false);
+    else await vscode.commands.executeCommand("krins.gate.focus");
+  }
+
   dispose(): void {
     vscode.Disposable.from(...this.#subscriptions).dispose();
   }

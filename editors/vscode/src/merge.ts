@@ -40,7 +40,8 @@ export async function offerMerge(
   const merges = await Promise.all(uris.map((uri) => sides(preview, task, uri)));
   const applied = await server.request("krins/apply", { task, onConflict: "markers", ...(hunks === undefined ? {} : { hunks }) });
   for (const [index, each] of merges.entries()) await open(each, uris[index]!);
-  return applied;
+  // The answer to an apply with markers names no conflicts: where they are was said before.
+  return { ...applied, conflicts };
 }
 
 /** The three texts, as documents that stay when the proposal is closed; nothing when the text that the task read is not known. */

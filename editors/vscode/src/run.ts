@@ -7,8 +7,22 @@ import type { PreviewResult } from "./protocol";
 import { address, runner } from "./scripts";
 import type { Server } from "./server";
 
-export class Previews {
+/** How long what a preview runs has to end by itself. */
+const GRACE = 2000;
+
+export class Previews implements vscode.Disposable {
+  readonly #running = new Set<Output>();
+
   constructor(private readonly server: Server) {}
+
+  /** Ends what runs, and waits until it has: nothing of a preview outlives its window. */
+  async end(): Promise<void> {
+    await Promise.all([...this.#running].map((output) => output.end()));
+  }
+
+  dispose(): void {
+    for (const output of this.#running) output.kill();
+  }
 
   async preview(task: string): Promise<void> {
     try {
@@ -48,8 +62,10 @@ export class Previews {
   async #run(root: vscode.Uri, script: string): Promise<void> {
     const names = (await vscode.workspace.fs.readDirectory(root)).map(([name]) => name);
     const commands = runner(names, script);
-    const terminal = vscode.window.createTerminal({ name: `Krins: ${script}`, pty: new Output(root.fsPath, commands, (url) => void show(url)) });
-    terminal.show();
+    const output = new Output(root.fsPath, commands, (url) => void show(url));
+    this.#running.add(output);
+    output.over.then(() => this.#running.delete(output), () => undefined);
+    vscode.window.createTerminal({ name: `Krins: ${script}`, pty: output }).show();
   }
 }
 
@@ -76,9 +92,10 @@ async function show(url: string): Promise<void> {
 /** Commands one after the other, with their output in a terminal; the first address of this machine that they name is given out. */
 class Output implements vscode.Pseudoterminal {
   readonly #write = new vscode.EventEmitter<string>();
-  readonly #close = new vscode.EventEmitter<number>();
   readonly onDidWrite = this.#write.event;
-  readonly onDidClose = this.#close.event;
+  /** Nothing runs any more, and nothing will. */
+  readonly over: Promise<void>;
+  #done: () => void = () => undefined;
   #child: ChildProcess | undefined;
   #ended = false;
   #found = false;
@@ -88,19 +105,41 @@ class Output implements vscode.Pseudoterminal {
     private readonly cwd: string,
     private readonly commands: readonly (readonly string[])[],
     private readonly found: (url: string) => void,
-  ) {}
-
-  open(): void {
-    void this.#all();
+  ) {
+    this.over = new Promise((resolve) => (this.#done = resolve));
   }
 
+  open(): void {
+    void this.#all().finally(this.#done);
+  }
+
+  /** The person closed the terminal. */
   close(): void {
-    this.#ended = true;
-    this.#kill("SIGTERM");
+    void this.end();
   }
 
   handleInput(data: string): void {
-    if (data === "\x03") this.#kill("SIGINT");
+    if (data === "\x03") this.#signal("SIGINT");
+  }
+
+  /** Asks what runs to end, and ends it when it does not. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    if (!this.#child) {
+      this.#done();
+      return;
+    }
+    this.#signal("SIGTERM");
+    const late = setTimeout(() => this.kill(), GRACE);
+    // Its leader may be gone while others of the group are at work: those hold its output open.
+    await Promise.race([this.over, new Promise((resolve) => setTimeout(resolve, GRACE + 500))]);
+    clearTimeout(late);
+    this.kill();
+  }
+
+  kill(): void {
+    this.#ended = true;
+    this.#signal("SIGKILL");
   }
 
   async #all(): Promise<void> {
@@ -117,11 +156,15 @@ class Output implements vscode.Pseudoterminal {
 
   #one([program, ...args]: readonly string[]): Promise<number | string> {
     return new Promise((resolve) => {
-      const child = spawn(program!, args, { cwd: this.cwd, detached: process.platform !== "win32", shell: process.platform === "win32" });
+      const child = spawn(program!, args, { cwd: this.cwd, detached: process.platform !== "win32", shell: process.platform === "win32", stdio: ["ignore", "pipe", "pipe"] });
       this.#child = child;
-      for (const stream of [child.stdout, child.stderr]) stream?.on("data", (bytes: Buffer) => this.#say(bytes.toString()));
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes: Buffer) => this.#say(bytes.toString()));
       child.on("error", (error) => resolve(error.message));
-      child.on("close", (code, signal) => resolve(code ?? signal ?? 1));
+      // Not before its output is closed: a server that was put into the background is still this command's.
+      child.on("close", (code, signal) => {
+        this.#child = undefined;
+        resolve(code ?? signal ?? 1);
+      });
     });
   }
 
@@ -135,12 +178,12 @@ class Output implements vscode.Pseudoterminal {
     this.found(url);
   }
 
-  /** The whole group: what npm starts is not npm. */
-  #kill(signal: NodeJS.Signals): void {
+  /** The whole group: what npm starts is not npm, and may be there when npm has gone. */
+  #signal(name: NodeJS.Signals): void {
     const pid = this.#child?.pid;
-    if (pid === undefined || this.#child?.exitCode !== null) return;
+    if (pid === undefined) return;
     try {
-      process.kill(process.platform === "win32" ? pid : -pid, signal);
+      process.kill(process.platform === "win32" ? pid : -pid, name);
     } catch {
       // It ended in this moment.
     }

@@ -6,8 +6,22 @@ import { start, until } from "./driver.mjs";
 
 const tests = fileURLToPath(new URL("exthost/index.cjs", import.meta.url));
 const remote = (port, path) => `vscode-remote://127.0.0.1:${port}${path}`;
+/** A project whose script serves, and leaves a process behind that does not end when it is asked to. */
+const PROJECT = {
+  "package.json": JSON.stringify({ name: "todo-app", private: true, type: "module", scripts: { dev: "node serve.mjs" } }),
+  "serve.mjs": `import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+const stubborn = spawn(process.execPath, ["-e", "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000)"], { stdio: "inherit" });
+createServer((_, response) => response.end("here")).listen(0, "127.0.0.1", function () {
+  writeFileSync(process.env.KRINS_TEST_OUT + ".pids", process.pid + " " + stubborn.pid);
+  console.log("serving on http://127.0.0.1:" + this.address().port + "/ ");
+});
+`,
+};
 const vscode = await start({
   direct: true,
+  files: PROJECT,
   query: (port) => `&payload=${encodeURIComponent(JSON.stringify([["extensionDevelopmentPath", remote(port, process.env.EXTENSION)], ["extensionTestsPath", remote(port, tests)]]))}`,
 });
 let said = "";

@@ -1,7 +1,7 @@
 // Runs inside VS Code: the extension through VS Code's own interfaces, where nothing has to be drawn.
 
 const assert = require("node:assert/strict");
-const { appendFileSync, readFileSync } = require("node:fs");
+const { appendFileSync, readFileSync, rmSync } = require("node:fs");
 const { join } = require("node:path");
 const vscode = require("vscode");
 
@@ -45,6 +45,33 @@ async function after(path) {
 }
 
 const lenses = async (document) => (await run("vscode.executeCodeLensProvider", document.uri, 50)).map(({ command }) => command);
+
+const isThere = (pid) => {
+  try {
+    process.kill(pid, 0);
+    // One that ended and that nobody has asked after yet is no process any more.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+};
+
+/** Runs the project's script in the proposal's worktree: its processes, once they are there. */
+async function served() {
+  const file = `${OUT}.pids`;
+  rmSync(file, { force: true });
+  void run("krins.ui.preview");
+  const pids = await until("the script runs", async () => {
+    await run("workbench.action.acceptSelectedQuickOpenItem");
+    try {
+      return readFileSync(file, "utf8").split(" ").map(Number);
+    } catch {
+      return undefined;
+    }
+  });
+  assert.ok(pids.length === 2 && pids.every(isThere), String(pids));
+  return pids;
+}
 
 const promises = {
   async "it activates by itself, and every command that it contributes is there"() {
@@ -124,6 +151,23 @@ const promises = {
     await until("undone", () => !document.getText().includes("completionRate"));
     await vscode.window.showTextDocument(document);
     await run("workbench.action.files.revert");
+  },
+  async "a change is run beside the working tree, and what runs ends with its terminal"() {
+    await vscode.window.showTextDocument(at("src/model/progress.ts"));
+    await propose(RENAME, "src/model/progress.ts");
+    const pids = await served();
+    const terminal = vscode.window.terminals.find(({ name }) => name === "Krins: dev");
+    assert.ok(terminal);
+    terminal.dispose();
+    await until("everything that it started ends", () => !pids.some(isThere), 10_000);
+    assert.ok(!disk("src/model/progress.ts").includes("completionRate"));
+  },
+  // The last one: the extension is not there any more after it.
+  async "what a preview runs ends with the window"() {
+    const pids = await served();
+    const { extensionPath, packageJSON } = vscode.extensions.getExtension("krins.krins");
+    await require(join(extensionPath, packageJSON.main)).deactivate();
+    assert.ok(!pids.some(isThere), `still there: ${pids.filter(isThere)}`);
   },
 };
 
