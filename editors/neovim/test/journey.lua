@@ -38,7 +38,8 @@ local function virtual_text(buffer)
 end
 
 local function start()
-  require('krins').setup({ cmd = { assert(vim.env.KRINS, 'KRINS is the program'), 'lsp', '--stdio' } })
+  -- Started through another program, as from a container: what is asked goes to the server, whatever its command is.
+  require('krins').setup({ cmd = { 'env', assert(vim.env.KRINS, 'KRINS is the program'), 'lsp', '--stdio' } })
   vim.cmd('runtime plugin/krins.lua')
   vim.cmd.cd(app)
   vim.cmd('filetype on')
@@ -224,6 +225,9 @@ local function gate()
   t.eventually('a waiver is made, with its end', function()
     return t.said('is waived for')
   end)
+  local waiting = require('krins.tasks').get(require('krins.tasks').proposed())
+  t.check('and the proposal is what the gate now says of it', #waiting.diff.gate.waived > 0 and waiting.state == waiting.diff.state)
+  t.check('and what waits is what the gate now says of it', require('krins.tasks').get(require('krins.tasks').proposed()).state == 'ready')
   vim.cmd('Krins gate')
   t.eventually('and the gate judges by it', function()
     return vim.bo.filetype == 'krins-gate' and vim.fn.search('waived until', 'w') > 0
@@ -283,6 +287,7 @@ local function others()
   t.eventually('the tasks are listed', function()
     return vim.bo.filetype == 'krins-tasks' and vim.fn.search('undone\\|discarded') > 0
   end)
+  t.check('the newest first', vim.api.nvim_buf_get_lines(0, 2, 3, false)[1]:find('^discarded') ~= nil)
   vim.cmd.close()
   vim.cmd('Krins status')
   t.eventually('the status is said', function()

@@ -194,25 +194,6 @@ function M.request(method, params, done, failed)
   end
 end
 
---- Runs the program itself, for what is asked on the command line only. `done(document)` gets its JSON.
-function M.program(arguments, done)
-  local command = vim.list_extend({ options.cmd[1] }, arguments)
-  vim.list_extend(command, { '--json', '--root', M.root() })
-  local function ended(result)
-    local ok, document = pcall(vim.json.decode, result.stdout or '', { luanil = { object = true, array = true } })
-    document = ok and type(document) == 'table' and document or {}
-    if result.code ~= 0 or not ok then
-      M.show_error(document.error or { message = vim.trim(result.stderr or '') ~= '' and vim.trim(result.stderr) or 'the program ended with ' .. result.code })
-      return
-    end
-    done(document)
-  end
-  local started, why = pcall(vim.system, command, { text = true, timeout = 30000 }, vim.schedule_wrap(ended))
-  if not started then
-    vim.notify(('krins: failed to start %s: %s'):format(options.cmd[1], why), vim.log.levels.ERROR)
-  end
-end
-
 function M.show_error(err)
   local data = type(err.data) == 'table' and err.data or err
   if data.kind == 'Cancelled' or err.code == -32800 then

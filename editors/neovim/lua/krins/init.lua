@@ -413,19 +413,24 @@ function M.variant(wish)
   end)
 end
 
---- Lives with a finding for a while: { rule, path, expires, reason }. It is on record.
+--- Lives with a finding for a while: { task?, rule, path, expires, reason }. It is on record, and the change is judged again.
 function M.waive(wish)
-  local arguments = { 'waive', wish.rule, '--path', wish.path, '--expires', wish.expires, '--reason', wish.reason }
-  client.program(arguments, function(document)
-    local waiver = document.waiver
-    say(('%s is waived for %s until %s; :Krins gate judges again'):format(waiver.rule, waiver.path, waiver.expires))
+  local request = vim.deepcopy(wish)
+  request.task = request.task or tasks.proposed()
+  client.request('krins/waive', request, function(diff, from)
+    tasks.track(diff.task, 'proposal', from)
+    renew(diff.task, diff)
+    say(('%s is waived for %s until %s'):format(wish.rule, wish.path, wish.expires))
+    if diff.state == 'blocked' then
+      warn('the gate blocks the change still (:Krins gate)')
+    end
   end)
 end
 
 --- Lists every task of this workspace.
 function M.tasks()
-  client.program({ 'task', 'list' }, function(list)
-    report.tasks(list, {
+  client.request('krins/tasks', vim.empty_dict(), function(result)
+    report.tasks(result.tasks, {
       show = function(task)
         M.diff({ task = task })
       end,

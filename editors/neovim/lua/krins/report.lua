@@ -81,11 +81,10 @@ function M.findings(report, root)
   end, report.findings)
 end
 
---- A line for each task, newest first, and the ids in the same order.
+--- A line for each task, and its id by line. The server gives the newest first.
 function M.task_lines(list)
   local lines, ids = { '# tasks  (Enter shows the diff  u undoes  c cancels  D discards  q closes)', '' }, {}
-  for index = #list, 1, -1 do
-    local task = list[index]
+  for _, task in ipairs(list) do
     lines[#lines + 1] = ('%-10s %s  %s'):format(task.state, task.task, (task.intent:gsub('%c', ' ')))
     ids[#lines] = task.task
   end
