@@ -107,10 +107,18 @@ fn hides_calls(guarded: &[String], scene: &Scene<'_>) -> bool {
         scene.reading.files().iter().filter(|both| super::is_code(&both.file.path) && !is_test_path(&both.file.path))
     };
     calls.into_iter().any(|call| {
-        let before: usize = files().map(|both| times(&both.before.text, call)).sum();
-        let after: usize = files().map(|both| times(&both.after.text, call)).sum();
-        before > after.saturating_sub(times(&inside, call))
+        let before: usize = files().map(|both| heard(&both.before.text, &both.code_before().signs, call)).sum();
+        let after: usize = files().map(|both| heard(&both.after.text, &both.code_after().signs, call)).sum();
+        before > after
     })
+}
+
+/// How often a call is made whose error is not dropped.
+fn heard(text: &str, signs: &Signs, call: &str) -> usize {
+    let dropped =
+        signs.signs.iter().filter(|sign| sign.rule == "swallowed-error").filter_map(|sign| sign.guarded.as_ref());
+    let dropped: usize = dropped.flatten().map(|statement| times(statement, call)).sum();
+    times(text, call).saturating_sub(dropped)
 }
 
 /// How often a call stands in a text.

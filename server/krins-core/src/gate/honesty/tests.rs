@@ -352,6 +352,8 @@ fn an_error_that_was_heard_of_is_not_dropped_in_other_words() {
         ("one(load(x))\n", "try {\n  const all = [load(y)]\n  one(all)\n} catch {}\n", WARNED),
         ("f()\n", "f()\ntry { g() } catch {}\n", NOTED),
         ("load(a)\n", "load(a)\ntry { load(b) } catch {}\n", NOTED),
+        // It was dropped before, and what is asked for changes.
+        ("load(a, b).catch(noop)\n", "load(all[0], all[1]).catch(noop)\n", NOTED),
         ("f()\n", "f()\ng().catch(() => {})\n", NOTED),
         ("f()\n", "f()\ng().catch(() => true)\n", WARNED),
         ("f()\n", "f()\ng().catch(() => ({ ok: true }))\n", WARNED),
