@@ -18,6 +18,8 @@ createServer((_, response) => response.end("here")).listen(0, "127.0.0.1", funct
   console.log("serving on http://127.0.0.1:" + this.address().port + "/ ");
 });
 `,
+  "src/left.ts": "export function leftOver(): number {\n  return 1;\n}\nexport const taken = 2;\n",
+  "src/right.ts": 'import { taken } from "./left";\nexport const twice = taken * 2;\n',
 };
 const vscode = await start({
   direct: true,

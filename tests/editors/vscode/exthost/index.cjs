@@ -1,6 +1,7 @@
 // Runs inside VS Code: the extension through VS Code's own interfaces, where nothing has to be drawn.
 
 const assert = require("node:assert/strict");
+const { execFileSync } = require("node:child_process");
 const { appendFileSync, readFileSync, rmSync } = require("node:fs");
 const { join } = require("node:path");
 const vscode = require("vscode");
@@ -152,6 +153,21 @@ const promises = {
     await vscode.window.showTextDocument(document);
     await run("workbench.action.files.revert");
   },
+  async "an export that nothing uses is faded when its file is saved, can be asked about, and one word ends such hints"() {
+    const document = await vscode.workspace.openTextDocument(at("src/left.ts"));
+    const editor = await vscode.window.showTextDocument(document);
+    await editor.edit((edit) => edit.insert(new vscode.Position(document.lineCount, 0), "// the end\n"));
+    assert.ok(await document.save());
+    const hints = () => vscode.languages.getDiagnostics(document.uri).filter(({ source }) => source === "krins suggests");
+    const [hint] = await until("the hint", () => (hints().length > 0 ? hints() : undefined));
+    assert.ok(hint.message.includes("leftOver") && hint.severity === vscode.DiagnosticSeverity.Hint);
+    const actions = await run("vscode.executeCodeActionProvider", document.uri, hint.range);
+    const task = actions.find(({ command }) => command?.command === "krins.ui.change" && command.arguments[0].intent.includes("leftOver"));
+    assert.ok(task, actions.map(({ title }) => title).join(" | "));
+    await run(actions.find(({ command }) => command?.command === "krins.ui.noSuggestions").command.command);
+    await until("no hint", () => hints().length === 0);
+    await vscode.workspace.getConfiguration("krins").update("suggestions", undefined, vscode.ConfigurationTarget.Global);
+  },
   async "a change is run beside the working tree, and what runs ends with its terminal"() {
     await vscode.window.showTextDocument(at("src/model/progress.ts"));
     await propose(RENAME, "src/model/progress.ts");
@@ -161,6 +177,17 @@ const promises = {
     terminal.dispose();
     await until("everything that it started ends", () => !pids.some(isThere), 10_000);
     assert.ok(!disk("src/model/progress.ts").includes("completionRate"));
+  },
+  async "a change becomes a commit on a branch of its own"() {
+    const git = (...args) => execFileSync("git", args, { cwd: folder().fsPath, encoding: "utf8" });
+    // Nobody's name is known on a machine of a test.
+    git("config", "user.name", "t");
+    git("config", "user.email", "t@example.com");
+    const [before, head] = [git("status", "--porcelain"), git("rev-parse", "HEAD")];
+    void run("krins.ui.promote");
+    const branch = await until("the branch", () => git("for-each-ref", "--format=%(refname:short)", "refs/heads/krins/").trim().split("\n").find((name) => name !== "" && git("rev-parse", name) !== head));
+    assert.ok(git("show", `${branch}:src/model/progress.ts`).includes("completionRate"));
+    assert.deepEqual([git("status", "--porcelain"), git("rev-parse", "HEAD")], [before, head]);
   },
   // The last one: the extension is not there any more after it.
   async "what a preview runs ends with the window"() {
