@@ -431,6 +431,21 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 
 /// Whether the pieces of a pattern fit the parts of a path, a last `**` at least `least` of them.
 fn path_fits(pieces: &[Piece], parts: &[&str], least: usize) -> bool {
+    // What is before the first `**` stands for one part each: most patterns are decided here.
+    let plain = pieces.iter().take_while(|piece| **piece != Piece::Many).count();
+    if parts.len() < plain || !pieces[..plain].iter().zip(parts).all(|(piece, part)| piece.fits(part)) {
+        return false;
+    }
+    let (pieces, parts) = (&pieces[plain..], &parts[plain..]);
+    match pieces {
+        [] => parts.is_empty(),
+        [Piece::Many] => parts.len() >= least.max(usize::from(plain > 0)),
+        _ => open_path_fits(pieces, parts, least),
+    }
+}
+
+/// The same where the pattern begins with a `**` that is not its last piece.
+fn open_path_fits(pieces: &[Piece], parts: &[&str], least: usize) -> bool {
     // fits[at]: the pieces so far fit the parts before `at`.
     let mut fits = vec![false; parts.len() + 1];
     fits[0] = true;
@@ -438,7 +453,7 @@ fn path_fits(pieces: &[Piece], parts: &[&str], least: usize) -> bool {
         let last = number + 1 == pieces.len();
         let mut next = vec![false; parts.len() + 1];
         if *piece == Piece::Many {
-            let least = if last { least.max(usize::from(number > 0)) } else { 0 };
+            let least = if last { least.max(1) } else { 0 };
             for at in 0..=parts.len() {
                 next[at] = at >= least && fits[..=at - least].iter().any(|fits| *fits);
             }
