@@ -309,6 +309,34 @@ fn honest_changes_are_left_alone() {
     assert_eq!(rules(moved.to_vec()), [] as [&str; 0]);
 }
 
+#[test]
+fn an_assertion_that_another_one_holds_is_not_missed() {
+    let verdicts = |before: &str, after: &str| -> Vec<(String, Verdict)> {
+        let test = |body: &str| format!("it('lists', () => {{\n  expect(ok).toBe(true)\n  {body}\n}})\n");
+        let tests = change("src/a.test.ts", Some(&test(before)), Some(&test(after)));
+        let code = change("src/a.ts", Some("f(1)\n"), Some("f(2)\n"));
+        let found = judge(&Patch::between(vec![code, tests]), check_honesty);
+        found.into_iter().map(|finding| (finding.rule, finding.verdict)).collect()
+    };
+    let missed = [("honesty/assertion-removed".to_owned(), Verdict::Warn)];
+    // All of it is written out.
+    let parts = "expect((r.data as any).pages).toHaveLength(1)\n  expect(Array.isArray(r.data.pages)).toBe(true)";
+    assert_eq!(verdicts(parts, "expect(r.data).toEqual({ pages: [1] })"), []);
+    assert_eq!(verdicts(parts, "expect(r.data).toEqual({ pages: expect.anything() })"), missed);
+    assert_eq!(verdicts(parts, "expect(r.data).not.toEqual({ pages: [1] })"), missed);
+    assert_eq!(verdicts(parts, "expect(r.dat).toEqual({ pages: [1] })"), missed);
+    // The list ends before it.
+    let behind = "expect(list.length).toEqual(1)\n  expect(list[1]).toBeFalsy()";
+    assert_eq!(verdicts(behind, "expect(list.length).toEqual(1)"), []);
+    assert_eq!(verdicts(&behind.replace("[1]", "[0]"), "expect(list.length).toEqual(1)"), missed);
+    // There was nothing, and now there is something.
+    let changed = [("honesty/expected-changed".to_owned(), Verdict::Pass)];
+    assert_eq!(verdicts("expect(f()).toBeUndefined()", "expect(f()).toMatch('a')"), changed);
+    let weakened = [("honesty/assertion-weakened".to_owned(), Verdict::Warn)];
+    assert_eq!(verdicts("expect(f()).toBeUndefined()", "expect(f()).toMatch(/.*/)"), weakened);
+    assert_eq!(verdicts("expect(f()).toMatchInlineSnapshot(`1`)", "expect(f()).toEqual(1)"), []);
+}
+
 /// What the other file says is not known: a person hears of it, and the rule stops nobody.
 #[test]
 fn an_option_that_goes_with_a_new_base_is_noted() {

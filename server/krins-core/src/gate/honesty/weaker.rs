@@ -309,7 +309,51 @@ fn implies(now: &Assertion, was: &Assertion) -> bool {
             | "assert"
             | "assert.ok"
     );
-    weak >= 20 && strong < weak && (now.subject == was.subject || asks_if_there && is_part())
+    let is_stronger = weak >= 20 && strong < weak && (now.subject == was.subject || asks_if_there && is_part());
+    is_stronger || says_whole(now, was) || counts_out(now, was)
+}
+
+/// The end of a matcher's name that is not negated.
+fn plain_matcher(assertion: &Assertion) -> &str {
+    if assertion.matcher.contains("not.") { "" } else { assertion.matcher.rsplit('.').next().unwrap_or_default() }
+}
+
+/// Whether `now` writes out all of a value of which `was` asked a part.
+fn says_whole(now: &Assertion, was: &Assertion) -> bool {
+    let is_exact = matches!(
+        plain_matcher(now),
+        "toEqual" | "toStrictEqual" | "deepEqual" | "deepStrictEqual" | "toMatchInlineSnapshot"
+    );
+    let bare = |subject: &str| -> String {
+        let subject = subject.strip_prefix("Array.isArray(").unwrap_or(subject).replace(" as any", "");
+        subject.chars().filter(|c| !matches!(c, '(' | ')' | '!')).collect()
+    };
+    let (part, whole) = (bare(&was.subject), bare(&now.subject));
+    let rest = part.strip_prefix(whole.as_str()).unwrap_or_default();
+    is_exact && now.is_literal && !now.args.is_empty() && !whole.is_empty() && rest.starts_with(['.', '[', '?'])
+}
+
+/// Whether `now` says how long a list is, and `was` that there is nothing behind its end.
+fn counts_out(now: &Assertion, was: &Assertion) -> bool {
+    let list = match plain_matcher(now) {
+        "toHaveLength" => Some(now.subject.as_str()),
+        "toBe" | "toEqual" | "toStrictEqual" | "equal" | "strictEqual" => now.subject.strip_suffix(".length"),
+        _ => None,
+    };
+    let place = list.and_then(|list| was.subject.strip_prefix(list)?.strip_prefix('[')?.strip_suffix(']'));
+    let (Some(place), Ok(length)) = (place, now.args.parse::<usize>()) else { return false };
+    matches!(plain_matcher(was), "toBeFalsy" | "toBeUndefined")
+        && place.parse().is_ok_and(|place: usize| place >= length)
+}
+
+/// Whether there was nothing, and now there is a value that is told apart from others: the code does something else.
+fn has_come(was: &Assertion, now: &Assertion) -> bool {
+    was.subject == now.subject
+        && matches!(plain_matcher(was), "toBeUndefined" | "toBeNull")
+        && matches!(plain_matcher(now), "toMatch" | "toContain" | "toContainEqual" | "toMatchObject")
+        && now.is_literal
+        && !matches!(now.args.as_str(), "" | "''" | "\"\"" | "{}" | "[]")
+        && !now.args.starts_with('/')
 }
 
 /// The live assertions that only one side has.
@@ -360,15 +404,20 @@ fn changed(
     changes_code: bool,
     say: &mut dyn FnMut(&RelPath, Found),
 ) {
-    let is_weaker = weakness(now) > weakness(was) || was.subject != now.subject && wraps(&now.subject, &was.subject);
-    if is_weaker || is_looser(was, now) || is_turned(was, now) {
+    // A snapshot leaves out no more than an equal value that is written out.
+    let held = weakness(was).max(u32::from(plain_matcher(was) == "toMatchInlineSnapshot"));
+    let is_weaker = weakness(now) > held || was.subject != now.subject && wraps(&now.subject, &was.subject);
+    let has_come = has_come(was, now);
+    if !has_come && (is_weaker || is_looser(was, now) || is_turned(was, now)) {
         if !gone.is_in(&was.subject) {
             let message = format!("`{}` became `{}`", shown(was), shown(now));
             say(path, Found::new("assertion-weakened", now.line, message));
         }
         return;
     }
-    if was.subject == now.subject && was.matcher == now.matcher && was.is_literal && now.is_literal && changes_code {
+    let is_other =
+        was.subject == now.subject && was.matcher == now.matcher && was.is_literal && now.is_literal || has_come;
+    if is_other && changes_code {
         let message = format!("`{}` became `{}`", shown(was), shown(now));
         say(path, Found::new("expected-changed", now.line, message));
     }
