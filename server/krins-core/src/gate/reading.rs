@@ -6,7 +6,7 @@
 use super::honesty::{Signs, Suite};
 use super::lock::{Lock, Unreadable};
 use super::packages::{LockChange, ManifestChange};
-use super::sast::{Guards, Hit};
+use super::sast::{Guards, Hit, Search};
 use super::{honesty, is_test_path, sast, text};
 use crate::patch::{FilePatch, Patch};
 use crate::path::RelPath;
@@ -101,7 +101,7 @@ pub(super) struct Side<'p> {
     /// Whether there is a file at all.
     pub is_there: bool,
     code: OnceLock<Code>,
-    hits: OnceLock<Vec<Hit>>,
+    search: OnceLock<Search>,
     lock: OnceLock<LockRead>,
 }
 
@@ -153,21 +153,28 @@ impl<'p> Both<'p> {
     /// What rules and flows find in the base. Of rules only what is in a statement that the patched text does not have: in
     /// the others both sides hold the same.
     pub fn hits_before(&self) -> &[Hit] {
-        self.before.hits.get_or_init(|| self.hits(Which::Before))
+        &self.search(Which::Before).hits
     }
 
     /// The same of the patched text.
     pub fn hits_after(&self) -> &[Hit] {
-        self.after.hits.get_or_init(|| self.hits(Which::After))
+        &self.search(Which::After).hits
     }
 
-    fn hits(&self, which: Which) -> Vec<Hit> {
+    /// Why that search of the patched text left something out.
+    pub fn left_out_after(&self) -> Option<&'static str> {
+        self.search(Which::After).left_out
+    }
+
+    fn search(&self, which: Which) -> &Search {
         let side = self.side(which);
-        let within = self.differing().map(|[before, after]| match which {
-            Which::Before => before.as_slice(),
-            Which::After => after.as_slice(),
-        });
-        sast::hits(side.path, &side.text, within)
+        side.search.get_or_init(|| {
+            let within = self.differing().map(|[before, after]| match which {
+                Which::Before => before.as_slice(),
+                Which::After => after.as_slice(),
+            });
+            sast::search(side.path, &side.text, within)
+        })
     }
 
     fn side(&self, which: Which) -> &Side<'p> {
@@ -266,8 +273,8 @@ fn differing(before: (&str, &[Range<usize>]), after: (&str, &[Range<usize>])) ->
 
 impl<'p> Side<'p> {
     fn of(path: &'p RelPath, bytes: Option<&'p [u8]>) -> Self {
-        let (code, hits, lock) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { path, text: text(bytes), is_there: bytes.is_some(), code, hits, lock }
+        let (code, search, lock) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { path, text: text(bytes), is_there: bytes.is_some(), code, search, lock }
     }
 
     pub fn lock(&self) -> &LockRead {

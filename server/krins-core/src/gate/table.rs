@@ -30,6 +30,7 @@ pub fn rule_table() -> Vec<RuleRow> {
     let mut rows = vec![row("syntax", "new-error", Verdict::Block, syntax, "close what is open")];
     rows.extend(sast::rules::written().iter().map(|rule| sast(&rule.id, rule.level, &rule.title, &rule.fix)));
     rows.extend(sast::removed::RULES.iter().map(|rule| row("sast", rule.id, rule.level, rule.title, rule.fix)));
+    rows.push(row("sast", sast::NOT_WHOLE.id, sast::NOT_WHOLE.level, sast::NOT_WHOLE.title, sast::NOT_WHOLE.fix));
     rows.extend(taint::ways::written().iter().map(|rule| sast(&rule.id, rule.level, &rule.title, &rule.fix)));
     rows.extend(honesty::RULES.iter().map(|rule| row("honesty", rule.id, rule.level, rule.title, rule.fix)));
     rows

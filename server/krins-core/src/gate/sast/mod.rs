@@ -30,6 +30,34 @@ pub(super) struct Hit {
     pub detail: Option<String>,
 }
 
+/// What was found in a text, and whether all of it was looked at.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub hits: Vec<Hit>,
+    /// Why something was left out.
+    pub left_out: Option<&'static str>,
+}
+
+impl Search {
+    pub fn without(left_out: &'static str) -> Self {
+        Self { hits: Vec::new(), left_out: Some(left_out) }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.hits.extend(other.hits);
+        self.left_out = self.left_out.or(other.left_out);
+        self
+    }
+}
+
+/// What is said of a text that was not looked at whole.
+pub(super) const NOT_WHOLE: removed::Rule = removed::Rule {
+    id: "not-whole",
+    level: Verdict::Warn,
+    title: "code that was not searched for weaknesses to its end: too large, too deep, or too much of it",
+    fix: "split it, or read it yourself",
+};
+
 /// Two findings whose texts agree so far are the same.
 const LONGEST_TEXT: usize = 400;
 
@@ -67,7 +95,22 @@ pub fn warm() {
 pub fn check_sast(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = added(scene);
     findings.extend(removed::check(scene));
+    findings.extend(scene.reading.files().iter().filter_map(not_whole));
     findings
+}
+
+/// Says of a file that is there that something in it was left out.
+fn not_whole(both: &Both<'_>) -> Option<Finding> {
+    let why = both.left_out_after().filter(|_| both.file.kind != ChangeKind::Delete)?;
+    Some(Finding {
+        rule: format!("sast/{}", NOT_WHOLE.id),
+        verdict: if is_test_path(&both.file.path) { softer(NOT_WHOLE.level) } else { NOT_WHOLE.level },
+        path: both.file.path.clone(),
+        lines: None,
+        message: format!("weaknesses were not looked for everywhere in this file: {why}"),
+        fix: Some(NOT_WHOLE.fix.into()),
+        link: None,
+    })
 }
 
 fn added(scene: &Scene<'_>) -> Vec<Finding> {
@@ -100,22 +143,30 @@ fn added(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// What rules and flows find in a text; nothing in what is not code. Rules look `within` those parts alone, each a run of
 /// whole statements, which no rule looks out of.
-pub(super) fn hits(path: &RelPath, text: &str, within: Option<&[Range<usize>]>) -> Vec<Hit> {
-    let Some(language) = Language::of(path) else { return Vec::new() };
-    if text.is_empty() || text.len() > rules::LARGEST || is_made_by_a_machine(path, text) {
-        return Vec::new();
+pub(super) fn search(path: &RelPath, text: &str, within: Option<&[Range<usize>]>) -> Search {
+    let Some(language) = Language::of(path) else { return Search::default() };
+    if text.is_empty() || is_made_by_a_machine(path, text) {
+        return Search::default();
     }
-    let mut hits = match within {
-        None => rules::matches(language, text),
-        Some(parts) => parts.iter().flat_map(|part| rules::matches_in(language, text, part)).collect(),
+    if text.len() > rules::LARGEST {
+        return Search::without(rules::TOO_LARGE);
+    }
+    let mut work = 0;
+    let Search { mut hits, left_out } = match within {
+        None => rules::matches(language, text, &mut work),
+        Some(parts) => parts
+            .iter()
+            .map(|part| rules::matches_in(language, text, part, &mut work))
+            .fold(Search::default(), Search::and),
     };
-    for hit in taint::flows(path, text) {
+    let flows = taint::flows(path, text);
+    for hit in flows.hits {
         // One finding a place: the flow knows more than the shape of the text.
         hits.retain(|other| !(other.about.cwe == hit.about.cwe && overlap(&other.range, &hit.range)));
         hits.push(hit);
     }
     hits.sort_by_key(|hit| (hit.range.start, hit.range.end));
-    hits
+    Search { hits, left_out: left_out.or(flows.left_out) }
 }
 
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
@@ -244,6 +295,25 @@ mod tests {
         assert_eq!(verdicts("src/a.min.js", text), []);
         assert_eq!(verdicts("src/a.js", &format!("{}\n{text}", "x".repeat(4000))), []);
         assert_eq!(verdicts("src/a.md", text), []);
+    }
+
+    #[test]
+    fn what_is_not_searched_to_its_end_is_said() {
+        let said = |text: &str| -> Vec<(String, Verdict)> {
+            let found = judge(&patch("src/a.ts", None, Some(text)), check_sast);
+            found.into_iter().map(|finding| (finding.rule, finding.verdict)).collect()
+        };
+        let not_whole = ("sast/not-whole".to_owned(), Verdict::Warn);
+        let large = format!("eval(x)\n{}", "call(12345678)\n".repeat(75_000));
+        assert_eq!(said(&large), std::slice::from_ref(&not_whole));
+        let deep = format!("eval(x)\n{}eval(y){}\n", "f(".repeat(300), ")".repeat(300));
+        assert_eq!(said(&deep), [("sast/eval".to_owned(), Verdict::Warn), not_whole.clone()]);
+        let flow = format!("{}req.query.a{}\n", "f(".repeat(150), ")".repeat(150));
+        assert_eq!(said(&flow), std::slice::from_ref(&not_whole));
+        // Each pair asks every call around it, and none of them answers.
+        let pairs = "{ alg: 'none' },\n".repeat(5_000);
+        let much = format!("{}[{pairs}]{}\n", "f(".repeat(100), ")".repeat(100));
+        assert_eq!(said(&much), [not_whole]);
     }
 
     /// A line, and the weaknesses by any of which it may be called.

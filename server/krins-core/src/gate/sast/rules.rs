@@ -1,6 +1,6 @@
 //! The rules over syntax trees, read from their data once, and what they match in a text.
 
-use super::Hit;
+use super::{Hit, Search};
 use crate::gate::Verdict;
 use crate::syntax::{self, Language};
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -9,10 +9,12 @@ use ast_grep_core::Matcher;
 use ast_grep_core::language::Language as Grammar;
 use ast_grep_core::matcher::{Pattern, PatternBuilder, PatternError};
 use ast_grep_core::tree_sitter::{LanguageExt, StrDoc, TSLanguage};
+use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
+use tree_sitter::Node;
 
 const RULES_DATA: &str = include_str!("rules.yaml");
 const UTILS_DATA: &str = include_str!("utils.yaml");
@@ -21,6 +23,8 @@ const UTILS_DATA: &str = include_str!("utils.yaml");
 pub(super) const LARGEST: usize = 1 << 20;
 /// A tree that is deeper is searched only so far: looking for what is around a node costs its depth.
 const DEEPEST: u32 = 400;
+/// Bytes that rules are given to look at in one text, all rules together; a file of 1 MB that people wrote takes a tenth.
+const MOST_WORK: usize = 512 << 20;
 
 /// What a rule says about itself; [`crate::gate::rules`] shows it.
 #[derive(Debug, Deserialize)]
@@ -64,6 +68,10 @@ pub(crate) struct Written {
     pub message: String,
     pub fix: String,
     needs: Vec<String>,
+    #[serde(default)]
+    signs: Vec<String>,
+    #[serde(default)]
+    climbs: bool,
     rule: SerializableRule,
     #[serde(default)]
     constraints: BTreeMap<String, SerializableRule>,
@@ -137,28 +145,53 @@ impl LanguageExt for Dialect {
 /// Read once, for the words and for both grammars.
 static WRITTEN: LazyLock<Vec<Written>> = LazyLock::new(written);
 
-/// The rules, ready to match.
+/// What is asked of a text before any rule is matched in it.
 struct Rules {
     about: Vec<About>,
     /// Finds the words that rules need.
     words: AhoCorasick,
     /// The rule of each word.
     rule_of_word: Vec<usize>,
+    signs: Vec<Vec<Sign>>,
 }
 
-/// The rules for one grammar.
-struct Matchers {
-    /// As many as there are rules, in their order.
-    cores: Vec<RuleCore>,
-    /// By id of a node's kind: the rules that can match such a node.
-    by_kind: Vec<Vec<usize>>,
+/// A pattern that a text has to hold for a rule to match in it: made when the first text has the words of its rule.
+struct Sign {
+    pattern: &'static str,
+    made: OnceLock<Regex>,
 }
+
+impl Sign {
+    fn is_in(&self, text: &str) -> bool {
+        // Where a word ends is asked of ASCII alone: what begins and ends a sign is ASCII, and the fast engines of the
+        // library give up on the other question in a text that is not.
+        let made = self.made.get_or_init(|| Regex::new(&self.pattern.replace(r"\b", r"(?-u:\b)")).expect(FITS));
+        made.is_match(text)
+    }
+}
+
+/// The rules for one grammar, each made when it is first asked for.
+struct Matchers {
+    dialect: Dialect,
+    globals: GlobalRules,
+    /// As many as there are rules, in their order.
+    made: Vec<OnceLock<Made>>,
+}
+
+struct Made {
+    core: RuleCore,
+    /// By id of a node's kind: whether the rule can match such a node.
+    kinds: Vec<bool>,
+}
+
+const FITS: &str = "the rules are data of this crate, and a test makes them for both grammars";
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
-    let (mut about, mut words, mut rule_of_word) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut about, mut words, mut rule_of_word, mut signs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (at, rule) in WRITTEN.iter().enumerate() {
         rule_of_word.extend(std::iter::repeat_n(at, rule.needs.len()));
         words.extend(&rule.needs);
+        signs.push(rule.signs.iter().map(|pattern| Sign { pattern, made: OnceLock::new() }).collect());
         let Written { id, level, cwe, message, fix, .. } = rule;
         let (id, message, fix) = (id.clone(), message.clone(), fix.clone());
         about.push(About { id, level: *level, cwe: *cwe, message, fix });
@@ -167,8 +200,24 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
         .match_kind(MatchKind::Standard)
         .build(&words)
         .expect("a few hundred short words fit an automaton");
-    Rules { about, words, rule_of_word }
+    Rules { about, words, rule_of_word, signs }
 });
+
+impl Rules {
+    /// The rules that can match something in the text, by its words.
+    fn active(&self, text: &str) -> Vec<usize> {
+        let mut spoken = vec![false; self.about.len()];
+        for word in self.words.find_overlapping_iter(text) {
+            spoken[self.rule_of_word[word.pattern().as_usize()]] = true;
+        }
+        (0..spoken.len()).filter(|at| spoken[*at] && self.shows(*at, text)).collect()
+    }
+
+    /// Whether a text holds all signs of a rule.
+    fn shows(&self, rule: usize, text: &str) -> bool {
+        self.signs[rule].iter().all(|sign| sign.is_in(text))
+    }
+}
 
 static TYPESCRIPT: LazyLock<Matchers> = LazyLock::new(|| Matchers::new(Dialect::TypeScript));
 static TSX: LazyLock<Matchers> = LazyLock::new(|| Matchers::new(Dialect::Tsx));
@@ -182,8 +231,7 @@ fn matchers(dialect: Dialect) -> &'static Matchers {
 
 impl Matchers {
     fn new(dialect: Dialect) -> Self {
-        let fits = "the rules are data of this crate, and a test makes them for both grammars";
-        let utils: Vec<Util> = ast_grep_config::from_str(UTILS_DATA).expect(fits);
+        let utils: Vec<Util> = ast_grep_config::from_str(UTILS_DATA).expect(FITS);
         let utils = utils.into_iter().map(|util| {
             let core = ast_grep_config::SerializableRuleCore {
                 rule: util.rule,
@@ -193,85 +241,122 @@ impl Matchers {
             };
             SerializableGlobalRule { core, id: util.id, arguments: None, language: dialect }
         });
-        let globals: GlobalRules = DeserializeEnv::parse_global_utils(utils.collect()).expect(fits);
-        let cores: Vec<RuleCore> = WRITTEN
-            .iter()
-            .map(|written| {
-                let constraints = written.constraints.iter().map(|(name, rule)| (name.clone(), rule.clone()));
-                let core = ast_grep_config::SerializableRuleCore {
-                    rule: written.rule.clone(),
-                    constraints: Some(constraints.collect()),
-                    utils: None,
-                    transform: None,
-                };
-                let made = core.get_matcher(DeserializeEnv::new(dialect).with_globals(&globals));
-                made.unwrap_or_else(|error| panic!("{fits}: {}: {error:?}", written.id))
-            })
-            .collect();
-        let kinds = dialect.get_ts_language().node_kind_count();
-        let by_kind = (0..kinds)
-            .map(|kind| {
-                let can = |core: &RuleCore| core.potential_kinds().is_none_or(|kinds| kinds.contains(kind));
-                (0..cores.len()).filter(|at| can(&cores[*at])).collect()
-            })
-            .collect();
-        Self { cores, by_kind }
+        let globals: GlobalRules = DeserializeEnv::parse_global_utils(utils.collect()).expect(FITS);
+        Self { dialect, globals, made: WRITTEN.iter().map(|_| OnceLock::new()).collect() }
+    }
+
+    fn rule(&self, at: usize) -> &Made {
+        self.made[at].get_or_init(|| self.make(&WRITTEN[at]))
+    }
+
+    fn make(&self, written: &Written) -> Made {
+        let constraints = written.constraints.iter().map(|(name, rule)| (name.clone(), rule.clone()));
+        let core = ast_grep_config::SerializableRuleCore {
+            rule: written.rule.clone(),
+            constraints: Some(constraints.collect()),
+            utils: None,
+            transform: None,
+        };
+        let core = core.get_matcher(DeserializeEnv::new(self.dialect).with_globals(&self.globals));
+        let core = core.unwrap_or_else(|error| panic!("{FITS}: {}: {error:?}", written.id));
+        let potential = core.potential_kinds();
+        let can = |kind| potential.as_ref().is_none_or(|kinds| kinds.contains(kind));
+        let kinds = (0..self.dialect.get_ts_language().node_kind_count()).map(can).collect();
+        Made { core, kinds }
     }
 }
 
 /// Makes what is made once, so that the first change need not wait for it.
 pub(super) fn warm() {
-    LazyLock::force(&RULES);
-    LazyLock::force(&TYPESCRIPT);
-    LazyLock::force(&TSX);
+    for matchers in [&*TYPESCRIPT, &*TSX] {
+        (0..matchers.made.len()).for_each(|at| _ = matchers.rule(at));
+    }
+    RULES.signs.iter().flatten().for_each(|sign| _ = sign.is_in(""));
 }
+
+pub(super) const TOO_LARGE: &str = "it is larger than 1 MB";
+pub(in crate::gate) const TOO_DEEP: &str = "it is nested too deeply";
+pub(in crate::gate) const TOO_MUCH: &str = "there is too much in it to follow";
 
 /// What the rules match in a part of a text that is whole statements.
-pub(super) fn matches_in(language: Language, text: &str, part: &Range<usize>) -> Vec<Hit> {
-    let mut hits = matches(language, text.get(part.clone()).unwrap_or_default());
-    for hit in &mut hits {
+pub(super) fn matches_in(language: Language, text: &str, part: &Range<usize>, work: &mut usize) -> Search {
+    let mut search = matches(language, text.get(part.clone()).unwrap_or_default(), work);
+    for hit in &mut search.hits {
         hit.range = hit.range.start + part.start..hit.range.end + part.start;
     }
-    hits
+    search
 }
 
-/// What the rules match in a text.
-pub(super) fn matches(language: Language, text: &str) -> Vec<Hit> {
+/// What the rules match in a text. `work` is what they were given to look at so far.
+pub(super) fn matches(language: Language, text: &str, work: &mut usize) -> Search {
+    let mut search = Search::default();
     let rules = &*RULES;
-    let mut active = vec![false; rules.about.len()];
-    for word in rules.words.find_overlapping_iter(text) {
-        active[rules.rule_of_word[word.pattern().as_usize()]] = true;
-    }
-    if text.len() > LARGEST || !active.contains(&true) {
-        return Vec::new();
+    let active = rules.active(text);
+    if active.is_empty() {
+        return search;
     }
     let dialect = Dialect::of(language);
-    let matchers = matchers(dialect);
+    let by_kind = by_kind(dialect, &active);
     let grep = dialect.ast_grep(text);
     let root = grep.root();
-    let (mut hits, mut scope): (Vec<Hit>, Vec<(u32, &str)>) = (Vec::new(), Vec::new());
+    let mut around: Vec<Node<'_>> = Vec::new();
     // The end of the last match of each rule: what is inside it is the same finding.
     let mut ends = vec![0; rules.about.len()];
     syntax::walk(&mut root.get_inner_node().walk(), |node, depth| {
-        while scope.last().is_some_and(|(at, _)| *at >= depth) {
-            scope.pop();
-        }
+        around.truncate(depth as usize);
         // What is in error is of a kind that the table does not hold.
-        for at in matchers.by_kind.get(usize::from(node.kind_id())).into_iter().flatten() {
+        for (at, made) in by_kind.get(usize::from(node.kind_id())).into_iter().flatten() {
             let range = node.byte_range();
-            if !active[*at] || range.end <= ends[*at] || !grep.adopt(node).matches(&matchers.cores[*at]) {
+            if range.end <= ends[*at] {
                 continue;
             }
-            ends[*at] = range.end;
-            let names: Vec<&str> = scope.iter().map(|(_, name)| *name).collect();
-            hits.push(Hit::new(&rules.about[*at], text, range, names.join(".")));
+            *work += cost(*at, text, &range, &around);
+            if *work > MOST_WORK {
+                search.left_out = Some(TOO_MUCH);
+                break;
+            }
+            if grep.adopt(node).matches(&made.core) {
+                ends[*at] = range.end;
+                search.hits.push(Hit::new(&rules.about[*at], text, range, symbol(text, &around)));
+            }
         }
-        if let Some(name) = node.child_by_field_name("name") {
-            scope.push((depth, text.get(name.byte_range()).unwrap_or_default()));
+        around.push(node);
+        if depth == DEEPEST && node.child_count() > 0 {
+            search.left_out = search.left_out.or(Some(TOO_DEEP));
         }
-        depth < DEEPEST
+        depth < DEEPEST && *work <= MOST_WORK
     });
-    hits
+    search
+}
+
+/// By id of a node's kind: the rules that can match such a node, in their order.
+fn by_kind(dialect: Dialect, active: &[usize]) -> Vec<Vec<(usize, &'static Made)>> {
+    let matchers = matchers(dialect);
+    let mut by_kind = vec![Vec::new(); dialect.get_ts_language().node_kind_count()];
+    for at in active {
+        let made = matchers.rule(*at);
+        for (rules, _) in by_kind.iter_mut().zip(&made.kinds).filter(|(_, can)| **can) {
+            rules.push((*at, made));
+        }
+    }
+    by_kind
+}
+
+/// Bytes that a rule looks at for a node, at most but for a small factor.
+fn cost(rule: usize, text: &str, range: &Range<usize>, around: &[Node<'_>]) -> usize {
+    let own = range.len();
+    // Most nodes are given up before what is around them is read.
+    if WRITTEN[rule].climbs && RULES.shows(rule, text.get(range.clone()).unwrap_or_default()) {
+        own + around.iter().map(|node| node.byte_range().len()).sum::<usize>()
+    } else {
+        own
+    }
+}
+
+/// The names of the declarations around.
+fn symbol(text: &str, around: &[Node<'_>]) -> String {
+    let name = |node: &Node<'_>| node.child_by_field_name("name").and_then(|name| text.get(name.byte_range()));
+    around.iter().filter_map(name).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
@@ -279,7 +364,7 @@ mod tests {
     use super::*;
 
     fn ids(text: &str) -> Vec<String> {
-        matches(Language::Tsx, text).iter().map(|hit| hit.about.id.clone()).collect()
+        matches(Language::Tsx, text, &mut 0).hits.iter().map(|hit| hit.about.id.clone()).collect()
     }
 
     #[test]
@@ -312,7 +397,7 @@ mod tests {
     fn both_grammars_see_the_same() {
         for rule in written() {
             for bad in rule.bad.iter().filter(|bad| !bad.contains("/>") && !bad.contains("</")) {
-                let found = matches(Language::TypeScript, bad);
+                let found = matches(Language::TypeScript, bad, &mut 0).hits;
                 assert!(found.iter().any(|hit| hit.about.id == rule.id), "{} misses {bad}", rule.id);
             }
         }

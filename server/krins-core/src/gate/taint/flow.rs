@@ -1,7 +1,8 @@
 //! The walk: every function of a file once, statement by statement, with what is known of each name instead of its
 //! value. Both arms of a branch are walked and joined; a test that is passed makes what it tested harmless.
 
-use super::super::sast::Hit;
+use super::super::sast::rules::{TOO_DEEP, TOO_MUCH};
+use super::super::sast::{Hit, Search};
 use super::ways::{Bits, MARKUP, Only, RULES, TEXT, WAYS, WHOLE};
 use oxc_ast::AstKind;
 use oxc_ast::ast::*;
@@ -9,12 +10,19 @@ use oxc_ast_visit::Visit;
 use oxc_semantic::Scoping;
 use oxc_span::{GetSpan, Span};
 use oxc_syntax::operator::{BinaryOperator, LogicalOperator, UnaryOperator};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-/// Expressions that are looked at before the walk of a file gives up.
-const MOST_STEPS: u32 = 200_000;
+/// Expressions that are looked at before the walk of a file gives up, and what is known of names that is carried along.
+const MOST_STEPS: u32 = 400_000;
+/// Names that are carried along to a branch, or joined behind it, for the price of an expression.
+const CARRIED: usize = 256;
+const JOINED: usize = 32;
 /// Expressions inside expressions.
 const DEEPEST: u32 = 120;
+/// Functions inside functions, and calls that are followed.
+const DEEPEST_FUNCTION: usize = 40;
 /// Calls inside calls that are followed.
 const DEEPEST_CALL: usize = 4;
 /// Names behind dots that an expression is written with.
@@ -69,29 +77,62 @@ impl Value {
     }
 }
 
-/// What is known at a point of the walk.
+/// What is known at a point of the walk. Branches share it until one of them learns something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Known {
-    values: BTreeMap<usize, Value>,
+    values: Rc<BTreeMap<usize, Value>>,
     /// Names that stand for an expression: `const { query } = req`.
-    alias: BTreeMap<usize, String>,
+    alias: Rc<BTreeMap<usize, Rc<str>>>,
     /// Expressions, as they are written, that a test made harmless.
-    tested: BTreeMap<String, Bits>,
+    tested: Rc<BTreeMap<String, Bits>>,
 }
 
 impl Known {
+    fn len(&self) -> usize {
+        self.values.len() + self.alias.len() + self.tested.len()
+    }
+
     fn join(&mut self, other: Self) {
-        for (symbol, value) in other.values {
-            let joined = self.values.remove(&symbol).unwrap_or_default().join(&value);
-            self.values.insert(symbol, joined);
+        if !Rc::ptr_eq(&self.values, &other.values) {
+            for (symbol, value) in other.values.iter() {
+                let joined = self.values.get(symbol).cloned().unwrap_or_default().join(value);
+                if self.values.get(symbol) != Some(&joined) {
+                    Rc::make_mut(&mut self.values).insert(*symbol, joined);
+                }
+            }
         }
-        self.alias.extend(other.alias);
-        let both: BTreeMap<String, Bits> = self
-            .tested
-            .iter()
-            .filter_map(|(text, bits)| Some((text.clone(), bits & other.tested.get(text)?)))
-            .collect();
-        self.tested = both;
+        if !Rc::ptr_eq(&self.alias, &other.alias) {
+            for (symbol, chain) in other.alias.iter() {
+                if self.alias.get(symbol) != Some(chain) {
+                    Rc::make_mut(&mut self.alias).insert(*symbol, Rc::clone(chain));
+                }
+            }
+        }
+        if !Rc::ptr_eq(&self.tested, &other.tested) {
+            let both = |(text, bits): (&String, &Bits)| Some((text.clone(), bits & other.tested.get(text)?));
+            self.tested = Rc::new(self.tested.iter().filter_map(both).collect());
+        }
+    }
+
+    fn set(&mut self, symbol: usize, value: Value) {
+        if value != Value::default() {
+            Rc::make_mut(&mut self.values).insert(symbol, value);
+        } else if self.values.contains_key(&symbol) {
+            Rc::make_mut(&mut self.values).remove(&symbol);
+        }
+    }
+
+    fn stands_for(&mut self, symbol: usize, chain: Option<&str>) {
+        match chain {
+            Some(chain) => _ = Rc::make_mut(&mut self.alias).insert(symbol, chain.into()),
+            None if self.alias.contains_key(&symbol) => _ = Rc::make_mut(&mut self.alias).remove(&symbol),
+            None => {}
+        }
+    }
+
+    /// How much a test made an expression harmless, as it is written.
+    fn tested(&self, text: &str) -> Bits {
+        self.tested.get(text).copied().unwrap_or_default()
     }
 }
 
@@ -157,8 +198,10 @@ pub(super) struct Flow<'a, 't> {
     followed: Vec<u32>,
     /// What a function gives back for what it is given.
     results: BTreeMap<(u32, Vec<Taint>), Value>,
-    steps: u32,
+    steps: Cell<u32>,
     depth: u32,
+    /// Why something was not followed.
+    left_out: Option<&'static str>,
 }
 
 impl<'a, 't> Flow<'a, 't> {
@@ -174,12 +217,13 @@ impl<'a, 't> Flow<'a, 't> {
             returns: Vec::new(),
             followed: Vec::new(),
             results: BTreeMap::new(),
-            steps: 0,
+            steps: Cell::new(0),
             depth: 0,
+            left_out: None,
         }
     }
 
-    pub fn of(mut self, program: &'a Program<'a>) -> Vec<Hit> {
+    pub fn of(mut self, program: &'a Program<'a>) -> Search {
         let mut declared = Declared { functions: BTreeMap::new(), methods: BTreeMap::new() };
         declared.visit_program(program);
         self.functions = declared.functions;
@@ -188,7 +232,36 @@ impl<'a, 't> Flow<'a, 't> {
         self.statements(&program.body, &mut known);
         let mut hits: Vec<Hit> = self.ends.iter().map(|end| self.hit(end)).collect();
         hits.sort_by_key(|hit| (hit.range.start, hit.range.end));
-        hits
+        Search { hits, left_out: self.left_out }
+    }
+
+    /// What is known, for a branch.
+    fn fork(&self, known: &Known) -> Known {
+        self.steps.set(self.steps.get().saturating_add((known.len() / CARRIED) as u32));
+        known.clone()
+    }
+
+    /// What is known behind a branch.
+    fn join(&self, known: &mut Known, other: Known) {
+        self.steps.set(self.steps.get().saturating_add((other.len() / JOINED) as u32));
+        known.join(other);
+    }
+
+    /// Whether the walk of the file has taken all the steps it may.
+    fn is_tired(&mut self) -> bool {
+        let tired = self.steps.get() > MOST_STEPS;
+        if tired {
+            self.left_out.get_or_insert(TOO_MUCH);
+        }
+        tired
+    }
+
+    /// Whether the walk goes no deeper here.
+    fn is_too_deep(&mut self, deepest: bool) -> bool {
+        if deepest {
+            self.left_out.get_or_insert(TOO_DEEP);
+        }
+        deepest
     }
 
     fn hit(&self, end: &End) -> Hit {
@@ -232,7 +305,7 @@ impl<'a, 't> Flow<'a, 't> {
         for statement in statements {
             if let Some(function) = declared_function(statement) {
                 self.named(function.id.as_ref().map(|id| id.name.as_str()), |flow| {
-                    flow.run(Callable::Function(function), Given::default(), &mut known.clone());
+                    flow.run(Callable::Function(function), Given::default(), &mut flow.fork(known));
                 });
             }
         }
@@ -266,9 +339,9 @@ impl<'a, 't> Flow<'a, 't> {
                 let ended = self.statements(&statement.block.body, known);
                 let mut ended_in_handler = false;
                 if let Some(handler) = &statement.handler {
-                    let mut caught = known.clone();
+                    let mut caught = self.fork(known);
                     ended_in_handler = self.statements(&handler.body.body, &mut caught);
-                    known.join(caught);
+                    self.join(known, caught);
                 }
                 if let Some(finalizer) = &statement.finalizer {
                     self.statements(&finalizer.body, known);
@@ -352,7 +425,7 @@ impl<'a, 't> Flow<'a, 't> {
 
     fn branch(&mut self, statement: &'a IfStatement<'a>, known: &mut Known) -> bool {
         self.eval(&statement.test, known);
-        let (mut yes, mut no) = (known.clone(), known.clone());
+        let (mut yes, mut no) = (self.fork(known), self.fork(known));
         self.guard(&statement.test, true, &mut yes);
         self.guard(&statement.test, false, &mut no);
         let yes_ended = self.statement(&statement.consequent, &mut yes);
@@ -361,7 +434,7 @@ impl<'a, 't> Flow<'a, 't> {
             (true, _) => no,
             (false, true) => yes,
             (false, false) => {
-                yes.join(no);
+                self.join(&mut yes, no);
                 yes
             }
         };
@@ -370,26 +443,26 @@ impl<'a, 't> Flow<'a, 't> {
 
     fn switch(&mut self, statement: &'a SwitchStatement<'a>, known: &mut Known) {
         self.eval(&statement.discriminant, known);
-        let before = known.clone();
+        let before = self.fork(known);
         for case in &statement.cases {
-            let mut inside = before.clone();
+            let mut inside = self.fork(&before);
             match &case.test {
                 Some(test) if test.is_literal() => self.clear(&statement.discriminant, RULES, &mut inside),
                 Some(test) => _ = self.eval(test, &mut inside),
                 None => {}
             }
             self.statements(&case.consequent, &mut inside);
-            known.join(inside);
+            self.join(known, inside);
         }
     }
 
     /// Twice where the first time changed what is known: what a turn leaves behind is there in the next.
     fn looped(&mut self, known: &mut Known, body: impl Fn(&mut Self, &mut Known)) {
         for _ in 0..2 {
-            let mut turn = known.clone();
+            let mut turn = self.fork(known);
             body(self, &mut turn);
             let before = known.clone();
-            known.join(turn);
+            self.join(known, turn);
             if *known == before {
                 break;
             }
@@ -403,7 +476,8 @@ impl<'a, 't> Flow<'a, 't> {
             let value = match Callable::of(init) {
                 Some(callable) => {
                     self.named(name.as_ref().map(|name| name.as_str()), |flow| {
-                        flow.run(callable, Given::default(), &mut known.clone());
+                        let mut inside = flow.fork(known);
+                        flow.run(callable, Given::default(), &mut inside);
                     });
                     Value::default()
                 }
@@ -420,14 +494,14 @@ impl<'a, 't> Flow<'a, 't> {
                 let name = element.static_name();
                 flow.named(name.as_deref(), |flow| match element {
                     ClassElement::MethodDefinition(method) => {
-                        flow.run(Callable::Function(&method.value), Given::default(), &mut known.clone());
+                        flow.run(Callable::Function(&method.value), Given::default(), &mut flow.fork(known));
                     }
                     ClassElement::PropertyDefinition(property) => {
                         if let Some(value) = &property.value {
-                            flow.eval(value, &mut known.clone());
+                            flow.eval(value, &mut flow.fork(known));
                         }
                     }
-                    ClassElement::StaticBlock(block) => _ = flow.statements(&block.body, &mut known.clone()),
+                    ClassElement::StaticBlock(block) => _ = flow.statements(&block.body, &mut flow.fork(known)),
                     ClassElement::AccessorProperty(_) | ClassElement::TSIndexSignature(_) => {}
                 });
             }
@@ -449,7 +523,7 @@ impl<'a, 't> Flow<'a, 't> {
 
     /// Walks a function's body; what it gives back.
     fn run(&mut self, callable: Callable<'a>, given: Given, known: &mut Known) -> Value {
-        if self.followed.len() > 40 || self.steps > MOST_STEPS {
+        if self.is_too_deep(self.followed.len() > DEEPEST_FUNCTION) || self.is_tired() {
             return Value::default();
         }
         self.followed.push(callable.span().start);
@@ -511,7 +585,7 @@ impl<'a, 't> Flow<'a, 't> {
         if let Some(result) = self.results.get(&key) {
             return result.clone();
         }
-        let result = self.run(callable, Given { values, alias: Vec::new() }, &mut known.clone());
+        let result = self.run(callable, Given { values, alias: Vec::new() }, &mut self.fork(known));
         self.results.insert(key, result.clone());
         result
     }
@@ -523,11 +597,8 @@ impl<'a, 't> Flow<'a, 't> {
         match pattern {
             BindingPattern::BindingIdentifier(identifier) => {
                 let Some(symbol) = identifier.symbol_id.get().map(|symbol| symbol.index()) else { return };
-                known.alias.remove(&symbol);
-                if let Some(chain) = chain {
-                    known.alias.insert(symbol, chain.to_owned());
-                }
-                set(known, symbol, value.clone());
+                known.stands_for(symbol, chain);
+                known.set(symbol, value.clone());
             }
             BindingPattern::ObjectPattern(pattern) => {
                 for property in &pattern.properties {
@@ -578,8 +649,8 @@ impl<'a, 't> Flow<'a, 't> {
         match target {
             AssignmentTarget::AssignmentTargetIdentifier(identifier) => {
                 if let Some(symbol) = self.symbol_of(identifier) {
-                    known.alias.remove(&symbol);
-                    set(known, symbol, value.clone());
+                    known.stands_for(symbol, None);
+                    known.set(symbol, value.clone());
                 }
             }
             AssignmentTarget::ObjectAssignmentTarget(pattern) => {
@@ -587,7 +658,7 @@ impl<'a, 't> Flow<'a, 't> {
                     match property {
                         AssignmentTargetProperty::AssignmentTargetPropertyIdentifier(property) => {
                             if let Some(symbol) = self.symbol_of(&property.binding) {
-                                set(known, symbol, Value::of(value.part(property.binding.name.as_str())));
+                                known.set(symbol, Value::of(value.part(property.binding.name.as_str())));
                             }
                         }
                         AssignmentTargetProperty::AssignmentTargetPropertyProperty(property) => {
@@ -625,7 +696,7 @@ impl<'a, 't> Flow<'a, 't> {
             }
         }
         let Some(symbol) = self.root(member.object()) else { return };
-        let held = known.values.remove(&symbol).unwrap_or_default();
+        let held = known.values.get(&symbol).cloned().unwrap_or_default();
         let mut after = held.clone();
         match member.static_property_name() {
             // A part of a whole that is known to be clean stays a part.
@@ -635,7 +706,7 @@ impl<'a, 't> Flow<'a, 't> {
             }
             _ => after.whole = held.whole.join(value.whole),
         }
-        set(known, symbol, after);
+        known.set(symbol, after);
     }
 
     fn named_by_others(&mut self, key: Taint, span: Span) {
@@ -676,7 +747,7 @@ impl<'a, 't> Flow<'a, 't> {
         match expression.get_inner_expression() {
             Expression::Identifier(identifier) => {
                 let alias = self.symbol_of(identifier).and_then(|symbol| known.alias.get(&symbol));
-                text.push_str(alias.map_or(identifier.name.as_str(), String::as_str));
+                text.push_str(alias.map_or(identifier.name.as_str(), |chain| chain));
             }
             Expression::ThisExpression(_) => text.push_str("this"),
             Expression::AwaitExpression(wait) => self.write_chain(&wait.argument, known, depth + 1, text),
@@ -719,8 +790,8 @@ impl<'a, 't> Flow<'a, 't> {
     // Expressions.
 
     fn eval(&mut self, expression: &'a Expression<'a>, known: &mut Known) -> Value {
-        self.steps += 1;
-        if self.depth >= DEEPEST || self.steps > MOST_STEPS {
+        self.steps.set(self.steps.get().saturating_add(1));
+        if self.is_too_deep(self.depth >= DEEPEST) || self.is_tired() {
             return Value::default();
         }
         self.depth += 1;
@@ -737,7 +808,7 @@ impl<'a, 't> Flow<'a, 't> {
             Expression::LogicalExpression(logical) => self.logical(logical, known),
             Expression::ConditionalExpression(conditional) => {
                 self.eval(&conditional.test, known);
-                let (mut yes, mut no) = (known.clone(), known.clone());
+                let (mut yes, mut no) = (self.fork(known), self.fork(known));
                 self.guard(&conditional.test, true, &mut yes);
                 self.guard(&conditional.test, false, &mut no);
                 let value = self.eval(&conditional.consequent, &mut yes);
@@ -775,7 +846,7 @@ impl<'a, 't> Flow<'a, 't> {
             }
             Expression::ArrowFunctionExpression(_) | Expression::FunctionExpression(_) => {
                 if let Some(callable) = Callable::of(expression) {
-                    self.run(callable, Given::default(), &mut known.clone());
+                    self.run(callable, Given::default(), &mut self.fork(known));
                 }
                 Value::default()
             }
@@ -805,7 +876,7 @@ impl<'a, 't> Flow<'a, 't> {
         if let Some(way) = symbol.and_then(|symbol| known.alias.get(&symbol)).and_then(|chain| WAYS.source(chain))
             && !symbol.is_some_and(|symbol| known.values.contains_key(&symbol))
         {
-            let bits = RULES & !way.clears & !tested(known, self.source(identifier.span));
+            let bits = RULES & !way.clears & !known.tested(self.source(identifier.span));
             return Value::of(Taint { bits: bits | WHOLE, at: identifier.span.start });
         }
         symbol.and_then(|symbol| known.values.get(&symbol)).cloned().unwrap_or_default()
@@ -827,7 +898,7 @@ impl<'a, 't> Flow<'a, 't> {
             },
         };
         if !taint.is_clean() && !known.tested.is_empty() {
-            taint = taint.without(tested(known, self.source(member.span())));
+            taint = taint.without(known.tested(self.source(member.span())));
         }
         Value::of(taint)
     }
@@ -897,7 +968,7 @@ impl<'a, 't> Flow<'a, 't> {
                 if binary.operator == BinaryOperator::Addition && pieces.len() < 200 =>
             {
                 self.depth += 1;
-                if self.depth < DEEPEST {
+                if !self.is_too_deep(self.depth >= DEEPEST) {
                     self.added(&binary.left, known, pieces);
                     self.added(&binary.right, known, pieces);
                 }
@@ -912,7 +983,7 @@ impl<'a, 't> Flow<'a, 't> {
 
     fn logical(&mut self, logical: &'a LogicalExpression<'a>, known: &mut Known) -> Value {
         let left = self.eval(&logical.left, known);
-        let mut beside = known.clone();
+        let mut beside = self.fork(known);
         match logical.operator {
             LogicalOperator::And => {
                 self.guard(&logical.left, true, &mut beside);
@@ -933,7 +1004,7 @@ impl<'a, 't> Flow<'a, 't> {
                 let listens = matches!(target.as_str(), "window.onmessage" | "onmessage");
                 let given = self.listener(callable, listens);
                 let name = target.rsplit('.').next().unwrap_or_default().to_owned();
-                self.named(Some(&name), |flow| flow.run(callable, given, &mut known.clone()));
+                self.named(Some(&name), |flow| flow.run(callable, given, &mut flow.fork(known)));
                 Value::default()
             }
             None => self.eval(&assignment.right, known),
@@ -1045,14 +1116,14 @@ impl<'a, 't> Flow<'a, 't> {
                 }
                 JSXChild::Element(element) => {
                     self.depth += 1;
-                    if self.depth < DEEPEST {
+                    if !self.is_too_deep(self.depth >= DEEPEST) {
                         self.element(element, known);
                     }
                     self.depth -= 1;
                 }
                 JSXChild::Fragment(fragment) => {
                     self.depth += 1;
-                    if self.depth < DEEPEST {
+                    if !self.is_too_deep(self.depth >= DEEPEST) {
                         self.children(&fragment.children, known);
                     }
                     self.depth -= 1;
@@ -1069,7 +1140,7 @@ impl<'a, 't> Flow<'a, 't> {
         let callee = self.chain(&call.callee, known);
         if let Some(callable) = Callable::of(&call.callee) {
             let values = self.arguments(&call.arguments, known);
-            return self.run(callable, Given { values, alias: Vec::new() }, &mut known.clone());
+            return self.run(callable, Given { values, alias: Vec::new() }, &mut self.fork(known));
         }
         let receiver = match call.callee.get_inner_expression() {
             Expression::ChainExpression(_) => None,
@@ -1148,7 +1219,7 @@ impl<'a, 't> Flow<'a, 't> {
                 given.alias = handler(callable);
             }
             given.values = vec![Value::of(held.without(WHOLE)), Value::of(held.without(WHOLE))];
-            let result = self.run(callable, given, &mut known.clone());
+            let result = self.run(callable, given, &mut self.fork(known));
             from_callback = Some(result);
             values.push(Value::default());
         }
@@ -1167,7 +1238,7 @@ impl<'a, 't> Flow<'a, 't> {
     ) -> Value {
         let all = values.iter().fold(Taint::default(), |all, value| all.join(value.whole));
         if let Some(way) = WAYS.source_call(callee) {
-            let bits = RULES & !way.clears & !tested(known, self.source(span));
+            let bits = RULES & !way.clears & !known.tested(self.source(span));
             return Value::of(Taint { bits, at: span.start });
         }
         if let Some(receiver) = &receiver {
@@ -1220,9 +1291,9 @@ impl<'a, 't> Flow<'a, 't> {
             return;
         }
         if let Some(symbol) = self.root(receiver.object) {
-            let mut value = known.values.remove(&symbol).unwrap_or_default();
+            let mut value = known.values.get(&symbol).cloned().unwrap_or_default();
             value.whole = value.whole.join(given.without(WHOLE));
-            set(known, symbol, value);
+            known.set(symbol, value);
         }
     }
 
@@ -1451,20 +1522,22 @@ impl<'a, 't> Flow<'a, 't> {
         if let Expression::Identifier(identifier) = expression
             && let Some(symbol) = self.symbol_of(identifier)
         {
-            if let Some(value) = known.values.get_mut(&symbol) {
+            if known.values.contains_key(&symbol)
+                && let Some(value) = Rc::make_mut(&mut known.values).get_mut(&symbol)
+            {
                 value.whole = value.whole.without(bits);
                 for part in value.parts.values_mut() {
                     *part = part.without(bits);
                 }
             }
-            known.tested.insert(self.source(identifier.span).to_owned(), bits);
+            Rc::make_mut(&mut known.tested).insert(self.source(identifier.span).to_owned(), bits);
             return;
         }
         let name = expression.as_member_expression().and_then(|member| member.static_property_name());
         if let (Some("origin" | "hostname" | "host"), Some(member)) = (name, expression.as_member_expression()) {
             self.clear(member.object(), WAYS.redirect | WAYS.request, known);
         }
-        known.tested.insert(self.source(expression.span()).to_owned(), bits);
+        Rc::make_mut(&mut known.tested).insert(self.source(expression.span()).to_owned(), bits);
     }
 }
 
@@ -1479,18 +1552,6 @@ struct Receiver<'a> {
 enum Piece {
     Text(String),
     Value(Taint),
-}
-
-fn tested(known: &Known, text: &str) -> Bits {
-    known.tested.get(text).copied().unwrap_or_default()
-}
-
-fn set(known: &mut Known, symbol: usize, value: Value) {
-    if value == Value::default() {
-        known.values.remove(&symbol);
-    } else {
-        known.values.insert(symbol, value);
-    }
 }
 
 /// Whether the beginning of an address says to which site it leads.

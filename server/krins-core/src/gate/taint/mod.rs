@@ -4,7 +4,7 @@
 mod flow;
 pub(super) mod ways;
 
-use super::sast::Hit;
+use super::sast::{Search, rules::TOO_DEEP};
 use crate::path::RelPath;
 use crate::syntax;
 use aho_corasick::AhoCorasick;
@@ -54,9 +54,9 @@ pub(super) fn warm() {
 }
 
 /// The flows of a text that end badly, in the order of the text; none in a text that is in error.
-pub(super) fn flows(path: &RelPath, text: &str) -> Vec<Hit> {
+pub(super) fn flows(path: &RelPath, text: &str) -> Search {
     if !SPELLED.is_match(text) {
-        return Vec::new();
+        return Search::default();
     }
     let types = syntax::source_types(path).unwrap_or_default();
     let read = || {
@@ -71,7 +71,10 @@ pub(super) fn flows(path: &RelPath, text: &str) -> Vec<Hit> {
             Some(Flow::new(text, &scoping).of(program))
         })
     };
-    syntax::if_shallow(text, read).flatten().unwrap_or_default()
+    match syntax::if_shallow(text, read) {
+        Some(found) => found.unwrap_or_default(),
+        None => Search::without(TOO_DEEP),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::*;
 
 fn ids(text: &str) -> Vec<String> {
-    flows(&RelPath::new("a.tsx").unwrap(), text).iter().map(|hit| hit.about.id.clone()).collect()
+    flows(&RelPath::new("a.tsx").unwrap(), text).hits.iter().map(|hit| hit.about.id.clone()).collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The data of the flows, ready to ask: sources, what passes on, what makes harmless, and the rules with their sinks.
 
 use crate::gate::sast::rules::{About, Level};
-use regex::Regex;
+use regex::{Regex, RegexSet};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -152,12 +152,33 @@ pub(super) struct Way {
     pub clears: Bits,
 }
 
+/// Ways, the first of which that fits counts.
+struct Table {
+    /// Says of most expressions in one look that none fits.
+    any: RegexSet,
+    ways: Vec<Way>,
+}
+
+impl Table {
+    fn new(ways: Vec<Way>) -> Self {
+        let any = RegexSet::new(ways.iter().map(|way| way.pattern.as_str())).expect(FITS);
+        Self { any, ways }
+    }
+
+    fn first(&self, chain: &str) -> Option<&Way> {
+        if !self.any.is_match(chain) {
+            return None;
+        }
+        self.ways.iter().find(|way| way.pattern.is_match(chain))
+    }
+}
+
 pub(super) struct Ways {
     pub rules: Vec<Rule>,
-    sources: Vec<Way>,
-    source_calls: Vec<Way>,
-    pass: Vec<Way>,
-    clean: Vec<Way>,
+    sources: Table,
+    source_calls: Table,
+    pass: Table,
+    clean: Table,
     pub plain_methods: Regex,
     pub tests: Regex,
     pub path: Bits,
@@ -179,13 +200,13 @@ pub(super) static WAYS: LazyLock<Ways> = LazyLock::new(|| {
     let rules: Vec<Rule> = written().into_iter().map(rule).collect();
     let bit = |id: &str| 1 << rules.iter().position(|rule| rule.about.id == id).expect(FITS);
     let data: WaysData = ast_grep_config::from_str(WAYS_DATA).expect(FITS);
-    let ways = |data: Vec<WayData>| -> Vec<Way> {
+    let ways = |data: Vec<WayData>| {
         let bits = |clears: Option<Clears>| match clears {
             None => 0,
             Some(Clears::Every(Every::All)) => RULES,
             Some(Clears::Of(ids)) => ids.iter().map(|id| bit(id)).fold(0, |all, one| all | one),
         };
-        data.into_iter().map(|way| Way { pattern: regex(&way.pattern), clears: bits(way.clears) }).collect()
+        Table::new(data.into_iter().map(|way| Way { pattern: regex(&way.pattern), clears: bits(way.clears) }).collect())
     };
     Ways {
         sources: ways(data.sources),
@@ -232,22 +253,18 @@ fn regex(pattern: &str) -> Regex {
 
 impl Ways {
     pub fn source(&self, chain: &str) -> Option<&Way> {
-        first(&self.sources, chain)
+        self.sources.first(chain)
     }
 
     pub fn source_call(&self, callee: &str) -> Option<&Way> {
-        first(&self.source_calls, callee)
+        self.source_calls.first(callee)
     }
 
     pub fn pass(&self, callee: &str) -> Option<&Way> {
-        first(&self.pass, callee)
+        self.pass.first(callee)
     }
 
     pub fn clean(&self, callee: &str) -> Option<&Way> {
-        first(&self.clean, callee)
+        self.clean.first(callee)
     }
-}
-
-fn first<'w>(ways: &'w [Way], chain: &str) -> Option<&'w Way> {
-    ways.iter().find(|way| way.pattern.is_match(chain))
 }
