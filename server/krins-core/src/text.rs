@@ -127,26 +127,35 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
-/// Controls, direction marks, tags and the invisible ones; not what joins letters and pictures, which scripts need.
+/// Direction marks, tags and the invisible ones, first and last of each run; not what joins letters and pictures, which scripts
+/// need.
+const UNSEEN: [(char, char); 14] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{180e}', '\u{180e}'),
+    ('\u{200b}', '\u{200b}'),
+    ('\u{200e}', '\u{200f}'),
+    ('\u{2028}', '\u{2029}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{fff9}', '\u{fffb}'),
+    ('\u{e0000}', '\u{e0fff}'),
+    // The controls that `char::is_control` names.
+    ('\0', '\u{1f}'),
+    ('\u{7f}', '\u{9f}'),
+];
+
 fn is_unseen(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'
-                | '\u{2029}'
-                | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
+    !matches!(c, '\n' | '\t') && UNSEEN.iter().any(|&(first, last)| (first..=last).contains(&c))
+}
+
+/// The same characters, line ends and tabs too, as the inside of a class of a JavaScript regular expression with the flag `u`:
+/// pages that get text later spell out what this module spells out.
+pub fn unseen_class() -> String {
+    let range = |&(first, last): &(char, char)| format!("{}-{}", first.escape_unicode(), last.escape_unicode());
+    UNSEEN.iter().map(range).collect()
 }
 
 #[cfg(test)]
@@ -167,6 +176,9 @@ mod tests {
             assert_eq!(visible(said), shown);
             assert_eq!(visible(&visible(said)), shown, "a second time changes nothing");
         }
+        let controls = (0..0x11_0000).filter_map(char::from_u32).filter(|c| c.is_control());
+        assert!(controls.filter(|c| !matches!(c, '\n' | '\t')).all(is_unseen), "every control is among them");
+        assert!(unseen_class().starts_with("\\u{ad}-\\u{ad}\\u{61c}-"), "{}", unseen_class());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `uplot/` is the npm package `uplot`, version 1.6.32, as it is published (`tests/tests/dashboard.rs` compares it).
 
 use krins_core::page::Page;
+use krins_core::text::unseen_class;
 use krins_engine::{Error, ErrorKind};
 use krins_protocol::report::Report;
 use serde_json::json;
@@ -34,7 +35,7 @@ pub fn document(report: &Report, home: Home) -> Result<(String, String), Error> 
         Home::Editor => ("editor", ""),
         Home::File => ("none", ""),
     };
-    let data = json!({"report": report, "live": live, "every": EVERY, "licence": LICENCE});
+    let data = json!({"report": report, "live": live, "every": EVERY, "licence": LICENCE, "unseen": unseen_class()});
     let data = serde_json::to_string(&data)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("write the figures: {error}")))?;
     let title = format!("Krins: {}", report.workspace);

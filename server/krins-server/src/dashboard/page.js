@@ -20,9 +20,9 @@ function el(name, given, ...children) {
   return made;
 }
 
-// Characters that are not seen, or turn the order of others round, are spelled out.
-const visible = (text) =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
+// Characters that are not seen, or turn the order of others round, are spelled out: which ones, the program says.
+const unseen = new RegExp(`[${start.unseen}]`, "gu");
+const visible = (text) => text.replace(unseen, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
 
 // Numbers as a person reads them.
 

@@ -123,8 +123,13 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What is not in the figures. A sheet goes to a terminal as it is, so that others' words in it act on nothing.
+fn said(report: &Report) -> Vec<String> {
+    report.notes.iter().map(|note| visible(note)).collect()
+}
+
 fn notes(report: &Report) -> Vec<String> {
-    let mut notes = report.notes.clone();
+    let mut notes = said(report);
     if report.spent.open > 0 {
         notes.push(format!(
             "{} calls are open and count for what was reserved: `krins report open`.",
@@ -259,10 +264,12 @@ pub fn slo(report: &Report) -> Sheet {
         columns: vec!["objective", "asked", "reached", "state", "budget left", "good", "events"],
         rows: report.objectives.iter().map(row).collect(),
     };
-    let mut notes: Vec<String> =
-        report.objectives.iter().map(|objective| format!("{}: {}", objective.name, objective.description)).collect();
+    let promised = |objective: &krins_protocol::report::Objective| {
+        visible(&format!("{}: {}", objective.name, objective.description))
+    };
+    let mut notes: Vec<String> = report.objectives.iter().map(promised).collect();
     notes.push("The objectives of the interface are measured where `krins serve` runs: docs/operations.md.".to_owned());
-    notes.extend(report.notes.iter().cloned());
+    notes.extend(said(report));
     Sheet { title: title(report, "Objectives"), facts: Vec::new(), tables: vec![objectives], notes }
 }
 
@@ -370,14 +377,18 @@ mod tests {
     use super::*;
     use krins_protocol::report::AgentFigures;
 
-    fn sheet() -> Sheet {
+    fn report() -> Report {
         let agent = |route: &str, micros| AgentFigures { route: route.to_owned(), micros, ..AgentFigures::default() };
-        let report = Report {
+        Report {
             workspace: "shop\u{202e}".into(),
             agents: vec![agent("=cmd|'/C x'!A1", Some(1_500_000)), agent("a/\"x\",y", None)],
+            notes: vec!["a note\u{1b}[2J\nof others".into()],
             ..Report::default()
-        };
-        roi(&report, Some(Worth { minutes: 30.0, hourly: 60.0 }))
+        }
+    }
+
+    fn sheet() -> Sheet {
+        roi(&report(), Some(Worth { minutes: 30.0, hourly: 60.0 }))
     }
 
     #[test]
@@ -390,8 +401,11 @@ mod tests {
         let markdown = sheet.markdown();
         assert!(markdown.contains("| =cmd\\|'/C x'!A1 | 0 |") && markdown.contains("$1.5"), "{markdown}");
         assert!(markdown.starts_with("# Return of shop\\u{202e}, "), "{markdown}");
-        // Columns stand under their heads.
         let text = sheet.text();
+        for form in [&text, &markdown, &slo(&report()).text()] {
+            assert!(form.contains("a note\\u{1b}[2J\\u{a}of others") && !form.contains('\u{1b}'), "{form}");
+        }
+        // Columns stand under their heads.
         let lines: Vec<&str> = text.lines().collect();
         let head = lines.iter().position(|line| line.starts_with("agent")).unwrap();
         assert_eq!(lines[head].find("patches").unwrap() + 7, lines[head + 1].find(" 0").unwrap() + 2, "{text}");
