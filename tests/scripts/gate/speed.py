@@ -1,8 +1,8 @@
-"""speed.py REPOSITORY... [--each N] [--times N]: how long the whole gate takes on a change of about ten files, without what
+"""speed.py REPOSITORY... [--each N] [--times N] [--bare]: how long the whole gate takes on a change of about ten files, without what
 runs commands.
 
 The changes are real commits of 7 to 14 files that change 200 to 800 lines; the workspace around them is the newest commit of
-the repository (a git directory). Each is judged several times in one warm process and its median counts.
+the repository (a git directory), or nothing (`--bare`, also for a repository that has not all its files). Each is judged several times in one warm process and its median counts.
 """
 
 import argparse
@@ -18,6 +18,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("repositories", nargs="+")
 parser.add_argument("--each", type=int, default=400)
 parser.add_argument("--times", type=int, default=5)
+parser.add_argument("--bare", action="store_true", help="no workspace around the changes")
 args = parser.parse_args()
 
 
@@ -34,8 +35,9 @@ taken = {}
 for repository in args.repositories:
     cases = [case for case in changes(repository, args.each) if 7 <= len(case["files"]) <= 14 and 200 <= lines_changed(case) <= 800]
     with tempfile.TemporaryDirectory() as root:
-        archive = subprocess.run(["git", "-C", repository, "archive", "HEAD"], capture_output=True, check=True).stdout
-        subprocess.run(["tar", "-x", "-C", root], input=archive, check=True)
+        if not args.bare:
+            archive = subprocess.run(["git", "-C", repository, "archive", "HEAD"], capture_output=True, check=True).stdout
+            subprocess.run(["tar", "-x", "-C", root], input=archive, check=True)
         command = [lab(), "--whole", "--root", root, "--times", str(args.times)]
         text = "".join(json.dumps(case) + "\n" for case in cases)
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
