@@ -167,11 +167,21 @@ async fn load(target: Target, rate: u32, seconds: u32) -> Vec<Result<Duration, (
     for _ in 0..20 {
         let _ = call(&target, &idle).await;
     }
-    let start = Instant::now();
+    // A thread of its own keeps the time: the runtime's timer counts whole milliseconds, and its rounding would be another
+    // one in each run.
+    let (beats, mut beat) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        for number in 0..rate * seconds {
+            let due = start + Duration::from_secs(1) * number / rate;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if beats.send(due).is_err() {
+                return;
+            }
+        }
+    });
     let mut running = tokio::task::JoinSet::new();
-    for number in 0..rate * seconds {
-        let due = start + Duration::from_secs(1) * number / rate;
-        tokio::time::sleep_until(due.into()).await;
+    while let Some(due) = beat.recv().await {
         let (target, idle) = (Arc::clone(&target), Arc::clone(&idle));
         running.spawn(async move {
             let called = tokio::time::timeout(PATIENCE, call(&target, &idle)).await;
