@@ -100,6 +100,7 @@ over_both! {
     numbers_rise_through_everything
     a_newer_payload_waits_for_a_newer_program
     calls_are_fenced_limited_and_settled_once
+    calls_that_nothing_hangs_on_are_noted_together
     limits_hold_under_any_number_at_once
     whatever_replicas_reserve_and_charge_stays_within_the_limits
     what_was_spent_is_told_by_day_person_and_route
@@ -414,6 +415,21 @@ async fn calls_are_fenced_limited_and_settled_once(store: Arc<dyn Store>) {
     // A price that nobody knows fits no limit.
     let unknown = store.start_call(call("h", 1, None), None, daily(1 << 40)).await.unwrap();
     assert!(matches!(unknown, CallBegun::OverBudget(_)), "{unknown:?}");
+}
+
+async fn calls_that_nothing_hangs_on_are_noted_together(store: Arc<dyn Store>) {
+    let end = |cost| CallEnd { state: CallState::Ok, cost_micros: Some(cost), ..CallEnd::default() };
+    let (a, b) = (call("a", 1, Some(60)), call("b", 2, None));
+    store.note_calls(&[a.clone(), b.clone()], &[("a".into(), end(5))]).await.unwrap();
+    store.note_calls(&[], &[("b".into(), end(7)), ("a".into(), end(99))]).await.unwrap();
+    let costs = || async {
+        let rows = store.calls("t", "task").await.unwrap();
+        Vec::from_iter(rows.into_iter().map(|row| (row.call, row.end.state, row.end.cost_micros)))
+    };
+    let noted = [(a.clone(), CallState::Ok, Some(5)), (b, CallState::Ok, Some(7))];
+    assert_eq!(costs().await, noted, "the second end of a call changed nothing");
+    store.note_calls(&[call("c", 3, None), a], &[("c".into(), end(1))]).await.unwrap_err();
+    assert_eq!(costs().await, noted, "all or none");
 }
 
 async fn limits_hold_under_any_number_at_once(store: Arc<dyn Store>) {

@@ -1,24 +1,27 @@
 //! The ledger that replicas share: every model call of the service is a row of its store. Of a task's call, and of every call
-//! that a limit holds for, it is there before the call, so that a crash leaves a trace of what may have been billed; of a
-//! conversation without a limit it is written while the call is made. It is settled after it. What is reserved must fit the
-//! limits of the task, the person and the day; the database decides that, for every replica at once.
+//! that a limit holds for, it is there before the call, so that a crash leaves a trace of what may have been billed; those of
+//! conversations without a limit are gathered for a moment and written together, behind them. It is settled after the call.
+//! What is reserved must fit the limits of the task, the person and the day; the database decides that, for every replica at
+//! once.
 
 use crate::money::{Charge, Ledger, LedgerError, Reserve};
 use crate::store::{CallBegun, CallEnd, CallState, Fence, Leased, NewCall, Store};
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 /// Calls without a limit that wait to be written; more are not written at all.
 const BEHIND: usize = 4096;
-/// What is written behind a conversation waits for more of its kind, so that many are one commit.
+/// What is written behind conversations waits for more of its kind, so that many are one transaction.
 const GATHER: Duration = Duration::from_millis(50);
+/// Rows that are written one by one at the same time.
+const AT_ONCE: usize = 16;
 /// How long the end of a call is tried to be written; then it stays charged with what it reserved.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -58,54 +61,50 @@ impl Run {
 pub struct Calls {
     store: Arc<dyn Store>,
     open: Mutex<BTreeMap<String, Open>>,
-    behind: Arc<Semaphore>,
+    behind: Arc<Mutex<Behind>>,
     settling: TaskTracker,
-    /// What is gathered is counted from it.
-    since: Instant,
 }
 
 /// A call that is being made.
+#[derive(Debug)]
+enum Open {
+    /// Its row was there before it.
+    Written(Option<Arc<Run>>),
+    /// Its row is written behind it.
+    Behind,
+}
+
+/// What waits for the next transaction.
 #[derive(Debug, Default)]
-struct Open {
-    run: Option<Arc<Run>>,
-    /// Its row is being written behind it.
-    writing: Option<JoinHandle<OwnedSemaphorePermit>>,
+struct Behind {
+    begun: Vec<NewCall>,
+    ended: Vec<(String, CallEnd)>,
+    /// Somebody takes what is here. One at a time, so that no end comes before its beginning.
+    is_served: bool,
 }
 
 impl Calls {
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self {
-            store,
-            open: Mutex::default(),
-            behind: Arc::new(Semaphore::new(BEHIND)),
-            settling: TaskTracker::new(),
-            since: Instant::now(),
-        }
-    }
-
-    /// Ends at the same moments for all who wait.
-    fn gathered(&self) -> impl Future<Output = ()> + use<> {
-        let parts = self.since.elapsed().as_millis() / GATHER.as_millis();
-        let next = GATHER.saturating_mul(u32::try_from(parts + 1).unwrap_or(u32::MAX));
-        tokio::time::sleep_until((self.since + next).into())
+        Self { store, open: Mutex::default(), behind: Arc::default(), settling: TaskTracker::new() }
     }
 
     /// Writes the row while the call is made already: nothing hangs on it.
     fn begin_behind(&self, call: NewCall) {
-        let Ok(permit) = Arc::clone(&self.behind).try_acquire_owned() else {
+        let mut behind = behind(&self.behind);
+        if behind.begun.len() >= BEHIND {
             tracing::warn!("a model call is not in the ledger: too many wait to be written");
             return;
-        };
-        let (id, store) = (call.id.clone(), Arc::clone(&self.store));
-        let gathered = self.gathered();
-        let writing = tokio::spawn(async move {
-            gathered.await;
-            if let Err(error) = store.start_call(call, None, Default::default()).await {
-                tracing::warn!(%error, "a model call is not in the ledger");
-            }
-            permit
-        });
-        self.open().insert(id, Open { run: None, writing: Some(writing) });
+        }
+        self.open().insert(call.id.clone(), Open::Behind);
+        behind.begun.push(call);
+        self.serve(&mut behind, &Handle::current());
+    }
+
+    fn serve(&self, waiting: &mut Behind, runtime: &Handle) {
+        if !std::mem::replace(&mut waiting.is_served, true) {
+            let serving = write_behind(Arc::clone(&self.store), Arc::clone(&self.behind));
+            self.settling.spawn_on(serving, runtime);
+        }
     }
 
     /// Not cancelled with its caller: what was reserved for somebody who left is given back.
@@ -152,28 +151,27 @@ impl Ledger for Calls {
         if let Some(run) = &run {
             run.made.fetch_add(1, Ordering::Relaxed);
         }
-        self.open().insert(id, Open { run, writing: None });
+        self.open().insert(id, Open::Written(run));
         reserved.taken(Ok(()))
     }
 
     fn charge(&self, id: &str, charge: Charge) {
         // What was never begun has no end either.
-        let Some(Open { run, writing }) = self.open().remove(id) else { return };
+        let Some(open) = self.open().remove(id) else { return };
         let Ok(runtime) = Handle::try_current() else { return };
-        let (store, id) = (Arc::clone(&self.store), id.to_owned());
-        let gathered = self.gathered();
-        let settling = async move {
-            let mut _permit = None;
-            if let Some(writing) = writing {
-                gathered.await;
-                _permit = writing.await.ok();
+        let (id, end) = (id.to_owned(), call_end(charge));
+        match open {
+            Open::Behind => {
+                let mut behind = behind(&self.behind);
+                behind.ended.push((id, end));
+                self.serve(&mut behind, &runtime);
             }
-            settle(&store, &id, call_end(charge)).await;
-        };
-        match run {
-            Some(run) => run.settling.spawn_on(settling, &runtime),
-            None => self.settling.spawn_on(settling, &runtime),
-        };
+            Open::Written(run) => {
+                let store = Arc::clone(&self.store);
+                let settling = run.as_ref().map_or(&self.settling, |run| &run.settling);
+                settling.spawn_on(async move { settle(&store, &id, end).await }, &runtime);
+            }
+        }
     }
 
     async fn flush(&self) {
@@ -247,6 +245,42 @@ fn call_end(charge: Charge) -> CallEnd {
         error_kind: (!ok).then_some(charge.outcome),
         request_id: charge.response,
     }
+}
+
+fn behind(behind: &Mutex<Behind>) -> MutexGuard<'_, Behind> {
+    behind.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Until nothing waits any more.
+async fn write_behind(store: Arc<dyn Store>, waiting: Arc<Mutex<Behind>>) {
+    loop {
+        tokio::time::sleep(GATHER).await;
+        let (begun, ended) = {
+            let mut waiting = behind(&waiting);
+            if waiting.begun.is_empty() && waiting.ended.is_empty() {
+                waiting.is_served = false;
+                return;
+            }
+            (std::mem::take(&mut waiting.begun), std::mem::take(&mut waiting.ended))
+        };
+        if store.note_calls(&begun, &ended).await.is_err() {
+            // One row that the store does not take must not cost the others theirs.
+            note_each(&store, begun, ended).await;
+        }
+    }
+}
+
+async fn note_each(store: &Arc<dyn Store>, begun: Vec<NewCall>, ended: Vec<(String, CallEnd)>) {
+    futures::stream::iter(begun)
+        .for_each_concurrent(AT_ONCE, |call| async {
+            if let Err(error) = store.start_call(call, None, Default::default()).await {
+                tracing::warn!(%error, "a model call is not in the ledger");
+            }
+        })
+        .await;
+    futures::stream::iter(ended)
+        .for_each_concurrent(AT_ONCE, |(id, end)| async move { settle(store, &id, end).await })
+        .await;
 }
 
 async fn settle(store: &Arc<dyn Store>, id: &str, end: CallEnd) {
@@ -396,5 +430,35 @@ mod tests {
         let rows = store.calls("t", "task").await.unwrap();
         assert_eq!(rows[0].end.cost_micros, Some(3));
         assert_eq!(rows[0].end.first_token, Some(Duration::from_millis(5)));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_the_store_does_not_take_costs_no_other_its_own() {
+        let store: Arc<dyn Store> = Sqlite::in_memory().unwrap().into();
+        let calls = Calls::new(Arc::clone(&store));
+        store.start_call(new_call(&wanted("a", 5, Limits::default(), None)), None, Limits::default()).await.unwrap();
+        for id in ["a", "b"] {
+            calls.reserve(wanted(id, 5, Limits::default(), None)).await.unwrap();
+            calls.charge(id, charge(3, "ok"));
+        }
+        calls.flush().await;
+        let rows = store.calls("t", "task").await.unwrap();
+        let costs: Vec<_> = rows.iter().map(|row| (row.call.id.as_str(), row.end.cost_micros)).collect();
+        assert_eq!(costs, [("a", Some(3)), ("b", Some(3))]);
+    }
+
+    #[tokio::test]
+    async fn an_end_is_written_after_its_beginning_whenever_it_comes() {
+        let store: Arc<dyn Store> = Sqlite::in_memory().unwrap().into();
+        let calls = Calls::new(Arc::clone(&store));
+        for (number, pause) in [0, 20, 49, 50, 51, 70, 200].into_iter().enumerate() {
+            let id = number.to_string();
+            calls.reserve(wanted(&id, 5, Limits::default(), None)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            calls.charge(&id, charge(3, "ok"));
+        }
+        calls.flush().await;
+        let rows = store.calls("t", "task").await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.end.cost_micros).collect::<Vec<_>>(), [Some(3); 7]);
     }
 }

@@ -1,6 +1,6 @@
 //! Anthropic Messages. Usage counts are disjoint on the wire already; `message_delta` overwrites what `message_start` said.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, text, word};
+use super::wire::{Answer, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, put, text, word};
 use crate::error::{Fault, ProviderError};
 use krins_core::prompt::{Role, Turn};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -81,7 +81,7 @@ impl Reader for Events {
             "message_start" => {
                 answer.model = text(event, "/message/model").map(str::to_owned);
                 answer.id = text(event, "/message/id").map(str::to_owned);
-                note_usage(event.pointer("/message/usage"), answer);
+                note_usage(at(event, "/message/usage"), answer);
             }
             "content_block_start" => {
                 answer.began = true;

@@ -1,6 +1,6 @@
 //! Gemini `streamGenerateContent`. The key goes into a header only: in a URL it would end in every log on the way.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, text, word};
+use super::wire::{Answer, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, put, text, word};
 use crate::error::ProviderError;
 use krins_core::prompt::{Role, Turn};
 use reqwest::header::HeaderMap;
@@ -79,7 +79,7 @@ impl Reader for Chunks {
 }
 
 fn read_candidate(candidate: &Value, answer: &mut Answer) {
-    let parts = candidate.pointer("/content/parts").and_then(Value::as_array);
+    let parts = at(candidate, "/content/parts").and_then(Value::as_array);
     for part in parts.into_iter().flatten() {
         answer.began = true;
         let thought = part.get("thought").and_then(Value::as_bool).unwrap_or(false);

@@ -2,8 +2,8 @@
 //! differ in small things: usage may come on any chunk or never, `finish_reason` may be `""`, `[DONE]` may be missing.
 
 use super::wire::{
-    Answer, Complaint, Reader, Step, Stop, Wire, Written, count, endpoint, is_truthy, key_header, put, role_messages,
-    text, word,
+    Answer, Complaint, Reader, Step, Stop, Wire, Written, at, count, endpoint, is_truthy, key_header, put,
+    role_messages, text, word,
 };
 use crate::error::ProviderError;
 use reqwest::header::HeaderMap;
@@ -74,7 +74,7 @@ impl Reader for Chunks {
 
 impl Chunks {
     fn read_choice(&mut self, choice: &Value, answer: &mut Answer) {
-        match choice.pointer("/delta/content") {
+        match at(choice, "/delta/content") {
             Some(Value::String(piece)) => answer.push(piece),
             // Reasoning models of Mistral send parts.
             Some(Value::Array(parts)) => {
@@ -97,7 +97,7 @@ impl Chunks {
 /// On any chunk, the last one wins. Beside its own place, where servers have been seen to put it.
 fn note_usage(chunk: &Value, answer: &mut Answer) {
     let places = ["/usage", "/x_groq/usage", "/choices/0/usage"];
-    let Some(usage) = places.iter().find_map(|place| chunk.pointer(place).filter(|usage| usage.is_object())) else {
+    let Some(usage) = places.iter().find_map(|place| at(chunk, place).filter(|usage| usage.is_object())) else {
         return;
     };
     answer.usage.note_inclusive(

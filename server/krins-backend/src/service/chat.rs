@@ -24,9 +24,10 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use futures::stream::{self, Stream};
 use krins_core::prompt::{Rendered, Turn};
-use krins_core::redact::{Restorer, redact_words};
+use krins_core::redact::{Redacted, Restorer, redact_words};
 use krins_protocol::error::ErrorKind;
 use krins_protocol::http;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -40,6 +41,8 @@ const HEAD: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Bytes of one piece of the answer.
 const PIECE: usize = 256;
+/// Bytes of a conversation that are looked through in less time than another thread takes to wake.
+const REDACTED_HERE: usize = 16 << 10;
 const MAX_MESSAGES: usize = 10_000;
 /// Of an error of our own, when it is said anew.
 const MAX_PROBLEM: usize = 64 << 10;
@@ -134,7 +137,7 @@ fn start(tasks: &Arc<Tasks>, caller: Caller, id: String, request: Asking, permit
     Box::pin(async move {
         let _permit = permit;
         // What others wrote may hold secrets as well as what we wrote.
-        let (words, restorer) = redact_words(request.words);
+        let (words, restorer) = redacted(request.words).await?;
         let chat = Chat {
             id,
             words,
@@ -156,6 +159,15 @@ fn start(tasks: &Arc<Tasks>, caller: Caller, id: String, request: Asking, permit
         let reply = backend.chat(chat, progress).await.map_err(Refusal::Unanswered)?;
         restored(reply, &restorer)
     })
+}
+
+/// What is long is looked through off the threads that serve everybody.
+async fn redacted(words: Rendered) -> Result<(Redacted<Rendered>, Restorer), Refusal> {
+    if words.system.len() + words.turns.iter().map(|turn| turn.text.len()).sum::<usize>() <= REDACTED_HERE {
+        return Ok(redact_words(words));
+    }
+    let redacting = tokio::task::spawn_blocking(move || redact_words(words)).await;
+    redacting.map_err(|_| Refusal::Problem(Problem::new(ErrorKind::Internal, "answer the request")))
 }
 
 fn restored(reply: ChatReply, restorer: &Restorer) -> Result<ChatReply, Refusal> {
@@ -219,21 +231,44 @@ fn data(value: &Value) -> Bytes {
 }
 
 /// The answer as one object.
-fn completion(asked: &Asked, reply: &ChatReply) -> Value {
-    json!({
-        "id": asked.id,
-        "object": "chat.completion",
-        "created": asked.created,
-        "model": reply.model,
-        "choices": [{
-            "index": 0,
-            "message": {"role": "assistant", "content": reply.text, "refusal": null, "annotations": []},
-            "logprobs": null,
-            "finish_reason": finish_reason(reply),
-        }],
-        "usage": usage(reply),
-        "system_fingerprint": null,
-    })
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: [WholeChoice<'a>; 1],
+    usage: TokenUsage,
+    system_fingerprint: (),
+}
+
+#[derive(Serialize)]
+struct WholeChoice<'a> {
+    index: u32,
+    message: Message<'a>,
+    logprobs: (),
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+    refusal: (),
+    annotations: [(); 0],
+}
+
+fn completion<'a>(asked: &'a Asked, reply: &'a ChatReply) -> Completion<'a> {
+    let message = Message { role: "assistant", content: &reply.text, refusal: (), annotations: [] };
+    Completion {
+        id: &asked.id,
+        object: "chat.completion",
+        created: asked.created,
+        model: &reply.model,
+        choices: [WholeChoice { index: 0, message, logprobs: (), finish_reason: finish_reason(reply) }],
+        usage: usage(reply),
+        system_fingerprint: (),
+    }
 }
 
 /// The answer as events, `[DONE]` included.
@@ -259,7 +294,7 @@ fn chunks(asked: &Asked, reply: &ChatReply) -> Vec<Bytes> {
     all.extend(pieces(&reply.text).map(|piece| chunk(choice(json!({"content": piece}), Value::Null), Value::Null)));
     all.push(chunk(choice(json!({}), json!(finish_reason(reply))), Value::Null));
     if asked.include_usage {
-        all.push(chunk(json!([]), usage(reply)));
+        all.push(chunk(json!([]), json!(usage(reply))));
     }
     all.push(Bytes::from_static(b"data: [DONE]\n\n"));
     all
@@ -287,15 +322,29 @@ fn finish_reason(reply: &ChatReply) -> &'static str {
 }
 
 /// In OpenAI's way, the cached tokens are inside the prompt's.
-fn usage(reply: &ChatReply) -> Value {
+#[derive(Serialize)]
+struct TokenUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptTokens,
+}
+
+#[derive(Serialize)]
+struct PromptTokens {
+    cached_tokens: u64,
+    audio_tokens: u64,
+}
+
+fn usage(reply: &ChatReply) -> TokenUsage {
     let usage = reply.usage;
     let prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
-    json!({
-        "prompt_tokens": prompt,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": prompt + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens, "audio_tokens": 0},
-    })
+    TokenUsage {
+        prompt_tokens: prompt,
+        completion_tokens: usage.output_tokens,
+        total_tokens: prompt + usage.output_tokens,
+        prompt_tokens_details: PromptTokens { cached_tokens: usage.cache_read_tokens, audio_tokens: 0 },
+    }
 }
 
 /// Why there is no answer.

@@ -543,6 +543,9 @@ pub trait Store: AuditBook + Send + Sync + std::fmt::Debug {
     /// Writes down how a call ended; a second time changes nothing.
     async fn finish_call(&self, id: &str, end: CallEnd) -> Result<(), StoreError>;
 
+    /// Writes down calls on which nothing hangs, begun ones before ended ones, all or none.
+    async fn note_calls(&self, begun: &[NewCall], ended: &[(String, CallEnd)]) -> Result<(), StoreError>;
+
     async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError>;
 
     /// What calls came to on the last so many days, today included, by day, tenant, person and route; of one tenant or of

@@ -475,31 +475,16 @@ impl Store for Sqlite {
 
     async fn finish_call(&self, id: &str, end: CallEnd) -> Result<(), StoreError> {
         let id = id.to_owned();
+        self.write(move |db| finish_call(db, &id, &end)).await
+    }
+
+    async fn note_calls(&self, begun: &[NewCall], ended: &[(String, CallEnd)]) -> Result<(), StoreError> {
+        let (begun, ended) = (begun.to_vec(), ended.to_vec());
         self.write(move |db| {
-            let usage = end.usage;
-            let tokens = |pick: fn(&Usage) -> u64| usage.as_ref().map(|usage| pick(usage) as i64);
-            db.prepare_cached(&format!(
-                "UPDATE attempt SET state = :state, ended_ms = {NOW}, first_token_ms = :first, input_tokens = :input, \
-                 output_tokens = :output, cache_read_tokens = :read, cache_write_tokens = :write, cache_write_long_tokens = :long, usage_source = :source, \
-                 cost_micros = :cost, price_version = :price, error_kind = :error, request_id = :request \
-                 WHERE id = :id AND state IN ('started', 'unknown') AND ended_ms IS NULL"
-            ))?
-            .execute(named_params! {
-                ":id": id,
-                ":state": end.state.name(),
-                ":first": end.first_token.map(millis),
-                ":input": tokens(|usage| usage.input_tokens),
-                ":output": tokens(|usage| usage.output_tokens),
-                ":read": tokens(|usage| usage.cache_read_tokens),
-                ":write": tokens(|usage| usage.cache_write_tokens),
-                ":long": tokens(|usage| usage.cache_write_long_tokens),
-                ":source": usage_source(usage.as_ref()),
-                ":cost": end.cost_micros,
-                ":price": end.price_version,
-                ":error": end.error_kind,
-                ":request": end.request_id,
-            })?;
-            Ok(())
+            for call in &begun {
+                start_call(db, call, None, Limits::default())?;
+            }
+            ended.iter().try_for_each(|(id, end)| finish_call(db, id, end))
         })
         .await
     }
@@ -909,6 +894,33 @@ fn start_call(db: &Connection, call: &NewCall, fence: Option<&Fence>, limits: Li
         call.purpose.name()
     ])?;
     Ok(CallBegun::Yes)
+}
+
+fn finish_call(db: &Connection, id: &str, end: &CallEnd) -> rusqlite::Result<()> {
+    let usage = end.usage;
+    let tokens = |pick: fn(&Usage) -> u64| usage.as_ref().map(|usage| pick(usage) as i64);
+    db.prepare_cached(&format!(
+        "UPDATE attempt SET state = :state, ended_ms = {NOW}, first_token_ms = :first, input_tokens = :input, \
+         output_tokens = :output, cache_read_tokens = :read, cache_write_tokens = :write, cache_write_long_tokens = :long, usage_source = :source, \
+         cost_micros = :cost, price_version = :price, error_kind = :error, request_id = :request \
+         WHERE id = :id AND state IN ('started', 'unknown') AND ended_ms IS NULL"
+    ))?
+    .execute(named_params! {
+        ":id": id,
+        ":state": end.state.name(),
+        ":first": end.first_token.map(millis),
+        ":input": tokens(|usage| usage.input_tokens),
+        ":output": tokens(|usage| usage.output_tokens),
+        ":read": tokens(|usage| usage.cache_read_tokens),
+        ":write": tokens(|usage| usage.cache_write_tokens),
+        ":long": tokens(|usage| usage.cache_write_long_tokens),
+        ":source": usage_source(usage.as_ref()),
+        ":cost": end.cost_micros,
+        ":price": end.price_version,
+        ":error": end.error_kind,
+        ":request": end.request_id,
+    })?;
+    Ok(())
 }
 
 fn take_lock(db: &Connection, lock: &NewLock, most: usize) -> rusqlite::Result<Locking> {

@@ -121,7 +121,7 @@ fn on_runtime_as(mode: Mode, work: impl Future<Output = Done>) -> Done {
     // As every other line: what a panic says may quote anything.
     stdio::log_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(workers(mode))
         .enable_all()
         .build()
         .map_err(|error| Error::new(ErrorKind::Internal, format!("start the runtime: {error}")))?;
@@ -130,6 +130,16 @@ fn on_runtime_as(mode: Mode, work: impl Future<Output = Done>) -> Done {
     runtime.shutdown_background();
     telemetry.shutdown();
     done
+}
+
+/// Threads for asynchronous work. A service leaves one processor to its store and the kernel: a thread that is woken only
+/// to find that another has done the work costs each request more than it gains.
+fn workers(mode: Mode) -> usize {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    match mode {
+        Mode::Serve => processors.saturating_sub(1).max(1),
+        Mode::Sidecar | Mode::Command => 2,
+    }
 }
 
 /// The engine of `--root`, or of the working directory.

@@ -15,7 +15,8 @@ use crate::Usage;
 use crate::money::{Limits, Purpose, Scope};
 use crate::resilience::switch::Turn;
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use futures::future::try_join_all;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -475,57 +476,22 @@ impl Store for Postgres {
                 return Ok(CallBegun::OverBudget(refusal));
             }
         }
-        let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
-        let (run, variant, n) = (number(call.run), number(call.variant), number(call.n));
-        let sql = format!(
-            "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, state, reserved_micros, started_ms, \
-             person, budget, purpose) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'started', $9, {NOW}, $10, $11, $12)"
-        );
-        let params: Params<'_> = &[
-            &call.id,
-            &call.tenant,
-            &call.task,
-            &run,
-            &variant,
-            &n,
-            &call.route,
-            &call.model,
-            &call.reserved_micros,
-            &call.person,
-            &call.budget,
-            &call.purpose.name(),
-        ];
-        transaction.execute(&sql, params).await.map_err(wrap)?;
+        insert_call(&transaction, &call).await?;
         transaction.commit().await.map_err(wrap)?;
         Ok(CallBegun::Yes)
     }
 
     async fn finish_call(&self, id: &str, end: CallEnd) -> Result<(), StoreError> {
-        let tokens = |pick: fn(&Usage) -> u64| end.usage.as_ref().map(|usage| pick(usage) as i64);
-        let sql = format!(
-            "UPDATE attempt SET state = $2, ended_ms = {NOW}, first_token_ms = $3, input_tokens = $4, output_tokens = $5, \
-             cache_read_tokens = $6, cache_write_tokens = $7, usage_source = $8, cost_micros = $9, price_version = $10, \
-             error_kind = $11, request_id = $12, cache_write_long_tokens = $13 \
-             WHERE id = $1 AND state IN ('started', 'unknown') AND ended_ms IS NULL"
-        );
-        let source = end.usage.as_ref().map(|usage| if usage.estimated { "estimated" } else { "provider" });
-        let params: Params<'_> = &[
-            &id,
-            &end.state.name(),
-            &end.first_token.map(millis),
-            &tokens(|usage| usage.input_tokens),
-            &tokens(|usage| usage.output_tokens),
-            &tokens(|usage| usage.cache_read_tokens),
-            &tokens(|usage| usage.cache_write_tokens),
-            &source,
-            &end.cost_micros,
-            &end.price_version,
-            &end.error_kind,
-            &end.request_id,
-            &tokens(|usage| usage.cache_write_long_tokens),
-        ];
-        self.execute(&sql, params).await.map(drop)
+        end_call(&self.client().await?, id, &end).await
+    }
+
+    async fn note_calls(&self, begun: &[NewCall], ended: &[(String, CallEnd)]) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(|error| failed(&error))?;
+        // Sent one behind the other, without waiting for each.
+        try_join_all(begun.iter().map(|call| insert_call(&transaction, call))).await?;
+        try_join_all(ended.iter().map(|(id, end)| end_call(&transaction, id, end))).await?;
+        transaction.commit().await.map_err(|error| failed(&error))
     }
 
     async fn calls(&self, tenant: &str, task: &str) -> Result<Vec<CallRow>, StoreError> {
@@ -773,6 +739,63 @@ fn lock_row(row: &Row) -> LockRow {
         fence: unsigned(row, 3),
         left: duration(row.get(4)),
     }
+}
+
+async fn insert_call(client: &impl GenericClient, call: &NewCall) -> Result<(), StoreError> {
+    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let (run, variant, n) = (number(call.run), number(call.variant), number(call.n));
+    let sql = format!(
+        "INSERT INTO attempt (id, tenant, task, run, variant, n, route, model, state, reserved_micros, started_ms, \
+         person, budget, purpose) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'started', $9, {NOW}, $10, $11, $12)"
+    );
+    let params: Params<'_> = &[
+        &call.id,
+        &call.tenant,
+        &call.task,
+        &run,
+        &variant,
+        &n,
+        &call.route,
+        &call.model,
+        &call.reserved_micros,
+        &call.person,
+        &call.budget,
+        &call.purpose.name(),
+    ];
+    execute(client, &sql, params).await
+}
+
+async fn end_call(client: &impl GenericClient, id: &str, end: &CallEnd) -> Result<(), StoreError> {
+    let tokens = |pick: fn(&Usage) -> u64| end.usage.as_ref().map(|usage| pick(usage) as i64);
+    let sql = format!(
+        "UPDATE attempt SET state = $2, ended_ms = {NOW}, first_token_ms = $3, input_tokens = $4, output_tokens = $5, \
+         cache_read_tokens = $6, cache_write_tokens = $7, usage_source = $8, cost_micros = $9, price_version = $10, \
+         error_kind = $11, request_id = $12, cache_write_long_tokens = $13 \
+         WHERE id = $1 AND state IN ('started', 'unknown') AND ended_ms IS NULL"
+    );
+    let source = end.usage.as_ref().map(|usage| if usage.estimated { "estimated" } else { "provider" });
+    let params: Params<'_> = &[
+        &id,
+        &end.state.name(),
+        &end.first_token.map(millis),
+        &tokens(|usage| usage.input_tokens),
+        &tokens(|usage| usage.output_tokens),
+        &tokens(|usage| usage.cache_read_tokens),
+        &tokens(|usage| usage.cache_write_tokens),
+        &source,
+        &end.cost_micros,
+        &end.price_version,
+        &end.error_kind,
+        &end.request_id,
+        &tokens(|usage| usage.cache_write_long_tokens),
+    ];
+    execute(client, &sql, params).await
+}
+
+async fn execute(client: &impl GenericClient, sql: &str, params: Params<'_>) -> Result<(), StoreError> {
+    let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
+    client.execute(&statement, params).await.map(drop).map_err(|error| failed(&error))
 }
 
 fn call_row(row: &Row) -> CallRow {
