@@ -11,6 +11,7 @@ pub mod licences;
 pub mod lock;
 mod owners;
 pub mod packages;
+mod parts;
 mod pattern;
 mod policy;
 mod reading;

@@ -6,6 +6,7 @@
 use super::honesty::{Signs, Suite};
 use super::lock::{Lock, Unreadable};
 use super::packages::{LockChange, ManifestChange};
+use super::parts::{self, Part, Piece};
 use super::sast::{Guards, Hit, Search};
 use super::{honesty, is_test_path, sast, text};
 use crate::patch::{FilePatch, Patch};
@@ -14,10 +15,8 @@ use crate::syntax;
 use crate::tree::Tree;
 use oxc_allocator::Allocator;
 use oxc_parser::Parser;
-use oxc_span::GetSpan as _;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A lock file as it was read; nothing for a name that is none.
@@ -90,7 +89,7 @@ pub(super) struct Both<'p> {
     pub before: Side<'p>,
     pub after: Side<'p>,
     added: OnceLock<BTreeSet<u32>>,
-    differing: OnceLock<Option<[Vec<Range<usize>>; 2]>>,
+    differing: OnceLock<Option<[Vec<Piece>; 2]>>,
 }
 
 /// A file on one side of the patch.
@@ -113,8 +112,8 @@ pub(super) struct Code {
     pub signs: Signs,
     pub guards: Guards,
     pub suite: Suite,
-    /// Where its statements are, with what is before each; together they cover the text.
-    parts: Vec<Range<usize>>,
+    /// Its statements, which cover the text.
+    parts: Vec<Part>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,13 +183,14 @@ impl<'p> Both<'p> {
         }
     }
 
-    /// The statements of each side that the other has not as often; `None`: the texts have to be taken as a whole.
-    fn differing(&self) -> Option<&[Vec<Range<usize>>; 2]> {
+    /// What of each side the other has not as often; `None`: the texts have to be taken as a whole.
+    pub fn differing(&self) -> Option<&[Vec<Piece>; 2]> {
         let both = self.before.is_there && self.after.is_there;
         let made = self.differing.get_or_init(|| {
             let (before, after) = (self.code_before(), self.code_after());
-            (before.is_sound && after.is_sound)
-                .then(|| differing((&self.before.text, &before.parts), (&self.after.text, &after.parts)))
+            (before.is_sound && after.is_sound).then(|| {
+                parts::differing((&self.before.text, &before.parts), (&self.after.text, &after.parts), &sast::may_carve)
+            })
         });
         // One side alone is new as a whole.
         made.as_ref().filter(|_| both)
@@ -214,61 +214,17 @@ impl<'p> Both<'p> {
                     return None;
                 }
                 let program = &parsed.program;
-                let ends = program.body.iter().map(|statement| statement.span().end as usize);
                 Some(Code {
                     is_sound: true,
                     signs: honesty::signs(program, path, text),
                     guards: if guards { sast::guards(program, text) } else { Guards::default() },
                     suite: if tests { honesty::suite(program, text) } else { Suite::default() },
-                    parts: parts(ends, text.len()),
+                    parts: parts::of_program(program, text),
                 })
             })
         };
         syntax::if_shallow(text, read).flatten().unwrap_or_default()
     }
-}
-
-/// From the end of one statement to that of the next; the last goes on to the end of the text.
-fn parts(ends: impl Iterator<Item = usize>, len: usize) -> Vec<Range<usize>> {
-    let mut start = 0;
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    for end in ends.filter(|end| *end <= len) {
-        if end > start {
-            parts.push(start..end);
-            start = end;
-        }
-    }
-    match parts.last_mut() {
-        Some(last) => last.end = len,
-        None => parts.push(0..len),
-    }
-    parts
-}
-
-/// The parts that are left when those of the same words are taken off both sides, in pairs.
-fn differing(before: (&str, &[Range<usize>]), after: (&str, &[Range<usize>])) -> [Vec<Range<usize>>; 2] {
-    fn words<'t>(text: &'t str, part: &Range<usize>) -> &'t str {
-        text.get(part.clone()).unwrap_or_default().trim()
-    }
-    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-    for part in before.1 {
-        *known.entry(words(before.0, part)).or_default() += 1;
-    }
-    let mut of_after = Vec::new();
-    for part in after.1 {
-        match known.get_mut(words(after.0, part)) {
-            Some(count) if *count > 0 => *count -= 1,
-            _ => of_after.push(part.clone()),
-        }
-    }
-    let is_left = |part: &&Range<usize>| match known.get_mut(words(before.0, part)) {
-        Some(count) if *count > 0 => {
-            *count -= 1;
-            true
-        }
-        _ => false,
-    };
-    [before.1.iter().filter(is_left).cloned().collect(), of_after]
 }
 
 impl<'p> Side<'p> {
@@ -299,45 +255,4 @@ fn added_lines(file: &FilePatch) -> BTreeSet<u32> {
         }
     }
     added
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gate::testing::patch;
-
-    #[test]
-    fn statements_that_both_sides_have_are_left_out() {
-        let before = "import a from 'a'\n\nfunction b() {\n  one()\n}\nfunction c() {\n  two()\n}\nend()\n";
-        let after = "import a from 'a'\nfunction c() {\n  two()\n}\n\nfunction b() {\n  three()\n}\nend()\nend()\n";
-        let change = patch("a.ts", Some(before), Some(after));
-        let reading = Reading::of(&change);
-        let both = &reading.files()[0];
-        let [old, new] = both.differing().unwrap();
-        let shown = |text: &str, parts: &[Range<usize>]| -> Vec<String> {
-            parts.iter().map(|part| text[part.clone()].trim().to_owned()).collect()
-        };
-        assert_eq!(shown(before, old), ["function b() {\n  one()\n}"]);
-        assert_eq!(shown(after, new), ["function b() {\n  three()\n}", "end()"]);
-        assert!(both.added().contains(&7), "{:?}", both.added());
-    }
-
-    #[test]
-    fn parts_cover_the_text_whatever_is_between_statements() {
-        for text in
-            ["", "// nothing\n", "#!/usr/bin/env node\n'use strict'\n@a\nclass B {}\n// end\n", ";;a();\n\n;[b]\n"]
-        {
-            let change = patch("a.ts", None, Some(text));
-            let reading = Reading::of(&change);
-            let code = reading.files()[0].code_after();
-            if !text.is_empty() {
-                assert!(code.is_sound, "{text}");
-                let end = code.parts.iter().fold(0, |at, part| {
-                    assert_eq!(part.start, at, "{text}");
-                    part.end
-                });
-                assert_eq!(end, text.len(), "{text}");
-            }
-        }
-    }
 }

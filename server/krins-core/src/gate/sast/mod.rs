@@ -6,6 +6,7 @@
 pub(super) mod removed;
 pub(super) mod rules;
 
+use super::parts::Piece;
 use super::reading::Both;
 use super::{Finding, Scene, Verdict, is_test_path, taint};
 use crate::patch::{ChangeKind, FilePatch};
@@ -14,6 +15,7 @@ use crate::syntax::Language;
 use crate::text::LineIndex;
 pub(super) use removed::{Guards, guards, may_hold as may_hold_guards};
 use rules::About;
+pub(super) use rules::may_carve;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -141,9 +143,9 @@ fn added(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-/// What rules and flows find in a text; nothing in what is not code. Rules look `within` those parts alone, each a run of
-/// whole statements, which no rule looks out of.
-pub(super) fn search(path: &RelPath, text: &str, within: Option<&[Range<usize>]>) -> Search {
+/// What rules and flows find in a text; nothing in what is not code. Rules look `within` those pieces alone, which no rule
+/// looks out of.
+pub(super) fn search(path: &RelPath, text: &str, within: Option<&[Piece]>) -> Search {
     let Some(language) = Language::of(path) else { return Search::default() };
     if text.is_empty() || is_made_by_a_machine(path, text) {
         return Search::default();
@@ -154,9 +156,9 @@ pub(super) fn search(path: &RelPath, text: &str, within: Option<&[Range<usize>]>
     let mut work = 0;
     let Search { mut hits, left_out } = match within {
         None => rules::matches(language, text, &mut work),
-        Some(parts) => parts
+        Some(pieces) => pieces
             .iter()
-            .map(|part| rules::matches_in(language, text, part, &mut work))
+            .map(|piece| rules::matches_in(language, text, piece, &mut work))
             .fold(Search::default(), Search::and),
     };
     let flows = taint::flows(path, text);

@@ -2,6 +2,7 @@
 
 use super::{Hit, Search};
 use crate::gate::Verdict;
+use crate::gate::parts::{Holder, Piece};
 use crate::syntax::{self, Language};
 use aho_corasick::{AhoCorasick, MatchKind};
 use ast_grep_config::{DeserializeEnv, GlobalRules, RuleCore, SerializableGlobalRule, SerializableRule};
@@ -72,6 +73,8 @@ pub(crate) struct Written {
     signs: Vec<String>,
     #[serde(default)]
     climbs: bool,
+    #[serde(default)]
+    reaches: bool,
     rule: SerializableRule,
     #[serde(default)]
     constraints: BTreeMap<String, SerializableRule>,
@@ -278,13 +281,31 @@ pub(super) const TOO_LARGE: &str = "it is larger than 1 MB";
 pub(in crate::gate) const TOO_DEEP: &str = "it is nested too deeply";
 pub(in crate::gate) const TOO_MUCH: &str = "there is too much in it to follow";
 
-/// What the rules match in a part of a text that is whole statements.
-pub(super) fn matches_in(language: Language, text: &str, part: &Range<usize>, work: &mut usize) -> Search {
-    let mut search = matches(language, text.get(part.clone()).unwrap_or_default(), work);
+/// What the rules match in a piece of a text.
+pub(super) fn matches_in(language: Language, text: &str, piece: &Piece, work: &mut usize) -> Search {
+    if let Some(carved) = &piece.carved {
+        let composed = carved.compose(text);
+        let mut search = matches(language, &composed.text, work);
+        search.hits.retain_mut(|hit| match composed.place(&hit.range) {
+            Some(range) => {
+                hit.range = range;
+                true
+            }
+            None => false,
+        });
+        return search;
+    }
+    let mut search = matches(language, text.get(piece.range.clone()).unwrap_or_default(), work);
     for hit in &mut search.hits {
-        hit.range = hit.range.start + part.start..hit.range.end + part.start;
+        hit.range = hit.range.start + piece.range.start..hit.range.end + piece.range.start;
     }
     search
+}
+
+/// Whether rules find in what is new of a text what they find in the whole: none matches what holds it, or asks of what is
+/// around. No rule asks of a class.
+pub(in crate::gate) fn may_carve(of: Holder, whole: &str) -> bool {
+    of == Holder::Class || !RULES.active(whole).iter().any(|at| WRITTEN[*at].reaches)
 }
 
 /// What the rules match in a text. `work` is what they were given to look at so far.
@@ -362,6 +383,8 @@ fn symbol(text: &str, around: &[Node<'_>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::reading::Reading;
+    use crate::gate::testing::patch;
 
     fn ids(text: &str) -> Vec<String> {
         matches(Language::Tsx, text, &mut 0).hits.iter().map(|hit| hit.about.id.clone()).collect()
@@ -386,6 +409,72 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn rules_that_reach_out_of_a_statement_say_so_and_none_asks_of_a_class() {
+        for (document, rule) in RULES_DATA.split("\n---\n").zip(written()) {
+            let asks = document.split("\nrule:").nth(1).and_then(|rest| rest.split("\nbad:").next()).unwrap();
+            let holders =
+                ["inside:", "follows:", "precedes:", "function_declaration", "statement_block", "expression_statement"];
+            let reaches = holders.iter().any(|holder| asks.contains(holder));
+            assert_eq!(reaches, rule.reaches, "{}", rule.id);
+            assert!(!asks.contains("class") && !asks.contains("export_statement"), "{}", rule.id);
+        }
+        assert!(!UTILS_DATA.contains("inside") && !UTILS_DATA.contains("class"));
+    }
+
+    /// What is new of a large text is the same, be it found in what is new alone or in the whole.
+    #[test]
+    fn a_piece_of_a_text_says_what_the_whole_says() {
+        let (calls, members) = ("  call(12345678)\n".repeat(140), "  n() { call(12345678) }\n".repeat(90));
+        // One that stays, of a rule that reaches and of one that does not.
+        let stays = ["cors({ origin: '*', credentials: true })", "token = Math.random()"];
+        let bad = written().into_iter().flat_map(|rule| rule.bad.into_iter().take(2));
+        for (at, bad) in bad.enumerate() {
+            let stays = stays[at % 2];
+            let holders = [
+                format!("class Holder extends Other {{\n{members}  a() {{\n{stays}\n}}\n  m() {{\n//\n{bad}\n}}\n}}\n"),
+                format!("export async function holder(a) {{\n{calls}{stays}\n//\n{bad}\n{calls}}}\n"),
+                format!("describe('a', () => {{\n{stays}\n{calls}describe('b', () => {{\n{calls}//\n{bad}\n}})\n}})\n"),
+            ];
+            for after in holders {
+                // What may only be written outside of a function is no text for this.
+                if syntax::parse(Language::Tsx, &after).root_node().has_error() {
+                    continue;
+                }
+                let before = after.replacen(&format!("//\n{bad}\n"), "", 1);
+                let change = patch("a.tsx", Some(&before), Some(&after));
+                let reading = Reading::of(&change);
+                let Some([old, new]) = reading.files()[0].differing() else { continue };
+                let all = |text: &str, pieces: &[Piece]| {
+                    let of_piece = |piece| matches_in(Language::Tsx, text, piece, &mut 0).hits;
+                    pieces.iter().flat_map(of_piece).collect::<Vec<Hit>>()
+                };
+                let (was, is) = (all(&before, old), all(&after, new));
+                let whole = |text| matches(Language::Tsx, text, &mut 0).hits;
+                assert_eq!(fresh(&was, &is), fresh(&whole(&before), &whole(&after)), "{after}");
+                for hit in &is {
+                    assert_eq!(hit.text, Hit::new(hit.about, &after, hit.range.clone(), String::new()).text);
+                }
+            }
+        }
+    }
+
+    /// What the second has more often than the first.
+    fn fresh(before: &[Hit], after: &[Hit]) -> Vec<String> {
+        let key = |hit: &Hit| format!("{} {} {}", hit.about.id, hit.symbol, hit.text);
+        let mut known: Vec<String> = before.iter().map(key).collect();
+        let mut fresh: Vec<String> = after.iter().map(key).collect();
+        fresh.retain(|key| match known.iter().position(|known| known == key) {
+            Some(at) => {
+                known.swap_remove(at);
+                false
+            }
+            None => true,
+        });
+        fresh.sort();
+        fresh
     }
 
     #[test]
