@@ -5,13 +5,14 @@
 //! "verdict", "path", "lines", "message"}], "micros": {check: [of each time]}}`.
 //!
 //! `--whole` runs all checks that only look at values, side by side as the gate does; `micros` then has how long all of them
-//! took as `whole`, and what each took of the processor, where Linux says it, with the sum as `processor`. `--root DIR` is the workspace around the changes. `gate_lab --rules` prints the table of the rules
+//! took as `whole`, and what each took of the processor, where Linux says it, with the sum as `processor`. `--root DIR` is the workspace around the changes. With `--sarif` an answer has the report
+//! as SARIF, too (`sarif`). `gate_lab --rules` prints the table of the rules
 //! as `docs/gate.md` has it, `gate_lab --warm` says how long the rules take to be made ready, `gate_lab --owners` how long
 //! 10,000 lines of CODEOWNERS take to be read and asked for 10,000 paths. The scripts in `tests/scripts/gate/`
 //! make the changes out of the histories of public repositories.
 
 use krins_core::gate::lock::Ecosystem;
-use krins_core::gate::{self, Approvals, Author, Finding, Policy, Reading, Scene};
+use krins_core::gate::{self, Approvals, Author, Finding, Policy, Reading, Report, Scene};
 use krins_core::patch::{Change, Patch};
 use krins_core::{Entry, Installed, RelPath, Surroundings, Tree, secrets};
 use serde::Deserialize;
@@ -123,7 +124,7 @@ fn run() -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| format!("read: {error}"))?;
         let case: Case = serde_json::from_str(&line).map_err(|error| format!("read a change: {error}"))?;
-        say(format!("{}\n", judge(&case, &workspace, &checks, times, whole)))?;
+        say(format!("{}\n", judge(&case, &workspace, &checks, times, whole, has("--sarif"))))?;
     }
     Ok(())
 }
@@ -177,6 +178,7 @@ fn judge(
     checks: &[(&str, Check)],
     times: usize,
     side_by_side: bool,
+    with_sarif: bool,
 ) -> serde_json::Value {
     let bytes = |text: &String| -> Arc<[u8]> { text.as_bytes().into() };
     let change = |file: &File| {
@@ -220,7 +222,12 @@ fn judge(
         }
     }
     let shown: Vec<_> = findings.iter().map(shown).collect();
-    serde_json::json!({ "id": case.id, "findings": shown, "micros": micros })
+    let mut answer = serde_json::json!({ "id": case.id, "findings": shown, "micros": micros });
+    if with_sarif {
+        let report = Report::new(&patch, &policy, Vec::new(), policy.weigh(&patch, findings));
+        answer["sarif"] = gate::sarif(&report, env!("CARGO_PKG_VERSION"));
+    }
+    answer
 }
 
 /// Nanoseconds that this thread has had of the processor.

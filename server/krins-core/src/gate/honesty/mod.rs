@@ -12,9 +12,10 @@ mod suite;
 mod weaker;
 
 use super::reading::Both;
-use super::{Finding, Scene, Verdict, is_test_path};
+use super::{Finding, Scene, Verdict, is_test_path, sast};
 use crate::patch::{ChangeKind, Hunk};
 use crate::path::RelPath;
+use crate::syntax::Language;
 pub(super) use code::{Signs, signs};
 use std::collections::{BTreeMap, BTreeSet};
 pub(super) use suite::{Suite, may_hold_tests, read as suite};
@@ -276,7 +277,7 @@ pub fn check_honesty(scene: &Scene<'_>) -> Vec<Finding> {
     let files = scene.reading.files();
     let is_read = |both: &&Both<'_>| {
         both.before.text.len().max(both.after.text.len()) <= LARGEST
-            && !super::sast::is_made_by_a_machine(&both.file.path, &both.after.text)
+            && !is_of_a_machine(&both.file.path, &both.after.text)
     };
     // From the end, while the other check of programs begins at the beginning: they meet in the middle.
     for both in files.iter().rev().filter(is_read) {
@@ -308,6 +309,12 @@ pub fn check_honesty(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// A text that is larger is not read: nobody writes one by hand.
 const LARGEST: usize = 2 << 20;
+
+/// What was made elsewhere, and programs that look so, of which `sast/not-whole` tells. A file of data says what it says, however
+/// long its lines are.
+fn is_of_a_machine(path: &RelPath, text: &str) -> bool {
+    sast::is_made_elsewhere(path) || Language::of(path).is_some() && sast::looks_made_by_a_machine(text)
+}
 
 fn finding(path: &RelPath, found: Found) -> Finding {
     let rule = RULES.iter().find(|rule| rule.id == found.rule);

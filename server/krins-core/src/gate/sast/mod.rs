@@ -147,8 +147,11 @@ fn added(scene: &Scene<'_>) -> Vec<Finding> {
 /// looks out of.
 pub(super) fn search(path: &RelPath, text: &str, within: Option<&[Piece]>) -> Search {
     let Some(language) = Language::of(path) else { return Search::default() };
-    if text.is_empty() || is_made_by_a_machine(path, text) {
+    if text.is_empty() || is_made_elsewhere(path) {
         return Search::default();
+    }
+    if looks_made_by_a_machine(text) {
+        return Search::without(BUNDLED);
     }
     if text.len() > rules::LARGEST {
         return Search::without(rules::TOO_LARGE);
@@ -175,12 +178,25 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// Bundles and minified texts: not written here, and full of what would be odd in a text that was.
-pub(super) fn is_made_by_a_machine(path: &RelPath, text: &str) -> bool {
+/// Bundles and minified texts, by their names: not written here, and full of what would be odd in a text that was.
+pub(super) fn is_made_elsewhere(path: &RelPath) -> bool {
     let name = path.as_str();
     name.contains(".min.")
         || name.split('/').any(|part| matches!(part, "node_modules" | "dist" | "vendor" | "third_party"))
-        || text.lines().take(50).any(|line| line.len() > 3000)
+}
+
+/// Bytes of a line that nobody writes by hand, and lines in which the first of them is looked for.
+const LONG_LINE: usize = 3000;
+const FIRST_LINES: usize = 50;
+const BUNDLED: &str =
+    "most of it is in lines of more than 3,000 bytes, as in a bundle; the honesty rules did not read it either";
+
+/// The same by its looks: a long line at its beginning, and most of it in such lines. Text that somebody wrote beside one long
+/// line is read like any other.
+pub(super) fn looks_made_by_a_machine(text: &str) -> bool {
+    let is_long = |line: &&str| line.len() > LONG_LINE;
+    text.lines().take(FIRST_LINES).any(|line| is_long(&line))
+        && text.lines().filter(is_long).map(str::len).sum::<usize>() > text.len() / 2
 }
 
 fn gone_from<'b>(both: &'b Both<'_>) -> Vec<&'b Hit> {
@@ -295,7 +311,7 @@ mod tests {
         assert_eq!(verdicts("src/a.ts", text), [Verdict::Warn]);
         assert_eq!(verdicts("src/a.test.ts", text), [Verdict::Pass]);
         assert_eq!(verdicts("src/a.min.js", text), []);
-        assert_eq!(verdicts("src/a.js", &format!("{}\n{text}", "x".repeat(4000))), []);
+        assert_eq!(verdicts("dist/a.js", &format!("{}\n{text}", "x".repeat(4000))), []);
         assert_eq!(verdicts("src/a.md", text), []);
     }
 
@@ -306,6 +322,11 @@ mod tests {
             found.into_iter().map(|finding| (finding.rule, finding.verdict)).collect()
         };
         let not_whole = ("sast/not-whole".to_owned(), Verdict::Warn);
+        // A long line hides nothing: what is beside it is read, or it is said that it was not.
+        let long = format!("const a = '{}'\n", "x".repeat(4000));
+        assert_eq!(said(&format!("{long}eval(x)\n")), std::slice::from_ref(&not_whole));
+        let written = "call(12345678)\n".repeat(300);
+        assert_eq!(said(&format!("{long}{written}eval(x)\n")), [("sast/eval".to_owned(), Verdict::Warn)]);
         let large = format!("eval(x)\n{}", "call(12345678)\n".repeat(75_000));
         assert_eq!(said(&large), std::slice::from_ref(&not_whole));
         let deep = format!("eval(x)\n{}eval(y){}\n", "f(".repeat(300), ")".repeat(300));
