@@ -315,6 +315,19 @@ local function health()
   t.check('checkhealth finds the program and the server', text:find('a server runs') ~= nil and text:find('ERROR') == nil)
   t.check('and says who is asked', text:find('builtin') ~= nil)
   vim.cmd.bdelete()
+  local options = require('krins.client').options()
+  local before = options.cmd
+  local function with(cmd)
+    options.cmd = cmd
+    vim.cmd('checkhealth krins')
+    local said = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
+    vim.cmd.bdelete()
+    options.cmd = before
+    return said
+  end
+  local wrapped = with(vim.list_extend({ 'env', 'KRINS_NOTHING=1' }, before))
+  t.check('behind another program it is krins that answers', wrapped:find('%-%-version: krins %d') ~= nil and wrapped:find('ERROR') == nil)
+  t.check('and another program that answers is not taken for krins', with({ 'env', 'lsp', '--stdio' }):find('is not answered by krins') ~= nil)
   local doc = vim.fn.tempname()
   vim.fn.mkdir(doc, 'p')
   vim.fn.writefile(vim.fn.readfile(vim.api.nvim_get_runtime_file('doc/krins.txt', false)[1]), doc .. '/krins.txt')

@@ -4,18 +4,37 @@ local M = {}
 --- The protocol's major version that this plugin speaks.
 local PROTOCOL = 1
 
+--- The program may stand behind another one (`env`, `nix run`, `ssh`): what is asked for its version is the whole command as it is
+--- started, up to Krins' own words.
+local function version(cmd)
+  local asked = {}
+  for _, word in ipairs(cmd) do
+    if word == 'lsp' then
+      break
+    end
+    table.insert(asked, word)
+  end
+  return vim.list_extend(asked, { '--version' })
+end
+
 local function program(health, client)
-  local name = client.options().cmd[1]
-  local path = vim.fn.exepath(name)
+  local cmd = client.options().cmd
+  local path = vim.fn.exepath(cmd[1])
   if path == '' then
-    health.error(('%s is not on PATH'):format(name), { 'cargo install --path server/krins-server', "or require('krins').setup({ cmd = { '/path/to/krins', 'lsp', '--stdio' } })" })
+    health.error(('%s is not on PATH'):format(cmd[1]), { 'cargo install --path server/krins-server', "or require('krins').setup({ cmd = { '/path/to/krins', 'lsp', '--stdio' } })" })
     return
   end
-  local answer = vim.system({ path, '--version' }, { text = true, timeout = 5000 }):wait()
-  if answer.code == 0 then
-    health.ok(('%s: %s'):format(path, vim.trim(answer.stdout)))
+  local asked = version(cmd)
+  local words = table.concat(asked, ' ')
+  asked[1] = path
+  local answer = vim.system(asked, { text = true, timeout = 5000 }):wait()
+  local said = vim.trim(answer.stdout or '')
+  if answer.code ~= 0 then
+    health.error(('%s failed: %s'):format(words, vim.trim(answer.stderr or '')))
+  elseif said:find('^krins ') then
+    health.ok(('%s: %s'):format(#asked > 2 and words or path, said))
   else
-    health.error(('%s --version failed: %s'):format(path, vim.trim(answer.stderr or '')))
+    health.error(('%s is not answered by krins: %s'):format(words, vim.split(said, '\n')[1]), { 'everything before `lsp` in `cmd` has to lead to the krins program' })
   end
 end
 
@@ -39,7 +58,7 @@ local function server(health, running)
     return
   end
   local keyless = status.provider == 'builtin' and ': keyless, rename, move and the like; `krins doctor` says how to add a model' or ''
-  health.ok(('asked is %s/%s%s'):format(status.provider, status.model, keyless))
+  health.ok(('krins %s answers; asked is %s/%s%s'):format(status.version, status.provider, status.model, keyless))
   for _, route in ipairs(status.routes or {}) do
     if route.state ~= 'closed' then
       health.warn(('%s is %s%s'):format(route.route, route.state, route.cause and (': it ' .. route.cause) or ''))
