@@ -18,28 +18,27 @@ if (process.argv.includes("--test")) {
     outdir: at("out/test"),
   });
 } else {
-  const outfile = at("dist/extension.js");
-  await build({
-    entryPoints: [at("src/extension.ts")],
+  const common = {
     bundle: true,
     platform: "node",
     target: "node20",
     format: "cjs",
-    external: ["vscode"],
     minify: true,
     legalComments: "none",
-    plugins: [lean()],
     // Private fields of the language client, and nothing that is on the wire.
     mangleProps: /^_[a-z]/,
     reserveProps: /^_meta$/,
-    outfile,
-  });
+  };
+  // The language client is most of it, and is read when a server starts: what activates is small.
+  await build({ ...common, entryPoints: [at("src/extension.ts")], external: ["vscode", "./client"], supported: { "dynamic-import": false }, outfile: at("dist/extension.js") });
+  await build({ ...common, entryPoints: [at("src/client.ts")], external: ["vscode"], plugins: [lean()], outfile: at("dist/client.js") });
   // The gate's panel is loaded when it is first shown.
   await build({ entryPoints: [at("src/panel/gate.ts")], bundle: true, platform: "browser", target: "es2022", format: "iife", minify: true, outfile: at("dist/gate.js") });
   // The first task is on the sample that `krins demo` shows, too.
   cpSync(at("../../fixtures/todo-app"), at("dist/sample"), { recursive: true, filter: (path) => !/[\\/](?:node_modules|\.gitattributes|tests)$/.test(path) });
-  const { size } = statSync(outfile);
-  process.stdout.write(`dist/extension.js ${size} bytes\n`);
+  const [own, client] = ["dist/extension.js", "dist/client.js"].map((path) => statSync(at(path)).size);
+  const size = own + client;
+  process.stdout.write(`dist/extension.js ${own} bytes, dist/client.js ${client}, together ${size}\n`);
   if (size >= LIMIT) {
     process.stderr.write(`the bundle is over its limit of ${LIMIT} bytes\n`);
     process.exitCode = 1;

@@ -59,16 +59,20 @@ interface Unmerged {
   places: number;
 }
 
-/** Of the files where the apply wrote markers, those that have some now: the person may have merged them since. */
+/**
+ * Of the files where the apply wrote markers, those that have some now: the person may have merged them since. The merge editor takes
+ * them out of the buffer before anything is merged, so the file is asked, too.
+ */
 async function unmerged({ conflicts }: ApplyResult): Promise<Unmerged[]> {
   const uris = [...new Set(conflicts.map(({ uri }) => uri))];
   const counted = uris.map(async (uri) => {
-    try {
-      const text = (await vscode.workspace.openTextDocument(vscode.Uri.parse(uri))).getText();
-      return { uri, places: text.match(/^<{7}(?= |$)/gm)?.length ?? 0 };
-    } catch {
-      return { uri, places: 0 };
-    }
+    const place = vscode.Uri.parse(uri);
+    const texts = await Promise.allSettled([
+      vscode.workspace.openTextDocument(place).then((document) => document.getText()),
+      vscode.workspace.fs.readFile(place).then((bytes) => new TextDecoder().decode(bytes)),
+    ]);
+    const places = texts.map((text) => (text.status === "fulfilled" ? (text.value.match(/^<{7}(?= |$)/gm)?.length ?? 0) : 0));
+    return { uri, places: Math.max(...places) };
   });
   return (await Promise.all(counted)).filter(({ places }) => places > 0);
 }

@@ -2,11 +2,15 @@
 
 import { createInterface } from "node:readline";
 import * as vscode from "vscode";
-import { LanguageClient, State, Trace, WorkDoneProgress, type LanguageClientOptions } from "vscode-languageclient/node";
+import type { LanguageClient, LanguageClientOptions, State } from "vscode-languageclient/node";
 import { find, surroundings } from "./binary";
 import { serverEnvironment, serverSettings } from "./environment";
 import { storedKeys } from "./keys";
 import { PROTOCOL, PROTOCOL_MINOR, type Methods, type TaskStatus } from "./protocol";
+
+/** Read with the first start and not before: that takes longer than everything else of an activation. */
+type Library = typeof import("./client");
+const library = (): Promise<Library> => import("./client");
 
 export type ServerState =
   | { name: "stopped" }
@@ -29,6 +33,7 @@ export class NotRunning extends Error {
 
 export class Server implements vscode.Disposable {
   #client: LanguageClient | undefined;
+  #library: Library | undefined;
   #state: ServerState = { name: "stopped" };
   /** Set while this extension stops the client on purpose. */
   #stopping = false;
@@ -94,7 +99,8 @@ export class Server implements vscode.Disposable {
     this.log.info(`starting ${found.program} (from ${found.from})`);
     this.#set({ name: "starting" });
     const env = await this.#environment(settings.get<Record<string, string>>("env", {}));
-    const client = new LanguageClient(
+    this.#library = await library();
+    const client = new this.#library.LanguageClient(
       "krins",
       "Krins",
       {
@@ -108,7 +114,7 @@ export class Server implements vscode.Disposable {
     client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
     client.onNotification("krins/gateStatus", (status: GateStatus) => this.#checked.fire(status));
     this.#client = client;
-    await client.setTrace(traceLevel());
+    await this.applyTrace();
     try {
       await client.start();
       this.#checkProtocol(client);
@@ -151,14 +157,15 @@ export class Server implements vscode.Disposable {
   /** `$/progress` for a token that a request carries. */
   onProgress(token: string, handler: (message: string | undefined, percentage: number | undefined) => void): vscode.Disposable {
     const client = this.#client;
-    if (!client) return { dispose() {} };
-    return client.onProgress(WorkDoneProgress.type, token, (value) => {
+    if (!client || !this.#library) return { dispose() {} };
+    return client.onProgress(this.#library.WorkDoneProgress.type, token, (value) => {
       handler(value.message, value.kind === "end" ? undefined : value.percentage);
     });
   }
 
   async applyTrace(): Promise<void> {
-    await this.#client?.setTrace(traceLevel());
+    const level = vscode.workspace.getConfiguration("krins").get("trace.server", "off");
+    if (this.#library) await this.#client?.setTrace(this.#library.Trace.fromString(level));
   }
 
   dispose(): void {
@@ -205,7 +212,8 @@ export class Server implements vscode.Disposable {
   }
 
   #follow(client: LanguageClient, state: State): void {
-    if (client !== this.#client) return;
+    if (client !== this.#client || !this.#library) return;
+    const { State } = this.#library;
     if (state === State.Running) this.#set({ name: "running" });
     else if (state === State.Starting) this.#set({ name: "starting" });
     // After a crash the client starts the server again by itself, up to five times in three minutes.
@@ -234,8 +242,4 @@ export class Server implements vscode.Disposable {
     if (chosen === walk) await vscode.commands.executeCommand("krins.ui.walkthrough");
     if (chosen === log) this.log.show();
   }
-}
-
-function traceLevel(): Trace {
-  return Trace.fromString(vscode.workspace.getConfiguration("krins").get("trace.server", "off"));
 }
