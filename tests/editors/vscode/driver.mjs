@@ -36,19 +36,24 @@ const SETTINGS = {
   "files.autoSave": "off",
 };
 
-/** Patience is for a machine that is busy: what is there is seen at once. */
-export async function until(what, found, millis = 60_000) {
-  const end = Date.now() + millis;
+/**
+ * Patience is for a machine that is busy: what is there is seen at once. It is counted in looks, so that a machine that stood still
+ * for a while has taken none of it.
+ */
+export async function until(what, found, millis = 30_000) {
+  let patience = millis;
   let last;
   for (;;) {
+    const begun = Date.now();
     try {
       last = await found();
       if (last) return last;
     } catch (error) {
       last = error;
     }
-    if (Date.now() > end) throw new Error(`timeout: ${what} (last: ${String(last).slice(0, 300)})`);
-    await sleep(50);
+    if (patience <= 0) throw new Error(`timeout: ${what} (last: ${String(last).slice(0, 300)})`);
+    await sleep(25);
+    patience -= Math.min(Date.now() - begun, 1000);
   }
 }
 
@@ -146,10 +151,11 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
       if (/^(?:http|ws)/.test(protocol) && hostname !== "127.0.0.1" && !hostname.endsWith("vscode-cdn.net")) foreign.add(hostname);
     });
     times.browser = Date.now();
-    await page.goto(`http://127.0.0.1:${port}/?${folder ? `folder=${encodeURIComponent(root)}` : "ew=true"}${query(port)}`, { waitUntil: "domcontentloaded" });
-    if (!direct) await page.waitForSelector(folder ? ".monaco-workbench .explorer-folders-view .monaco-list-row" : ".monaco-workbench .statusbar-item", { timeout: 60_000 });
+    await page.goto(`http://127.0.0.1:${port}/?${folder ? `folder=${encodeURIComponent(root)}` : "ew=true"}${query(port)}`, { waitUntil: "commit", timeout: 200_000 });
+    const user = person(page);
+    if (!direct) await user.see(folder ? ".monaco-workbench .explorer-folders-view .monaco-list-row" : ".monaco-workbench .statusbar-item", 60_000);
     times.workbench = Date.now();
-    return { ...person(page), page, base, machine, root, port, times, foreign, stop, verdict: at("verdict"), read: (path) => (existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : undefined) };
+    return { ...user, page, base, machine, root, port, times, foreign, stop, verdict: at("verdict"), read: (path) => (existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : undefined) };
   } catch (error) {
     await stop();
     throw error;
@@ -158,21 +164,57 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
 
 /** What a person does, all by keyboard. */
 function person(page) {
+  page.setDefaultTimeout(60_000);
   const press = (keys) => page.keyboard.press(keys);
-  const type = (text) => page.keyboard.type(text);
-  const input = () => page.waitForSelector(".quick-input-widget:visible input");
+  /** In one go, as from a clipboard: no row is filtered by half of the words. */
+  const type = (text) => page.keyboard.insertText(text);
+  let again = 0;
+
+  /** Something that is drawn. */
+  const see = (selector, patience) =>
+    until(selector, async () => {
+      for (const each of await page.$$(selector)) if (await each.isVisible()) return each;
+      return undefined;
+    }, patience);
+  const gone = (selector) => until(`no ${selector}`, async () => (await page.$$(selector)).length === 0);
+
+  /** A key that a window that is busy drawing may lose is pressed again, and it is counted. */
+  async function pressed(keys, what, found) {
+    for (let left = 2; ; left -= 1) {
+      await press(keys);
+      try {
+        return await until(what, found, 8_000);
+      } catch (error) {
+        if (left === 0) throw error;
+        again += 1;
+      }
+    }
+  }
+
+  /** What stands in the line of quick input, when that has the keys. */
+  const line = () => page.evaluate(() => (document.activeElement?.matches(".quick-input-widget input") ? document.activeElement.value : undefined));
   const picker = {
+    line,
     /** The row that is chosen, once its label begins so. */
-    row: (label) => page.waitForSelector(`.quick-input-list .monaco-list-row.focused[aria-label^="${label}"]`),
+    row: async (label, patience) => {
+      try {
+        return await until(`row ${label}`, () => page.$(`.quick-input-list .monaco-list-row.focused[aria-label^="${label}"]`), patience);
+      } catch {
+        throw new Error(`no chosen row ${label}; the line says "${await line()}", the rows are: ${(await picker.rows()).join(" | ")}`);
+      }
+    },
     rows: () => page.$$eval(".quick-input-list .monaco-list-row", (rows) => rows.map((row) => row.getAttribute("aria-label") ?? "")),
-    gone: () => page.waitForSelector(".quick-input-widget", { state: "hidden" }),
+    gone: () => until("no quick input", () => page.evaluate(() => ![...document.querySelectorAll(".quick-input-widget")].some((each) => each.checkVisibility()))),
+    /** A line that waits for words, by what it says before there are any. */
+    asks: (words) => until(`a line that asks ${words}`, () => page.evaluate((source) => document.activeElement?.matches(".quick-input-widget input") && new RegExp(source).test(`${document.activeElement.placeholder} ${document.activeElement.closest(".quick-input-widget").textContent}`), words.source)),
     /** Down to the row whose label begins so. */
     async down(label) {
-      for (let press = 0; press < 40; press += 1) {
-        const now = await page.$eval(".quick-input-list .monaco-list-row.focused", (row) => row.getAttribute("aria-label") ?? "").catch(() => "");
+      const chosen = () => page.$eval(".quick-input-list .monaco-list-row.focused", (row) => row.getAttribute("aria-label") ?? "").catch(() => "");
+      for (let step = 0; step < 40; step += 1) {
+        const now = await chosen();
         if (now.startsWith(label)) return;
-        await page.keyboard.press("ArrowDown");
-        await sleep(40);
+        await press("ArrowDown");
+        await until("another row", async () => (await chosen()) !== now, 5_000);
       }
       throw new Error(`no row ${label}: ${(await picker.rows()).join(" | ")}`);
     },
@@ -183,19 +225,63 @@ function person(page) {
       for (const each of await page.$$(".notification-toast")) if (words.test((await each.textContent()) ?? "")) return each;
       return undefined;
     });
-  page.setDefaultTimeout(60_000);
-  const frames = (selector) =>
+  const webview = (selector) =>
     until(`a webview with ${selector}`, async () => {
       for (const frame of page.frames()) if (await frame.$(selector).catch(() => null)) return frame;
       return undefined;
     });
+  /** The editor that has the keys is over this document: the text of another one would take them. */
+  const writing = (scheme, file) => until(`the keys are in ${scheme} ${file}`, () => page.evaluate(([scheme, file]) => {
+    const uri = document.activeElement?.closest(".monaco-editor")?.closest("[data-uri]")?.getAttribute("data-uri") ?? "";
+    return uri.startsWith(`${scheme}:`) && decodeURIComponent(uri.split("?")[0]).endsWith(`/${file}`);
+  }, [scheme, file]));
+
+  /** A command by its whole title, wherever recent use has put it. What is offered hangs on the state of the window, so a list without it is asked for once more. */
+  async function palette(title) {
+    const whole = (row) => row === title || row.startsWith(`${title}, `);
+    const chosen = () => page.$eval(".quick-input-list .monaco-list-row.focused", (row) => row.getAttribute("aria-label") ?? "").catch(() => "");
+    for (let left = 1; ; left -= 1) {
+      await pressed("F1", "the palette", async () => (await line())?.startsWith(">"));
+      await type(title);
+      try {
+        await until(`the command ${title}`, async () => (await picker.rows()).some(whole) && (await chosen()) !== "", left > 0 ? 5_000 : 15_000);
+        break;
+      } catch (error) {
+        if (left === 0) throw new Error(`${error.message}; the line says "${await line()}", the rows are: ${(await picker.rows()).join(" | ")}`);
+        again += 1;
+        await press("Escape");
+        await picker.gone();
+      }
+    }
+    for (let step = 0; step < 20; step += 1) {
+      const now = await chosen();
+      if (whole(now)) break;
+      await press("ArrowDown");
+      await until("another row", async () => (await chosen()) !== now, 5_000);
+    }
+    if (!whole(await chosen())) throw new Error(`${title} is not chosen: ${(await picker.rows()).join(" | ")}`);
+    await press("Enter");
+    await until("the palette is done", async () => !(await line())?.startsWith(">"));
+  }
+
   return {
     press,
+    pressed,
     type,
+    see,
+    gone,
     picker,
     bar,
     toast,
-    webview: frames,
+    webview,
+    writing,
+    /** A page of the extension's has the keys. */
+    reading: () => until("a page has the keys", () => page.evaluate(() => document.activeElement?.tagName === "IFRAME")),
+    palette,
+    /** How often a key was pressed again. */
+    again: () => again,
+    /** The extension is at work; without a folder and a file nobody knows yet who would be asked. */
+    active: () => until("the item in the status bar", async () => (await page.$$eval(".statusbar-item", (all) => all.map((each) => each.getAttribute("aria-label") ?? ""))).some((label) => /^Krins, (?!starting)/.test(label)), 60_000),
     ready: () => until("the status bar says who is asked", async () => /Krins: \w+/.test(await bar()), 60_000),
     /** A message's button. */
     async answer(words, label) {
@@ -204,35 +290,18 @@ function person(page) {
       await (await message.waitForSelector(`.monaco-button:has-text("${label}")`)).click();
     },
     async open(file) {
-      await press("Control+p");
-      await input();
+      const name = file.split("/").at(-1);
+      await pressed("Control+p", "the line for files", async () => (await line()) === "");
       await type(file);
-      await picker.row(file.split("/").at(-1));
+      await picker.row(name);
       await press("Enter");
-      await page.waitForSelector(`.tabs-container .tab.active[data-resource-name="${file.split("/").at(-1)}"]`);
-      await page.waitForSelector(".monaco-editor.focused");
-    },
-    async palette(title) {
-      await press("F1");
-      await input();
-      await type(title);
-      await picker.row(title);
-      await press("Enter");
-    },
-    async line(number) {
-      await press("Control+g");
-      await input();
-      await type(String(number));
-      await press("Enter");
-      await picker.gone();
+      await see(`.tabs-container .tab.active[data-resource-name="${name}"]`);
+      await writing("vscode-remote", file);
     },
     clear: async () => {
-      await press("F1");
-      await input();
-      await type("Notifications: Clear All Notifications");
-      await picker.row("Notifications: Clear All Notifications");
-      await press("Enter");
-      await page.waitForSelector(".notification-toast", { state: "detached" });
+      if ((await page.$$(".notification-toast")).length === 0) return;
+      await palette("Notifications: Clear All Notifications");
+      await gone(".notification-toast");
     },
     shot: async (name) => {
       if (!E.SHOTS) return;

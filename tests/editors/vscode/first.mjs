@@ -9,21 +9,26 @@ const RUNS = Number(process.argv[2] ?? 1);
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const figures = { applied: [], activated: [], painted: [] };
 
-/** The extension's own log, wherever VS Code put it. */
-function log(base) {
-  const file = readdirSync(join(base, "data/logs"), { recursive: true }).find((name) => name.endsWith("Krins.log"));
-  return file ? readFileSync(join(base, "data/logs", file), "utf8") : "";
+/** What VS Code itself says of how long the extension took: the reading of its code, and the call. */
+async function activation({ page, palette }) {
+  await palette("Developer: Show Running Extensions");
+  return Number(await until("Krins among the extensions that run", async () => {
+    const rows = await page.$$eval(".runtime-extensions-editor .extension", (all) => all.map((each) => each.textContent ?? ""));
+    return /Activation: (\d+)ms/.exec(rows.find((text) => text.startsWith("Krins")) ?? "")?.[1];
+  }));
 }
 
 for (let run = 0; run < RUNS; run += 1) {
   const vscode = await start({ folder: false, settings: { "security.workspace.trust.enabled": true } });
   try {
-    await vscode.ready();
+    await vscode.active();
     const begun = Date.now();
     await vscode.palette("Krins: Try It on a Sample");
-    await vscode.answer(/9 files/, "Apply All");
-    const sample = join(vscode.base, "data/User/globalStorage/krins.krins/sample/src/model/progress.ts");
+    await vscode.answer(/\d+ files/, "Apply All");
+    // The file that is open is changed in its buffer, every other one on the disk.
+    const sample = join(vscode.base, "data/User/globalStorage/krins.krins/sample/src/stats.ts");
     await until("the sample is changed", () => readFileSync(sample, "utf8").includes("completionRate"));
+    await vscode.toast(/files changed/);
     figures.applied.push(Date.now() - begun);
     await vscode.shot("first");
     const shown = Date.now();
@@ -31,9 +36,9 @@ for (let run = 0; run < RUNS; run += 1) {
     const frame = await vscode.webview("#root");
     const painted = await until("it is painted", () => frame.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime));
     figures.painted.push(Math.round(painted));
-    const activated = /activated in (\d+) ms/.exec(log(vscode.base))?.[1];
-    if (activated) figures.activated.push(Number(activated));
-    process.stdout.write(`ok ${run + 1} - two actions: applied after ${figures.applied.at(-1)} ms; activated in ${activated ?? "?"} ms; panel painted ${Math.round(painted)} ms after its page began, ${Date.now() - shown} ms after it was asked for\n`);
+    const activated = await activation(vscode);
+    figures.activated.push(activated);
+    process.stdout.write(`ok ${run + 1} - two actions: applied after ${figures.applied.at(-1)} ms; activated in ${activated} ms; panel painted ${Math.round(painted)} ms after its page began, ${Date.now() - shown} ms after it was asked for\n`);
   } catch (error) {
     await vscode.shot("broken-first");
     process.stdout.write(`not ok ${run + 1} - ${String(error.stack).split("\n").slice(0, 4).join(" | ")}\n`);

@@ -14,10 +14,12 @@ const ANSWERS = [
 export async function model() {
   const waiting = new Set();
   let gone = 0;
+  let calls = 0;
   const server = createServer((request, response) => {
     let body = "";
     request.on("data", (bytes) => (body += bytes));
     request.on("end", () => {
+      calls += 1;
       response.writeHead(200, { "content-type": "text/event-stream" });
       const chunk = (delta, reason = null) => `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "m", choices: [{ index: 0, delta, finish_reason: reason }] })}\n\n`;
       response.write(chunk({ role: "assistant", content: "Sure.\n\n" }));
@@ -33,7 +35,9 @@ export async function model() {
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address();
   return {
-    config: `[providers.local]\nkind = "openai-chat"\nbase_url = "http://127.0.0.1:${port}/v1"\nmodel = "m"\nkey = "none"\nidle_seconds = 120\ntotal_seconds = 200\n`,
+    config: `[providers.local]\nkind = "openai-chat"\nbase_url = "http://127.0.0.1:${port}/v1"\nmodel = "m"\nkey = "none"\nfirst_token_seconds = 60\nidle_seconds = 120\ntotal_seconds = 200\n`,
+    /** Every question that came here, of whatever kind. */
+    calls: () => calls,
     asked: () => waiting.size,
     gone: () => gone,
     stop: () => {

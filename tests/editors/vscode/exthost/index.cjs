@@ -17,13 +17,16 @@ const run = (command, ...args) => vscode.commands.executeCommand(command, ...arg
 const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
 const tabs = () => vscode.window.tabGroups.all.flatMap((group) => group.tabs);
 
+/** Patience is counted in looks: a machine that stood still for a while has taken none of it. */
 async function until(what, found, millis = 60_000) {
-  const end = Date.now() + millis;
+  let patience = millis;
   for (;;) {
+    const begun = Date.now();
     const value = await found();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`timeout: ${what}`);
+    if (patience <= 0) throw new Error(`timeout: ${what}`);
     await sleep(50);
+    patience -= Math.min(Date.now() - begun, 1000);
   }
 }
 
