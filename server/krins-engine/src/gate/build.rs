@@ -13,6 +13,7 @@ use krins_core::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::Path;
 
 const MOST_FINDINGS: usize = 30;
 const MOST_DIAGNOSTICS: usize = 5000;
@@ -50,7 +51,12 @@ pub fn check(bench: &Bench, state: &StateDir, base: &Base, patch: &Patch, found:
         steps.push(Step { check: "build", argv: argv.iter().map(OsString::from).collect(), dir: String::new() });
     }
     if bench.commands().types {
-        steps.extend(types(bench, patch));
+        for dir in projects(&bench.tree().tree(), patch) {
+            match types(&bench.tree().tree(), &dir) {
+                Some(step) => steps.push(step),
+                None => found.findings.extend(unchecked(&dir, patch)),
+            }
+        }
     }
     for step in steps {
         if bench.stop().is_stopped() {
@@ -194,9 +200,11 @@ fn key(base: &Base, step: &Step) -> Digest {
     Digest::of(text)
 }
 
-/// The project's own TypeScript, for each project that the patch touches.
-fn types(bench: &Bench, patch: &Patch) -> Vec<Step> {
-    let tree = bench.tree().tree();
+/// Where the project's own TypeScript is, the likeliest first: the compiler, and the one that takes its place.
+const COMPILERS: &[&str] = &["typescript/bin/tsc", "@typescript/native-preview/bin/tsgo"];
+
+/// The directories of the TypeScript projects that the patch touches.
+fn projects(tree: &Path, patch: &Patch) -> Vec<String> {
     let code =
         |path: &&RelPath| ["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs", "json"].contains(&path.extension());
     let mut projects = BTreeSet::new();
@@ -213,21 +221,37 @@ fn types(bench: &Bench, patch: &Patch) -> Vec<Step> {
             dir = dir.rsplit_once('/').map_or("", |(above, _)| above);
         }
     }
-    let step = |dir: String| {
-        let compiler = tree
-            .join(&dir)
-            .ancestors()
-            .take_while(|above| above.starts_with(&tree))
-            .map(|above| above.join("node_modules/typescript/bin/tsc"))
-            .find(|path| path.is_file())?;
-        let mut argv: Vec<OsString> = vec!["node".into(), compiler.into()];
-        argv.extend(
-            ["--noEmit", "--pretty", "false", "--incremental", "false", "--composite", "false", "-p", "tsconfig.json"]
-                .map(OsString::from),
-        );
-        Some(Step { check: "types", argv, dir })
-    };
-    projects.into_iter().take(MOST_PROJECTS).filter_map(step).collect()
+    projects.into_iter().take(MOST_PROJECTS).collect()
+}
+
+/// The project's own TypeScript over the project; nothing where none is installed.
+fn types(tree: &Path, dir: &str) -> Option<Step> {
+    let project = tree.join(dir);
+    let compiler = project
+        .ancestors()
+        .take_while(|above| above.starts_with(tree))
+        .flat_map(|above| COMPILERS.iter().map(|compiler| above.join("node_modules").join(compiler)))
+        .find(|path| path.is_file())?;
+    let mut argv: Vec<OsString> = vec!["node".into(), compiler.into()];
+    argv.extend(
+        ["--noEmit", "--pretty", "false", "--incremental", "false", "--composite", "false", "-p", "tsconfig.json"]
+            .map(OsString::from),
+    );
+    Some(Step { check: "types", argv, dir: dir.to_owned() })
+}
+
+/// Somebody asked for types to be checked, and they are not.
+fn unchecked(dir: &str, patch: &Patch) -> Option<Finding> {
+    let config = if dir.is_empty() { "tsconfig.json".to_owned() } else { format!("{dir}/tsconfig.json") };
+    Some(Finding {
+        rule: "types/not-run".to_owned(),
+        verdict: Verdict::Warn,
+        path: patch.files().first()?.path.clone(),
+        lines: None,
+        message: quoted(&format!("types were not checked by `{config}`: no TypeScript is in its node_modules"), 300),
+        fix: Some("install what the project depends on, or turn `gate.types` off".to_owned()),
+        link: None,
+    })
 }
 
 /// The errors in a compiler's or linter's words: `path(1,2): error TS1: …`, `path:1:2: error: …`, `path:1:2 - error TS1: …`,
@@ -290,7 +314,7 @@ fn place(text: &str, root: &std::path::Path, dir: &str) -> Option<(RelPath, u32)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use krins_core::patch::Change;
 
     fn read(text: &str) -> Vec<(String, u32, String, String)> {
         let found = diagnostics(text, Path::new("/tree"), "packages/a");
@@ -329,6 +353,38 @@ mod tests {
         ] {
             assert!(read(text).is_empty(), "{text}: {:?}", read(text));
         }
+    }
+
+    #[test]
+    fn the_nearest_compiler_of_either_kind_is_the_projects_own_and_its_lack_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        for path in [
+            "tsconfig.json",
+            "node_modules/typescript/bin/tsc",
+            "packages/new/tsconfig.json",
+            "packages/new/node_modules/@typescript/native-preview/bin/tsgo",
+            "../node_modules/typescript/bin/tsc",
+        ] {
+            let path = tree.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let compiler = |dir: &str| types(&tree, dir).map(|step| step.argv[1].clone());
+        let of = |path: &str| Some(tree.join(path).into_os_string());
+        assert_eq!(compiler(""), of("node_modules/typescript/bin/tsc"));
+        assert_eq!(compiler("packages/new"), of("packages/new/node_modules/@typescript/native-preview/bin/tsgo"));
+        let change = |path: &str| {
+            let (path, after) = (RelPath::new(path).unwrap(), Some(b"x".as_slice().into()));
+            Patch::between(vec![Change { path, from: None, before: None, after, executable: false }])
+        };
+        assert_eq!(projects(&tree, &change("packages/new/src/a.ts")), ["packages/new"]);
+        assert_eq!(projects(&tree, &change("packages/old/a.md")), [] as [&str; 0]);
+        // What is outside of the tree is nobody's own.
+        std::fs::remove_dir_all(tree.join("node_modules")).unwrap();
+        assert_eq!(compiler(""), None);
+        let said = unchecked("", &change("src/a.ts")).unwrap();
+        assert_eq!((said.rule.as_str(), said.verdict), ("types/not-run", Verdict::Warn));
     }
 
     #[test]
