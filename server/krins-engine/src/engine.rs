@@ -157,6 +157,7 @@ impl Engine {
         let tasks = Tasks::load(state.clone());
         agree(&applier, &tasks);
         recorded::end_what_was_begun(&audit, &applier, &state);
+        recorded::end_rounds_that_were_begun(&audit, &tasks, settings.approvals.identity.as_deref());
         worktree::sweep(&state);
         let past = Past::new(root.clone(), state.clone());
         let index = Arc::new(Index::in_state(&state));

@@ -74,6 +74,7 @@ pub enum Stop {
     JudgeSilent,
     Cancelled,
     Failed,
+    Interrupted,
 }
 
 impl Stop {
@@ -90,6 +91,7 @@ impl Stop {
             Self::JudgeSilent => "the judge does not say what it thinks",
             Self::Cancelled => "it was cancelled",
             Self::Failed => "the task failed",
+            Self::Interrupted => "Krins was stopped",
         }
     }
 
@@ -106,6 +108,7 @@ impl Stop {
             Self::JudgeSilent => "judge-silent",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
         }
     }
 }

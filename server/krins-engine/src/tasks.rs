@@ -333,6 +333,29 @@ impl Tasks {
         Self { state, table: Mutex::new(table), changed: watch::channel(None).0 }
     }
 
+    /// The tasks that a process was at when it died, as they are stored: what it left begun has no end to come.
+    pub fn interrupted(&self) -> Vec<Task> {
+        let table = self.table();
+        let failed = |running: &&Running| running.lease.is_none() && running.task.borrow().state == TaskState::Failed;
+        let is_stored_so = |task: &Task| {
+            self.state.document::<Task>("tasks", &task.id).is_some_and(|stored| stored.state.is_running())
+        };
+        table.values().filter(failed).map(|running| running.task.borrow().clone()).filter(is_stored_so).collect()
+    }
+
+    /// Ends an interrupted task for good, with what is done before its end is stored. Nothing is done where another process is
+    /// at it.
+    pub fn end_interrupted(&self, id: &str, before: impl FnOnce() -> Result<Option<String>>) -> Result<()> {
+        let Some(_lease) = self.state.hold(&lease(id))? else { return Ok(()) };
+        let stopped = before()?;
+        let end = |task: &mut Task| {
+            if let Some(round) = task.rounds.last_mut().filter(|round| round.stopped.is_none()) {
+                round.stopped = stopped;
+            }
+        };
+        self.update(id, end).map(drop)
+    }
+
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         // A panic while the lock was held left at worst one task half reported; the table itself stays whole.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);

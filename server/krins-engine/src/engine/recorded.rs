@@ -2,13 +2,13 @@
 
 use super::{Engine, Judgement};
 use crate::apply::{Applied, Applier, Intended, Kind, Witness};
-use crate::audit::{Audit, Event};
+use crate::audit::{About, Audit, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fix::{Part, Round, Stop};
 use crate::gate::Rulebook;
 use crate::pipeline::Proposed;
 use crate::state::StateDir;
-use crate::tasks::Task;
+use crate::tasks::{Task, Tasks};
 use krins_core::Digest;
 use krins_core::gate::{Report, Verdict};
 use serde_json::{Value, json};
@@ -199,5 +199,89 @@ pub(super) fn end_what_was_begun(audit: &Audit, applier: &Applier, state: &State
     };
     if let Err(error) = ended() {
         tracing::warn!(%error, "how an interrupted change ended was not recorded");
+    }
+}
+
+/// A process that died between two rounds left them without an end on record. Nobody comes to it any more.
+pub(super) fn end_rounds_that_were_begun(audit: &Audit, tasks: &Tasks, who: Option<&str>) {
+    for task in tasks.interrupted() {
+        let ended = tasks.end_interrupted(&task.id, || {
+            let about = About { task: Some(&task.id), kind: Some("fix") };
+            let last = audit.tail_of(1, &about)?.pop().filter(|(record, _)| record.kind == "fix.round");
+            let Some((_, Some(round))) = last else { return Ok(None) };
+            let fields = json!({
+                "task": task.id,
+                "part": round["part"],
+                "why": Stop::Interrupted.name(),
+                "kept": null,
+                "found": "at the next start",
+            });
+            audit.record(Event::of("fix.ended", fields).by(who).traced(task.traceparent.as_deref()))?;
+            Ok(Some(Stop::Interrupted.words().to_owned()))
+        });
+        if let Err(error) = ended {
+            tracing::warn!(task = %task.id, %error, "how interrupted rounds ended was not recorded");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::TaskState;
+    use crate::workspace::Root;
+
+    /// What is left when a process dies between two rounds, and what the next two starts make of it.
+    #[test]
+    fn rounds_of_a_dead_process_end_on_record_at_the_next_start_and_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, state) = (dir.path().join("root"), dir.path().join("state"));
+        std::fs::create_dir_all(&root).unwrap();
+        let state = StateDir::open_at(&state, &Root::open(&root).unwrap()).unwrap();
+        let audit = Audit::open(&state, 30).unwrap();
+        let tasks = Tasks::load(state.clone());
+        for id in ["begun", "ended", "quiet", "alive"] {
+            tasks.assign(Some(id.into()), "x", 1, None).unwrap();
+        }
+        let round = Round {
+            number: 0,
+            patch: Digest::of("a"),
+            verdict: Verdict::Block,
+            blocking: 1,
+            rules: Vec::new(),
+            sent: Vec::new(),
+            route: "fake/m".into(),
+            usage: krins_backend::Usage::default(),
+            stopped: None,
+        };
+        for (id, kinds) in
+            [("begun", &["fix.round"][..]), ("ended", &["fix.round", "fix.ended"]), ("alive", &["fix.round"])]
+        {
+            tasks.update(id, |task| task.rounds.push(round.clone())).unwrap();
+            for kind in kinds {
+                audit.record(Event::of(kind, json!({"task": id, "part": "tests"}))).unwrap();
+            }
+        }
+        drop(tasks);
+        let _alive = state.hold("task-alive").unwrap().unwrap();
+        for _ in 0..2 {
+            let tasks = Tasks::load(state.clone());
+            end_rounds_that_were_begun(&audit, &tasks, None);
+            let about = About { task: None, kind: Some("fix.ended") };
+            let ends: Vec<Value> =
+                audit.tail_of(9, &about).unwrap().into_iter().map(|(_, about)| about.unwrap()).collect();
+            assert_eq!(ends.len(), 2, "that of before, and one more: {ends:?}");
+            assert_eq!(
+                (&ends[1]["task"], &ends[1]["part"], &ends[1]["why"]),
+                (&"begun".into(), &"tests".into(), &"interrupted".into())
+            );
+            let begun = tasks.get("begun").unwrap();
+            assert_eq!(
+                (begun.state, begun.rounds[0].stopped.as_deref()),
+                (TaskState::Failed, Some("Krins was stopped"))
+            );
+            assert!(tasks.interrupted().is_empty(), "the next start need not look again");
+            assert!(tasks.get("alive").unwrap().rounds[0].stopped.is_none());
+        }
     }
 }

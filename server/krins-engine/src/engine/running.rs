@@ -57,6 +57,25 @@ impl Engine {
         })
     }
 
+    /// The same of a task's change, as it is now. What was held against the answer is held against what is left of it.
+    pub async fn judge_task(&self, task: Option<&str>, say: impl Fn(String) + Send + 'static) -> Result<Report> {
+        let review = self.review(task)?;
+        let judged = self.gated(review.patch.clone()).await?;
+        let (change, patch) = (self.change(&review), review.patch);
+        let current = Current::new(self.inner.root.clone(), self.inner.documents.clone());
+        let said = tokio::task::spawn_blocking(move || (change.said(&patch, &current), patch)).await;
+        let (said, patch) =
+            said.map_err(|error| Error::new(ErrorKind::Internal, format!("look at the change: {error}")))?;
+        let judged = match judged {
+            Ok(gated) => gate::with_runs(Ok(gated), &self.inner.rules, said),
+            Err(report) => Err(Box::new(gate::recall(*report, &patch, &self.inner.rules, said))),
+        };
+        Ok(match self.run_commands(judged, say).await? {
+            Ok(gated) => gated.report().clone(),
+            Err(report) => *report,
+        })
+    }
+
     /// What running things said of the task's change counts for the same change; another one, a part of it too, is run. What
     /// was held against the answer goes with it.
     pub(super) async fn tried(

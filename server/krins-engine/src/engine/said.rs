@@ -51,6 +51,11 @@ impl Change {
         }
     }
 
+    /// What only asking can find out, of the change or of this part of it.
+    pub fn said(&self, patch: &Patch, base: &(dyn Tree + Sync)) -> Found {
+        self.report_of(patch).map_or_else(|| self.still_said(patch, base), |report| gate::known(report, is_said))
+    }
+
     /// The same for what is shown of the change: the judge's word on what it was before is the word on what is left of it.
     pub fn recalled(&self, patch: &Patch, base: &(dyn Tree + Sync)) -> Found {
         if let Some(report) = self.report_of(patch) {

@@ -481,8 +481,13 @@ impl Stage {
         self.engine.apply(None, ApplyWish { hunks, dry_run: true, ..ApplyWish::default() }, None).await
     }
 
-    /// What refuses an apply of the hunks, and a look at what was not rejected.
+    /// What refuses an apply of the hunks, a look at what was not rejected, and what the gate says of that.
     async fn refused(&self, hunks: &[&str], rule: &str) {
+        let report = self.engine.judge_task(None, |_| ()).await.unwrap();
+        let blocks = |finding: &krins_core::gate::Finding| {
+            finding.rule == rule && finding.verdict == krins_core::gate::Verdict::Block
+        };
+        assert!(report.findings.iter().any(blocks), "{:?}", report.findings);
         let refused = self.apply(hunks).await.unwrap_err();
         assert!(refused.kind == ErrorKind::GateFailed && refused.message.contains(rule), "{refused:?}");
         let refused = self.engine.preview(None).unwrap_err();

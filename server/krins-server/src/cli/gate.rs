@@ -5,18 +5,21 @@ use super::output::{BAD, CARE, DIM, GOOD, Output, PLACE, STRONG, paint};
 use super::{Done, engine, patch};
 use crate::to_proto;
 use krins_core::gate::{Finding, Report, Verdict, sarif};
-use krins_engine::Error;
+use krins_core::patch::Patch;
+use krins_engine::{Engine, Error};
 use std::process::ExitCode;
 
 /// Judges the patch as if it were applied to the files as they are now.
 pub async fn run(global: &Global, args: Gate, out: &mut Output) -> Done {
     let engine = engine(global)?;
-    let patch = match &args.task {
-        Some(task) => engine.review(Some(task))?.patch,
-        None => patch::place(&engine, &patch::standard_input()?, None)?.map_err(Error::from)?,
-    };
     let (said, mut hear) = tokio::sync::mpsc::unbounded_channel();
-    let judged = engine.judge_patch(patch, move |text| drop(said.send(text)));
+    let say = move |text| drop(said.send(text));
+    let judged = async {
+        match &args.task {
+            Some(task) => engine.judge_task(Some(task), say).await,
+            None => engine.judge_patch(handed_over(&engine)?, say).await,
+        }
+    };
     tokio::pin!(judged);
     let report = loop {
         tokio::select! {
@@ -26,6 +29,11 @@ pub async fn run(global: &Global, args: Gate, out: &mut Output) -> Done {
     };
     write(&report, args.format, out);
     Ok(ExitCode::from(u8::from(report.verdict == Verdict::Block)))
+}
+
+/// The patch on standard input, placed in the files as they are now.
+fn handed_over(engine: &Engine) -> Result<Patch, Error> {
+    patch::place(engine, &patch::standard_input()?, None)?.map_err(Error::from)
 }
 
 fn write(report: &Report, format: Option<ReportFormat>, out: &mut Output) {

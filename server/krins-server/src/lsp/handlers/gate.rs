@@ -18,10 +18,16 @@ pub async fn run(session: &Arc<Session>, params: GateParams) -> Reply<GateResult
 async fn judge(session: &Arc<Session>, params: GateParams) -> Result<GateResult, Error> {
     let with_sarif = params.sarif;
     let (engine, subject) = subject(session, params)?;
-    let asked = engine.clone();
-    let found = tokio::task::spawn_blocking(move || patch_of(&asked, subject)).await;
-    let patch = found.map_err(|error| Error::new(ErrorKind::Internal, format!("read the change: {error}")))??;
-    let report = engine.judge_patch(patch, |_| ()).await?;
+    let report = match subject {
+        Subject::Task(task) => engine.judge_task(task.as_deref(), |_| ()).await?,
+        Subject::Patch(text) => {
+            let asked = engine.clone();
+            let placed = tokio::task::spawn_blocking(move || placed(&asked, &text)).await;
+            let patch =
+                placed.map_err(|error| Error::new(ErrorKind::Internal, format!("read the change: {error}")))??;
+            engine.judge_patch(patch, |_| ()).await?
+        }
+    };
     let sarif = with_sarif.then(|| sarif(&report, env!("CARGO_PKG_VERSION")));
     Ok(GateResult { report: to_proto::gate(&report), sarif })
 }
@@ -45,16 +51,9 @@ fn subject(session: &Arc<Session>, params: GateParams) -> Result<(Engine, Subjec
     }
 }
 
-fn patch_of(engine: &Engine, subject: Subject) -> Result<Patch, Error> {
+fn placed(engine: &Engine, text: &str) -> Result<Patch, Error> {
     let current = Current::new(engine.root().clone(), engine.documents().clone());
-    match subject {
-        Subject::Task(task) => Ok(engine.review(task.as_deref())?.patch),
-        Subject::Patch(text) => placed(engine, &text, &current),
-    }
-}
-
-fn placed(engine: &Engine, text: &str, current: &Current) -> Result<Patch, Error> {
     let parsed = patch::parse_in(text, &engine.root().path().to_string_lossy());
     let parsed = parsed.map_err(|refusal| Error::from(vec![refusal]))?;
-    Ok(patch::place(&parsed, current, false)?)
+    Ok(patch::place(&parsed, &current, false)?)
 }
