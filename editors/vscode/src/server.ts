@@ -184,6 +184,16 @@ export class Server implements vscode.Disposable {
     return serverEnvironment(process.env, network, await storedKeys(this.extension.secrets), wished);
   }
 
+  /**
+   * VS Code opens its own settings behind the scenes, and a server that hears of them takes their directory, with the history of
+   * every file, for a project. Only what the extension itself keeps there, the sample, is one.
+   */
+  #isWork({ scheme, path }: vscode.Uri): boolean {
+    const own = this.extension.globalStorageUri.path;
+    const user = vscode.Uri.joinPath(this.extension.globalStorageUri, "..", "..").path;
+    return scheme !== "file" || !path.startsWith(`${user}/`) || path.startsWith(`${own}/`);
+  }
+
   #options(): LanguageClientOptions {
     const settings = vscode.workspace.getConfiguration("krins");
     const lines = (level: "info" | "debug") => (input: NodeJS.ReadableStream) => {
@@ -202,6 +212,10 @@ export class Server implements vscode.Disposable {
         },
       },
       middleware: {
+        didOpen: async (document, next) => (this.#isWork(document.uri) ? next(document) : undefined),
+        didChange: async (change, next) => (this.#isWork(change.document.uri) ? next(change) : undefined),
+        didSave: async (document, next) => (this.#isWork(document.uri) ? next(document) : undefined),
+        didClose: async (document, next) => (this.#isWork(document.uri) ? next(document) : undefined),
         executeCommand: (command, args: unknown[], next) => this.onCommand(command, args[0], async () => next(command, args)),
       },
       initializationFailedHandler: (error) => {

@@ -3,7 +3,7 @@
 // pictures.
 
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { start, until } from "./driver.mjs";
 import { model } from "./model.mjs";
@@ -432,13 +432,20 @@ const PROMISES = {
         program: async () => void (await toast(/krins \(from setting\)/)),
         sample: async () => {
           await toast(/8 files/);
+          const roots = join(vscode.base, "home/.local/state/krins/roots");
+          const own = readdirSync(roots).map((each) => readFileSync(join(roots, each, "root"), "utf8").trim()).filter((each) => each.endsWith("/data/User"));
+          if (own.length > 0) throw new Error(`VS Code's own files are taken for a project: ${own}`);
           await palette("Krins: Discard the Proposal");
         },
         provider: async () => {
           await picker.asks(/who is asked\?/);
           for (const each of ["builtin", "anthropic", "openai", "gemini", "ollama"]) if (!(await picker.rows()).some((label) => label.includes(each))) throw new Error(`${each} is not offered`);
         },
-        limits: async () => void (await until("the extension's settings", async () => /Budget/.test((await page.textContent(".settings-editor .settings-tree-container").catch(() => "")) ?? "") && page.$('.settings-editor [data-uri] >> text=@ext:krins.krins'))),
+        limits: async () => {
+          await until("the extension's settings", async () => /Budget/.test((await page.textContent(".settings-editor .settings-tree-container").catch(() => "")) ?? "") && page.$('.settings-editor [data-uri] >> text=@ext:krins.krins'));
+          // They lie over everything else, and take the palette's key.
+          await vscode.pressed("Escape", "the settings are closed", async () => (await page.$$(".settings-editor:visible")).length === 0);
+        },
         own: async () => void (await picker.asks(/What should be changed/)),
       };
       const listed = JSON.parse(readFileSync(join(process.env.EXTENSION, "package.json"), "utf8")).contributes.walkthroughs[0].steps.map(({ id }) => id);
