@@ -461,6 +461,18 @@ mod tests {
         }
     }
 
+    /// The call around is what makes it a token's algorithm, by a word that both sides have.
+    #[test]
+    fn a_rule_that_reaches_is_given_the_whole() {
+        let calls = "  call(12345678)\n".repeat(300);
+        let before = format!("describe('a', () => {{\njwt.load()\n{calls}end()\n}})\n");
+        let after = before.replace("end()", "set({ alg: 'none' })\nend()");
+        let change = patch("a.ts", Some(&before), Some(&after));
+        let reading = Reading::of(&change);
+        let found: Vec<&str> = reading.files()[0].hits_after().iter().map(|hit| hit.about.id.as_str()).collect();
+        assert_eq!(found, ["jwt-none"]);
+    }
+
     /// What the second has more often than the first.
     fn fresh(before: &[Hit], after: &[Hit]) -> Vec<String> {
         let key = |hit: &Hit| format!("{} {} {}", hit.about.id, hit.symbol, hit.text);
