@@ -130,9 +130,7 @@ impl Postgres {
     }
 
     pub(super) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
-        client.execute(&statement, params).await.map_err(|error| failed(&error))
+        execute(&self.client().await?, sql, params).await
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -763,7 +761,7 @@ async fn insert_call(client: &impl GenericClient, call: &NewCall) -> Result<(), 
         &call.budget,
         &call.purpose.name(),
     ];
-    execute(client, &sql, params).await
+    execute(client, &sql, params).await.map(drop)
 }
 
 async fn end_call(client: &impl GenericClient, id: &str, end: &CallEnd) -> Result<(), StoreError> {
@@ -790,12 +788,13 @@ async fn end_call(client: &impl GenericClient, id: &str, end: &CallEnd) -> Resul
         &end.request_id,
         &tokens(|usage| usage.cache_write_long_tokens),
     ];
-    execute(client, &sql, params).await
+    execute(client, &sql, params).await.map(drop)
 }
 
-async fn execute(client: &impl GenericClient, sql: &str, params: Params<'_>) -> Result<(), StoreError> {
+/// How many rows it changed.
+async fn execute(client: &impl GenericClient, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
     let statement = client.prepare_cached(sql).await.map_err(|error| failed(&error))?;
-    client.execute(&statement, params).await.map(drop).map_err(|error| failed(&error))
+    client.execute(&statement, params).await.map_err(|error| failed(&error))
 }
 
 fn call_row(row: &Row) -> CallRow {
