@@ -5,7 +5,8 @@
 //! stage     make directories, write every new content as a temporary file beside its target, sync them
 //! commit    rename `prepared` to `pending`, sync the directory        <- the commit point
 //! install   swap each temporary file with its target, if the target is what it was
-//! finish    sync the directories, rename `pending` to `<number>-<about>.record`, sync
+//! finish    sync the directories, look again at what was swapped out and remove it, rename `pending` to
+//!           `<number>-<about>.record`, sync
 //! ```
 //!
 //! `<about>` is the apply that a record is about: itself, or the one that it takes back or does again. Of the records about
@@ -16,14 +17,18 @@
 //! in place, and the next start ends the work. A target that somebody else changed is never overwritten: where the
 //! file system can swap, that holds without a gap between look and write, else the gap is one system call wide.
 //!
-//! Not covered: another program that opened a target before, did not truncate it, and writes into it after the swap;
-//! and hard links to a target, which keep the old content.
+//! A program that had opened a target before the swap writes into what was swapped out. The sync gives it the time to, and
+//! the look after the sync finds it. Not covered: a program that only writes later than that; and hard links to a target,
+//! which keep the old content.
+//!
+//! The removal of what was swapped out is not synced. What a power cut brings back of it, the next start finds by the
+//! newest record.
 
 use super::record::{BadRecord, Image, Record, Step};
 use super::vfs::{NewFile, Node, Permissions, Vfs};
 use crate::state::{Limits, io_hint};
 use krins_core::RelPath;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -214,7 +219,7 @@ impl Journal {
 
     fn install_and_finish(&self, record: &Record, recovering: bool) -> Installed {
         let mut installed = Installed::default();
-        let (mut foreign, mut old) = (BTreeSet::new(), Vec::new());
+        let (mut foreign, mut old) = (BTreeSet::new(), BTreeMap::new());
         for dir in record.make_dirs.iter().filter(|_| recovering) {
             if let Err(error) = self.make_dir(dir) {
                 installed.pending.get_or_insert(format!("make {dir}: {error}"));
@@ -241,19 +246,48 @@ impl Journal {
             }
             installed.fates.push((step.path.clone(), fate));
         }
-        // Every file is in its place by now; what they replaced goes last.
-        for (path, removed) in old.iter().zip(self.workspace.remove_all(&old)) {
-            if let Err(error) = removed {
-                installed.pending.get_or_insert(format!("remove {path}: {error}"));
-            }
+        if let Err(error) = self.sync_dirs(record) {
+            installed.pending.get_or_insert(format!("sync the directories: {error}"));
         }
+        let given_back = self.remove_old(&old, &mut installed);
         for dir in &record.remove_dirs {
             let _ = self.workspace.remove_dir(dir);
         }
         if installed.pending.is_none() {
-            installed.pending = self.finish(record).err().map(|error| error.to_string());
+            let synced = if given_back || !record.remove_dirs.is_empty() { self.sync_dirs(record) } else { Ok(()) };
+            let synced = synced.map_err(failed("sync", "the directories"));
+            installed.pending = synced.and_then(|()| self.finish(record)).err().map(|error| error.to_string());
         }
         installed
+    }
+
+    /// Removes what was swapped out, unless somebody wrote into it meanwhile: then it goes back, which gives `true`.
+    fn remove_old(&self, old: &BTreeMap<String, &Step>, installed: &mut Installed) -> bool {
+        let (mut unchanged, mut given_back) = (Vec::new(), false);
+        let now = self.workspace.read_all(&old.keys().map(String::as_str).collect::<Vec<_>>());
+        for ((temp, step), now) in old.iter().zip(now) {
+            let back = match now {
+                Ok(now) if expected(&now, step) => {
+                    unchanged.push(temp.as_str());
+                    continue;
+                }
+                Ok(_) => self.give_back(temp, step),
+                Err(error) => Err(error),
+            };
+            given_back |= back.is_ok();
+            if let Err(error) = &back {
+                installed.pending.get_or_insert(format!("look at what {} was: {error}", step.path));
+            }
+            if let Some((_, fate)) = installed.fates.iter_mut().find(|(path, _)| *path == step.path) {
+                *fate = back.map_or_else(|error| Fate::Failed(error.to_string()), |()| Fate::Foreign);
+            }
+        }
+        for (path, removed) in unchanged.iter().zip(self.workspace.remove_all(&unchanged)) {
+            if let Err(error) = removed {
+                installed.pending.get_or_insert(format!("remove {path}: {error}"));
+            }
+        }
+        given_back
     }
 
     /// A file whose new name did not come about stays under its old one; what a killed process moved away comes back.
@@ -269,13 +303,13 @@ impl Journal {
     }
 
     /// One file; `false` when somebody else changed it. What it replaced, and is no longer needed, is added to `old`.
-    fn step(
+    fn step<'r>(
         &self,
         record: &Record,
         number: usize,
-        step: &Step,
+        step: &'r Step,
         recovering: bool,
-        old: &mut Vec<String>,
+        old: &mut BTreeMap<String, &'r Step>,
     ) -> io::Result<bool> {
         let temp = temp_name(record, number);
         let target = step.path.as_str();
@@ -299,7 +333,10 @@ impl Journal {
             gone(self.workspace.remove(&temp));
             return Ok(false);
         }
-        let Some(after) = &step.after else { return self.delete(temp, step, old) };
+        let Some(after) = &step.after else {
+            self.workspace.rename_new(target, &temp)?;
+            return self.look_at_what_was_swapped_out(temp, step, old);
+        };
         if recovering && self.workspace.read(&temp)? == Node::Missing {
             self.workspace.create(&temp, &after.bytes, permissions(after, mode_of(&now)))?;
             self.workspace.sync(&[&temp], &[])?;
@@ -320,32 +357,34 @@ impl Journal {
         }
     }
 
-    /// After a swap the old file is at `temp`. If it is not what it was, it goes back.
-    fn look_at_what_was_swapped_out(&self, temp: String, step: &Step, old: &mut Vec<String>) -> io::Result<bool> {
-        let out = self.workspace.read(&temp)?;
-        if is(&out, &step.before) || is(&out, &step.after) {
-            old.push(temp);
+    /// The old file is at `temp`, after a swap or a move. If it is not what it was, it goes back.
+    fn look_at_what_was_swapped_out<'r>(
+        &self,
+        temp: String,
+        step: &'r Step,
+        old: &mut BTreeMap<String, &'r Step>,
+    ) -> io::Result<bool> {
+        if expected(&self.workspace.read(&temp)?, step) {
+            old.insert(temp, step);
             return Ok(true);
         }
-        self.workspace.exchange(&temp, step.path.as_str())?;
-        if is(&self.workspace.read(&temp)?, &step.after) {
-            self.workspace.remove(&temp)?;
-        }
-        Ok(false)
+        self.give_back(&temp, step).map(|()| false)
     }
 
-    /// Moves the file away, looks at it, and only then removes it.
-    fn delete(&self, temp: String, step: &Step, old: &mut Vec<String>) -> io::Result<bool> {
-        self.workspace.rename_new(step.path.as_str(), &temp)?;
-        if is(&self.workspace.read(&temp)?, &step.before) {
-            old.push(temp);
-            return Ok(true);
+    /// Somebody else's file goes from `temp` to its name again.
+    fn give_back(&self, temp: &str, step: &Step) -> io::Result<()> {
+        if step.after.is_none() {
+            return match self.workspace.rename_new(temp, step.path.as_str()) {
+                // Somebody made a third file meanwhile; what was moved away stays beside it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                result => result,
+            };
         }
-        match self.workspace.rename_new(&temp, step.path.as_str()) {
-            // Somebody made a third file meanwhile; what was moved away stays beside it.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            result => result.map(|()| false),
+        self.workspace.exchange(temp, step.path.as_str())?;
+        if is(&self.workspace.read(temp)?, &step.after) {
+            self.workspace.remove(temp)?;
         }
+        Ok(())
     }
 
     /// A killed process may have left a temporary file: a new content that is torn or whole, an old one that was
@@ -390,7 +429,6 @@ impl Journal {
     }
 
     fn finish(&self, record: &Record) -> Result<(), JournalError> {
-        self.sync_dirs(record).map_err(failed("sync", "the directories"))?;
         let number = self.names()?.last().and_then(|name| name.split('-').next()?.parse::<u64>().ok()).unwrap_or(0) + 1;
         let name = format!("{number:012}-{}{RECORD}", record.about());
         self.state.rename(PENDING, &name).map_err(failed("close", "the journal"))?;
@@ -442,8 +480,32 @@ impl Journal {
             }
             // The log was not whole, so nothing was staged.
             Some(Err(_)) => self.state.remove(PREPARED).map(|()| None).map_err(failed("remove", PREPARED)),
-            None => Ok(None),
+            None => {
+                // No reason to refuse work: it is in nobody's way.
+                if let Err(error) = self.remove_what_came_back() {
+                    tracing::warn!(%error, "what an earlier change replaced is still there");
+                }
+                Ok(None)
+            }
         }
+    }
+
+    /// What the newest record swapped out is gone, unless a power cut came between its removal and the next sync.
+    fn remove_what_came_back(&self) -> Result<(), JournalError> {
+        let Some(record) = self.newest()? else { return Ok(()) };
+        let temps: Vec<_> = record.disk_steps().map(|(number, step)| (temp_name(&record, number), step)).collect();
+        let left = self.workspace.read_all(&temps.iter().map(|(temp, _)| temp.as_str()).collect::<Vec<_>>());
+        for ((temp, step), left) in temps.iter().zip(left) {
+            let removed = match left {
+                Ok(left) if left == Node::Missing => Ok(()),
+                Ok(left) if expected(&left, step) => self.workspace.remove(temp),
+                Ok(Node::File { bytes, .. }) => self.put_aside(temp, step, &bytes),
+                Ok(Node::Missing | Node::Other(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
+            removed.map_err(failed("remove", temp))?;
+        }
+        Ok(())
     }
 
     fn read(&self, name: &str) -> Result<Option<Result<Record, BadRecord>>, JournalError> {
@@ -553,6 +615,11 @@ fn is(node: &Node, image: &Option<Image>) -> bool {
         (Node::File { bytes, mode }, Some(image)) => **bytes == *image.bytes && (mode & 0o111 != 0) == image.executable,
         _ => false,
     }
+}
+
+/// Whether what was swapped out is what the step knows: its old content, or its new one where it was there before.
+fn expected(out: &Node, step: &Step) -> bool {
+    is(out, &step.before) || is(out, &step.after)
 }
 
 fn mode_of(node: &Node) -> Option<u32> {

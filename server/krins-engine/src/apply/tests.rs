@@ -615,6 +615,38 @@ fn an_editor_that_writes_in_place_never_loses_what_it_wrote() {
     }
 }
 
+/// A program that opened the file before it was swapped out has until the directories are synced.
+#[test]
+fn what_is_written_into_a_file_that_was_swapped_out_comes_back() {
+    for after in [Some("new"), None] {
+        let (mut lost, mut foreign) = (0, 0);
+        for at in 0.. {
+            let room = room(&[("a.ts", "old")]);
+            // The same file by another name stands for a descriptor that was opened before.
+            let held = room.dir.path().join("held");
+            fs::hard_link(room.root().join("a.ts"), &held).unwrap();
+            let plan = room.plan(&[("a.ts", after)]);
+            let count = Arc::new(AtomicU64::new(0));
+            let disk = |dir: &Path| Arc::new(Disk::open(dir, 1 << 30).unwrap());
+            let held: &'static Path = Box::leak(held.into_boxed_path());
+            let under = |dir: &Path| Arc::new(Faulty::new(disk(dir), count.clone(), at, Fault::MeddleInPlace(held)));
+            let journal = Journal::new(under(&room.root()), under(&room.records()));
+            let outcome = journal.stage(&plan.record).and_then(|()| journal.commit(&plan.record));
+            let installed = outcome.map(|()| journal.install(&plan.record));
+            if at >= count.load(std::sync::atomic::Ordering::SeqCst) {
+                break;
+            }
+            let tree = room.tree();
+            let kept = tree.get("a.ts").is_some_and(|(bytes, _)| bytes == b"theirs");
+            lost += usize::from(!kept);
+            foreign += usize::from(installed.is_ok_and(|installed| kept && installed.foreign().count() == 1));
+            assert!(tree.keys().all(|path| !path.contains(".krins")), "{after:?} at {at}: {:?}", tree.keys());
+        }
+        // Before its removal, and before the list, the renaming and the sync that close the journal.
+        assert!(lost <= 4 && foreign >= 3, "{after:?}: lost at {lost} places, foreign at {foreign}");
+    }
+}
+
 /// What another program had written, found by the recovery in a place that only a kill between two calls leaves it in.
 #[tokio::test]
 async fn what_a_recovery_finds_and_does_not_know_is_kept() {

@@ -118,7 +118,11 @@ impl Pair<'_> {
 }
 
 /// What becomes of each, in order, by so many threads, or by this one where no more can be started.
-fn at_once<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) -> io::Result<()> + Sync) -> Vec<io::Result<()>> {
+fn at_once<T: Sync, O: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> io::Result<O> + Sync,
+) -> Vec<io::Result<O>> {
     let part = items.len().div_ceil(threads.max(1)).max(1);
     if part >= items.len() {
         return items.iter().map(work).collect();
@@ -127,7 +131,7 @@ fn at_once<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) -> io::Result
     std::thread::scope(|scope| {
         let start = |part| std::thread::Builder::new().spawn_scoped(scope, move || of_part(part)).map_err(|_| part);
         let parts: Vec<_> = items.chunks(part).map(start).collect();
-        let done = |part: Result<ScopedJoinHandle<'_, Vec<io::Result<()>>>, _>| match part {
+        let done = |part: Result<ScopedJoinHandle<'_, Vec<io::Result<O>>>, _>| match part {
             Ok(started) => started.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(part) => of_part(part),
         };
@@ -149,6 +153,10 @@ impl Vfs for Disk {
             Found::File { bytes, mode } => Node::File { bytes, mode },
             Found::Refused(why) => Node::Other(why),
         })
+    }
+
+    fn read_all(&self, paths: &[&str]) -> Vec<io::Result<Node>> {
+        at_once(paths, threads(paths.len()), |path| self.read(path))
     }
 
     fn create(&self, path: &str, bytes: &[u8], permissions: Permissions) -> io::Result<()> {
@@ -191,7 +199,7 @@ impl Vfs for Disk {
         Ok(rustix::fs::unlinkat(&dir, name, AtFlags::empty())?)
     }
 
-    fn remove_all(&self, paths: &[String]) -> Vec<io::Result<()>> {
+    fn remove_all(&self, paths: &[&str]) -> Vec<io::Result<()>> {
         at_once(paths, threads(paths.len()), |path| self.remove(path))
     }
 

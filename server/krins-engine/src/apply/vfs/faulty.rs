@@ -2,6 +2,7 @@
 
 use super::{Node, Permissions, Vfs};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -22,6 +23,9 @@ pub(crate) enum Fault {
     /// Somebody else writes `theirs` to this path just before it.
     #[cfg_attr(not(test), expect(dead_code, reason = "only the tests meddle"))]
     Meddle(&'static str),
+    /// Somebody else writes `theirs` into the file that has this name outside of the workspace too, just before it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests meddle"))]
+    MeddleInPlace(&'static Path),
 }
 
 /// Counts operations over all clones; `at` is the zero-based number of the faulty one.
@@ -53,8 +57,11 @@ impl Faulty {
                 let _ = self.inner.remove(path);
                 self.inner.create(path, b"theirs", Permissions::Exactly(0o644))
             }
+            Fault::MeddleInPlace(path) if now == self.at => std::fs::write(path, b"theirs"),
             Fault::Dead if now >= self.at => Err(io::Error::other("dead")),
-            Fault::Die | Fault::Once(_) | Fault::From(_) | Fault::Dead | Fault::Meddle(_) => Ok(()),
+            Fault::Die | Fault::Once(_) | Fault::From(_) | Fault::Dead | Fault::Meddle(_) | Fault::MeddleInPlace(_) => {
+                Ok(())
+            }
         }
     }
 }

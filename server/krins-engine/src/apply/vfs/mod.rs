@@ -46,6 +46,11 @@ pub(crate) struct NewFile<'a> {
 pub(crate) trait Vfs: Send + Sync {
     fn read(&self, path: &str) -> io::Result<Node>;
 
+    /// [`Vfs::read`] for each, in any order; the outcomes are in theirs.
+    fn read_all(&self, paths: &[&str]) -> Vec<io::Result<Node>> {
+        paths.iter().map(|path| self.read(path)).collect()
+    }
+
     /// Writes a new file. `AlreadyExists` when there is something at `path`.
     fn create(&self, path: &str, bytes: &[u8], permissions: Permissions) -> io::Result<()>;
 
@@ -66,7 +71,7 @@ pub(crate) trait Vfs: Send + Sync {
     fn remove(&self, path: &str) -> io::Result<()>;
 
     /// [`Vfs::remove`] for each, in any order; the outcomes are in theirs.
-    fn remove_all(&self, paths: &[String]) -> Vec<io::Result<()>> {
+    fn remove_all(&self, paths: &[&str]) -> Vec<io::Result<()>> {
         paths.iter().map(|path| self.remove(path)).collect()
     }
 
