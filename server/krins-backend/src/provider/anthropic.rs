@@ -1,6 +1,6 @@
 //! Anthropic Messages. Usage counts are disjoint on the wire already; `message_delta` overwrites what `message_start` said.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, put, text, word};
+use super::wire::{Answer, Json, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, put, text, word};
 use crate::error::{Fault, ProviderError};
 use krins_core::prompt::{Role, Turn};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -76,7 +76,7 @@ impl Anthropic {
 struct Events;
 
 impl Reader for Events {
-    fn read(&mut self, event: &Value, answer: &mut Answer) -> Result<Step, ProviderError> {
+    fn read(&mut self, event: &Json<'_>, answer: &mut Answer) -> Result<Step, ProviderError> {
         match text(event, "/type").unwrap_or_default() {
             "message_start" => {
                 answer.model = text(event, "/message/model").map(str::to_owned);
@@ -92,7 +92,7 @@ impl Reader for Events {
                 answer.push(text(event, "/delta/text").unwrap_or_default());
             }
             "message_delta" => {
-                note_usage(event.get("usage"), answer);
+                note_usage(at(event, "/usage"), answer);
                 if let Some(reason) = text(event, "/delta/stop_reason") {
                     answer.stop = Some(stop(reason, text(event, "/delta/stop_details/category")));
                 }
@@ -104,7 +104,7 @@ impl Reader for Events {
     }
 }
 
-fn note_usage(usage: Option<&Value>, answer: &mut Answer) {
+fn note_usage(usage: Option<&Json<'_>>, answer: &mut Answer) {
     let Some(usage) = usage else { return };
     let tally = &mut answer.usage;
     let before = tally.cache_write.unwrap_or(0);

@@ -1,6 +1,8 @@
 //! Gemini `streamGenerateContent`. The key goes into a header only: in a URL it would end in every log on the way.
 
-use super::wire::{Answer, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, put, text, word};
+use super::wire::{
+    Answer, Json, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, list, put, text, word,
+};
 use crate::error::ProviderError;
 use krins_core::prompt::{Role, Turn};
 use reqwest::header::HeaderMap;
@@ -61,7 +63,7 @@ fn content(turn: &Turn) -> Value {
 struct Chunks;
 
 impl Reader for Chunks {
-    fn read(&mut self, chunk: &Value, answer: &mut Answer) -> Result<Step, ProviderError> {
+    fn read(&mut self, chunk: &Json<'_>, answer: &mut Answer) -> Result<Step, ProviderError> {
         answer.model = text(chunk, "/modelVersion").map(str::to_owned).or(answer.model.take());
         answer.id = text(chunk, "/responseId").map(str::to_owned).or(answer.id.take());
         note_usage(chunk, answer);
@@ -69,20 +71,18 @@ impl Reader for Chunks {
             answer.stop = Some(Stop::Refused(word(reason)));
             return Ok(Step::Last);
         }
-        let candidates = chunk.get("candidates").and_then(Value::as_array);
-        let first = |candidate: &&Value| count(candidate, "/index").unwrap_or(0) == 0;
-        if let Some(candidate) = candidates.and_then(|all| all.iter().find(first)) {
+        let mut candidates = list(chunk, "/candidates").iter();
+        if let Some(candidate) = candidates.find(|candidate| count(candidate, "/index").unwrap_or(0) == 0) {
             read_candidate(candidate, answer);
         }
         Ok(Step::More)
     }
 }
 
-fn read_candidate(candidate: &Value, answer: &mut Answer) {
-    let parts = at(candidate, "/content/parts").and_then(Value::as_array);
-    for part in parts.into_iter().flatten() {
+fn read_candidate(candidate: &Json<'_>, answer: &mut Answer) {
+    for part in list(candidate, "/content/parts") {
         answer.began = true;
-        let thought = part.get("thought").and_then(Value::as_bool).unwrap_or(false);
+        let thought = at(part, "/thought").and_then(Json::as_bool).unwrap_or(false);
         if !thought {
             answer.push(text(part, "/text").unwrap_or_default());
         }
@@ -93,8 +93,8 @@ fn read_candidate(candidate: &Value, answer: &mut Answer) {
 }
 
 /// Thoughts are billed as output and are not inside the candidates' count.
-fn note_usage(chunk: &Value, answer: &mut Answer) {
-    let Some(usage) = chunk.get("usageMetadata") else {
+fn note_usage(chunk: &Json<'_>, answer: &mut Answer) {
+    let Some(usage) = at(chunk, "/usageMetadata") else {
         return;
     };
     let tools = count(usage, "/toolUsePromptTokenCount").unwrap_or(0);

@@ -1,7 +1,8 @@
 //! Ollama `/api/chat`: NDJSON. The context length is always said, because the server cuts a longer prompt without a word.
 
 use super::wire::{
-    Answer, Framing, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, role_messages, text, word,
+    Answer, Framing, Json, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, put, role_messages,
+    text, word,
 };
 use crate::error::ProviderError;
 use krins_core::tokens;
@@ -63,10 +64,10 @@ impl Wire for Ollama {
 }
 
 /// Whether the model is in what `/api/ps` says is loaded. A name without a tag is the one with `latest`.
-pub(crate) fn is_loaded(told: &Value, model: &str) -> Option<bool> {
-    let models = told.get("models")?.as_array()?;
+pub(crate) fn is_loaded(told: &Json<'_>, model: &str) -> Option<bool> {
+    let models = at(told, "/models")?.as_array()?;
     let tagged = format!("{model}:latest");
-    let names = models.iter().flat_map(|entry| ["name", "model"].map(|key| entry.get(key).and_then(Value::as_str)));
+    let names = models.iter().flat_map(|entry| ["/name", "/model"].map(|place| text(entry, place)));
     Some(names.flatten().any(|name| name == model || name == tagged))
 }
 
@@ -83,11 +84,11 @@ fn context_length(ask: &Written<'_>) -> u32 {
 struct Lines;
 
 impl Reader for Lines {
-    fn read(&mut self, line: &Value, answer: &mut Answer) -> Result<Step, ProviderError> {
+    fn read(&mut self, line: &Json<'_>, answer: &mut Answer) -> Result<Step, ProviderError> {
         answer.model = text(line, "/model").map(str::to_owned).or(answer.model.take());
         answer.began |= text(line, "/message/thinking").is_some_and(|thought| !thought.is_empty());
         answer.push(text(line, "/message/content").unwrap_or_default());
-        if !line.get("done").and_then(Value::as_bool).unwrap_or(false) {
+        if !at(line, "/done").and_then(Json::as_bool).unwrap_or(false) {
             return Ok(Step::More);
         }
         answer.usage.input = count(line, "/prompt_eval_count");
@@ -146,11 +147,12 @@ mod tests {
 
     #[test]
     fn what_is_loaded_is_known_by_its_name_with_and_without_a_tag() {
-        let told = json!({"models": [{"name": "qwen:latest", "model": "qwen:latest"}, {"name": "llama:8b"}]});
-        let of = |model: &str| is_loaded(&told, model);
+        let told = r#"{"models": [{"name": "qwen:latest", "model": "qwen:latest"}, {"name": "llama:8b"}]}"#;
+        let of = |model: &str| is_loaded(&serde_json::from_str(told).unwrap(), model);
         assert_eq!([of("qwen"), of("qwen:latest"), of("llama:8b")], [Some(true); 3]);
         assert_eq!([of("llama"), of("qwen:4b")], [Some(false); 2]);
-        assert_eq!([is_loaded(&json!({}), "qwen"), is_loaded(&json!({"models": 1}), "qwen")], [None; 2]);
+        let nothing = ["{}", r#"{"models": 1}"#].map(|told| is_loaded(&serde_json::from_str(told).unwrap(), "qwen"));
+        assert_eq!(nothing, [None; 2]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! differ in small things: usage may come on any chunk or never, `finish_reason` may be `""`, `[DONE]` may be missing.
 
 use super::wire::{
-    Answer, Complaint, Reader, Step, Stop, Wire, Written, at, count, endpoint, is_truthy, key_header, put,
+    Answer, Complaint, Json, Reader, Step, Stop, Wire, Written, at, count, endpoint, is_truthy, key_header, list, put,
     role_messages, text, word,
 };
 use crate::error::ProviderError;
@@ -55,15 +55,14 @@ struct Chunks {
 }
 
 impl Reader for Chunks {
-    fn read(&mut self, chunk: &Value, answer: &mut Answer) -> Result<Step, ProviderError> {
+    fn read(&mut self, chunk: &Json<'_>, answer: &mut Answer) -> Result<Step, ProviderError> {
         answer.model =
             text(chunk, "/model").filter(|model| !model.is_empty()).map(str::to_owned).or(answer.model.take());
         answer.id = text(chunk, "/id").map(str::to_owned).or(answer.id.take());
         note_usage(chunk, answer);
-        let choices = chunk.get("choices").and_then(Value::as_array);
-        for choice in choices.into_iter().flatten().filter(|choice| count(choice, "/index").unwrap_or(0) == 0) {
+        for choice in list(chunk, "/choices").iter().filter(|choice| count(choice, "/index").unwrap_or(0) == 0) {
             // Gateways in between report an upstream's failure so.
-            if choice.get("error").is_some_and(is_truthy) {
+            if at(choice, "/error").is_some_and(is_truthy) {
                 return Err(Complaint::read(choice).unwrap_or_default().into_error(None, &[]));
             }
             self.read_choice(choice, answer);
@@ -73,11 +72,11 @@ impl Reader for Chunks {
 }
 
 impl Chunks {
-    fn read_choice(&mut self, choice: &Value, answer: &mut Answer) {
+    fn read_choice(&mut self, choice: &Json<'_>, answer: &mut Answer) {
         match at(choice, "/delta/content") {
-            Some(Value::String(piece)) => answer.push(piece),
+            Some(Json::Str(piece)) => answer.push(piece),
             // Reasoning models of Mistral send parts.
-            Some(Value::Array(parts)) => {
+            Some(Json::Array(parts)) => {
                 answer.began = true;
                 parts.iter().filter_map(|part| text(part, "/text")).for_each(|piece| answer.push(piece));
             }
@@ -95,7 +94,7 @@ impl Chunks {
 }
 
 /// On any chunk, the last one wins. Beside its own place, where servers have been seen to put it.
-fn note_usage(chunk: &Value, answer: &mut Answer) {
+fn note_usage(chunk: &Json<'_>, answer: &mut Answer) {
     let places = ["/usage", "/x_groq/usage", "/choices/0/usage"];
     let Some(usage) = places.iter().find_map(|place| at(chunk, place).filter(|usage| usage.is_object())) else {
         return;

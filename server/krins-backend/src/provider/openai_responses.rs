@@ -3,7 +3,8 @@
 
 use super::Sampling;
 use super::wire::{
-    Answer, Complaint, Reader, Step, Stop, Wire, Written, count, endpoint, key_header, put, role_message, text, word,
+    Answer, Complaint, Json, Reader, Step, Stop, Wire, Written, at, count, endpoint, key_header, list, put,
+    role_message, text, word,
 };
 use crate::error::ProviderError;
 use reqwest::header::HeaderMap;
@@ -65,22 +66,22 @@ struct Events {
 }
 
 impl Reader for Events {
-    fn read(&mut self, event: &Value, answer: &mut Answer) -> Result<Step, ProviderError> {
+    fn read(&mut self, event: &Json<'_>, answer: &mut Answer) -> Result<Step, ProviderError> {
         match text(event, "/type").unwrap_or_default() {
             "response.output_text.delta" => answer.push(text(event, "/delta").unwrap_or_default()),
             "response.refusal.delta" | "response.refusal.done" => self.refused = true,
             "response.completed" => {
-                let response = event.get("response").unwrap_or(&Value::Null);
+                let response = at(event, "/response").unwrap_or(&Json::Null);
                 self.complete(response, answer);
                 return Ok(Step::Last);
             }
             "response.incomplete" => {
-                note(event.get("response").unwrap_or(&Value::Null), answer);
+                note(at(event, "/response").unwrap_or(&Json::Null), answer);
                 answer.stop = Some(incomplete(text(event, "/response/incomplete_details/reason").unwrap_or_default()));
                 return Ok(Step::Last);
             }
-            "response.failed" => return Err(failed(event.get("response"))),
-            "error" => return Err(failed(Some(&json!({"error": event})))),
+            "response.failed" => return Err(failed(at(event, "/response"))),
+            "error" => return Err(failed(Some(&Json::Object(vec![("error", event.clone())].into())))),
             kind if kind.starts_with("response.output_item.") || kind.contains(".delta") => answer.began = true,
             _ => {}
         }
@@ -89,7 +90,7 @@ impl Reader for Events {
 }
 
 impl Events {
-    fn complete(&mut self, response: &Value, answer: &mut Answer) {
+    fn complete(&mut self, response: &Json<'_>, answer: &mut Answer) {
         note(response, answer);
         let whole = parts(response, "output_text", "/text");
         if !whole.is_empty() {
@@ -105,22 +106,19 @@ impl Events {
 }
 
 /// The texts of all content parts of one type, in order.
-fn parts(response: &Value, kind: &str, field: &str) -> String {
-    let items = response.get("output").and_then(Value::as_array);
-    items
-        .into_iter()
-        .flatten()
-        .filter_map(|item| item.get("content")?.as_array())
-        .flatten()
+fn parts(response: &Json<'_>, kind: &str, field: &str) -> String {
+    list(response, "/output")
+        .iter()
+        .flat_map(|item| list(item, "/content"))
         .filter(|part| text(part, "/type") == Some(kind))
         .filter_map(|part| text(part, field))
         .collect()
 }
 
-fn note(response: &Value, answer: &mut Answer) {
+fn note(response: &Json<'_>, answer: &mut Answer) {
     answer.model = text(response, "/model").map(str::to_owned);
     answer.id = text(response, "/id").map(str::to_owned);
-    let Some(usage) = response.get("usage").filter(|usage| usage.is_object()) else {
+    let Some(usage) = at(response, "/usage").filter(|usage| usage.is_object()) else {
         return;
     };
     answer.usage.note_inclusive(
@@ -139,7 +137,7 @@ fn incomplete(reason: &str) -> Stop {
     }
 }
 
-fn failed(body: Option<&Value>) -> ProviderError {
+fn failed(body: Option<&Json<'_>>) -> ProviderError {
     let complaint = body.and_then(Complaint::read).unwrap_or_default();
     complaint.into_error(None, &[])
 }

@@ -1,7 +1,7 @@
 //! Drives one streaming HTTP call: finds the key, sends through the egress, cuts the stream into events, hands them to the
 //! wire format, and watches the first-token and idle timeouts. Knows no provider.
 
-use super::wire::{Answer, Complaint, Framing, Reader, Step, Wire, Written, is_truthy};
+use super::wire::{Answer, Complaint, Framing, Json, Reader, Step, Wire, Written, at, is_truthy};
 use super::{DeltaSink, Finished, Kind, ModelRequest, Provider, ProviderConfig, Timing};
 use super::{anthropic, gemini, ollama, openai_chat, openai_responses};
 use crate::error::{Fault, ProviderError};
@@ -17,7 +17,6 @@ use futures::FutureExt as _;
 use krins_core::Digest;
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
@@ -168,7 +167,7 @@ impl HttpProvider {
         };
         // An error's body that does not come is no reason to lose the status.
         let _ = timeout(self.timing.idle, read).await;
-        let complaint = serde_json::from_slice::<Value>(&body).ok().and_then(|body| Complaint::read(&body));
+        let complaint = serde_json::from_slice::<Json<'_>>(&body).ok().and_then(|body| Complaint::read(&body));
         let mut error = match complaint {
             Some(complaint) => complaint.into_error(Some(status), secrets),
             None => ProviderError::new(
@@ -360,10 +359,10 @@ impl<'a> Reading<'a> {
         if event.trim() == "[DONE]" {
             return Ok(Step::Last);
         }
-        let Ok(value) = serde_json::from_str::<Value>(event) else {
+        let Ok(value) = serde_json::from_str::<Json<'_>>(event) else {
             return if self.restates { Ok(Step::More) } else { Err(self.garbled()) };
         };
-        if value.get("error").is_some_and(is_truthy) {
+        if at(&value, "/error").is_some_and(is_truthy) {
             return Err(self.complaint(&value));
         }
         let (before, figures) = (self.answer.text.len(), self.answer.usage);
@@ -386,7 +385,7 @@ impl<'a> Reading<'a> {
             .with_hint("nothing of the answer was used: ask again")
     }
 
-    fn complaint(&self, value: &Value) -> ProviderError {
+    fn complaint(&self, value: &Json<'_>) -> ProviderError {
         Complaint::read(value).unwrap_or_default().into_error(None, self.secrets)
     }
 
@@ -400,8 +399,8 @@ impl<'a> Reading<'a> {
         if !stray.starts_with(['{', '[']) || !stray.ends_with(['}', ']']) {
             return Ok(());
         }
-        match serde_json::from_str::<Value>(stray).ok().filter(|value| Complaint::read(value).is_some()) {
-            Some(value) => Err(self.complaint(value.as_array().and_then(|list| list.first()).unwrap_or(&value))),
+        match serde_json::from_str::<Json<'_>>(stray).ok().filter(|value| Complaint::read(value).is_some()) {
+            Some(value) => Err(self.complaint(value.as_array().and_then(<[_]>::first).unwrap_or(&value))),
             None => Ok(()),
         }
     }
@@ -410,7 +409,7 @@ impl<'a> Reading<'a> {
     fn end(mut self, broken: Option<String>) -> Result<Answer, ProviderError> {
         if let Frames::Ndjson(lines) = &mut self.frames
             && let Some(line) = lines.finish()
-            && serde_json::from_str::<Value>(&line).is_ok()
+            && serde_json::from_str::<Json<'_>>(&line).is_ok()
         {
             self.read(&line)?;
         }

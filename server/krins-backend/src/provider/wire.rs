@@ -9,6 +9,8 @@ use krins_core::tokens;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+/// What a provider says, as it lies in the bytes that came: a stream has thousands of events, and each is read once.
+pub(crate) use serde_json_borrow::Value as Json;
 use std::time::Duration;
 use url::Url;
 
@@ -96,7 +98,7 @@ pub(crate) fn role_message(turn: &Turn) -> Value {
 /// Reads one stream.
 pub(crate) trait Reader: Send {
     /// Takes one event that is no error. Unknown events are passed over.
-    fn read(&mut self, event: &Value, answer: &mut Answer) -> Result<Step, ProviderError>;
+    fn read(&mut self, event: &Json<'_>, answer: &mut Answer) -> Result<Step, ProviderError>;
 }
 
 /// Whether more is to come.
@@ -226,18 +228,18 @@ pub(crate) struct Complaint {
 impl Complaint {
     /// Reads the error object of any of the formats: `{error: {…}}`, `{error: "…"}`, `[{error: …}]`, or bare.
     /// `None` when nothing in it is an error.
-    pub fn read(body: &Value) -> Option<Self> {
+    pub fn read(body: &Json<'_>) -> Option<Self> {
         let body = body.as_array().map_or(Some(body), |list| list.first())?;
-        let error = body.get("error").filter(|error| is_truthy(error)).unwrap_or(body);
+        let error = at(body, "/error").filter(|error| is_truthy(error)).unwrap_or(body);
         if let Some(message) = error.as_str() {
             return Some(Self { message: message.to_owned(), ..Self::default() });
         }
-        let text = |name: &str| error.get(name).and_then(Value::as_str);
-        let mut codes = detail_codes(error.get("details"));
-        codes.extend(["code", "type", "status"].iter().filter_map(|name| text(name)).map(str::to_owned));
-        let message = text("message").unwrap_or_default().to_owned();
-        let empty = codes.is_empty() && message.is_empty() && error.get("code").is_none();
-        (!empty).then_some(Self { codes, message, retry_after: retry_delay(error.get("details")) })
+        let details = at(error, "/details");
+        let mut codes = details.map(detail_codes).unwrap_or_default();
+        codes.extend(["/code", "/type", "/status"].iter().filter_map(|place| text(error, place)).map(str::to_owned));
+        let message = text(error, "/message").unwrap_or_default().to_owned();
+        let empty = codes.is_empty() && message.is_empty() && at(error, "/code").is_none();
+        (!empty).then_some(Self { codes, message, retry_after: details.and_then(retry_delay) })
     }
 
     /// As an error. `status` is `None` for an error inside a stream.
@@ -255,31 +257,24 @@ impl Complaint {
 }
 
 /// Whether a field like `error` says something: not absent, null, false or empty.
-pub(crate) fn is_truthy(value: &Value) -> bool {
+pub(crate) fn is_truthy(value: &Json<'_>) -> bool {
     match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::String(text) => !text.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Number(_) => true,
+        Json::Null => false,
+        Json::Bool(value) => *value,
+        Json::Str(text) => !text.is_empty(),
+        Json::Object(fields) => !fields.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Number(_) => true,
     }
 }
 
 /// `details.error_code` (Anthropic), `details[].reason` and a spent daily quota (Google).
-fn detail_codes(details: Option<&Value>) -> Vec<String> {
-    let mut codes = Vec::new();
-    let Some(details) = details else { return codes };
-    codes.extend(details.get("error_code").and_then(Value::as_str).map(str::to_owned));
-    for detail in details.as_array().into_iter().flatten() {
-        codes.extend(detail.get("reason").and_then(Value::as_str).map(str::to_owned));
-        let spent_for_today = detail
-            .get("violations")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|violation| violation.get("quotaId")?.as_str())
-            .any(|quota| quota.contains("PerDay"));
+fn detail_codes(details: &Json<'_>) -> Vec<String> {
+    let mut codes: Vec<String> = text(details, "/error_code").map(str::to_owned).into_iter().collect();
+    for detail in details.as_array().unwrap_or_default() {
+        codes.extend(text(detail, "/reason").map(str::to_owned));
+        let quotas = list(detail, "/violations").iter().filter_map(|violation| text(violation, "/quotaId"));
+        let spent_for_today = quotas.into_iter().any(|quota| quota.contains("PerDay"));
         if spent_for_today {
             codes.insert(0, "insufficient_quota".to_owned());
         }
@@ -288,11 +283,9 @@ fn detail_codes(details: Option<&Value>) -> Vec<String> {
 }
 
 /// `details[].retryDelay` of google.rpc.RetryInfo: seconds with an `s`.
-fn retry_delay(details: Option<&Value>) -> Option<Duration> {
-    let seconds = details?
-        .as_array()?
-        .iter()
-        .find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s')?.parse::<f64>().ok())?;
+fn retry_delay(details: &Json<'_>) -> Option<Duration> {
+    let mut delays = details.as_array()?.iter().filter_map(|detail| text(detail, "/retryDelay"));
+    let seconds = delays.find_map(|delay| delay.strip_suffix('s')?.parse::<f64>().ok())?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
@@ -327,24 +320,28 @@ pub(crate) fn key_header(
     Ok(headers)
 }
 
-/// What a JSON pointer without escapes says. Every event of a stream is asked a dozen times, and the general walk makes two
-/// texts of each name.
-pub(crate) fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
+/// What a JSON pointer without escapes says.
+pub(crate) fn at<'a, 'text>(object: &'a Json<'text>, pointer: &str) -> Option<&'a Json<'text>> {
     debug_assert!(!pointer.contains('~'), "names of the wire need no escapes");
     pointer.strip_prefix('/')?.split('/').try_fold(object, |value, name| match value {
-        Value::Array(values) => values.get(name.parse::<usize>().ok()?),
-        value => value.get(name),
+        Json::Array(values) => values.get(name.parse::<usize>().ok()?),
+        value => value.as_object()?.get(name),
     })
 }
 
+/// The items of a list by pointer; none where there is no list.
+pub(crate) fn list<'a, 'text>(object: &'a Json<'text>, pointer: &str) -> &'a [Json<'text>] {
+    at(object, pointer).and_then(Json::as_array).unwrap_or_default()
+}
+
 /// A count; floats and negative figures are none.
-pub(crate) fn count(object: &Value, pointer: &str) -> Option<u64> {
-    at(object, pointer).and_then(Value::as_u64)
+pub(crate) fn count(object: &Json<'_>, pointer: &str) -> Option<u64> {
+    at(object, pointer).and_then(Json::as_u64)
 }
 
 /// A text field by pointer.
-pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    at(object, pointer).and_then(Value::as_str)
+pub(crate) fn text<'a>(object: &'a Json<'_>, pointer: &str) -> Option<&'a str> {
+    at(object, pointer).and_then(Json::as_str)
 }
 
 /// A provider's own word for something, fit to be shown.
@@ -366,7 +363,8 @@ pub(crate) mod testing {
     pub fn read(wire: &dyn Wire, events: &[Value]) -> Result<Finished, ProviderError> {
         let (mut reader, mut answer) = (wire.reader(), Answer::default());
         for event in events {
-            if reader.read(event, &mut answer)? == Step::Last {
+            let event = event.to_string();
+            if reader.read(&serde_json::from_str(&event).unwrap(), &mut answer)? == Step::Last {
                 break;
             }
         }
@@ -392,28 +390,32 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(body: &Value) -> Option<Complaint> {
+        Complaint::read(&serde_json::from_str(&body.to_string()).unwrap())
+    }
+
     #[test]
     fn error_objects_of_every_shape_are_read() {
         let anthropic = json!({"type": "error", "error": {"type": "rate_limit_error", "message": "m",
             "details": {"error_code": "enforced_spend_limit_reached"}}});
-        assert_eq!(Complaint::read(&anthropic).unwrap().codes, ["enforced_spend_limit_reached", "rate_limit_error"]);
+        assert_eq!(read(&anthropic).unwrap().codes, ["enforced_spend_limit_reached", "rate_limit_error"]);
         let openai = json!({"error": {"message": "m", "type": "t", "param": null, "code": null}});
-        assert_eq!(Complaint::read(&openai).unwrap().codes, ["t"]);
+        assert_eq!(read(&openai).unwrap().codes, ["t"]);
         let compatible = json!({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}});
-        assert_eq!(Complaint::read(&compatible).unwrap().codes, ["unavailable_error"]);
+        assert_eq!(read(&compatible).unwrap().codes, ["unavailable_error"]);
         let unwrapped = json!({"object": "error", "message": "m", "type": "BadRequestError", "code": 400});
-        assert_eq!(Complaint::read(&unwrapped).unwrap().message, "m");
+        assert_eq!(read(&unwrapped).unwrap().message, "m");
         let ollama = json!({"error": "model 'x' not found"});
-        assert_eq!(Complaint::read(&ollama).unwrap().message, "model 'x' not found");
-        assert_eq!(Complaint::read(&json!({"id": 1})), None);
+        assert_eq!(read(&ollama).unwrap().message, "model 'x' not found");
+        assert_eq!(read(&json!({"id": 1})), None);
         let gemini = json!([{"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": [
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]}}]);
-        let complaint = Complaint::read(&gemini).unwrap();
+        let complaint = read(&gemini).unwrap();
         assert_eq!(complaint.retry_after, Some(Duration::from_millis(34_500)));
         assert_eq!(complaint.into_error(Some(429), &[]).fault, Fault::RateLimited);
         let daily = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [
             {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}});
-        let error = Complaint::read(&daily).unwrap().into_error(Some(429), &[]);
+        let error = read(&daily).unwrap().into_error(Some(429), &[]);
         assert_eq!(error.fault, Fault::QuotaExhausted);
     }
 

@@ -4,6 +4,11 @@
 //! repository's own text and an altered placeholder is seen.
 
 use super::Class;
+use aho_corasick::{AhoCorasick, MatchKind};
+use std::sync::LazyLock;
+
+/// Of the usual stems, which nearly every prompt has: it takes longer to build than most prompts take to be read.
+static USUAL: LazyLock<AhoCorasick> = LazyLock::new(|| Stems::default().build_finder());
 
 /// The stems of one prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,16 +23,26 @@ const MOST_TURNS: usize = 90;
 
 impl Stems {
     /// Stems that none of the texts holds.
-    pub(super) fn free_in<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
-        let texts: Vec<String> = texts.map(str::to_ascii_lowercase).collect();
-        let taken = |stems: &Self| {
-            Class::ALL.iter().flat_map(|class| stems.stems(*class)).any(|stem| {
-                let stem = stem.to_ascii_lowercase();
-                texts.iter().any(|text| text.contains(&stem))
-            })
+    pub(super) fn free_in<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let mut turns = (0..MOST_TURNS).map(|turn| Self { turn });
+        let free = |stems: &Self| {
+            let finder = stems.finder();
+            !texts.clone().any(|text| finder.is_match(text))
         };
-        let turns = (0..MOST_TURNS).map(|turn| Self { turn });
-        turns.into_iter().find(|stems| !taken(stems)).unwrap_or(Self { turn: MOST_TURNS })
+        turns.find(free).unwrap_or(Self { turn: MOST_TURNS })
+    }
+
+    /// Finds every stem, in whatever case.
+    pub(super) fn finder(&self) -> AhoCorasick {
+        if *self == Self::default() { USUAL.clone() } else { self.build_finder() }
+    }
+
+    fn build_finder(&self) -> AhoCorasick {
+        AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(Class::ALL.into_iter().flat_map(|class| self.stems(class)))
+            .expect("the stems are short literals")
     }
 
     /// `X_` for every turn that was taken.

@@ -3,14 +3,9 @@
 //! An answer may come in pieces; what can still become a placeholder is held back. A placeholder that nothing was replaced
 //! by, one in another case and one that grew is an error: no answer may write it into a file.
 
-use super::Class;
 use super::placeholder::{Stems, is_part};
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
-/// Of the usual stems, which nearly every prompt has: it takes longer to build than most prompts take to be read.
-static USUAL: LazyLock<AhoCorasick> = LazyLock::new(|| finder(&Stems::default()));
 
 /// What the placeholders stand for. Stays on this machine, and out of `Debug` output.
 #[derive(Clone)]
@@ -37,8 +32,7 @@ const LONGEST_HELD: usize = 4096;
 
 impl Restorer {
     pub(super) fn new(stems: &Stems) -> Self {
-        let finder = if *stems == Stems::default() { USUAL.clone() } else { finder(stems) };
-        Self { finder, values: BTreeMap::new() }
+        Self { finder: stems.finder(), values: BTreeMap::new() }
     }
 
     pub(super) fn note(&mut self, placeholder: String, value: &str) {
@@ -74,15 +68,6 @@ impl Restorer {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
-}
-
-fn finder(stems: &Stems) -> AhoCorasick {
-    let stems = Class::ALL.into_iter().flat_map(|class| stems.stems(class));
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::LeftmostLongest)
-        .build(stems)
-        .expect("the stems are short literals")
 }
 
 /// An answer on its way back. What is dropped before [`Self::finish`] is lost.
