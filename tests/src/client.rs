@@ -257,6 +257,15 @@ impl Client {
         result
     }
 
+    /// The same without a folder, as an editor does that has a single file open.
+    pub fn initialize_without_folder(&mut self) -> Value {
+        let mut params = self.shared.persona.initialize_params(&self.root);
+        for key in ["rootUri", "rootPath", "workspaceFolders"] {
+            params[key] = Value::Null;
+        }
+        self.initialize_with(params)
+    }
+
     /// The result of `initialize`.
     pub fn server(&self) -> &Value {
         self.initialized.as_ref().expect("initialized")

@@ -29,12 +29,8 @@ fn nothing() -> Value {
 /// A client without a folder, whose workspace is paused before it opens.
 fn paused(workspace: &Workspace) -> Client {
     let mut client = Client::builder(workspace).persona(Persona::VSCODE).start();
-    let mut params = client.persona().initialize_params(workspace.root());
-    for key in ["rootUri", "rootPath", "workspaceFolders"] {
-        params[key] = Value::Null;
-    }
     workspace.write(".krins/config.toml", "");
-    client.initialize_with(params);
+    client.initialize_without_folder();
     assert_eq!(client.request("krins/graph/pause", json!({})).unwrap(), json!({"index": []}));
     client
 }

@@ -487,6 +487,29 @@ fn a_root_inside_another_does_not_hide_what_is_open() {
 
 /// Nobody followed the document while the settings were wrong: what it holds is not known, and the disk is not it.
 #[test]
+fn without_a_folder_the_nearest_repository_is_the_workspace_of_a_file() {
+    let workspace = Workspace::from_fixture(
+        "\
+//- /.krins/config.toml
+//- /a.ts
+export const a = 1;
+//- /plain/b.ts
+export const b = 1;
+//- /vendored/.krins/config.toml
+//- /vendored/deep/c.ts
+export const c = 1;
+",
+    );
+    let mut client = Client::builder(&workspace).persona(Persona::NEOVIM).start();
+    client.initialize_without_folder();
+    for (file, files) in [("a.ts", 3), ("vendored/deep/c.ts", 1), ("plain/b.ts", 3), ("vendored/deep/c.ts", 1)] {
+        let uri = client.uri(file);
+        let stats = client.request("krins/graph/stats", json!({"uri": uri})).unwrap();
+        assert_eq!(stats["files"], files, "{file}");
+    }
+}
+
+#[test]
 fn what_was_opened_before_the_settings_were_mended_is_refused_not_taken_from_disk() {
     let workspace = Workspace::from_fixture(FIXTURE);
     workspace.write(".krins/config.toml", "no_such_key = 1\n");

@@ -170,6 +170,10 @@ fn backend(settings: &Settings, switch_file: Option<PathBuf>) -> Result<Arc<dyn 
 
 /// The nearest directory upwards with `.git` or `.krins` in it, else the directory itself.
 pub fn root_of(dir: &Path) -> PathBuf {
-    let marked = |dir: &&Path| dir.join(".git").exists() || dir.join(".krins").exists();
-    dir.ancestors().find(marked).unwrap_or(dir).to_owned()
+    marked_root(dir).unwrap_or(dir).to_owned()
+}
+
+/// The nearest directory upwards with `.git` or `.krins` in it.
+pub fn marked_root(dir: &Path) -> Option<&Path> {
+    dir.ancestors().find(|dir| dir.join(".git").exists() || dir.join(".krins").exists())
 }

@@ -95,14 +95,20 @@ impl Session {
             .iter()
             .filter(|folder| path.starts_with(folder))
             .max_by_key(|folder| folder.as_os_str().len());
-        let root = match folder {
-            Some(folder) => folder.clone(),
-            None => match self.lock().iter().find(|engine| engine.root().relative(path).is_some()) {
-                Some(engine) => return Ok(engine.clone()),
-                None => crate::setup::root_of(path.parent().unwrap_or(path)),
-            },
-        };
-        self.open(&root)
+        if let Some(folder) = folder {
+            return self.open(&folder.clone());
+        }
+        let dir = path.parent().unwrap_or(path);
+        let depth = |root: &Path| root.as_os_str().len();
+        let around = self.engines().into_iter().filter(|engine| engine.root().relative(path).is_some());
+        let around = around.max_by_key(|engine| depth(engine.root().path()));
+        let root = crate::setup::marked_root(dir).map(|root| root.canonicalize().unwrap_or_else(|_| root.to_owned()));
+        match (root, around) {
+            // A repository inside of what is open is one of its own.
+            (Some(root), Some(around)) if depth(&root) > depth(around.root().path()) => self.open(&root),
+            (_, Some(around)) => Ok(around),
+            (root, None) => self.open(root.as_deref().unwrap_or(dir)),
+        }
     }
 
     fn first_engine(self: &Arc<Self>) -> Result<Engine, Error> {
