@@ -9,7 +9,7 @@ import { get } from "node:http";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const E = process.env;
@@ -152,7 +152,7 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
     });
     times.browser = Date.now();
     await page.goto(`http://127.0.0.1:${port}/?${folder ? `folder=${encodeURIComponent(root)}` : "ew=true"}${query(port)}`, { waitUntil: "commit", timeout: 200_000 });
-    const user = person(page);
+    const user = person(page, root);
     if (!direct) await user.see(folder ? ".monaco-workbench .explorer-folders-view .monaco-list-row" : ".monaco-workbench .statusbar-item", 60_000);
     times.workbench = Date.now();
     return { ...user, page, base, machine, root, port, times, foreign, stop, verdict: at("verdict"), read: (path) => (existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : undefined) };
@@ -163,7 +163,7 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
 }
 
 /** What a person does, all by keyboard. */
-function person(page) {
+function person(page, root) {
   page.setDefaultTimeout(60_000);
   const press = (keys) => page.keyboard.press(keys);
   /** In one go, as from a clipboard: no row is filtered by half of the words. */
@@ -214,7 +214,9 @@ function person(page) {
         const now = await chosen();
         if (now.startsWith(label)) return;
         await press("ArrowDown");
-        await until("another row", async () => (await chosen()) !== now, 5_000);
+        await until("another row", async () => (await chosen()) !== now, 5_000).catch(() => {
+          throw new Error(`no row ${label} below "${now}"`);
+        });
       }
       throw new Error(`no row ${label}: ${(await picker.rows()).join(" | ")}`);
     },
@@ -233,7 +235,7 @@ function person(page) {
   /** The editor that has the keys is over this document: the text of another one would take them. */
   const writing = (scheme, file) => until(`the keys are in ${scheme} ${file}`, () => page.evaluate(([scheme, file]) => {
     const uri = document.activeElement?.closest(".monaco-editor")?.closest("[data-uri]")?.getAttribute("data-uri") ?? "";
-    return uri.startsWith(`${scheme}:`) && decodeURIComponent(uri.split("?")[0]).endsWith(`/${file}`);
+    return uri.startsWith(`${scheme}:`) && decodeURIComponent(uri.split("?")[0]).endsWith(file.startsWith("/") ? file : `/${file}`);
   }, [scheme, file]));
 
   /** A command by its whole title, wherever recent use has put it. What is offered hangs on the state of the window, so a list without it is asked for once more. */
@@ -292,11 +294,12 @@ function person(page) {
     async open(file) {
       const name = file.split("/").at(-1);
       await pressed("Control+p", "the line for files", async () => (await line()) === "");
-      await type(file);
-      await picker.row(name);
+      // The whole path: of the same one below another root, one that was open before would come first.
+      await type(join(root, file));
+      await picker.row(`${name} ${dirname(file)}`);
       await press("Enter");
       await see(`.tabs-container .tab.active[data-resource-name="${name}"]`);
-      await writing("vscode-remote", file);
+      await writing("vscode-remote", join(root, file));
     },
     clear: async () => {
       if ((await page.$$(".notification-toast")).length === 0) return;
