@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use krins_backend::http::{Http, HttpConfig};
 use krins_backend::keys::Keys;
 use krins_backend::money::Limits;
+use krins_backend::provider::Stopped;
 use krins_backend::remote::{Remote, RemoteConfig};
+use krins_backend::resilience::policy::Unanswered;
 use krins_backend::service::{GraphQueries, ServeError, Server, ServiceConfig, Tokens};
 use krins_backend::store::{NewCall, Sqlite, Store, StoreError};
-use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal, Usage};
+use krins_backend::{Ask, Backend, BackendError, Chat, ChatReply, Progress, ProgressSink, Proposal, Usage};
 use krins_core::prompt::{Item, Prompt};
 use krins_core::{Digest, RelPath, redact};
 use krins_protocol::error::{ErrorKind, ErrorReport};
@@ -27,13 +29,20 @@ struct Stub {
     fresh: Mutex<Vec<bool>>,
     /// `wait` asks go on when a permit is added.
     go: Semaphore,
+    chatting: AtomicUsize,
     /// Asks whose future was dropped before the end.
     dropped: AtomicUsize,
 }
 
 impl Default for Stub {
     fn default() -> Self {
-        Self { asks: Mutex::default(), fresh: Mutex::default(), go: Semaphore::new(0), dropped: AtomicUsize::new(0) }
+        Self {
+            asks: Mutex::default(),
+            fresh: Mutex::default(),
+            go: Semaphore::new(0),
+            chatting: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -97,6 +106,16 @@ impl Backend for Stub {
             why: vec![("it was asked".into(), vec!["a.ts:1".into()])],
             degraded: None,
         })
+    }
+
+    async fn chat(&self, chat: Chat, _: ProgressSink) -> Result<ChatReply, Unanswered> {
+        let text = chat.words.get().turns.last().map_or(String::new(), |turn| turn.text.clone());
+        self.chatting.fetch_add(1, Ordering::SeqCst);
+        if text.starts_with("wait") {
+            self.go.acquire().await.unwrap().forget();
+        }
+        let (route, model) = (self.route(), "one".to_owned());
+        Ok(ChatReply { text, route, model, usage: Usage::default(), stopped: Stopped::Whole })
     }
 
     fn route(&self) -> String {
@@ -944,6 +963,31 @@ async fn one_tenant_cannot_fill_the_queue_of_all() {
     assert_problem(&all, 403, "Untrusted");
     let all = raw_http::send(server.address, "GET", "/queue/stats?all=true", &[RED], b"").await.json();
     assert_eq!((&all["queued"], &all["limit"]), (&json!(2), &json!(10)));
+}
+
+#[tokio::test]
+async fn one_person_cannot_take_the_room_for_all_conversations() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { chats: 4, tokens: two_tenants(), ..quick() };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    let address = server.address;
+    let chat = |words: &'static str, whose| async move {
+        let body = json!({"model": "stub", "messages": [{"role": "user", "content": words}]});
+        raw_http::post_json(address, "/v1/chat/completions", &[whose], &body).await
+    };
+    let mut waiting: Vec<_> = (0..3).map(|_| tokio::spawn(chat("wait", BLUE))).collect();
+    eventually("three conversations run", || stub.chatting.load(Ordering::SeqCst) == 3).await;
+    let refused = chat("hello", BLUE).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{refused:?}");
+    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("of yours"), "{refused:?}");
+    waiting.push(tokio::spawn(chat("wait", RED)));
+    eventually("another's runs", || stub.chatting.load(Ordering::SeqCst) == 4).await;
+    assert_eq!(chat("hello", RED).await.status, 429, "all of it is taken");
+    stub.go.add_permits(4);
+    for each in waiting {
+        assert_eq!(each.await.unwrap().status, 200);
+    }
+    assert_eq!(chat("hello", BLUE).await.status, 200, "places are given back");
 }
 
 const BLUE: (&str, &str) = ("authorization", "Bearer blue-secret-token");

@@ -8,7 +8,7 @@
 use super::auth::Caller;
 use super::problem::Problem;
 use super::routes::Asker;
-use super::tasks::Tasks;
+use super::tasks::{ChatRoom, Tasks};
 use crate::error::{Fault, ProviderError};
 use crate::money::Account;
 use crate::provider::{Sampling, Stopped};
@@ -33,7 +33,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a streaming request waits for its answer before its head is sent: within it, a failure has its own status.
 const HEAD: Duration = Duration::from_secs(5);
@@ -122,20 +121,18 @@ fn admit(
         let problem = Problem::new(ErrorKind::BackendUnavailable, "answer: the server is shutting down");
         return Err(Refusal::Problem(problem.retry_after(1)));
     }
-    let permit = Arc::clone(&tasks.chats).try_acquire_owned().map_err(|_| {
-        Refusal::Problem(Problem::new(ErrorKind::Overloaded, "answer: too many requests run already").retry_after(1))
-    })?;
+    let room = tasks.chat(&caller).map_err(Refusal::Problem)?;
     let id = format!("chatcmpl-{}", uuid::Uuid::now_v7().simple());
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let asked = Asked { id: id.clone(), created, stream: request.stream, include_usage: request.include_usage };
-    Ok((asked, start(tasks, caller, id, request, permit)))
+    Ok((asked, start(tasks, caller, id, request, room)))
 }
 
 /// The answer to come. Dropping it closes the provider's connection.
-fn start(tasks: &Arc<Tasks>, caller: Caller, id: String, request: Asking, permit: OwnedSemaphorePermit) -> Answering {
+fn start(tasks: &Arc<Tasks>, caller: Caller, id: String, request: Asking, room: ChatRoom) -> Answering {
     let backend = tasks.backend();
     Box::pin(async move {
-        let _permit = permit;
+        let _room = room;
         // What others wrote may hold secrets as well as what we wrote.
         let (words, restorer) = redacted(request.words).await?;
         let chat = Chat {

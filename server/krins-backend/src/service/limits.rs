@@ -1,5 +1,5 @@
-//! How often somebody may ask, and how many streams somebody may hold open. Each caller has a bucket that fills evenly;
-//! with Redis the replicas count together. Streams are counted by each replica, whose connections they are.
+//! How often somebody may ask, and how many places somebody may hold. Each caller has a bucket that fills evenly;
+//! with Redis the replicas count together. Places are counted by each replica, whose they are.
 
 use crate::shared::Redis;
 use lru::LruCache;
@@ -83,46 +83,48 @@ impl Bucket {
     }
 }
 
-/// The event streams that are open, by who holds them: a stream is a connection for as long as its client likes.
-#[derive(Clone)]
-pub struct Streams {
-    open: Arc<Mutex<BTreeMap<String, usize>>>,
+/// Places that callers hold, so many each at most: event streams, which stay open for as long as their clients like, and
+/// conversations.
+#[derive(Clone, Debug)]
+pub struct Places {
+    taken: Arc<Mutex<BTreeMap<String, usize>>>,
     most: usize,
 }
 
-impl Streams {
+impl Places {
     pub fn new(most: usize) -> Self {
-        Self { open: Arc::default(), most }
+        Self { taken: Arc::default(), most }
     }
 
-    /// One more stream of this caller; `None` when it has as many as it may have.
-    pub fn open(&self, caller: &str) -> Option<OpenStream> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = open.entry(caller.to_owned()).or_default();
+    /// One more place for this caller; `None` when it has as many as it may have.
+    pub fn take(&self, caller: &str) -> Option<Place> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = taken.entry(caller.to_owned()).or_default();
         if *mine >= self.most {
             return None;
         }
         *mine += 1;
-        Some(OpenStream { streams: self.clone(), caller: caller.to_owned() })
+        Some(Place { places: self.clone(), caller: caller.to_owned() })
     }
 }
 
 /// Counts until it is dropped.
-#[must_use = "dropping it says that the stream is closed"]
-pub struct OpenStream {
-    streams: Streams,
+#[must_use = "dropping it gives the place back"]
+#[derive(Debug)]
+pub struct Place {
+    places: Places,
     caller: String,
 }
 
-impl Drop for OpenStream {
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = open.get_mut(&self.caller).map(|mine| {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = taken.get_mut(&self.caller).map(|mine| {
             *mine = mine.saturating_sub(1);
             *mine
         });
         if left == Some(0) {
-            open.remove(&self.caller);
+            taken.remove(&self.caller);
         }
     }
 }
@@ -164,16 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn streams_count_as_long_as_they_are_open() {
-        let streams = Streams::new(2);
-        let (one, two) = (streams.open("a"), streams.open("a"));
-        assert!(one.is_some() && two.is_some() && streams.open("a").is_none());
-        assert!(streams.open("b").is_some(), "another's streams are another's");
+    fn places_count_as_long_as_they_are_held() {
+        let places = Places::new(2);
+        let (one, two) = (places.take("a"), places.take("a"));
+        assert!(one.is_some() && two.is_some() && places.take("a").is_none());
+        assert!(places.take("b").is_some(), "another's places are another's");
         drop(one);
-        let again = streams.open("a");
-        assert!(again.is_some() && streams.open("a").is_none());
+        let again = places.take("a");
+        assert!(again.is_some() && places.take("a").is_none());
         drop((two, again));
-        assert!(streams.open.lock().unwrap().is_empty(), "who holds none is not remembered");
+        assert!(places.taken.lock().unwrap().is_empty(), "who holds none is not remembered");
     }
 
     #[test]

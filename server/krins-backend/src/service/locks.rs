@@ -1,7 +1,7 @@
 //! Locks on paths of a project: leases that end by themselves, so that a holder who is gone locks nobody out.
 
 use super::auth::Scope;
-use super::limits::OpenStream;
+use super::limits::Place;
 use super::problem::Problem;
 use super::routes::{Asker, read_json};
 use super::tasks::{Tasks, unavailable};
@@ -147,7 +147,7 @@ struct Follower {
     known: BTreeMap<String, Lock>,
     waiting: Vec<LockEvent>,
     looked: bool,
-    _place: Option<OpenStream>,
+    _place: Option<Place>,
 }
 
 impl Follower {

@@ -2,7 +2,7 @@
 
 use super::auth::{Caller, Scope};
 use super::chat;
-use super::limits::OpenStream;
+use super::limits::Place;
 use super::listen::Peer;
 use super::problem::{Problem, chain};
 use super::router;
@@ -170,7 +170,7 @@ struct Follower {
     after: u64,
     closing: CancellationToken,
     ended: bool,
-    _place: Option<OpenStream>,
+    _place: Option<Place>,
 }
 
 impl Follower {
@@ -289,20 +289,18 @@ fn check(name: &str, ok: bool, detail: String) -> HealthCheck {
 }
 
 async fn own_checks(tasks: &Tasks) -> Vec<HealthCheck> {
-    let store = tasks.ping_store().await;
-    let name = tasks.store().name();
-    let store_detail = store.as_ref().map_or_else(|error| chain(error), |()| name.into());
-    let waiting = tasks.count().await.map_or(tasks.waiting() as u64, |stats| stats.queued);
+    let look = tasks.look().await;
+    let store_detail = look.store.as_ref().map_or_else(String::clone, |()| tasks.store().name().into());
     let accepting = if tasks.is_draining() { "draining" } else { "accepting" };
     let mut checks = vec![
-        check("store", store.is_ok(), store_detail),
-        check("queue", true, format!("{waiting} of {} waiting", tasks.config.queue)),
+        check("store", look.store.is_ok(), store_detail),
+        check("queue", true, format!("{} of {} waiting", look.waiting, tasks.config.queue)),
         check("server", !tasks.is_draining(), accepting.to_owned()),
         check("backend", true, tasks.route()),
     ];
-    if let Some(redis) = &tasks.config.redis {
+    if let Some(connected) = look.redis {
         // Without it everything is right, only slower to be seen.
-        let detail = if redis.ping().await { "connected" } else { "not reachable; done without" };
+        let detail = if connected { "connected" } else { "not reachable; done without" };
         checks.push(check("redis", true, detail.to_owned()));
     }
     checks

