@@ -79,10 +79,13 @@ export function askIntent(state: vscode.Memento, question: Question): Promise<An
     if (words() === "") return;
     pending = setTimeout(async () => {
       // One after the other: the one that would be sent first, and none of words that are no longer there.
-      for (const each of [scope, ...SCOPES.map((known) => known.scope).filter((known) => known !== scope)]) {
+      const others = SCOPES.map((known) => known.scope).filter((known) => known !== scope);
+      for (const each of [scope, ...others]) {
         const said = await question.estimate(params(each)).then(estimateInWords, () => "no estimate");
         if (mine !== asked) return;
         estimates.set(each, said);
+        // A key that is pressed while the rows are drawn is lost, so they are drawn as seldom as can be.
+        if (each !== scope && each !== others.at(-1)) continue;
         const focused = picker.activeItems[0];
         draw((row) => (focused?.scope ? row.scope === focused.scope : focused?.past ? row.label === focused.label : row.send === true));
       }

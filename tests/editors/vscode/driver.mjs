@@ -46,7 +46,8 @@ export async function until(what, found, millis = 30_000) {
   for (;;) {
     const begun = Date.now();
     try {
-      last = await found();
+      // A page that is going away may never answer.
+      last = await Promise.race([found(), sleep(10_000)]);
       if (last) return last;
     } catch (error) {
       last = error;
@@ -165,7 +166,8 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
 /** What a person does, all by keyboard. */
 function person(page, root) {
   page.setDefaultTimeout(60_000);
-  const press = (keys) => page.keyboard.press(keys);
+  /** A frame that is going away may take a key and never say so. */
+  const press = (keys) => Promise.race([page.keyboard.press(keys), sleep(10_000)]);
   /** In one go, as from a clipboard: no row is filtered by half of the words. */
   const type = (text) => page.keyboard.insertText(text);
   let again = 0;
@@ -213,10 +215,7 @@ function person(page, root) {
       for (let step = 0; step < 40; step += 1) {
         const now = await chosen();
         if (now.startsWith(label)) return;
-        await press("ArrowDown");
-        await until("another row", async () => (await chosen()) !== now, 5_000).catch(() => {
-          throw new Error(`no row ${label} below "${now}"`);
-        });
+        await pressed("ArrowDown", `a row ${label} below "${now}"`, async () => (await chosen()) !== now);
       }
       throw new Error(`no row ${label}: ${(await picker.rows()).join(" | ")}`);
     },
@@ -242,26 +241,26 @@ function person(page, root) {
   async function palette(title) {
     const whole = (row) => row === title || row.startsWith(`${title}, `);
     const chosen = () => page.$eval(".quick-input-list .monaco-list-row.focused", (row) => row.getAttribute("aria-label") ?? "").catch(() => "");
-    for (let left = 1; ; left -= 1) {
+    const choose = async (patience) => {
       await pressed("F1", "the palette", async () => (await line())?.startsWith(">"));
       await type(title);
-      try {
-        await until(`the command ${title}`, async () => (await picker.rows()).some(whole) && (await chosen()) !== "", left > 0 ? 5_000 : 15_000);
-        break;
-      } catch (error) {
-        if (left === 0) throw new Error(`${error.message}; the line says "${await line()}", the rows are: ${(await picker.rows()).join(" | ")}`);
-        again += 1;
-        await press("Escape");
-        await picker.gone();
+      await until(`the command ${title}`, async () => (await picker.rows()).some(whole) && (await chosen()) !== "", patience);
+      for (let step = 0; step < 20; step += 1) {
+        const now = await chosen();
+        if (whole(now)) break;
+        await pressed("ArrowDown", "another row", async () => (await chosen()) !== now);
       }
-    }
-    for (let step = 0; step < 20; step += 1) {
-      const now = await chosen();
-      if (whole(now)) break;
-      await press("ArrowDown");
-      await until("another row", async () => (await chosen()) !== now, 5_000);
-    }
-    if (!whole(await chosen())) throw new Error(`${title} is not chosen: ${(await picker.rows()).join(" | ")}`);
+      // A page that is drawn anew may have taken the keys meanwhile, and Enter would be for nobody.
+      if (!whole(await chosen()) || !(await line())?.startsWith(">")) throw new Error(`${title} is not chosen`);
+    };
+    await choose(5_000).catch(async () => {
+      again += 1;
+      await press("Escape");
+      await picker.gone();
+      await choose(15_000).catch(async (error) => {
+        throw new Error(`${error.message}; the line says "${await line()}", the rows are: ${(await picker.rows()).join(" | ")}`);
+      });
+    });
     await press("Enter");
     await until("the palette is done", async () => !(await line())?.startsWith(">"));
   }

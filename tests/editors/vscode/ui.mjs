@@ -70,13 +70,11 @@ async function walk(words) {
   }
   const chosen = () => page.$eval(`${TASKS} .monaco-list-row.focused`, (each) => each.getAttribute("aria-label") ?? "").catch(() => "");
   const index = () => page.$eval(`${TASKS} .monaco-list-row.focused`, (each) => each.getAttribute("data-index")).catch(() => undefined);
-  await press("Home");
-  await until("the first row", async () => (await index()) === "0", 5_000);
+  await vscode.pressed("Home", "the first row", async () => (await index()) === "0");
   for (let step = 0; step < 60; step += 1) {
     if (words.test(await chosen())) return;
     const now = await index();
-    await press("ArrowDown");
-    await until(`a row below, on the way to ${words}`, async () => (await index()) !== now, 5_000).catch(async (error) => {
+    await vscode.pressed("ArrowDown", `a row below, on the way to ${words}`, async () => (await index()) !== now).catch(async (error) => {
       throw new Error(`${error.message}; the rows are: ${(await rows()).join(" | ")}`);
     });
   }
@@ -231,10 +229,15 @@ const PROMISES = {
       const clean = () => read(PROGRESS) === before && execFileSync("git", ["status", "--porcelain"], { cwd: root, encoding: "utf8" }) === "";
       await palette("Krins: Undo the Last Change");
       await until("undone", clean);
+      // What is said comes last; a page that is drawn anew then would take the keys from the palette.
+      await toast(/files undone/);
       await palette("Krins: Redo the Last Change");
       await onDisk(PROGRESS, "completionRate");
+      await toast(/files done again/);
+      await vscode.clear();
       await palette("Krins: Undo the Last Change");
       await until("undone", clean);
+      await toast(/files undone/);
     },
   },
   dashboard: {
@@ -301,6 +304,7 @@ const PROMISES = {
       await vscode.open(FORMAT);
       const before = answering.calls();
       await ask("say for whom the text is");
+      await until("what each scope would send", async () => (await estimates()).length === 3);
       const shown = new Set();
       for (const scope of ["narrow", "normal", "broad"]) {
         await picker.down(scope);
@@ -446,7 +450,11 @@ const PROMISES = {
           // They lie over everything else, and take the palette's key.
           await vscode.pressed("Escape", "the settings are closed", async () => (await page.$$(".settings-editor:visible")).length === 0);
         },
-        own: async () => void (await picker.asks(/What should be changed/)),
+        own: async () => {
+          // The page of the steps, which draws the one that is done, may have taken the keys back.
+          await (await see(".quick-input-widget input")).click();
+          await picker.asks(/What should be changed/);
+        },
       };
       const listed = JSON.parse(readFileSync(join(process.env.EXTENSION, "package.json"), "utf8")).contributes.walkthroughs[0].steps.map(({ id }) => id);
       if (listed.join() !== Object.keys(does).join()) throw new Error(`other steps: ${listed}`);
@@ -530,6 +538,8 @@ try {
       broken += 1;
       process.stdout.write(`not ok ${count} - ${says} # ${String(error.stack).split("\n").slice(0, 6).join(" | ")}\n`);
       await shot(`broken-${name}`).catch(() => undefined);
+      // What was said may be hidden by now.
+      if (process.env.SHOTS) await palette("Notifications: Show Notifications").then(() => shot(`broken-${name}-messages`)).catch(() => undefined);
       // A window in which something went wrong takes no other promise along.
       await end();
       await begin();
