@@ -432,6 +432,11 @@ const PROMISES = {
     says: "the first steps: each one's button does what it says",
     after: ["keyless"],
     async keep() {
+      // The page of the steps draws the one that is done, and may take the keys back.
+      const asked = async (words) => {
+        await (await see(".quick-input-widget input")).click();
+        await picker.asks(words);
+      };
       const does = {
         program: async () => void (await toast(/krins \(from setting\)/)),
         sample: async () => {
@@ -442,7 +447,7 @@ const PROMISES = {
           await palette("Krins: Discard the Proposal");
         },
         provider: async () => {
-          await picker.asks(/who is asked\?/);
+          await asked(/who is asked\?/);
           for (const each of ["builtin", "anthropic", "openai", "gemini", "ollama"]) if (!(await picker.rows()).some((label) => label.includes(each))) throw new Error(`${each} is not offered`);
         },
         limits: async () => {
@@ -450,11 +455,7 @@ const PROMISES = {
           // They lie over everything else, and take the palette's key.
           await vscode.pressed("Escape", "the settings are closed", async () => (await page.$$(".settings-editor:visible")).length === 0);
         },
-        own: async () => {
-          // The page of the steps, which draws the one that is done, may have taken the keys back.
-          await (await see(".quick-input-widget input")).click();
-          await picker.asks(/What should be changed/);
-        },
+        own: () => asked(/What should be changed/),
       };
       const listed = JSON.parse(readFileSync(join(process.env.EXTENSION, "package.json"), "utf8")).contributes.walkthroughs[0].steps.map(({ id }) => id);
       if (listed.join() !== Object.keys(does).join()) throw new Error(`other steps: ${listed}`);

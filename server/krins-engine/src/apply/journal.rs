@@ -497,10 +497,9 @@ impl Journal {
         let left = self.workspace.read_all(&temps.iter().map(|(temp, _)| temp.as_str()).collect::<Vec<_>>());
         for ((temp, step), left) in temps.iter().zip(left) {
             let removed = match left {
-                Ok(left) if left == Node::Missing => Ok(()),
+                Ok(Node::Missing | Node::Other(_)) => Ok(()),
                 Ok(left) if expected(&left, step) => self.workspace.remove(temp),
                 Ok(Node::File { bytes, .. }) => self.put_aside(temp, step, &bytes),
-                Ok(Node::Missing | Node::Other(_)) => Ok(()),
                 Err(error) => Err(error),
             };
             removed.map_err(failed("remove", temp))?;
