@@ -485,7 +485,6 @@ fn a_root_inside_another_does_not_hide_what_is_open() {
     quiet(&mut client);
 }
 
-/// Nobody followed the document while the settings were wrong: what it holds is not known, and the disk is not it.
 #[test]
 fn without_a_folder_the_nearest_repository_is_the_workspace_of_a_file() {
     let workspace = Workspace::from_fixture(
@@ -509,6 +508,7 @@ export const c = 1;
     }
 }
 
+/// Nobody followed the document while the settings were wrong: what it holds is not known, and the disk is not it.
 #[test]
 fn what_was_opened_before_the_settings_were_mended_is_refused_not_taken_from_disk() {
     let workspace = Workspace::from_fixture(FIXTURE);

@@ -681,6 +681,35 @@ async fn metrics_and_health_tell_the_state() {
     assert_eq!(names, ["store", "queue", "server", "backend", "brownout", "switch"]);
 }
 
+/// Anybody may ask how the service is: it looks at the store twice a second at most.
+#[tokio::test]
+async fn how_it_is_is_looked_at_now_and_then_however_often_somebody_asks() {
+    let stub = Arc::new(Stub::default());
+    let config = ServiceConfig { workers: 0, queue: 50, ..quick() };
+    let server = Running::start(&stub, Sqlite::in_memory().unwrap(), config);
+    let address = server.address;
+    let queue = || async {
+        let health = get(address, "/health").await.json();
+        let checks = health["checks"].as_array().unwrap().clone();
+        checks.iter().find(|check| check["name"] == "queue").unwrap()["detail"].clone()
+    };
+    // A machine that stands still between two questions has not shown anything.
+    for round in 0..20 {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let begun = Instant::now();
+        let before = queue().await;
+        assert_eq!(submit(address, &format!("echo {round}"), &[]).await.status, 202);
+        let at_once = queue().await;
+        if begun.elapsed() < Duration::from_millis(400) {
+            assert_eq!(at_once, before, "the store was asked again");
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            assert_ne!(queue().await, before, "what was seen is told for too long");
+            return;
+        }
+    }
+    panic!("no two questions came soon after one another");
+}
+
 #[tokio::test]
 async fn secrets_of_a_careless_client_stop_at_the_service() {
     let stub = Arc::new(Stub::default());
