@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import { failure, sentence } from "./errors";
+import * as say from "./say";
 import type { Server } from "./server";
 import type { Tasks } from "./tasks";
 
@@ -27,7 +28,7 @@ export class Dashboard implements vscode.Disposable {
       const { html } = (await this.server.ask("krins/dashboard", {})) as { html: string };
       this.#show(html);
     } catch (error) {
-      void vscode.window.showErrorMessage(`Krins: ${sentence(failure(error))}`);
+      void say.error(`Krins: ${sentence(failure(error))}`);
     }
   }
 

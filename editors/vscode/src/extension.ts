@@ -10,6 +10,7 @@ import { Hunks, openPlace } from "./hunks";
 import { Locks } from "./locks";
 import { Preview } from "./preview";
 import { Previews } from "./run";
+import * as say from "./say";
 import { Server } from "./server";
 import { Setup } from "./setup";
 import { StatusBar, statusInWords } from "./status";
@@ -70,21 +71,21 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     "krins.ui.locate": () => setup.locate(),
     "krins.ui.provider": () => setup.provider(),
     "krins.ui.sample": () => setup.sample(),
-    "krins.ui.create": () => setup.create().catch((error: unknown) => vscode.window.showErrorMessage(`Krins: ${error instanceof Error ? error.message : String(error)}`)),
+    "krins.ui.create": () => setup.create().catch((error: unknown) => say.error(`Krins: ${error instanceof Error ? error.message : String(error)}`)),
     "krins.ui.walkthrough": () => vscode.commands.executeCommand("workbench.action.openWalkthrough", `${context.extension.id}#krins.start`, false),
     "krins.ui.noSuggestions": () => vscode.workspace.getConfiguration("krins").update("suggestions", false, vscode.ConfigurationTarget.Global),
     "krins.ui.menu": () => menu(status),
     "krins.ui.refresh": () => Promise.all([tasks.refresh(), locks.refresh()]),
     "krins.ui.restart": () => startIfTrusted(running),
     "krins.ui.log": () => log.show(),
-    "krins.ui.status": async () => vscode.window.showInformationMessage(`Krins: ${statusInWords(await status.refresh())}`),
+    "krins.ui.status": async () => say.info(`Krins: ${statusInWords(await status.refresh())}`),
   };
   for (const [id, run] of Object.entries(commands)) context.subscriptions.push(vscode.commands.registerCommand(id, run));
 
   /** The task that a row of the view names, else the one to review. */
   async function withTask(argument: unknown, run: (task: string) => unknown): Promise<unknown> {
     const task = named(argument) ?? tasks.focus.proposal?.diff.task ?? tasks.proposals[0]?.diff.task;
-    if (task === undefined) return vscode.window.showInformationMessage("Krins: there is no proposal.");
+    if (task === undefined) return say.info("Krins: there is no proposal.");
     return run(task);
   }
 
@@ -150,6 +151,6 @@ async function startIfTrusted(running: Server): Promise<void> {
     return;
   }
   const manage = "Manage Trust";
-  const chosen = await vscode.window.showWarningMessage("Krins starts when you trust this workspace.", manage);
+  const chosen = await say.warn("Krins starts when you trust this workspace.", manage);
   if (chosen === manage) await vscode.commands.executeCommand("workbench.trust.manage");
 }

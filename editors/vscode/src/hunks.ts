@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import { newText, places } from "./patch";
 import { AFTER, type Preview } from "./preview";
 import type { Hunk } from "./protocol";
+import * as say from "./say";
 import type { Tasks } from "./tasks";
 
 const EDIT = "krins-edit";
@@ -166,5 +167,5 @@ export async function openPlace(place: string): Promise<void> {
     await vscode.window.showTextDocument(uri, { selection: new vscode.Range(at, at), preview: true });
     return;
   }
-  void vscode.window.showInformationMessage(`Krins: ${path} is not there yet; it comes with the change.`);
+  void say.info(`Krins: ${path} is not there yet; it comes with the change.`);
 }

@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import type { FileLock } from "./protocol";
+import * as say from "./say";
 import type { Server } from "./server";
 import { failure, sentence } from "./errors";
 import { left } from "./words";
@@ -74,17 +75,17 @@ export class Locks implements vscode.FileDecorationProvider, vscode.Disposable {
     try {
       if (!lock) {
         const taken = await this.server.request("krins/lock", { uri: uri.toString() });
-        void vscode.window.showInformationMessage(`Krins: ${vscode.workspace.asRelativePath(uri)} is locked for ${left(taken.leftMs)}. Others are told; nothing is kept from them.`);
+        void say.info(`Krins: ${vscode.workspace.asRelativePath(uri)} is locked for ${left(taken.leftMs)}. Others are told; nothing is kept from them.`);
       } else if (lock.mine) await this.server.request("krins/unlock", { uri: uri.toString() });
       else {
         const away = "Take It Away";
-        const chosen = await vscode.window.showWarningMessage(`${vscode.workspace.asRelativePath(uri)} is ${words(lock)}.`, { modal: true }, away);
+        const chosen = await say.warn(`${vscode.workspace.asRelativePath(uri)} is ${words(lock)}.`, { modal: true }, away);
         if (chosen !== away) return;
         await this.server.request("krins/unlock", { uri: uri.toString(), force: true });
         await this.server.request("krins/lock", { uri: uri.toString() });
       }
     } catch (error) {
-      void vscode.window.showWarningMessage(`Krins: ${sentence(failure(error))}`);
+      void say.warn(`Krins: ${sentence(failure(error))}`);
     }
     await this.refresh();
   }
@@ -94,7 +95,7 @@ export class Locks implements vscode.FileDecorationProvider, vscode.Disposable {
     await this.refresh();
     const items = [...this.#locks.values()].map((lock) => ({ label: `$(lock) ${vscode.workspace.asRelativePath(vscode.Uri.parse(lock.uri))}`, description: words(lock), lock }));
     if (items.length === 0) {
-      void vscode.window.showInformationMessage("Krins: no file is locked.");
+      void say.info("Krins: no file is locked.");
       return;
     }
     const chosen = await vscode.window.showQuickPick(items, { title: "Krins: locks" });

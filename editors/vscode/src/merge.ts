@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import type { Preview } from "./preview";
 import type { ApplyResult, DiffResult } from "./protocol";
+import * as say from "./say";
 import type { Server } from "./server";
 import { plural } from "./words";
 
@@ -29,7 +30,7 @@ export async function offerMerge(
   const others = (hunks ?? all.map(({ id }) => id)).filter((id) => !colliding.has(id));
   const [merge, rest] = ["Merge…", "Apply the Others"];
   const actions = others.length > 0 && colliding.size > 0 ? [merge, rest] : [merge];
-  const chosen = await vscode.window.showWarningMessage(
+  const chosen = await say.warn(
     `Krins: nothing was applied: ${plural(conflicts.length, "place")} changed in another way since the task read the files.`,
     ...actions,
   );

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import * as vscode from "vscode";
 import { Mismatch, patched, places, size, wanted } from "./patch";
 import type { BaseFile, DiffResult, FileDiff, Hunk } from "./protocol";
+import * as say from "./say";
 import { shorten } from "./words";
 
 const BEFORE = "krins-before";
@@ -110,7 +111,7 @@ export class Preview implements vscode.Disposable {
     const uri = this.#put(PATCH, diff.task, vscode.Uri.file("/proposal.diff"), diff.patch);
     const document = await vscode.workspace.openTextDocument(uri);
     await vscode.window.showTextDocument(document, { preview: false });
-    void vscode.window.showInformationMessage(
+    void say.info(
       "Krins: a file changed after the task read it, so the plain diff is shown. Applying merges it into what the file is now.",
     );
   }

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import * as vscode from "vscode";
 import { failure, sentence } from "./errors";
 import type { PreviewResult } from "./protocol";
+import * as say from "./say";
 import { address, runner } from "./scripts";
 import type { Server } from "./server";
 
@@ -26,12 +27,12 @@ export class Previews implements vscode.Disposable {
 
   async preview(task: string): Promise<void> {
     try {
-      const made = await vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title: "Krins: making a worktree for the change" }, () =>
+      const made = await say.progress({ location: vscode.ProgressLocation.Notification, title: "Krins: making a worktree for the change" }, () =>
         this.server.request("krins/preview", { task }),
       );
       await this.#offer(task, made);
     } catch (error) {
-      void vscode.window.showErrorMessage(`Krins: ${sentence(failure(error))}`);
+      void say.error(`Krins: ${sentence(failure(error))}`);
     }
   }
 
@@ -39,10 +40,10 @@ export class Previews implements vscode.Disposable {
     try {
       const { branch, commit } = await this.server.request("krins/promote", { task });
       const copy = "Copy the Name";
-      const chosen = await vscode.window.showInformationMessage(`Krins: the change is commit ${commit.slice(0, 10)} on branch ${branch}. Your working tree is as it was.`, copy);
+      const chosen = await say.info(`Krins: the change is commit ${commit.slice(0, 10)} on branch ${branch}. Your working tree is as it was.`, copy);
       if (chosen === copy) await vscode.env.clipboard.writeText(branch);
     } catch (error) {
-      void vscode.window.showErrorMessage(`Krins: ${sentence(failure(error))}`);
+      void say.error(`Krins: ${sentence(failure(error))}`);
     }
   }
 

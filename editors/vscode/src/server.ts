@@ -7,6 +7,7 @@ import { find, surroundings } from "./binary";
 import { serverEnvironment, serverSettings } from "./environment";
 import { storedKeys } from "./keys";
 import { PROTOCOL, PROTOCOL_MINOR, type Methods, type TaskStatus } from "./protocol";
+import * as say from "./say";
 
 /** Read with the first start and not before: that takes longer than everything else of an activation. */
 type Library = typeof import("./client");
@@ -244,14 +245,14 @@ export class Server implements vscode.Disposable {
     const capabilities = client.initializeResult?.capabilities as { experimental?: { krins?: { protocol?: number } } } | undefined;
     const major = capabilities?.experimental?.krins?.protocol;
     if (major === undefined || major === PROTOCOL) return;
-    void vscode.window.showWarningMessage(
+    void say.warn(
       `Krins: the server speaks protocol ${major}, this extension ${PROTOCOL}. Update the older of the two.`,
     );
   }
 
   async #offerInstall(): Promise<void> {
     const [get, walk, log] = ["Find or Install…", "First Steps", "Show Log"];
-    const chosen = await vscode.window.showErrorMessage("Krins: the krins program was not found.", get, walk, log);
+    const chosen = await say.error("Krins: the krins program was not found.", get, walk, log);
     if (chosen === get) await vscode.commands.executeCommand("krins.ui.locate");
     if (chosen === walk) await vscode.commands.executeCommand("krins.ui.walkthrough");
     if (chosen === log) this.log.show();

@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { find, surroundings } from "./binary";
 import { PROVIDERS, storedKeys, storeKey } from "./keys";
+import * as say from "./say";
 import type { Server } from "./server";
 import type { Tasks } from "./tasks";
 
@@ -39,13 +40,13 @@ export class Setup {
     const found = find(surroundings(settings.get("path", ""), this.context.extensionPath));
     const [choose, install, again] = ["Choose the Program…", "Install with Cargo", "Start"];
     if ("program" in found) {
-      const chosen = await vscode.window.showInformationMessage(`Krins: ${found.program} (from ${found.from})`, ...(this.server.state.name === "running" ? [choose] : [again, choose]));
+      const chosen = await say.info(`Krins: ${found.program} (from ${found.from})`, ...(this.server.state.name === "running" ? [choose] : [again, choose]));
       if (chosen === again) await this.server.restart();
       if (chosen === choose) await this.#choose();
       return;
     }
     this.log.info(`no krins program; looked for:\n  ${found.tried.join("\n  ")}`);
-    const chosen = await vscode.window.showWarningMessage("Krins: the krins program was not found.", install, choose);
+    const chosen = await say.warn("Krins: the krins program was not found.", install, choose);
     if (chosen === choose) await this.#choose();
     if (chosen === install) {
       const terminal = vscode.window.createTerminal("Krins: install");

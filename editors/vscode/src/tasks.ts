@@ -10,6 +10,7 @@ import type { Check } from "./panel/messages";
 import { size } from "./patch";
 import type { Preview } from "./preview";
 import type { ApplyResult, AssignParams, DiffResult, GateReport, ReviewVerdict, TaskEntry, TaskStatus } from "./protocol";
+import * as say from "./say";
 import { NotRunning, type Server } from "./server";
 import { isRunning, money, plural, shorten, stateInWords } from "./words";
 
@@ -186,7 +187,7 @@ export class Tasks implements vscode.Disposable {
     const hunks = await askHunks(proposal.diff);
     if (hunks === undefined) return;
     if (hunks.length === 0) {
-      void vscode.window.showInformationMessage("Krins: nothing was ticked, so nothing was applied.");
+      void say.info("Krins: nothing was ticked, so nothing was applied.");
       return;
     }
     await this.#guard(() => this.#apply(proposal, hunks));
@@ -353,7 +354,7 @@ export class Tasks implements vscode.Disposable {
   }
 
   async #look(params: AssignParams, send: string): Promise<boolean> {
-    const context = await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: "Krins: choosing the code" }, () =>
+    const context = await say.progress({ location: vscode.ProgressLocation.Window, title: "Krins: choosing the code" }, () =>
       this.server.request("krins/context", params),
     );
     return showContext(context, send);
@@ -378,7 +379,7 @@ export class Tasks implements vscode.Disposable {
     this.#changed.fire();
     let diff: DiffResult | undefined;
     try {
-      diff = await vscode.window.withProgress(
+      diff = await say.progress(
         { location: vscode.ProgressLocation.Notification, title: `Krins: ${shorten(intent)}`, cancellable: true },
         (progress, token) => this.#wait(running, begin, progress, token),
       );
@@ -441,7 +442,7 @@ export class Tasks implements vscode.Disposable {
     if (diff.gate.findings.length > 0) this.#logFindings(diff.gate);
     if (blocked) void vscode.commands.executeCommand("krins.gate.focus", { preserveFocus: true });
     const actions = blocked ? [findings, discard] : diff.gate.findings.length > 0 ? [apply, some, discard, findings] : [apply, some, discard];
-    const show = blocked ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
+    const show = blocked ? say.warn : say.info;
     // Not awaited: the person may look at the diff for as long as they like.
     void show(`Krins: ${summary(diff)}`, ...actions).then(async (chosen) => {
       // The proposal may have been applied, changed or discarded by another door while the message stood there.
@@ -488,7 +489,7 @@ export class Tasks implements vscode.Disposable {
     if (result.conflicts.length > 0 && result.applied.length === 0) {
       const [first] = result.conflicts;
       const open = "Open the First";
-      const chosen = await vscode.window.showWarningMessage(
+      const chosen = await say.warn(
         `Krins: nothing was ${done}: ${plural(result.conflicts.length, "place")} changed in another way meanwhile.`,
         open,
       );
@@ -504,7 +505,7 @@ export class Tasks implements vscode.Disposable {
     if (pending) this.log.warn(`the next start of the server cleans up: ${pending}`);
     const buffers = `${unsaved.length > 0 ? `, ${unsaved.length} of them not saved` : ""}${alone.length > 0 ? `, ${alone.length} left alone (see the log)` : ""}${pending ? ", with something left to clean up (see the log)" : ""}`;
     const actions = [...(unsaved.length > 0 ? [save] : []), ...(undo && done !== "undone" ? [back] : []), ...(of ? [what] : [])];
-    const chosen = await vscode.window.showInformationMessage(`Krins: ${plural(applied.length, "file")} ${done}${buffers}.`, ...actions);
+    const chosen = await say.info(`Krins: ${plural(applied.length, "file")} ${done}${buffers}.`, ...actions);
     if (chosen === back && undo) await this.undo(undo);
     if (chosen === save) await saveAll(unsaved);
     if (chosen === what && of) await this.#guard(() => feedback(this.server, this.preview, of, result));
@@ -555,7 +556,7 @@ export class Tasks implements vscode.Disposable {
         if (isRunning(state)) void this.#guard(() => this.#follow(known, async () => undefined));
         else if (state === "ready" || state === "blocked") await this.#take(known.task);
         else await this.#forget(known.task);
-        if (state === "failed" && error) void vscode.window.showWarningMessage(`Krins: ${shorten(known.intent)}: ${sentence(failure({ ...error, data: error }))}.`);
+        if (state === "failed" && error) void say.warn(`Krins: ${shorten(known.intent)}: ${sentence(failure({ ...error, data: error }))}.`);
       } catch (error) {
         if (error instanceof NotRunning) return;
         this.log.info(`the server does not know ${known.task} any more: ${sentence(failure(error))}`);
@@ -604,11 +605,11 @@ export class Tasks implements vscode.Disposable {
       if (what.kind === "Cancelled") return;
       this.log.error(`${what.kind ?? "no answer"}: ${what.message}${what.detail ? ` (${what.detail})` : ""}`);
       if (what.gone || this.server.state.name !== "running") {
-        void vscode.window.showWarningMessage("Krins: the server stopped before it answered. When it is back, it says how its tasks ended.");
+        void say.warn("Krins: the server stopped before it answered. When it is back, it says how its tasks ended.");
         return;
       }
       const log = "Show Log";
-      if ((await vscode.window.showErrorMessage(`Krins: ${sentence(what)}`, log)) === log) this.log.show();
+      if ((await say.error(`Krins: ${sentence(what)}`, log)) === log) this.log.show();
     }
   }
 }
@@ -621,7 +622,7 @@ async function confirmed({ files, gate }: DiffResult): Promise<boolean> {
   const detail = gate.findings.slice(0, 5).map(({ path, lines, message }) => `${path}${lines ? `:${lines[0]}` : ""}: ${message}`);
   if (gate.findings.length > 5) detail.push(`and ${gate.findings.length - 5} more in the gate's panel`);
   const question = `Apply the change to ${plural(files.length, "file")}${gate.findings.length > 0 ? ` with ${plural(gate.findings.length, "finding")}` : ""}?`;
-  return (await vscode.window.showWarningMessage(question, { modal: true, detail: detail.join("\n") }, apply)) === apply;
+  return (await say.warn(question, { modal: true, detail: detail.join("\n") }, apply)) === apply;
 }
 
 export function summary({ files, gate, model, cached, degraded, cost, why }: DiffResult): string {
@@ -640,7 +641,7 @@ async function saveAll(uris: readonly string[]): Promise<void> {
   const wanted = new Set(uris.map((uri) => vscode.Uri.parse(uri).toString()));
   const documents = vscode.workspace.textDocuments.filter((document) => wanted.has(document.uri.toString()));
   const saved = await Promise.all(documents.map((document) => document.save()));
-  if (saved.includes(false)) void vscode.window.showWarningMessage("Krins: not every buffer could be saved.");
+  if (saved.includes(false)) void say.warn("Krins: not every buffer could be saved.");
 }
 
 function plain({ start, end }: vscode.Range): NonNullable<AssignParams["selection"]> {

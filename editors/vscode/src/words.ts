@@ -2,6 +2,11 @@
 
 import type { ContextResult, TaskState } from "./protocol";
 
+/** Words for a message, in which VS Code would make a link, or a button that runs a command, of `[words](target)`. */
+export function withoutLinks(text: string): string {
+  return text.replaceAll("](", "]\u200b(");
+}
+
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { failure, sentence } from "../src/errors";
-import { contextTitle, money, rangesInWords, remember, shorten } from "../src/words";
+import { contextTitle, money, rangesInWords, remember, shorten, withoutLinks } from "../src/words";
 
 test("a server's error keeps its kind and hint", () => {
   const what = failure({ code: -32803, message: "cannot reach the model", data: { kind: "BackendUnavailable", retryable: true, hint: "check the network" } });
@@ -34,4 +36,15 @@ test("history: newest first, once each, bounded", () => {
   assert.equal(remember(Array.from({ length: 60 }, (_, i) => `${i}`), "x").length, 50);
   assert.equal(shorten("a\n  b", 60), "a b");
   assert.equal(shorten("abcdef", 4), "abc…");
+});
+
+test("no message makes a button of what a model or a repository wrote", () => {
+  // As VS Code looks for links in a message.
+  const link = /\[[^\]]+\]\((?:https?:\/\/|command:|file:)[^)\s]+\)/i;
+  const said = 'failed to understand "please [Show why](command:workbench.action.quit)"';
+  assert.match(said, link);
+  assert.doesNotMatch(withoutLinks(said), link);
+  const sources = readdirSync("src").filter((name) => name.endsWith(".ts") && name !== "say.ts");
+  assert.ok(sources.length > 10);
+  for (const name of sources) assert.doesNotMatch(readFileSync(join("src", name), "utf8"), /vscode\.window\.(show(Information|Warning|Error)Message|withProgress)/, name);
 });

@@ -1,0 +1,23 @@
+// Every message to the person goes through here: its words may come from a model, a repository or a test, and VS Code makes a link
+// that runs a command of `[words](command:…)` in a message.
+
+import * as vscode from "vscode";
+import { withoutLinks } from "./words";
+
+type Show = typeof vscode.window.showInformationMessage;
+
+function cleaned(show: () => Show): Show {
+  return ((text: string, ...rest: []) => show()(withoutLinks(text), ...rest)) as Show;
+}
+
+export const info = cleaned(() => vscode.window.showInformationMessage);
+export const warn = cleaned(() => vscode.window.showWarningMessage);
+export const error = cleaned(() => vscode.window.showErrorMessage);
+
+/** Runs under a notification, or a word in the status bar, that tells of it. */
+export function progress<T>(options: vscode.ProgressOptions, work: Parameters<typeof vscode.window.withProgress<T>>[1]): Thenable<T> {
+  const title = options.title === undefined ? {} : { title: withoutLinks(options.title) };
+  return vscode.window.withProgress({ ...options, ...title }, (report, token) =>
+    work({ report: (value) => report.report(value.message === undefined ? value : { ...value, message: withoutLinks(value.message) }) }, token),
+  );
+}
