@@ -141,11 +141,12 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  async request<M extends keyof Methods>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> {
+  /** The token takes the request back: the server stops what it does for it, and answers `Cancelled`. */
+  async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
     const client = this.#client;
     if (!client || this.#state.name !== "running") throw new NotRunning();
     // `null` would be sent as a list of one null.
-    return params === null ? client.sendRequest<Methods[M]["result"]>(method) : client.sendRequest<Methods[M]["result"]>(method, params);
+    return params === null ? client.sendRequest<Methods[M]["result"]>(method) : client.sendRequest<Methods[M]["result"]>(method, params, token);
   }
 
   /** A request whose answer is for a page of the server's own, which knows what it asked for. */
