@@ -145,8 +145,9 @@ export class Server implements vscode.Disposable {
   async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
     const client = this.#client;
     if (!client || this.#state.name !== "running") throw new NotRunning();
-    // `null` would be sent as a list of one null.
-    return params === null ? client.sendRequest<Methods[M]["result"]>(method) : client.sendRequest<Methods[M]["result"]>(method, params, token);
+    // `null`, or a token that is not there, would be sent as one of a list.
+    if (params === null) return client.sendRequest<Methods[M]["result"]>(method);
+    return token ? client.sendRequest<Methods[M]["result"]>(method, params, token) : client.sendRequest<Methods[M]["result"]>(method, params);
   }
 
   /** A request whose answer is for a page of the server's own, which knows what it asked for. */
