@@ -78,6 +78,7 @@ fn plugin(which: Neovim) {
     let Some(nvim) = found(which, (0, 10)) else { return };
     let rtp = format!("set rtp^={}", repository().join("editors/neovim").display());
     play(&nvim, &sample(), "journey.lua", &["--cmd", &rtp], &[]);
+    play(&nvim, &sample(), "corners.lua", &["--cmd", &rtp], &[]);
     let slow = sample();
     let _silent = model::Silent::behind(&slow);
     play(&nvim, &slow, "cancel.lua", &["--cmd", &rtp], &[model::KEY]);

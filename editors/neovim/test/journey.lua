@@ -21,6 +21,34 @@ local function diff_open()
   return vim.bo.filetype == 'diff' and vim.api.nvim_buf_get_name(0):find('krins://', 1, true) ~= nil
 end
 
+--- What was asked last, and what is answered to questions from now on: 1 is yes, 2 is no.
+local asked = ''
+local function answer(choice)
+  asked = ''
+  vim.fn.confirm = function(question)
+    asked = question
+    return choice
+  end
+end
+
+--- The window that shows a diff, on this tab.
+local function diff_window()
+  return vim.iter(vim.api.nvim_tabpage_list_wins(0)):find(function(window)
+    local buffer = vim.api.nvim_win_get_buf(window)
+    return vim.bo[buffer].filetype == 'diff' and vim.api.nvim_buf_get_name(buffer):find('krins://', 1, true) ~= nil
+  end)
+end
+
+--- The diff comes by itself, beside what the person does; then they go there.
+local function proposal(promise)
+  local window = vim.api.nvim_get_current_win()
+  t.eventually(promise, function()
+    return diff_window() ~= nil
+  end)
+  t.check('and it takes no focus', vim.api.nvim_get_current_win() == window)
+  vim.cmd('Krins diff')
+end
+
 local function completion(line)
   return vim.fn.getcompletion(line, 'cmdline')
 end
@@ -85,7 +113,7 @@ local function ask_apply_undo()
     end,
   })
   vim.cmd('Krins ' .. rename)
-  t.eventually('the proposal opens as a diff', diff_open)
+  proposal('the proposal opens as a diff')
   t.check('the status line says what waits', require('krins').statusline() == 'krins: 1 proposal')
   t.check('and said that something was at work', vim.iter(statuses):any(function(status)
     return status ~= '' and status ~= 'krins: 1 proposal'
@@ -94,6 +122,11 @@ local function ask_apply_undo()
   t.check('nothing is written before the word', t.read('src/stats.ts') == stats)
   local source = vim.fn.bufnr(app .. '/src/store/selectors.ts')
   t.check('signs stand where the open file would change', virtual_text(source):find('krins h%d') ~= nil)
+  answer(2)
+  keys('A')
+  vim.wait(300)
+  t.check('A asks before it writes', asked:find('Apply 12 hunks', 1, true) and t.read('src/stats.ts') == stats and diff_open())
+  answer(1)
   keys('A')
   t.eventually('apply changes the open buffer', function()
     return buffer_text('src/store/selectors.ts'):find('completionRate', 1, true) ~= nil
@@ -129,7 +162,7 @@ end
 --- The hunk of the proposal that changes the first line of `name` that matches.
 local function review_in_the_file()
   vim.cmd('Krins ' .. rename)
-  t.eventually('a second proposal opens', diff_open)
+  proposal('a second proposal opens')
   local stats = t.read('src/stats.ts')
   vim.cmd.close()
   vim.cmd.buffer(vim.fn.bufnr(app .. '/src/store/selectors.ts'))
@@ -189,7 +222,7 @@ end
 
 local function what_a_file_became()
   vim.cmd('Krins ' .. rename)
-  t.eventually('a third proposal opens', diff_open)
+  proposal('a third proposal opens')
   local path = app .. '/src/stats.ts'
   local before = t.read('src/stats.ts')
   vim.fn.writefile({ '// somebody was here' }, path, 'a')
@@ -315,14 +348,13 @@ local function health()
   t.check('checkhealth finds the program and the server', text:find('a server runs') ~= nil and text:find('ERROR') == nil)
   t.check('and says who is asked', text:find('builtin') ~= nil)
   vim.cmd.bdelete()
-  local options = require('krins.client').options()
-  local before = options.cmd
+  local before = require('krins.client').options().cmd
   local function with(cmd)
-    options.cmd = cmd
+    require('krins').setup({ cmd = cmd })
     vim.cmd('checkhealth krins')
     local said = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
     vim.cmd.bdelete()
-    options.cmd = before
+    require('krins').setup({ cmd = before })
     return said
   end
   local wrapped = with(vim.list_extend({ 'env', 'KRINS_NOTHING=1' }, before))

@@ -29,6 +29,13 @@ function M.said(pattern)
   return false
 end
 
+--- How often.
+function M.count(pattern)
+  return #vim.tbl_filter(function(text)
+    return text:find(pattern) ~= nil
+  end, notices)
+end
+
 function M.note(text)
   notices[#notices + 1] = text
 end

@@ -22,6 +22,12 @@ local defaults = {
 
 local options = vim.deepcopy(defaults)
 
+--- Whether the plugin enabled the server before it was asked whether it may.
+local started = false
+
+--- How long a server may take to say hello when a command needs it, in milliseconds.
+local HELLO = 10000
+
 function M.options()
   return options
 end
@@ -37,8 +43,13 @@ function M.setup(given)
   if options.open == true then
     options.open = 'diff'
   end
+  if started and not options.autostart then
+    started = false
+    vim.lsp.enable('krins', false)
+  end
   if vim.lsp.config then
-    vim.lsp.config('krins', M.config())
+    -- What was said here, and no default: that would undo what `vim.lsp.config` was told. The rest is read anew from `lsp/krins.lua`.
+    vim.lsp.config('krins', { cmd = given and given.cmd, filetypes = given and given.filetypes, root_markers = given and given.root_markers })
   end
 end
 
@@ -65,8 +76,34 @@ function M.config()
         require('krins').on_change(status, context.client_id)
       end,
     },
+    on_exit = function(code, signal, id)
+      vim.schedule(function()
+        require('krins').on_exit(code, signal, id)
+      end)
+    end,
     -- Commands of code actions and lenses that we have more to show for than the server alone.
     commands = {
+      ['krins.assign'] = function(command)
+        local asked = vim.deepcopy(argument(command))
+        local intent = asked.intent
+        asked.intent = nil
+        require('krins').assign({ intent = intent, options = asked })
+      end,
+      ['krins.review'] = function(command)
+        require('krins').judge(argument(command))
+      end,
+      ['krins.cancel'] = function(command)
+        require('krins').cancel(argument(command))
+      end,
+      ['krins.discard'] = function(command)
+        require('krins').discard(argument(command))
+      end,
+      ['krins.fix'] = function(command)
+        require('krins').fix(argument(command))
+      end,
+      ['krins.waive'] = function(command)
+        require('krins').waive(argument(command))
+      end,
       ['krins.showDiff'] = function(command)
         require('krins').diff({ task = argument(command).task })
       end,
@@ -83,17 +120,56 @@ function M.config()
   }
 end
 
---- The directory to work in for a buffer: the nearest one upwards with a marker, else its own. Nothing for a buffer that is no file.
-function M.root_of(buffer)
+--- The configuration that the server is started with: what `vim.lsp.config` was told goes before the options here.
+function M.effective()
+  return vim.lsp.config and vim.lsp.config.krins or M.config()
+end
+
+--- The path of a buffer that is a file.
+local function path_of(buffer)
   local name = vim.api.nvim_buf_get_name(buffer)
-  if vim.bo[buffer].buftype ~= '' or name == '' or name:find('^%a[%w+.-]+://') then
+  local file = vim.bo[buffer].buftype == '' and name ~= '' and not name:find('^%a[%w+.-]+://')
+  return file and name or nil
+end
+
+--- The directory to work in for a buffer: the nearest one upwards with the first marker, else with the second, and so on: a package
+--- of a repository is not cut out of it. Nothing where there is none, and for a buffer that is no file.
+function M.root_of(buffer)
+  local markers = M.effective().root_markers or options.root_markers
+  for _, marker in ipairs(path_of(buffer) and (type(markers) == 'string' and { markers } or markers) or {}) do
+    -- Asked one by one: with a list, Neovim 0.10 takes the nearest directory with any of them.
+    local root = vim.fs.root(buffer, marker)
+    if root then
+      return root
+    end
+  end
+end
+
+--- Where to work for a file that belongs to no project: its directory, which nobody but the person can name. Not the whole home.
+local function root_of_loose(buffer)
+  local path = path_of(buffer)
+  local root = path and vim.fs.dirname(vim.fs.normalize(path))
+  if not root then
     return nil
   end
-  return vim.fs.root(buffer, options.root_markers) or vim.fs.dirname(name)
+  if root == vim.fs.normalize('~') or vim.fs.dirname(root) == root then
+    vim.notify(('krins: the file belongs to no project, and %s is too much to be one: a directory .krins beside the files makes it one'):format(root), vim.log.levels.WARN)
+    return nil
+  end
+  return root
 end
 
 --- Starts the server for files as they are opened. Called once, by the plugin.
 function M.start()
+  if vim.lsp.enable and vim.v.vim_did_enter == 0 then
+    if not options.autostart then
+      return
+    end
+    -- Nothing starts before the first file is opened; until then `setup` and `vim.lsp.enable('krins', false)` can take this back.
+    vim.lsp.enable('krins')
+    started = true
+    return
+  end
   vim.schedule(function()
     if not options.autostart then
       return
@@ -125,7 +201,7 @@ function M.attach(buffer)
   if wanted and not vim.tbl_contains(wanted, vim.bo[buffer].filetype) then
     return
   end
-  if vim.fn.executable(options.cmd[1]) == 0 then
+  if type(options.cmd) == 'table' and vim.fn.executable(options.cmd[1]) == 0 then
     return
   end
   local config = M.config()
@@ -141,6 +217,42 @@ function M.get()
     return here
   end
   return last and vim.lsp.get_client_by_id(last) or vim.lsp.get_clients({ name = 'krins' })[1]
+end
+
+--- Starts a server for the current buffer, because a command needs one, and waits for its first word. Nothing when there can be none.
+local function begin()
+  local buffer = vim.api.nvim_get_current_buf()
+  local root = M.root_of(buffer) or root_of_loose(buffer)
+  if not root then
+    return nil
+  end
+  local config = vim.deepcopy(M.effective())
+  config.name, config.root_dir = 'krins', root
+  local id = vim.lsp.start(config, { bufnr = buffer })
+  local found
+  vim.wait(id and HELLO or 0, function()
+    found = vim.lsp.get_client_by_id(id)
+    return not found or found.initialized
+  end, 10)
+  if found and found.initialized then
+    last = id
+    return found
+  end
+  vim.notify('krins: the server did not start; see :checkhealth krins', vim.log.levels.ERROR)
+end
+
+--- The server for what is asked about the current buffer, started when need be: a file is never asked about at the server of another
+--- project. In a buffer that is no file as `get`. Nothing, which was said then, when there is none.
+function M.reach()
+  local buffer = vim.api.nvim_get_current_buf()
+  if path_of(buffer) and #vim.lsp.get_clients({ name = 'krins', bufnr = buffer }) == 0 then
+    return begin()
+  end
+  local client = M.get()
+  if not client then
+    vim.notify('krins: no server is running; see :checkhealth krins', vim.log.levels.ERROR)
+  end
+  return client
 end
 
 --- The server whose task that is, else as `get`.
@@ -163,8 +275,9 @@ function M.commands()
 end
 
 --- Sends a request, to the server whose task it names; `done(result, client id)` runs when it is answered. Errors are shown, and `failed(error)` runs when given.
+--- Gives the server's id and the request's.
 function M.request(method, params, done, failed)
-  local client = M.of(params.task)
+  local client = M.of(params.task) or begin()
   if not client then
     vim.notify('krins: no server is running; see :checkhealth krins', vim.log.levels.ERROR)
     if failed then
@@ -183,15 +296,46 @@ function M.request(method, params, done, failed)
     M.show_error(err)
   end
   local buffer = vim.api.nvim_get_current_buf()
-  local sent
+  local sent, request
   if vim.fn.has('nvim-0.11') == 1 then
-    sent = client:request(method, params, answered, buffer)
+    sent, request = client:request(method, params, answered, buffer)
   else
-    sent = client.request(method, params, answered, buffer)
+    sent, request = client.request(method, params, answered, buffer)
   end
   if not sent then
     answered({ message = 'the server is gone; :edit starts it again' })
   end
+  return client.id, request
+end
+
+--- Takes a request back. Neovim forgets it then: nothing of it is called any more.
+function M.drop(id, request)
+  local client = vim.lsp.get_client_by_id(id)
+  if not client or not request then
+    return
+  end
+  if vim.fn.has('nvim-0.11') == 1 then
+    client:cancel_request(request)
+  else
+    client.cancel_request(request)
+  end
+end
+
+--- The program with everything that stands before its own words (`env`, `nix run`, `ssh`), and then these; nothing when the server is
+--- started by a function.
+function M.program(words)
+  local cmd = M.effective().cmd
+  if type(cmd) ~= 'table' then
+    return nil
+  end
+  local program = {}
+  for _, word in ipairs(cmd) do
+    if word == 'lsp' then
+      break
+    end
+    program[#program + 1] = word
+  end
+  return vim.list_extend(program, words)
 end
 
 function M.show_error(err)

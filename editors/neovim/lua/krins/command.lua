@@ -192,10 +192,25 @@ local function fix(text)
 end
 
 local function variant(text)
-  if not text:find('^%d+$') then
-    return ('a number, not %q'):format(text)
+  if not text:find('^%d*$') then
+    return ('a number, or nothing for a list, not %q'):format(text)
   end
   require('krins').variant({ variant = tonumber(text) })
+end
+
+local periods = { 'day', 'week', 'month' }
+
+local function of_period(action)
+  return function(text)
+    if text ~= '' and not vim.tbl_contains(periods, text) then
+      return ('day, week or month, not %q'):format(text)
+    end
+    require('krins')[action]({ period = text ~= '' and text or nil })
+  end
+end
+
+local function period_words(lead)
+  return starting_with(lead, periods)
 end
 
 local function waive(text)
@@ -285,6 +300,7 @@ M.words = {
   context = { asking('context'), intent_words },
   diff = { of_task('diff'), task_words },
   review = { of_task('review'), task_words },
+  why = { of_task('why'), task_words },
   hunk = { of_hunk('hunk'), hunk_words },
   next = { function(text)
     return text ~= '' and 'nothing' or require('krins').jump(1)
@@ -306,7 +322,9 @@ M.words = {
   gate = { of_task('gate'), task_words },
   fix = { fix },
   waive = { waive, waive_words },
-  variant = { variant },
+  variant = { variant, function(lead)
+    return starting_with(lead, tasks.variants())
+  end },
   tasks = { plain('tasks') },
   preview = { of_task('preview'), task_words },
   promote = { of_task('promote'), task_words },
@@ -317,6 +335,8 @@ M.words = {
   end },
   locks = { plain('locks') },
   status = { plain('status') },
+  report = { of_period('report'), period_words },
+  dashboard = { of_period('dashboard'), period_words },
   audit = { plain('audit') },
   run = { run, run_words },
 }

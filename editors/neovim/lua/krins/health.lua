@@ -4,27 +4,19 @@ local M = {}
 --- The protocol's major version that this plugin speaks.
 local PROTOCOL = 1
 
---- The program may stand behind another one (`env`, `nix run`, `ssh`): what is asked for its version is the whole command as it is
---- started, up to Krins' own words.
-local function version(cmd)
-  local asked = {}
-  for _, word in ipairs(cmd) do
-    if word == 'lsp' then
-      break
-    end
-    table.insert(asked, word)
-  end
-  return vim.list_extend(asked, { '--version' })
-end
-
+--- The program may stand behind another one: what is asked for its version is the whole command as it is started, up to Krins' own
+--- words, wherever it was configured.
 local function program(health, client)
-  local cmd = client.options().cmd
-  local path = vim.fn.exepath(cmd[1])
-  if path == '' then
-    health.error(('%s is not on PATH'):format(cmd[1]), { 'cargo install --path server/krins-server', "or require('krins').setup({ cmd = { '/path/to/krins', 'lsp', '--stdio' } })" })
+  local asked = client.program({ '--version' })
+  if not asked then
+    health.info('the server is started by a function, whose program is not looked at')
     return
   end
-  local asked = version(cmd)
+  local path = vim.fn.exepath(asked[1])
+  if path == '' then
+    health.error(('%s is not on PATH'):format(asked[1]), { 'cargo install --path server/krins-server', "or require('krins').setup({ cmd = { '/path/to/krins', 'lsp', '--stdio' } })" })
+    return
+  end
   local words = table.concat(asked, ' ')
   asked[1] = path
   local answer = vim.system(asked, { text = true, timeout = 5000 }):wait()

@@ -34,6 +34,33 @@ local function changed()
   vim.cmd('redrawstatus')
 end
 
+--- Questions that take their time, oldest first: { what, server, request }.
+local jobs = {}
+
+local function ended(job)
+  jobs = vim.tbl_filter(function(other)
+    return other ~= job
+  end, jobs)
+  changed()
+end
+
+--- A request that may take minutes: it stands in the status line, and `cancel` takes it back.
+local function ask(what, method, params, done)
+  local job = { what = what }
+  jobs[#jobs + 1] = job
+  job.server, job.request = client.request(method, params, function(...)
+    -- An answer that was under way when the question was taken back is not shown.
+    if vim.tbl_contains(jobs, job) then
+      ended(job)
+      done(...)
+    end
+  end, function()
+    ended(job)
+  end)
+  vim.api.nvim_echo({ { ('krins: %s (:Krins cancel)'):format(what) } }, false, {})
+  changed()
+end
+
 --- Params that name a task; without one the server takes the newest. An empty Lua table would be sent as a list.
 local function naming(task)
   return task and { task = task } or vim.empty_dict()
@@ -89,26 +116,38 @@ end
 
 --- The server's new word about a proposal: every view of it shows that.
 local function renew(task, diff)
-  local entry = tasks.get(task)
-  if not entry then
+  if not tasks.get(task) then
     return
   end
-  entry.diff, entry.state = diff, diff.state
+  tasks.keep(diff)
   if signs.task() == task then
     signs.show(diff)
   end
   review.update(diff)
-  if view.shown(task) then
-    local window = vim.api.nvim_get_current_win()
-    M.diff({ task = task })
-    if vim.api.nvim_win_is_valid(window) then
-      vim.api.nvim_set_current_win(window)
-    end
-  end
+  view.update(diff)
   changed()
 end
 
-local function judge(wish, verdict, text)
+--- Says of a hunk what `krins/review` takes: { task?, hunk, verdict, text? }; `settled` hears whether that was taken.
+function M.judge(wish, settled)
+  client.request('krins/review', wish, function(diff, from)
+    tasks.track(diff.task, 'proposal', from)
+    if settled then
+      settled(true)
+    end
+    renew(diff.task, diff)
+    if diff.state == 'blocked' then
+      warn('the gate blocks the change as it is now (:Krins gate)')
+    end
+  end, function()
+    if settled then
+      settled(false)
+      warn(('what you wrote for %s is not taken, and kept where you wrote it (:Krins edit %s)'):format(wish.hunk, wish.hunk))
+    end
+  end)
+end
+
+local function judge(wish, verdict)
   local task, hunk = wish.task, wish.hunk
   if not hunk then
     task, hunk = windows.hunk_under_cursor()
@@ -121,13 +160,7 @@ local function judge(wish, verdict, text)
     warn('no hunk is under the cursor; name one, such as h1')
     return
   end
-  client.request('krins/review', { task = task, hunk = hunk, verdict = verdict, text = text }, function(diff, from)
-    tasks.track(diff.task, 'proposal', from)
-    renew(diff.task, diff)
-    if diff.state == 'blocked' then
-      warn('the gate blocks the change as it is now (:Krins gate)')
-    end
-  end)
+  M.judge({ task = task, hunk = hunk, verdict = verdict })
 end
 
 --- The hunk that a command means: its task and what is known of it.
@@ -168,8 +201,8 @@ end
 function M.edit(wish)
   local task, hunk = meant(wish or {})
   if hunk and #hunk.lines > 0 then
-    windows.edit(task, hunk, function(id, text)
-      judge({ task = task, hunk = id }, 'edit', text)
+    windows.edit(task, hunk, function(id, text, settled)
+      M.judge({ task = task, hunk = id, verdict = 'edit', text = text }, settled)
     end)
   end
 end
@@ -190,6 +223,16 @@ function M.jump(step)
   end
 end
 
+--- How much an apply would write.
+local function size(task)
+  local entry = tasks.get(task)
+  local hunks = vim.tbl_filter(function(hunk)
+    return hunk.verdict ~= 'reject' and not hunk.applied
+  end, entry and entry.diff and tasks.hunks(entry.diff) or {})
+  return plural(#hunks, 'hunk')
+end
+
+--- What the keys of a diff and of a review do. Those that decide over all of it ask first: `A` and `D` are typed in any text.
 local function actions(task)
   return {
     accept = function()
@@ -206,21 +249,27 @@ local function actions(task)
       M.review({ task = task, hunk = hunk })
     end,
     apply = function()
-      M.apply({ task = task })
+      if windows.sure(('Apply %s?'):format(size(task))) then
+        M.apply({ task = task })
+      end
     end,
     discard = function()
-      M.discard({ task = task })
+      if windows.sure('Discard the proposal?') then
+        M.discard({ task = task })
+      end
     end,
   }
 end
 
-local function announce(diff)
-  for _, finding in ipairs(diff.gate.findings) do
-    warn(('%s %s: %s'):format(finding.rule, finding.path, finding.message))
-  end
-  local blocked = diff.gate.verdict == 'block'
+--- One line, however much the gate found: more would wait for a key, which somebody may be typing for something else.
+local function announce(diff, intent, shown)
+  local findings = diff.gate.findings
+  local found = findings[1] and ('; %s %s: %s'):format(findings[1].rule, findings[1].path, findings[1].message) or ''
+  local more = #findings > 1 and (' and %d more'):format(#findings - 1) or ''
+  local blocked = diff.gate.verdict == 'block' and ', blocked by the gate' or ''
   local degraded = diff.degraded and ('; ' .. diff.degraded) or ''
-  say(('%s by %s%s%s'):format(plural(#diff.files, 'file'), diff.model, blocked and ', blocked by the gate' or '', degraded))
+  local text = ('%q %s (:Krins diff): %s by %s%s%s%s%s'):format(intent, shown and 'is shown' or 'is ready', plural(#diff.files, 'file'), diff.model, blocked, found, more, degraded)
+  say((text:gsub('%c', ' ')), #findings > 0 and vim.log.levels.WARN or nil)
 end
 
 --- Runs with the proposal of a task: the one that is known, else the server's.
@@ -232,9 +281,7 @@ local function with_diff(task, continue)
     return
   end
   client.request('krins/diff', naming(task), function(diff, from)
-    local found = tasks.track(diff.task, 'proposal', from)
-    found.diff, found.state = diff, diff.state
-    continue(diff, found)
+    continue(diff, tasks.keep(diff, from))
     if client.options().signs then
       signs.show(diff)
     end
@@ -244,43 +291,76 @@ end
 --- Shows the proposal as one diff.
 function M.diff(wish)
   with_diff(wish and wish.task, function(diff, entry)
-    view.diff(diff, entry.intent, actions(diff.task))
+    view.diff(diff, entry.intent, actions(diff.task), wish and wish.quietly)
   end)
 end
 
 --- Shows the proposal side by side, file after file.
 function M.review(wish)
-  with_diff(wish and wish.task, function(diff)
-    if not review.open(diff, actions(diff.task), wish and wish.hunk) then
+  wish = wish or {}
+  with_diff(wish.task, function(diff)
+    if not review.open(diff, actions(diff.task), wish.hunk, wish.quietly) then
       warn('a file has changed since the proposal, so that it cannot be shown side by side')
-      M.diff({ task = diff.task })
+      M.diff({ task = diff.task, quietly = wish.quietly })
     end
   end)
 end
 
---- Waits for the answer of a task that is at work, then shows it.
+--- Why the change is what it is: reasons, what was sent, what it cost.
+function M.why(wish)
+  with_diff(wish and wish.task, function(diff, entry)
+    report.why(diff, entry.intent)
+  end)
+end
+
+--- Shows what came by itself: beside what the person does, never in front of it, and not while a text or a command is typed.
+local function present(diff, entry)
+  local open = client.options().open
+  local shown = open and windows.at_rest() and pcall(open == 'review' and M.review or M.diff, { task = diff.task, quietly = true })
+  announce(diff, entry.intent, shown)
+end
+
+--- Waits for the answer of a task, then shows it; or says how it failed.
 local function follow(task)
   local entry = tasks.get(task)
   if entry.followed then
     return
   end
   entry.followed = true
-  client.request('krins/diff', { task = task, wait = true }, function(diff)
-    if not tasks.get(task) then
+  client.request('krins/diff', { task = task, wait = true }, function(diff, from)
+    if tasks.get(task) ~= entry then
       return
     end
-    entry.diff, entry.state, entry.followed = diff, diff.state, false
+    entry.followed = false
+    tasks.keep(diff, from)
     if client.options().signs then
       signs.show(diff)
     end
-    local open = client.options().open
-    if open then
-      (open == 'review' and M.review or M.diff)({ task = task })
-      announce(diff)
-    else
-      say(('%q is ready: :Krins diff'):format(entry.intent))
-    end
+    present(diff, entry)
     changed()
+  end, function()
+    forget(task)
+  end)
+end
+
+--- The server knows something newer of a proposal than we: a verdict from elsewhere, another answer, a waiver.
+local function refetch(task)
+  local entry = tasks.get(task)
+  if entry.fetching then
+    entry.stale = true
+    return
+  end
+  entry.fetching, entry.stale = true, false
+  client.request('krins/diff', { task = task }, function(diff)
+    if tasks.get(task) ~= entry then
+      return
+    end
+    entry.fetching = false
+    if entry.stale then
+      refetch(task)
+    else
+      renew(task, diff)
+    end
   end, function()
     forget(task)
   end)
@@ -289,12 +369,15 @@ end
 --- Asks for a change: { intent?, range?, options? }; options are params of `krins/assign`.
 function M.assign(wish)
   wish = wish or {}
+  local server = client.reach()
+  if not server then
+    return
+  end
   local asked_here = here(wish)
   with_intent(wish, 'Krins: what should be changed? ', function(intent)
     local task = ('nvim-%d-%d'):format(vim.fn.getpid(), (vim.uv or vim.loop).hrtime())
     local request = vim.tbl_extend('force', asked_here, wish.options or {}, { intent = intent, task = task, workDoneToken = task })
-    local server = client.get()
-    tasks.track(task, intent, server and server.id)
+    tasks.track(task, intent, server.id)
     changed()
     client.request('krins/assign', request, function()
       follow(task)
@@ -307,24 +390,37 @@ end
 --- Shows what would be sent, and what it would cost; nothing is sent.
 function M.context(wish)
   wish = wish or {}
+  if not client.reach() then
+    return
+  end
   local asked_here = here(wish)
   with_intent(wish, 'Krins: what would be changed? ', function(intent)
     local request = vim.tbl_extend('force', asked_here, wish.options or {}, { intent = intent })
-    client.request('krins/context', request, function(context)
-      report.context(context, intent)
+    local still_here = windows.attention()
+    ask('choosing the code that would be sent', 'krins/context', request, function(context)
+      report.context(context, intent, not still_here())
     end)
   end)
 end
 
+--- Puts the places in the way into the quickfix list, and says how many there are; nothing when there is none.
+local function conflicts(result)
+  if #result.conflicts == 0 then
+    return nil
+  end
+  local items = vim.tbl_map(function(conflict)
+    local start = conflict.range.start
+    local hunks = table.concat(conflict.hunks or {}, ', ')
+    return { filename = vim.uri_to_fname(conflict.uri), lnum = start.line + 1, col = start.character + 1, text = 'changed in another way' .. (hunks ~= '' and ': ' .. hunks or '') }
+  end, result.conflicts)
+  vim.fn.setqflist({}, ' ', { title = 'krins: conflicts', items = items })
+  return plural(#items, 'conflict')
+end
+
 local function tell(done, result)
-  if #result.conflicts > 0 then
-    local items = vim.tbl_map(function(conflict)
-      local start = conflict.range.start
-      local hunks = table.concat(conflict.hunks or {}, ', ')
-      return { filename = vim.uri_to_fname(conflict.uri), lnum = start.line + 1, col = start.character + 1, text = 'changed in another way' .. (hunks ~= '' and ': ' .. hunks or '') }
-    end, result.conflicts)
-    vim.fn.setqflist({}, ' ', { title = 'krins: conflicts', items = items })
-    warn(('nothing was %s: %s (:copen)'):format(done, plural(#items, 'conflict')))
+  local in_the_way = conflicts(result)
+  if in_the_way then
+    warn(('nothing was %s: %s (:copen)'):format(done, in_the_way))
     return false
   end
   for _, file in ipairs(result.leftAlone or {}) do
@@ -334,42 +430,126 @@ local function tell(done, result)
   -- Files that were not open here were written on disk.
   vim.cmd('silent! checktime')
   local unsaved = #result.unsaved > 0 and (', %d not saved (:wall)'):format(#result.unsaved) or ''
-  say(('%s %s%s'):format(plural(#result.applied, 'file'), done, unsaved))
+  if #result.applied == 0 and not result.undo then
+    say('nothing to change: the files hold it already')
+  else
+    say(('%s %s%s'):format(plural(#result.applied, 'file'), done, unsaved))
+  end
+  if result.pending then
+    warn(('the change is made, and something is left that the next start ends: %s'):format(result.pending))
+  end
   return true
+end
+
+--- What an apply would do, which was not done.
+local function tell_dry(result)
+  local in_the_way = conflicts(result)
+  if in_the_way then
+    warn(('nothing would be changed: %s (:copen)'):format(in_the_way))
+  else
+    say(('%s would change'):format(plural(#result.applied, 'file')))
+  end
+end
+
+--- After an apply: the review goes on while hunks are left out, and ends with the last.
+local function applied(task, hunks)
+  local entry = tasks.get(task)
+  if entry and entry.diff and hunks then
+    tasks.apply(task, hunks, true)
+    if tasks.is_left(entry) then
+      renew(task, entry.diff)
+      return
+    end
+  end
+  forget(task)
 end
 
 --- Applies { task?, hunks?, onConflict?, dryRun? }, as the request takes it.
 function M.apply(wish)
   local request = vim.deepcopy(wish or {})
   request.task = request.task or tasks.proposed()
+  local entry = request.task and not request.dryRun and tasks.get(request.task)
+  if entry then
+    entry.applying = true
+  end
   client.request('krins/apply', next(request) and request or vim.empty_dict(), function(result)
-    local whole = not request.hunks and not request.dryRun
+    if entry then
+      entry.applying = false
+    end
     if request.dryRun then
-      say(('%s would change'):format(plural(#result.applied, 'file')))
-    elseif tell('changed', result) and whole and request.task then
-      forget(request.task)
+      tell_dry(result)
+    elseif tell('changed', result) and request.task then
+      applied(request.task, request.hunks)
+    end
+  end, function()
+    if entry then
+      entry.applying = false
     end
   end)
 end
 
 function M.discard(wish)
-  client.request('krins/discard', naming(wish and wish.task or tasks.proposed()), function(result)
+  local task = wish and wish.task or tasks.proposed()
+  local entry = task and tasks.get(task)
+  if entry and next(entry.applied) then
+    -- To the server it is an applied change, which is undone and not discarded.
+    forget(task)
+    say('the rest is dropped; what was applied stays (:Krins undo)')
+    return
+  end
+  client.request('krins/discard', naming(task), function(result)
     forget(result.task)
     say('discarded; nothing was written')
   end)
 end
 
+--- What a task is that was to be cancelled and had ended, and what can be done about it.
+local ends = {
+  ready = 'its change waits: :Krins diff',
+  blocked = 'its change waits, and the gate blocks it: :Krins gate',
+  applied = 'its change is written: :Krins undo',
+}
+
+--- Stops a task; without a name the newest that is at work, else the question that is.
 function M.cancel(wish)
-  client.request('krins/cancel', naming(wish and wish.task or tasks.at_work()), function(result)
-    forget(result.task)
-    say('cancelled; nothing was written')
+  local task = wish and wish.task or tasks.at_work()
+  local job = jobs[#jobs]
+  if not task and job then
+    client.drop(job.server, job.request)
+    ended(job)
+    say(('stopped: %s'):format(job.what))
+    return
+  end
+  client.request('krins/cancel', naming(task), function(result)
+    if result.state == 'cancelled' then
+      forget(result.task)
+      say('cancelled; nothing was written')
+    else
+      warn(('nothing to cancel: the task is %s%s'):format(result.state, ends[result.state] and ('; ' .. ends[result.state]) or ''))
+    end
+  end)
+end
+
+--- The newest task of which some hunks are applied, and others not yet.
+local function partly_applied()
+  return tasks.newest(function(entry)
+    return entry.diff ~= nil and next(entry.applied) ~= nil
   end)
 end
 
 --- Takes back { undo?, hunks? }.
 function M.undo(wish)
-  client.request('krins/undo', wish and next(wish) and wish or vim.empty_dict(), function(result)
-    tell('undone', result)
+  local request = vim.deepcopy(wish or {})
+  local partly = request.undo or partly_applied()
+  local entry = partly and tasks.get(partly)
+  if request.hunks and entry then
+    request.undo = partly
+  end
+  client.request('krins/undo', next(request) and request or vim.empty_dict(), function(result)
+    if tell('undone', result) and request.hunks and entry and tasks.get(partly) == entry and entry.diff then
+      tasks.apply(partly, request.hunks, false)
+      renew(partly, entry.diff)
+    end
   end)
 end
 
@@ -382,12 +562,13 @@ end
 --- Judges a task's change as the files are now; findings go to the quickfix list.
 function M.gate(wish)
   local task = wish and wish.task or tasks.proposed()
-  client.request('krins/gate', naming(task), function(result)
+  local still_here = windows.attention()
+  ask('the gate is at work', 'krins/gate', naming(task), function(result)
     local entry = task and tasks.get(task)
     if #result.findings > 0 then
       vim.fn.setqflist({}, ' ', { title = 'krins: the gate', items = report.findings(result, client.root()) })
     end
-    report.gate(result, entry and entry.intent or 'the newest task')
+    report.gate(result, entry and entry.intent or 'the newest task', not still_here())
   end)
 end
 
@@ -397,15 +578,40 @@ function M.fix(wish)
   request.task = request.task or tasks.proposed()
   client.request('krins/fix', next(request) and request or vim.empty_dict(), function(assigned, from)
     local entry = tasks.track(assigned.task, 'fix', from)
-    entry.diff, entry.state, entry.followed = nil, assigned.state, false
+    entry.diff, entry.state, entry.followed, entry.applied = nil, assigned.state, false, {}
+    if signs.task() == assigned.task then
+      signs.show(nil)
+    end
+    if review.is_open(assigned.task) then
+      review.close()
+    end
     windows.close(assigned.task)
     follow(assigned.task)
   end)
 end
 
---- Shows another of a task's answers: { task?, variant }.
+--- Lists a task's answers, where several were asked for.
+local function variants(task)
+  client.request('krins/task', naming(task), function(status, from)
+    local answers = status.variants or {}
+    if #answers == 0 then
+      say('one answer was asked for; :Krins assign ++variants=2 asks for two')
+      return
+    end
+    tasks.track(status.task, status.intent, from).variants = answers
+    report.variants(status, function(number)
+      M.variant({ task = status.task, variant = number })
+    end)
+  end)
+end
+
+--- Shows another of a task's answers: { task?, variant }; without a number it lists them.
 function M.variant(wish)
   local request = { task = wish.task or tasks.proposed(), variant = wish.variant }
+  if not request.variant then
+    variants(request.task)
+    return
+  end
   client.request('krins/variant', request, function(diff, from)
     tasks.track(diff.task, 'proposal', from)
     renew(diff.task, diff)
@@ -447,6 +653,32 @@ function M.tasks()
   end)
 end
 
+--- The list is what it shows, while it is shown; one question at a time, and one more when something happened meanwhile.
+local listing, list_again = false, false
+
+local function relist()
+  if not report.lists_tasks() then
+    return
+  end
+  if listing then
+    list_again = true
+    return
+  end
+  listing, list_again = true, false
+  local function done(result)
+    listing = false
+    if result then
+      report.retask(result.tasks)
+    end
+    if list_again then
+      relist()
+    end
+  end
+  client.request('krins/tasks', vim.empty_dict(), done, function()
+    done(nil)
+  end)
+end
+
 --- Puts the change on a branch of its own, in a directory beside.
 function M.preview(wish)
   client.request('krins/preview', naming(wish and wish.task or tasks.proposed()), function(made)
@@ -463,6 +695,9 @@ end
 --- Asks the code graph: { question, targets?, from?, to? }. Without a target it is about what is under the cursor.
 function M.graph(wish)
   local params = { targets = wish.targets, from = wish.from, to = wish.to }
+  if not client.reach() then
+    return
+  end
   local file = vim.bo.buftype == '' and vim.api.nvim_buf_get_name(0) ~= ''
   if not wish.targets and file and not vim.tbl_contains({ 'stats', 'cycles', 'path', 'unused' }, wish.question) then
     local position = vim.lsp.util.make_position_params(0, client.get() and client.get().offset_encoding or 'utf-16')
@@ -486,7 +721,7 @@ local function this_file()
     warn('this buffer is no file')
     return nil
   end
-  return vim.uri_from_bufnr(0)
+  return client.reach() and vim.uri_from_bufnr(0)
 end
 
 --- Tells others that somebody is at this file.
@@ -529,7 +764,29 @@ function M.status()
     if #(status.switchedOff or {}) > 0 then
       warn('switched off: ' .. table.concat(status.switchedOff, ', '))
     end
+    if status.spent then
+      say(report.spent(status.spent))
+    end
   end)
+end
+
+--- What came of tasks, and what they cost: { period? }.
+function M.report(wish)
+  if not client.reach() then
+    return
+  end
+  local file = vim.bo.buftype == '' and vim.api.nvim_buf_get_name(0) ~= ''
+  local params = { period = wish and wish.period, uri = file and vim.uri_from_bufnr(0) or nil }
+  client.request('krins/report', next(params) and params or vim.empty_dict(), function(result)
+    report.figures(result)
+  end)
+end
+
+--- The same as a page in the browser, which is served while this Neovim runs: { period? }.
+function M.dashboard(wish)
+  if client.reach() then
+    require('krins.dashboard').open(client.root(), wish and wish.period, say, warn)
+  end
 end
 
 --- Verifies the log of what was decided.
@@ -553,24 +810,92 @@ function M.run(wish)
   end)
 end
 
---- The server's word about a task, also one that a comment's code action began.
+--- What is shown of a task that is at work.
+local function at_work(entry, status)
+  local doing = (status.progress or words[status.state]):gsub('%c', ' ')
+  if doing ~= entry.echoed then
+    entry.echoed = doing
+    vim.api.nvim_echo({ { 'krins: ' .. doing } }, false, {})
+  end
+  if not entry.diff then
+    follow(status.task)
+  end
+end
+
+--- What is shown of a task that has ended. What is waited for comes by itself; what ended before we heard of it is asked for.
+local function at_end(entry, status)
+  if status.state == 'discarded' or status.state == 'cancelled' then
+    forget(status.task)
+  elseif status.state == 'applied' then
+    -- Our own apply says itself what is left.
+    if not entry.applying and not next(entry.applied) then
+      forget(status.task)
+    end
+  elseif entry.followed then
+    return
+  elseif not entry.diff then
+    follow(status.task)
+  else
+    if status.state == 'undone' then
+      entry.applied = {}
+    end
+    refetch(status.task)
+  end
+end
+
+--- States that a task which was never heard of is followed in: it may be over before its first word comes.
+local begins = { ready = true, blocked = true, failed = true }
+
+--- The server's word about a task, also one that something else began.
 function M.on_change(status, from)
-  local known = tasks.get(status.task)
-  if not known and not tasks.is_running(status.state) then
+  relist()
+  if not tasks.get(status.task) and not tasks.is_running(status.state) and (not begins[status.state] or tasks.is_over(status.task)) then
     return
   end
   local entry = tasks.track(status.task, status.intent, from)
   if status.seq <= entry.seq then
     return
   end
-  entry.seq, entry.state, entry.progress = status.seq, status.state, status.progress
+  entry.seq, entry.state, entry.progress, entry.variants = status.seq, status.state, status.progress, status.variants
   if tasks.is_running(status.state) then
-    vim.api.nvim_echo({ { 'krins: ' .. (status.progress or words[status.state]) } }, false, {})
-    if not known then
-      follow(status.task)
+    at_work(entry, status)
+  else
+    at_end(entry, status)
+  end
+  changed()
+end
+
+--- A server is gone. What it was at work on is over, whoever ended it; what waits is kept, and the next server knows it.
+function M.on_exit(code, signal, id)
+  if vim.v.exiting ~= vim.NIL then
+    return
+  end
+  local lost = {}
+  for _, task in ipairs(tasks.ids()) do
+    local entry = tasks.get(task)
+    if entry.client == id and (entry.followed or tasks.is_running(entry.state)) then
+      lost[#lost + 1] = ('%q'):format(entry.intent)
+      forget(task)
     end
-  elseif status.state == 'applied' or status.state == 'discarded' then
-    forget(status.task)
+  end
+  for _, job in ipairs(vim.deepcopy(jobs)) do
+    if job.server == id then
+      lost[#lost + 1] = job.what
+    end
+  end
+  jobs = vim.tbl_filter(function(job)
+    return job.server ~= id
+  end, jobs)
+  for _, task in ipairs(tasks.ids()) do
+    local entry = tasks.get(task)
+    if entry.client == id then
+      entry.applying, entry.fetching = false, false
+    end
+  end
+  listing, list_again = false, false
+  if #lost > 0 or code ~= 0 or signal ~= 0 then
+    local at = #lost > 0 and ('; what it was at work on has failed: ' .. table.concat(lost, ', ')) or ''
+    say(('the server has ended (%s %d)%s. The next :Krins starts it again'):format(signal ~= 0 and 'signal' or 'status', signal ~= 0 and signal or code, at), vim.log.levels.ERROR)
   end
   changed()
 end
@@ -589,6 +914,9 @@ function M.statusline()
     end
   end
   local parts = {}
+  for _, job in ipairs(jobs) do
+    parts[#parts + 1] = job.what
+  end
   if at_work > 0 then
     parts[#parts + 1] = at_work == 1 and doing or plural(at_work, 'task') .. ' at work'
   end

@@ -34,8 +34,127 @@ function M.context_lines(context, intent)
   return lines
 end
 
-function M.context(context, intent)
-  return windows.list('krins://context', 'krins-context', M.context_lines(context, intent))
+function M.context(context, intent, quietly)
+  return windows.list('krins://context', 'krins-context', M.context_lines(context, intent), quietly)
+end
+
+--- What others wrote, as lines: nothing in it acts on the screen.
+local function plain(lines)
+  return vim.tbl_map(function(line)
+    return (line:gsub('%c', ' '))
+  end, lines)
+end
+
+--- Lines that say why a change is what it is, from what it was made, and what that cost.
+function M.why_lines(diff, intent)
+  local usage = diff.usage
+  local lines = {
+    ('# %s'):format(intent),
+    ('# by %s%s, %s, %d tokens in, %d out'):format(diff.model, diff.cached and ' (an answer that was kept)' or '', money(diff.cost), usage.inputTokens, usage.outputTokens),
+  }
+  if diff.degraded then
+    lines[#lines + 1] = '# ' .. diff.degraded
+  end
+  for _, why in ipairs(diff.why) do
+    vim.list_extend(lines, { '', why.reason })
+    for _, place in ipairs(why.lines) do
+      lines[#lines + 1] = '    ' .. place
+    end
+  end
+  vim.list_extend(lines, { '', '# sent' })
+  for _, file in ipairs(diff.sent or {}) do
+    lines[#lines + 1] = ('%s:1  %d tokens'):format(short(file.uri), file.tokens)
+  end
+  if #(diff.pruned or {}) > 0 then
+    vim.list_extend(lines, { '', '# considered, and not sent' })
+    vim.list_extend(lines, diff.pruned)
+  end
+  return plain(lines)
+end
+
+function M.why(diff, intent)
+  return windows.list('krins://' .. diff.task .. '.why', 'krins-why', M.why_lines(diff, intent))
+end
+
+--- A sentence about the money of a day: { today, perDay?, perTask? } in millionths of a dollar.
+function M.spent(spent)
+  local day = spent.perDay and (' of %s a day'):format(money(spent.perDay)) or ''
+  local task = spent.perTask and (', at most %s a task'):format(money(spent.perTask)) or ''
+  return ('spent today: %s%s%s'):format(money(spent.today), day, task)
+end
+
+local function seconds(milliseconds)
+  return milliseconds and ('%.1f s'):format(milliseconds / 1000) or 'none'
+end
+
+local function percent(share)
+  return share and ('%.0f %%'):format(share * 100) or 'nothing decided yet'
+end
+
+--- Lines of what came of tasks, and what they cost.
+function M.figure_lines(figures)
+  local tasks, spent = figures.tasks, figures.spent
+  local lines = {
+    ('# %s, the last %s'):format(figures.workspace, figures.period),
+    '',
+    ('tasks     %d asked, %d answered, %d accepted, %d rejected, %d waiting, %d blocked, %d failed, %d cancelled'):format(
+      tasks.assigned,
+      tasks.answered,
+      tasks.accepted,
+      tasks.rejected,
+      tasks.waiting,
+      tasks.blocked,
+      tasks.failed,
+      tasks.cancelled
+    ),
+    ('accepted  %s'):format(percent(tasks.acceptedShare)),
+    ('to green  %s in the middle, %s for 95 of 100'):format(seconds(figures.green.p50), seconds(figures.green.p95)),
+    ('spent     %s in %d calls, %d of them without a known price'):format(money(spent.knownMicros), spent.calls, spent.unpriced),
+    ('cache     %d of %d answers'):format(figures.cache.hits, figures.cache.answers),
+  }
+  for _, agent in ipairs(figures.agents) do
+    lines[#lines + 1] = ('by        %s: %d calls, %d failed, %d changes, %d accepted, %s'):format(agent.route, agent.calls, agent.failed, agent.patches, agent.accepted, money(agent.micros))
+  end
+  for _, cause in ipairs(figures.blocks) do
+    lines[#lines + 1] = ('blocked   %s: %d'):format(cause.name, cause.tasks)
+  end
+  for _, cause in ipairs(figures.failures) do
+    lines[#lines + 1] = ('failed    %s: %d'):format(cause.name, cause.tasks)
+  end
+  for _, objective in ipairs(figures.objectives) do
+    local reached = objective.reached and ('%.2f %%'):format(objective.reached) or 'nothing happened yet'
+    lines[#lines + 1] = ('promised  %s: %s of %.2f %%'):format(objective.description, reached, objective.objective)
+  end
+  for _, note in ipairs(figures.notes) do
+    vim.list_extend(lines, { '', note })
+  end
+  return plain(lines)
+end
+
+function M.figures(figures)
+  return windows.list('krins://report', 'krins-report', M.figure_lines(figures))
+end
+
+--- A task's answers, and why who was asked; <CR> shows one. `show(number)`.
+function M.variants(status, show)
+  local lines, numbers = { ('# answers to %s  (Enter shows one  q closes)'):format(status.intent), '' }, {}
+  for _, answer in ipairs(status.variants) do
+    lines[#lines + 1] = ('%d  %-5s  %s  %s'):format(answer.variant, answer.verdict or 'none', answer.model or '', answer.shown and 'shown now' or answer.error or '')
+    numbers[#lines] = answer.variant
+  end
+  if #(status.choices or {}) > 0 then
+    lines[#lines + 1] = ''
+    vim.list_extend(lines, status.choices)
+  end
+  local buffer = windows.list('krins://' .. status.task .. '.variants', 'krins-variants', plain(lines))
+  windows.map(buffer, '<CR>', function()
+    local number = numbers[vim.api.nvim_win_get_cursor(0)[1]]
+    if number then
+      show(number)
+    end
+  end, 'show')
+  vim.api.nvim_win_set_cursor(0, { 3, 0 })
+  return buffer
 end
 
 --- Lines of a gate report.
@@ -57,13 +176,11 @@ function M.gate_lines(report, intent)
   for _, waived in ipairs(report.waived or {}) do
     vim.list_extend(lines, { '', ('%s  waived until %s  %s'):format(waived.finding.path, waived.expires, waived.finding.rule), '    ' .. waived.reason })
   end
-  return vim.tbl_map(function(line)
-    return (line:gsub('%c', ' '))
-  end, lines)
+  return plain(lines)
 end
 
-function M.gate(report, intent)
-  return windows.list('krins://gate', 'krins-gate', M.gate_lines(report, intent))
+function M.gate(report, intent, quietly)
+  return windows.list('krins://gate', 'krins-gate', M.gate_lines(report, intent), quietly)
 end
 
 local kinds = { block = 'E', warn = 'W', pass = 'I' }
@@ -81,26 +198,64 @@ function M.findings(report, root)
   end, report.findings)
 end
 
---- A line for each task, and its id by line. The server gives the newest first.
+--- What is known of a task beside its state: why it failed, what the gate said, who answered, the price, its last record.
+local function about(task)
+  local parts = {}
+  local function add(word, value)
+    if value then
+      parts[#parts + 1] = word .. value
+    end
+  end
+  add('', task.error)
+  add('gate: ', task.verdict)
+  add('by ', task.model)
+  add('', task.cost and money(task.cost))
+  add('', task.audit and ('record %d %s %s'):format(task.audit.seq, task.audit.kind, task.audit.hash:sub(1, 12)))
+  return table.concat(parts, ', ')
+end
+
+--- A line for each task and one about it, and its id by line. The server gives the newest first.
 function M.task_lines(list)
   local lines, ids = { '# tasks  (Enter shows the diff  u undoes  c cancels  D discards  q closes)', '' }, {}
   for _, task in ipairs(list) do
-    lines[#lines + 1] = ('%-10s %s  %s'):format(task.state, task.task, (task.intent:gsub('%c', ' ')))
+    lines[#lines + 1] = ('%-10s %s  %s'):format(task.state, task.task, task.intent)
+    ids[#lines] = task.task
+    lines[#lines + 1] = '           ' .. about(task)
     ids[#lines] = task.task
   end
   if #list == 0 then
     lines[#lines + 1] = 'no tasks yet: :Krins {what to change}'
   end
-  return lines, ids
+  return plain(lines), ids
+end
+
+local TASKS = 'krins://tasks'
+
+--- By line of the list of tasks: the task's id.
+local listed = {}
+
+function M.lists_tasks()
+  return windows.shown(TASKS) ~= nil
+end
+
+--- The list as it is now, where it is shown.
+function M.retask(list)
+  local buffer = windows.shown(TASKS)
+  if buffer then
+    local lines
+    lines, listed = M.task_lines(list)
+    windows.refill(buffer, lines)
+  end
 end
 
 --- `actions`: show(task), undo(task), cancel(task), discard(task).
 function M.tasks(list, actions)
-  local lines, ids = M.task_lines(list)
-  local buffer = windows.list('krins://tasks', 'krins-tasks', lines)
+  local lines
+  lines, listed = M.task_lines(list)
+  local buffer = windows.list(TASKS, 'krins-tasks', lines)
   for key, action in pairs({ ['<CR>'] = 'show', u = 'undo', c = 'cancel', D = 'discard' }) do
     windows.map(buffer, key, function()
-      local id = ids[vim.api.nvim_win_get_cursor(0)[1]]
+      local id = listed[vim.api.nvim_win_get_cursor(0)[1]]
       if id then
         actions[action](id)
       end

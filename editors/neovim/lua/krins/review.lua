@@ -9,10 +9,21 @@ local marks = vim.api.nvim_create_namespace('krins.review')
 
 local help = 'a accept  x reject  e edit  ]c [c hunk  ]f [f file  A apply  D discard  q close'
 
-local looks = { open = { '?', 'DiagnosticSignInfo' }, accepted = { '+', 'DiagnosticSignOk' }, edited = { '~', 'DiagnosticSignHint' }, rejected = { 'x', 'DiagnosticSignWarn' } }
+local looks = { open = { '?', 'DiagnosticSignInfo' }, accepted = { '+', 'DiagnosticSignOk' }, edited = { '~', 'DiagnosticSignHint' }, rejected = { 'x', 'DiagnosticSignWarn' }, applied = { '=', 'DiagnosticSignOk' } }
 
---- The open review: { task, actions, diff, at, tab, left, right, places }.
+--- The open review: { task, actions, diff, at, tab, left, right, buffers, places }.
 local open
+
+--- Whether both sides are still where they were shown. A window that shows something else is the person's again.
+local function is_whole(review)
+  for _, side in ipairs({ 'left', 'right' }) do
+    local window = review[side]
+    if not (window and vim.api.nvim_win_is_valid(window) and vim.api.nvim_win_get_buf(window) == review.buffers[side]) then
+      return false
+    end
+  end
+  return true
+end
 
 local line_ends = { unix = '\n', dos = '\r\n', mac = '\r' }
 
@@ -175,10 +186,10 @@ local function bar(side)
   return ('file %d of %d, %s  (%s)'):format(open.at, #open.diff.files, file.kind, help)
 end
 
---- Fills both sides with the file at `open.at`; false when it is not what it was.
+--- Fills both sides with the file at `open.at`; false when it is not what it was, or a side is gone.
 local function fill()
   local file = open.diff.files[open.at]
-  local base = M.base(open.diff, file)
+  local base = file and is_whole(open) and M.base(open.diff, file)
   if not base then
     return false
   end
@@ -189,9 +200,8 @@ local function fill()
   end
   local syntax = vim.filetype.match({ filename = vim.uri_to_fname(file.uri) }) or ''
   for side, text in pairs({ left = base, right = file.kind == 'delete' and {} or lines }) do
-    local window = open[side]
-    local buffer = vim.api.nvim_win_get_buf(window)
-    windows.fill(buffer, text)
+    local window, buffer = open[side], open.buffers[side]
+    windows.refill(buffer, text)
     -- The file's type would start language servers on a text that is no file.
     vim.bo[buffer].syntax = syntax
     vim.wo[window].winbar = bar(side)
@@ -199,21 +209,41 @@ local function fill()
       return side == 'left' and places[id].base_first or places[id].first
     end)
   end
-  vim.cmd('diffupdate')
+  vim.api.nvim_win_call(open.right, function()
+    vim.cmd('diffupdate')
+  end)
   return true
 end
 
 local function made(side)
   local buffer = windows.buffer(('krins://%s.%s'):format(open.task, side), {})
   vim.api.nvim_win_set_buf(0, buffer)
+  open.buffers[side] = buffer
   vim.wo.signcolumn = 'yes'
   vim.cmd('diffthis')
   keys(buffer, side)
   return vim.api.nvim_get_current_win()
 end
 
---- Opens the review of a proposal, at a hunk when one is named. False when a file is not what it was then, and the diff has to do.
-function M.open(diff, actions, at_hunk)
+--- One side alone is no review: when a window is closed, by whatever command, the other goes too.
+local function end_with_a_window()
+  local of_this = open
+  vim.api.nvim_create_autocmd('WinClosed', {
+    group = vim.api.nvim_create_augroup('krins.review', {}),
+    pattern = { tostring(open.left), tostring(open.right) },
+    callback = function()
+      vim.schedule(function()
+        if open == of_this then
+          M.close()
+        end
+      end)
+    end,
+  })
+end
+
+--- Opens the review of a proposal, at a hunk when one is named; `quietly` without going there. False when a file is not what it was
+--- then, and the diff has to do.
+function M.open(diff, actions, at_hunk, quietly)
   M.close()
   if #diff.files == 0 then
     return false
@@ -223,15 +253,20 @@ function M.open(diff, actions, at_hunk)
       return false
     end
   end
+  local before = vim.api.nvim_get_current_tabpage()
   vim.cmd('tab split')
-  open = { task = diff.task, diff = diff, actions = actions, at = at_hunk and file_of(diff, at_hunk) or 1, tab = vim.api.nvim_get_current_tabpage() }
+  open = { task = diff.task, diff = diff, actions = actions, at = at_hunk and file_of(diff, at_hunk) or 1, tab = vim.api.nvim_get_current_tabpage(), buffers = {} }
   open.left = made('left')
   vim.cmd('rightbelow vsplit')
   open.right = made('right')
+  end_with_a_window()
   fill()
   local first = at_hunk and open.places[at_hunk] or open.places[diff.files[open.at].hunks[1] and diff.files[open.at].hunks[1].id or '']
   if first then
-    vim.api.nvim_win_set_cursor(open.right, { math.min(first.first + 1, vim.api.nvim_buf_line_count(vim.api.nvim_win_get_buf(open.right))), 0 })
+    vim.api.nvim_win_set_cursor(open.right, { math.min(first.first + 1, vim.api.nvim_buf_line_count(open.buffers.right)), 0 })
+  end
+  if quietly then
+    vim.api.nvim_set_current_tabpage(before)
   end
   return true
 end
@@ -254,23 +289,33 @@ end
 
 --- Shows what is decided now, when the review of this task is open.
 function M.update(diff)
-  if open and open.task == diff.task then
-    open.diff = diff
-    fill()
+  if not open or open.task ~= diff.task then
+    return
+  end
+  open.diff = diff
+  open.at = math.min(open.at, #diff.files)
+  if not fill() then
+    M.close()
   end
 end
 
 function M.is_open(task)
-  return open ~= nil and (not task or open.task == task) and vim.api.nvim_tabpage_is_valid(open.tab)
+  return open ~= nil and (not task or open.task == task) and is_whole(open)
 end
 
+--- Closes the windows that show the review, and no other.
 function M.close()
   local closing = open
   open = nil
-  if closing and vim.api.nvim_tabpage_is_valid(closing.tab) then
-    for _, window in ipairs({ closing.left, closing.right }) do
-      if vim.api.nvim_win_is_valid(window) then
-        vim.api.nvim_win_close(window, true)
+  for _, side in ipairs(closing and { 'left', 'right' } or {}) do
+    local window = closing[side]
+    if window and vim.api.nvim_win_is_valid(window) and vim.api.nvim_win_get_buf(window) == closing.buffers[side] then
+      if not pcall(vim.api.nvim_win_close, window, true) then
+        -- The last window that there is stays.
+        vim.api.nvim_win_call(window, function()
+          vim.cmd('diffoff')
+          vim.cmd('enew')
+        end)
       end
     end
   end

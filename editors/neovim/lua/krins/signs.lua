@@ -12,6 +12,16 @@ local looks = {
   rejected = { 'x', 'DiagnosticSignWarn' },
 }
 
+--- By how many lines a hunk makes its file longer.
+local function growth(hunk)
+  local lines = 0
+  for _, line in ipairs(hunk.lines) do
+    local mark = line:sub(1, 1)
+    lines = lines + (mark == '+' and 1 or mark == '-' and -1 or 0)
+  end
+  return lines
+end
+
 --- By buffer, by mark: the hunk's id.
 local placed = {}
 --- The proposal that is shown.
@@ -33,20 +43,26 @@ local function place(buffer, hunks)
   clear(buffer)
   local last = vim.api.nvim_buf_line_count(buffer) - 1
   placed[buffer] = {}
+  -- What is applied already stands in the file, and moves what comes behind it.
+  local moved = 0
   for _, hunk in ipairs(hunks) do
-    local word = tasks.verdict(hunk)
-    local first, stop = tasks.core(hunk)
-    first, stop = math.min(first, last), math.min(stop, last)
-    local id = vim.api.nvim_buf_set_extmark(buffer, marks, first, 0, {
-      end_row = stop,
-      sign_text = looks[word][1],
-      sign_hl_group = looks[word][2],
-      virt_text = { { ('krins %s%s'):format(hunk.id, word == 'open' and '' or ' ' .. word), 'Comment' } },
-      virt_text_pos = 'eol',
-      hl_mode = 'combine',
-      strict = false,
-    })
-    placed[buffer][id] = hunk.id
+    if hunk.applied then
+      moved = moved + growth(hunk)
+    else
+      local word = tasks.verdict(hunk)
+      local first, stop = tasks.core(hunk)
+      first, stop = math.min(first + moved, last), math.min(stop + moved, last)
+      local id = vim.api.nvim_buf_set_extmark(buffer, marks, math.max(first, 0), 0, {
+        end_row = math.max(stop, 0),
+        sign_text = looks[word][1],
+        sign_hl_group = looks[word][2],
+        virt_text = { { ('krins %s%s'):format(hunk.id, word == 'open' and '' or ' ' .. word), 'Comment' } },
+        virt_text_pos = 'eol',
+        hl_mode = 'combine',
+        strict = false,
+      })
+      placed[buffer][id] = hunk.id
+    end
   end
 end
 

@@ -1,10 +1,15 @@
 -- What is known about tasks: which there are, what each has proposed, which one a command means. Values only; nothing is drawn here.
 local M = {}
 
---- By task id: { intent, state, seq, client?, progress?, diff?, followed? }; the client is the id of the server whose task it is.
+--- By task id: { intent, state, seq, client?, progress?, diff?, followed?, variants?, applied }; the client is the id of the server whose
+--- task it is, `applied` holds the ids of the hunks that were applied while others were left out.
 local tasks = {}
 --- Task ids, oldest first.
 local order = {}
+--- Tasks that are over here, oldest first: a word about one of them that comes late begins nothing anew.
+local over = {}
+--- How many of those are remembered.
+local REMEMBERED = 200
 --- What was asked in this session, newest first.
 local asked = {}
 
@@ -20,14 +25,51 @@ end
 
 function M.track(task, intent, client)
   if not tasks[task] then
-    tasks[task] = { intent = intent, state = 'queued', seq = -1 }
+    tasks[task] = { intent = intent, state = 'queued', seq = -1, applied = {} }
     order[#order + 1] = task
   end
-  tasks[task].client = tasks[task].client or client
+  -- Who spoke last of it: a server that was started again has another id.
+  tasks[task].client = client or tasks[task].client
   return tasks[task]
 end
 
+--- Keeps what is proposed, with what is already applied of it; gives what is known of the task then.
+function M.keep(diff, client)
+  local entry = M.track(diff.task, 'proposal', client)
+  for _, hunk in ipairs(M.hunks(diff)) do
+    hunk.applied = entry.applied[hunk.id] or false
+  end
+  entry.diff, entry.state = diff, diff.state
+  return entry
+end
+
+--- These hunks are applied (or, with false, taken back).
+function M.apply(task, hunks, applied)
+  local entry = tasks[task]
+  for _, id in ipairs(hunks) do
+    entry.applied[id] = applied or nil
+  end
+  M.keep(entry.diff)
+end
+
+--- Whether something is left of a proposal that could be applied.
+function M.is_left(entry)
+  return vim.iter(M.hunks(entry.diff)):any(function(hunk)
+    return not hunk.applied and hunk.verdict ~= 'reject'
+  end)
+end
+
+function M.is_over(task)
+  return vim.tbl_contains(over, task)
+end
+
 function M.forget(task)
+  if tasks[task] and not M.is_over(task) then
+    over[#over + 1] = task
+    if #over > REMEMBERED then
+      table.remove(over, 1)
+    end
+  end
   tasks[task] = nil
   order = vim.tbl_filter(function(known)
     return known ~= task
@@ -105,8 +147,19 @@ function M.core(hunk)
   return first or at, last or at
 end
 
+--- The numbers of the newest task's answers, where several were asked for.
+function M.variants()
+  local task = M.proposed()
+  return vim.tbl_map(function(answer)
+    return tostring(answer.variant)
+  end, task and tasks[task].variants or {})
+end
+
 --- A word for what is decided about a hunk.
 function M.verdict(hunk)
+  if hunk.applied then
+    return 'applied'
+  end
   if hunk.verdict == 'reject' then
     return 'rejected'
   end

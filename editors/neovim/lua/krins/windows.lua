@@ -29,24 +29,61 @@ function M.fill(buffer, lines)
   vim.bo[buffer].modifiable = false
 end
 
---- The buffer in a window below, or in the window that shows it.
-function M.split(name, lines, filetype)
+--- The buffer in a window below, or in the window that shows it; then the window. `quietly` leaves the person where they are: what
+--- comes by itself must not catch the keys that somebody is typing.
+function M.split(name, lines, filetype, quietly)
   local buffer = M.buffer(name, lines, filetype)
   local window = vim.fn.bufwinid(buffer)
   if window == -1 then
-    vim.cmd('botright split')
-    vim.api.nvim_win_set_buf(0, buffer)
-  else
+    window = vim.api.nvim_open_win(buffer, not quietly, { split = 'below', win = -1 })
+  elseif not quietly then
     vim.api.nvim_set_current_win(window)
   end
-  return buffer
+  return buffer, window
 end
 
 --- A list that `gF` walks and `q` closes.
-function M.list(name, filetype, lines)
-  local buffer = M.split(name, lines, filetype)
+function M.list(name, filetype, lines, quietly)
+  local buffer = M.split(name, lines, filetype, quietly)
   M.map(buffer, 'q', '<Cmd>close<CR>', 'close')
   return buffer
+end
+
+--- The buffer of that name, when it is shown anywhere: on any tab.
+function M.shown(name)
+  local buffer = vim.fn.bufnr('^' .. vim.fn.escape(name, '[]*?^$.\\{},') .. '$')
+  return buffer ~= -1 and #vim.fn.win_findbuf(buffer) > 0 and buffer or nil
+end
+
+--- Replaces what a buffer shows; every window on it stays where it is.
+function M.refill(buffer, lines)
+  local views = {}
+  for _, window in ipairs(vim.fn.win_findbuf(buffer)) do
+    views[window] = vim.api.nvim_win_call(window, vim.fn.winsaveview)
+  end
+  M.fill(buffer, lines)
+  for window, view in pairs(views) do
+    vim.api.nvim_win_call(window, function()
+      vim.fn.winrestview(view)
+    end)
+  end
+end
+
+--- Whether a window may be opened now: nobody is typing a text, a command or the rest of one.
+function M.at_rest()
+  return vim.api.nvim_get_mode().mode == 'n' and vim.fn.getcmdwintype() == ''
+end
+
+--- Gives a function that says whether the person is still where they are now, and did nothing since.
+function M.attention()
+  local function now()
+    local window = vim.api.nvim_get_current_win()
+    return { window, vim.api.nvim_get_current_buf(), vim.b.changedtick, vim.api.nvim_win_get_cursor(window) }
+  end
+  local then_ = now()
+  return function()
+    return M.at_rest() and vim.deep_equal(then_, now())
+  end
 end
 
 function M.map(buffer, lhs, action, description)
@@ -58,13 +95,18 @@ function M.plain(text)
   return (text:gsub('%%', '%%%%'):gsub('[%c]', ' '))
 end
 
-function M.knows_hunks(buffer, find)
+--- `find` gives task and id of the hunk under the cursor; `gone` runs when the buffer is no more.
+function M.knows_hunks(buffer, find, gone)
   hunk_at[buffer] = find
   vim.api.nvim_create_autocmd('BufWipeout', {
+    group = vim.api.nvim_create_augroup('krins.hunks.' .. buffer, {}),
     buffer = buffer,
     once = true,
     callback = function()
       hunk_at[buffer] = nil
+      if gone then
+        gone()
+      end
     end,
   })
 end
@@ -94,7 +136,23 @@ function M.without_returns(lines)
   end, lines) or lines
 end
 
---- A hunk's new lines, to be changed: writing the buffer makes them the truth.
+--- What a person wrote for a hunk is taken (the buffer goes), or it is not (the buffer stays, or comes back, as it was written).
+local function settle(buffer, tick, taken)
+  if not vim.api.nvim_buf_is_valid(buffer) then
+    return
+  end
+  if taken and vim.api.nvim_buf_get_changedtick(buffer) == tick then
+    vim.api.nvim_buf_delete(buffer, { force = true })
+    return
+  end
+  vim.bo[buffer].modified = true
+  if #vim.fn.win_findbuf(buffer) == 0 and M.at_rest() then
+    vim.api.nvim_open_win(buffer, false, { split = 'below', win = -1 })
+  end
+end
+
+--- A hunk's new lines, to be changed: writing the buffer makes them the truth. `done(id, text, settled)` is to call `settled` with
+--- whether they were taken: until then they are in the buffer alone.
 function M.edit(task, hunk, done)
   local kept = {}
   for _, line in ipairs(hunk.lines) do
@@ -107,31 +165,42 @@ function M.edit(task, hunk, done)
   local line_end = lines == kept and '\n' or '\r\n'
   local name = 'krins://' .. task .. '.' .. hunk.id
   local open = vim.fn.bufnr('^' .. vim.fn.escape(name, '[]*?^$.\\{},') .. '$')
-  if open ~= -1 and vim.bo[open].modified and vim.fn.bufwinid(open) ~= -1 then
-    -- What was typed there is not written yet.
-    vim.api.nvim_set_current_win(vim.fn.bufwinid(open))
+  if open ~= -1 and vim.bo[open].modified then
+    -- What was typed there is not written yet, or was not taken.
+    if vim.fn.bufwinid(open) ~= -1 then
+      vim.api.nvim_set_current_win(vim.fn.bufwinid(open))
+    else
+      vim.api.nvim_open_win(open, true, { split = 'below', win = -1 })
+    end
     return
   end
-  local buffer = M.split(name, lines)
+  local buffer, window = M.split(name, lines)
   vim.bo[buffer].buftype = 'acwrite'
   vim.bo[buffer].modifiable = true
   vim.bo[buffer].modified = false
-  vim.wo.winbar = ('krins: the new lines of %s  (:w takes them, :q! leaves them)'):format(hunk.id)
+  vim.wo[window].winbar = ('krins: the new lines of %s  (:w takes them, :q! leaves them)'):format(hunk.id)
   vim.api.nvim_create_autocmd('BufWriteCmd', {
     group = vim.api.nvim_create_augroup('krins.edit.' .. buffer, {}),
     buffer = buffer,
     callback = function()
       local written = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
       local text = table.concat(written, line_end) .. line_end
+      -- `:wq` closes the window before the answer is there; the text has to outlive that.
+      vim.bo[buffer].bufhidden = 'hide'
       vim.bo[buffer].modified = false
+      local tick = vim.api.nvim_buf_get_changedtick(buffer)
       vim.schedule(function()
-        if vim.api.nvim_buf_is_valid(buffer) then
-          vim.api.nvim_buf_delete(buffer, { force = true })
-        end
-        done(hunk.id, text == line_end and '' or text)
+        done(hunk.id, text == line_end and '' or text, function(taken)
+          settle(buffer, tick, taken)
+        end)
       end)
     end,
   })
+end
+
+--- Asks before what cannot be meant by accident.
+function M.sure(question)
+  return vim.fn.confirm(question, '&Yes\n&No', 2) == 1
 end
 
 --- Closes what shows a task: its diff, its hunks that are being edited.
