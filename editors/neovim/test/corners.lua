@@ -90,16 +90,27 @@ local function propose()
   return tasks.proposed()
 end
 
-local function start()
-  if configured then
-    vim.lsp.config('krins', { cmd = command })
-    krins.setup({ signs = true })
-  else
-    krins.setup({ cmd = command })
-  end
+--- As in an init.lua that loads the plugin itself, before Neovim has started.
+if configured then
+  vim.lsp.config('krins', { cmd = command })
+  krins.setup({ signs = true })
   vim.cmd('runtime plugin/krins.lua')
+  vim.lsp.enable('krins', false)
+else
+  krins.setup({ cmd = command })
+  vim.cmd('runtime plugin/krins.lua')
+end
+
+local function start()
   vim.cmd.cd(app)
   vim.cmd('filetype on')
+  if configured then
+    vim.cmd.edit(app .. '/src/stats.ts')
+    vim.wait(300)
+    t.check('a server that was switched off is not started', #vim.lsp.get_clients() == 0)
+    vim.cmd('bwipeout')
+    vim.lsp.enable('krins')
+  end
 end
 
 local function files_of_no_project()
@@ -142,7 +153,7 @@ local function configuration()
   end
   vim.cmd('checkhealth krins')
   local text = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
-  t.check('checkhealth looks at the program that vim.lsp.config names', text:find('ERROR') == nil and text:find('krins %d') ~= nil)
+  t.check('checkhealth looks at the program that vim.lsp.config names', text:find('ERROR') == nil and text:find(command[1] .. ': krins ', 1, true) ~= nil)
   vim.cmd.bdelete()
   t.check('setup undoes nothing that vim.lsp.config was told', vim.lsp.config.krins.cmd[1] == command[1])
 end
