@@ -398,6 +398,24 @@ local function questions()
   t.eventually('which answers there are', function()
     return t.said('one answer was asked for')
   end)
+  local client = require('krins.client')
+  local request, wanted = client.request, nil
+  client.request = function(method, params, done)
+    if method == 'krins/task' then
+      local variants = { { variant = 1, shown = true, model = 'a/one', verdict = 'pass' }, { variant = 2, shown = false, model = 'b/two', error = 'failed to\27 answer' } }
+      done({ task = tasks.proposed(), intent = rename, variants = variants, choices = { 'b/two was tried because it is cheap' } }, server().id)
+    else
+      wanted = { method, params.variant }
+    end
+  end
+  vim.cmd('Krins variant')
+  local listed = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
+  t.check('several are listed, with why', vim.bo.filetype == 'krins-variants' and listed:find('1  pass   a/one  shown now', 1, true) and listed:find('failed to  answer', 1, true) and listed:find('because it is cheap', 1, true))
+  t.check('and complete the word', vim.deep_equal(vim.fn.getcompletion('Krins variant ', 'cmdline'), { '1', '2' }))
+  keys('j<CR>')
+  client.request = request
+  t.check('Enter shows one', vim.deep_equal(wanted, { 'krins/variant', 2 }))
+  vim.cmd.close()
   vim.cmd('Krins report day')
   t.eventually('what came of it all', function()
     return vim.bo.filetype == 'krins-report' and vim.fn.search('^tasks .* asked') > 0
