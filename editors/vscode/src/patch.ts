@@ -1,7 +1,7 @@
 // A proposal's hunks put onto the text they were made for. Only for looking at: what is written is the server's business.
 // Knows nothing of VS Code.
 
-import type { Hunk } from "./protocol";
+import type { FileDiff, Hunk } from "./protocol";
 
 /** The text is not the one the hunks were made for. */
 export class Mismatch extends Error {
@@ -16,6 +16,16 @@ interface Line {
   /** `"\n"`, `"\r\n"`, or `""` for a last line without an end. */
   readonly end: string;
 }
+
+/** A place that two sides changed, or a whole text with such places. */
+export interface Clash {
+  base: string;
+  ours: string;
+  theirs: string;
+}
+
+const SIDES = ["base", "ours", "theirs"] as const;
+const unix = (text: string) => text.replace(/\r\n?/g, "\n");
 
 /** The text with the hunks applied exactly where they say; every other byte stays. */
 export function patched(base: string, hunks: readonly Hunk[]): string {
@@ -60,6 +70,65 @@ export function places(hunks: readonly Hunk[]): { hunk: Hunk; line: number; leng
 export function newText(hunk: Hunk): string {
   const lines = hunk.lines.filter((line) => line.startsWith("+") || line.startsWith(" ")).map((line) => line.slice(1));
   return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+}
+
+/** The canonical patch with the hunks alone that are kept; files without any of them are left out. */
+export function part(patch: string, files: readonly FileDiff[], keep: (hunk: Hunk) => boolean): string {
+  const sections = patch.split(/(?<=^|\n)(?=diff --git )/);
+  return files
+    .map(({ hunks }, index) => {
+      const [head = "", ...bodies] = (sections[index] ?? "").split(/(?<=\n)(?=@@ )/);
+      let dropped = 0;
+      const kept = hunks.flatMap((hunk, at) => {
+        const { added, removed } = size([hunk]);
+        if (keep(hunk)) return [bodies[at]?.replace(/^(@@ -\S+ \+)(\d+)/, (_, mark: string, line: string) => `${mark}${Number(line) - dropped}`) ?? ""];
+        dropped += added - removed;
+        return [];
+      });
+      return kept.length > 0 || hunks.length === 0 ? head.replace(/\nindex .*/, "") + kept.join("") : "";
+    })
+    .join("");
+}
+
+/**
+ * What a merge editor is to begin from, of a file that got conflict markers: the text with each marked place as it was (`base`), as it
+ * is (`ours`) and as it should be (`theirs`). Nothing where the places are not those that are told.
+ */
+export function unmarked(marked: string, conflicts: readonly Clash[]): Clash | undefined {
+  const ended = (text: string) => (text === "" || text.endsWith("\n") ? text : `${text}\n`);
+  const out: Clash = { base: "", ours: "", theirs: "" };
+  const add = (each: Clash) => SIDES.forEach((side) => (out[side] += each[side]));
+  let rest = unix(marked);
+  for (const { base, ours, theirs } of conflicts) {
+    const clash = { base: ended(unix(base)), ours: ended(unix(ours)), theirs: ended(unix(theirs)) };
+    const block = `<<<<<<< yours\n${clash.ours}=======\n${clash.theirs}>>>>>>> krins\n`;
+    const start = rest.indexOf(block);
+    if (start < 0) return undefined;
+    const before = rest.slice(0, start);
+    add({ base: before, ours: before, theirs: before });
+    add(clash);
+    rest = rest.slice(start + block.length);
+  }
+  add({ base: rest, ours: rest, theirs: rest });
+  return out;
+}
+
+/** The same of a file that has none: the text as it is, and with each place as it was and as it should be. */
+export function unmerged(now: string, conflicts: readonly (Clash & { range: Hunk["range"] })[]): Clash | undefined {
+  const lines = unix(now).split(/(?<=\n)/);
+  const out: Clash = { base: "", ours: unix(now), theirs: "" };
+  let next = 0;
+  for (const { base, ours, theirs, range } of conflicts) {
+    // A place without lines is named by the line before it; at the top of a file that may also be the first line.
+    const [start, end] = ours === "" ? [range.end.line, range.end.line] : [range.start.line, range.end.line];
+    if (start < next || (ours === "" && range.start.line === 0) || lines.slice(start, end).join("") !== unix(ours)) return undefined;
+    const before = lines.slice(next, start).join("");
+    out.base += before + unix(base);
+    out.theirs += before + unix(theirs);
+    next = end;
+  }
+  const rest = lines.slice(next).join("");
+  return { ...out, base: out.base + rest, theirs: out.theirs + rest };
 }
 
 /** How many lines a set of hunks adds and removes. */

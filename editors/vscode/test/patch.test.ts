@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Mismatch, patched, size, title } from "../src/patch";
-import type { Hunk } from "../src/protocol";
+import { Mismatch, part, patched, size, title, unmarked, unmerged } from "../src/patch";
+import type { FileDiff, Hunk } from "../src/protocol";
 
 /** Hunks of one file of a unified diff, as the server sends them. */
 function hunks(diff: string): Hunk[] {
@@ -78,4 +78,36 @@ test("a change made by hand over nine real files, one of them with CRLF, one wit
     }));
     assert.equal(patched(after, back), base, path);
   }
+});
+
+test("a part of a patch is a patch: its places are those of what is kept", () => {
+  const body = (path: string, text: string) => `diff --git a/${path} b/${path}\nindex 1..2 100644\n--- a/${path}\n+++ b/${path}\n${text}`;
+  // A line of code that looks like a head, behind a line end that is none of a patch.
+  const texts = ["@@ -1 +1,3 @@\n-a\n+A\n+A2\n+A3\n@@ -3 +5 @@ c\n-c\n+C\n@@ -5 +7 @@\n-e\n+E \u2028@@ -1 +1 @@\n", "@@ -1 +1 @@\n-x\n+y\n"];
+  const files = texts.map((text, index): FileDiff => ({ uri: `file:///${index}`, kind: "modify", hunks: hunks(text).map((hunk, at) => ({ ...hunk, id: `${index}.${at}` })) }));
+  const whole = body("a.ts", texts[0]!) + body("b.ts", texts[1]!);
+  const bare = (text: string) => text.replaceAll("index 1..2 100644\n", "");
+  assert.equal(part(whole, files, () => true), bare(whole));
+  const kept = part(whole, files, ({ id }) => id === "0.1" || id === "0.2");
+  assert.equal(kept, bare(body("a.ts", "@@ -3 +3 @@ c\n-c\n+C\n@@ -5 +5 @@\n-e\n+E \u2028@@ -1 +1 @@\n")));
+  assert.equal(part(whole, files, () => false), "");
+});
+
+test("a merge begins from what was asked for: the marked places, in three texts", () => {
+  const clash = { base: "b\n", ours: "mine\n", theirs: "theirs" };
+  const marked = "a\r\n<<<<<<< yours\nmine\n=======\ntheirs\n>>>>>>> krins\nc\r\n";
+  assert.deepEqual(unmarked(marked, [clash]), { base: "a\nb\nc\n", ours: "a\nmine\nc\n", theirs: "a\ntheirs\nc\n" });
+  assert.equal(unmarked(marked, [clash, clash]), undefined);
+  assert.equal(unmarked(marked.replace("mine", "else"), [clash]), undefined);
+});
+
+test("where nothing could be written, the places of the file as it is, or nothing", () => {
+  const at = (start: number, end: number) => ({ start: { line: start, character: 0 }, end: { line: end, character: 0 } });
+  const now = "a\nmine\nc\nd\n";
+  const first = { base: "new\n", ours: "mine\n", theirs: "old\n", range: at(1, 2) };
+  // Nothing is there any more, behind line 3.
+  const gone = { base: "x\n", ours: "", theirs: "y\n", range: at(2, 3) };
+  assert.deepEqual(unmerged(now, [first, gone]), { base: "a\nnew\nc\nx\nd\n", ours: now, theirs: "a\nold\nc\ny\nd\n" });
+  assert.equal(unmerged("b\n" + now, [first]), undefined);
+  assert.equal(unmerged(now, [{ ...gone, range: at(0, 1) }]), undefined);
 });
