@@ -3,10 +3,11 @@
 
 import { randomBytes } from "node:crypto";
 import * as vscode from "vscode";
-import { openPlace } from "./hunks";
+import { failure, sentence } from "./errors";
+import { located, openPlace, rootOf } from "./hunks";
 import type { FromPanel, GateView, ToPanel } from "./panel/messages";
-import type { Tasks } from "./tasks";
-import { isRunning, stateInWords } from "./words";
+import { isFixable, type Tasks } from "./tasks";
+import { isRunning, isWaiting, stateInWords } from "./words";
 
 export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable {
   #view: vscode.WebviewView | undefined;
@@ -61,6 +62,8 @@ export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable 
       task,
       intent: status?.intent ?? proposal?.intent ?? "",
       state,
+      waiting: isWaiting(state),
+      error: status?.error && status.error.kind !== "Cancelled" ? sentence(failure({ ...status.error, data: status.error })) : undefined,
       progress: running ? (status.progress ?? stateInWords(status.state)) : undefined,
       verdict: report?.verdict,
       checks: report ? report.checks.map(({ check, verdict, millis }) => ({ check, state: verdict, millis })) : this.tasks.checks(task),
@@ -68,7 +71,7 @@ export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable 
       waived: report?.waived ?? [],
       runs: report?.runs ?? [],
       rounds: status?.rounds ?? [],
-      fixable: state === "blocked" && proposal !== undefined && !proposal.diff.model.startsWith("builtin/"),
+      fixable: proposal !== undefined && isFixable(proposal.diff),
     };
   }
 
@@ -106,8 +109,9 @@ export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable 
   /** A finding is about the text with the change: its line is shown in the diff, else in the file. */
   async #open(path: string, line: number): Promise<void> {
     const { proposal } = this.tasks.focus;
-    const file = proposal?.diff.files.find(({ uri }) => vscode.Uri.parse(uri).path.endsWith(`/${path}`));
-    if (!proposal || !file) return openPlace(`${path}:${line}`);
+    const address = proposal && located(`${path}:${line}`, rootOf(proposal.diff));
+    const file = address && proposal.diff.files.find(({ uri }) => vscode.Uri.parse(uri).path === vscode.Uri.parse(address).path);
+    if (!proposal || !file) return openPlace(address ?? `${path}:${line}`);
     await this.tasks.open(proposal.diff.task, file.uri);
     const editor = vscode.window.activeTextEditor;
     if (!editor || !editor.document.uri.scheme.startsWith("krins-")) return;

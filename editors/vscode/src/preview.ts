@@ -5,13 +5,17 @@ import * as vscode from "vscode";
 import { Mismatch, patched, places, size, wanted } from "./patch";
 import type { BaseFile, DiffResult, FileDiff, Hunk } from "./protocol";
 import * as say from "./say";
-import { shorten } from "./words";
+import { isWaiting, shorten } from "./words";
 
 const BEFORE = "krins-before";
 /** Where a proposal's new texts are: documents of this scheme carry the hunks' lenses and keys. */
 export const AFTER = "krins-after";
 const PATCH = "krins-patch";
 const NOTE = "krins-note";
+/** Where a person's own text of a hunk is. */
+export const EDIT = "krins-edit";
+/** What is closed with a proposal. */
+const OURS = [BEFORE, AFTER, PATCH, EDIT];
 
 interface Sides {
   file: FileDiff;
@@ -23,7 +27,8 @@ export class Preview implements vscode.Disposable {
   /** Texts of the virtual documents, by address. */
   readonly #texts = new Map<string, string>();
   readonly #changed = new vscode.EventEmitter<vscode.Uri>();
-  readonly #tabs = new Map<string, string>();
+  /** What the tab over all files is called, by task: VS Code may not know yet what a tab of before its restart is over. */
+  readonly #titles = new Map<string, string>();
   /** What the virtual documents show, by task: for lenses, for merges, and to draw them anew. */
   readonly #shown = new Map<string, Sides[]>();
   readonly #registrations: vscode.Disposable[];
@@ -38,17 +43,37 @@ export class Preview implements vscode.Disposable {
     );
   }
 
+  /** The tab over all files: the one that is in front already, else a new one in place of any that there is. */
   async show(intent: string, diff: DiffResult): Promise<void> {
-    // VS Code puts the number of files behind it.
-    const title = `Krins: ${shorten(intent, 50)}`;
-    this.#tabs.set(diff.task, title);
-    const sides = await this.#all(diff);
+    const { task, files } = diff;
+    const sides = await this.load(intent, diff);
     if (!sides) return this.#showPatch(diff);
+    const open = tabsWhere((tab) => isOver(tab) && this.#isOf(tab, task));
+    if (open.some((tab) => tab.isActive && tab.group.isActive && over(tab).length === 2 * files.length)) {
+      await vscode.commands.executeCommand("workbench.action.focusActiveEditorGroup");
+      return;
+    }
+    if (open.length > 0) await vscode.window.tabGroups.close(open, true);
     const resources = sides.map((side) => {
-      const { before, after } = this.#write(diff.task, side);
+      const { before, after } = this.#write(task, side);
       return [vscode.Uri.parse(side.file.uri), before, after];
     });
-    await vscode.commands.executeCommand("vscode.changes", title, resources);
+    await vscode.commands.executeCommand("vscode.changes", this.#titles.get(task), resources);
+  }
+
+  /** Makes the texts of a proposal known, also to what VS Code opened again after a restart. */
+  async load(intent: string, diff: DiffResult): Promise<Sides[] | undefined> {
+    // VS Code puts the number of files behind it.
+    this.#titles.set(diff.task, `Krins: ${shorten(intent, 50)}`);
+    const sides = await this.#all(diff);
+    for (const side of sides ?? []) this.#write(diff.task, side);
+    return sides;
+  }
+
+  /** The task whose document or diff is in front. */
+  active(): string | undefined {
+    const tab = vscode.window.tabGroups.activeTabGroup.activeTab;
+    return tab && (over(tab)[0]?.query ?? [...this.#titles.keys()].find((task) => this.#isOf(tab, task)));
   }
 
   /** One file of it in a diff editor of its own, at a hunk. */
@@ -56,11 +81,10 @@ export class Preview implements vscode.Disposable {
     const side = (await this.#all(diff))?.find(({ file }) => file.uri === uri);
     if (!side) return this.#showPatch(diff);
     const { before, after } = this.#write(diff.task, side);
-    const nothing = () => this.#put(BEFORE, diff.task, vscode.Uri.file("/nothing"), "");
     const place = places(side.file.hunks).find((each) => each.hunk.id === hunk?.id);
     const at = new vscode.Position(place?.change ?? 0, 0);
     const name = vscode.workspace.asRelativePath(vscode.Uri.parse(uri));
-    await vscode.commands.executeCommand("vscode.diff", before ?? nothing(), after ?? nothing(), `${name} (Krins)`, {
+    await vscode.commands.executeCommand("vscode.diff", before, after, `${name} (Krins)`, {
       selection: new vscode.Range(at, at),
       preview: true,
     });
@@ -79,17 +103,11 @@ export class Preview implements vscode.Disposable {
     return file && { task: uri.query, file };
   }
 
-  /** What a file was when the task read it, and what it should become; as far as it was ever shown. */
-  texts(task: string, uri: string): { before: string; after: string } | undefined {
-    return this.#shown.get(task)?.find(({ file }) => file.uri === uri);
-  }
-
-  /** Closes the tab of a task that is done with, and forgets its texts. */
+  /** Closes the tabs of a task that is done with, and forgets its texts; what a person wrote and did not save stays. */
   async close(task: string): Promise<void> {
-    const title = this.#tabs.get(task);
-    this.#tabs.delete(task);
+    const tabs = tabsWhere((tab) => this.#isOf(tab, task) && !(tab.isDirty && over(tab)[0]?.scheme === EDIT));
+    this.#titles.delete(task);
     this.#shown.delete(task);
-    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter((tab) => isOurs(tab, title) || isOf(tab, task));
     if (tabs.length > 0) await vscode.window.tabGroups.close(tabs, true);
     for (const address of this.#texts.keys()) {
       if (vscode.Uri.parse(address).query === task) this.#texts.delete(address);
@@ -109,8 +127,10 @@ export class Preview implements vscode.Disposable {
   /** The buffers or files may have moved on since the task read them: the server merges then, and here the plain patch is shown. */
   async #showPatch(diff: DiffResult): Promise<void> {
     const uri = this.#put(PATCH, diff.task, vscode.Uri.file("/proposal.diff"), diff.patch);
+    const open = tabsWhere((tab) => over(tab)[0]?.toString() === uri.toString()).length > 0;
     const document = await vscode.workspace.openTextDocument(uri);
     await vscode.window.showTextDocument(document, { preview: false });
+    if (open || !isWaiting(diff.state)) return;
     void say.info(
       "Krins: a file changed after the task read it, so the plain diff is shown. Applying merges it into what the file is now.",
     );
@@ -127,7 +147,7 @@ export class Preview implements vscode.Disposable {
       try {
         // Tried with all of them: what a person rejects must fit, too, before it can be taken back.
         patched(before, file.hunks);
-        return { file, before, after: file.kind === "delete" ? "" : patched(before, wanted(file.hunks)) };
+        return { file, before, after: patched(before, wanted(file.hunks)) };
       } catch (error) {
         if (!(error instanceof Mismatch)) throw error;
       }
@@ -159,23 +179,40 @@ export class Preview implements vscode.Disposable {
     return sides;
   }
 
-  #write(task: string, { file, before, after }: Sides): { before: vscode.Uri | undefined; after: vscode.Uri | undefined } {
+  /** Both are documents also where a file comes or goes: a word can be said there, and what is rejected stays as it is. */
+  #write(task: string, { file, before, after }: Sides): { before: vscode.Uri; after: vscode.Uri } {
     return {
-      before: file.kind === "create" ? undefined : this.#put(BEFORE, task, vscode.Uri.parse(file.from ?? file.uri), before),
-      after: file.kind === "delete" ? undefined : this.#put(AFTER, task, vscode.Uri.parse(file.uri), after),
+      before: this.#put(BEFORE, task, vscode.Uri.parse(file.from ?? file.uri), before),
+      after: this.#put(AFTER, task, vscode.Uri.parse(file.uri), after),
     };
+  }
+
+  /** By its documents; a tab whose documents VS Code does not tell of, by its name. */
+  #isOf(tab: vscode.Tab, task: string): boolean {
+    const uris = over(tab);
+    if (uris.length > 0) return uris.every(({ query }) => query === task);
+    const title = this.#titles.get(task);
+    const same = [...this.#titles.values()].filter((each) => each === title).length;
+    return isOver(tab) && title !== undefined && same === 1 && (tab.label === title || tab.label.startsWith(`${title} (`));
   }
 }
 
-/** A tab over one document of a task: its plain patch, or one file of its diff. */
-function isOf({ input }: vscode.Tab, task: string): boolean {
-  if (input instanceof vscode.TabInputText) return input.uri.scheme === PATCH && input.uri.query === task;
-  return input instanceof vscode.TabInputTextDiff && [input.original, input.modified].some((uri) => uri.scheme.startsWith("krins-") && uri.query === task);
+function tabsWhere(wanted: (tab: vscode.Tab) => boolean): vscode.Tab[] {
+  return vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter(wanted);
 }
 
-/** The type of a tab with several diffs is not public, so it is known by its label. */
-function isOurs(tab: vscode.Tab, title: string | undefined): boolean {
-  return title !== undefined && (tab.label === title || tab.label.startsWith(`${title} (`));
+type Input = { textDiffs?: readonly { original: vscode.Uri; modified: vscode.Uri }[] } | undefined;
+
+/** A tab with several diffs: its type is not public, and is known by what it has. */
+function isOver({ input }: vscode.Tab): boolean {
+  return Array.isArray((input as Input)?.textDiffs);
+}
+
+/** The documents of proposals that a tab is over; none where it is over any other. */
+function over({ input }: vscode.Tab): vscode.Uri[] {
+  const diffs = input instanceof vscode.TabInputTextDiff ? [input] : ((input as Input)?.textDiffs ?? []);
+  const uris = input instanceof vscode.TabInputText ? [input.uri] : diffs.flatMap(({ original, modified }) => [original, modified]);
+  return uris.every((uri) => OURS.includes(uri?.scheme)) ? uris : [];
 }
 
 /** The buffer and the file, the one that is the base first. */

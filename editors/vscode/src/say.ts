@@ -21,3 +21,21 @@ export function progress<T>(options: vscode.ProgressOptions, work: Parameters<ty
     work({ report: (value) => report.report(value.message === undefined ? value : { ...value, message: withoutLinks(value.message) }) }, token),
   );
 }
+
+/** What takes a moment is told of, with a cancel that reaches it. */
+export async function cancellable<T>(title: string, work: (token: vscode.CancellationToken) => Promise<T>): Promise<T> {
+  const source = new vscode.CancellationTokenSource();
+  const done = work(source.token);
+  const show = () =>
+    progress({ location: vscode.ProgressLocation.Notification, title, cancellable: true }, async (_, token) => {
+      token.onCancellationRequested(() => source.cancel());
+      await done.catch(() => undefined);
+    });
+  const timer = setTimeout(() => void show(), 500);
+  try {
+    return await done;
+  } finally {
+    clearTimeout(timer);
+    source.dispose();
+  }
+}

@@ -5,14 +5,14 @@ import * as vscode from "vscode";
 import { feedback, type Done } from "./after";
 import { askHunks, askIntent, showContext, type Answer } from "./ask";
 import { failure, sentence } from "./errors";
-import { offerMerge } from "./merge";
+import { askMerge, openMarked, openUnmerged } from "./merge";
 import type { Check } from "./panel/messages";
 import { size } from "./patch";
 import type { Preview } from "./preview";
-import type { ApplyResult, AssignParams, DiffResult, GateReport, ReviewVerdict, TaskEntry, TaskStatus } from "./protocol";
+import type { ApplyParams, ApplyResult, AssignParams, DiffResult, GateReport, Hunk, ReviewVerdict, TaskEntry, TaskStatus } from "./protocol";
 import * as say from "./say";
 import { NotRunning, type Server } from "./server";
-import { isRunning, money, plural, shorten, stateInWords } from "./words";
+import { isRunning, isWaiting, money, plural, shorten, stateInWords } from "./words";
 
 /** What is kept over a restart of the server or of the window. */
 interface Known {
@@ -39,17 +39,23 @@ export interface Start {
 }
 
 const KNOWN = "krins.tasks";
+/** Hunks that applies left out, by task. */
+const LEFT = "krins.left";
+/** How many tasks are remembered. */
+const REMEMBERED = 20;
 const CHECKED = { running: "running", passed: "pass", warned: "warn", blocked: "block" } as const;
 /** How many tasks the view shows. */
 const SHOWN = 50;
 
 export class Tasks implements vscode.Disposable {
   readonly #running = new Map<string, Running>();
-  /** Proposals that wait for a word, oldest first. */
+  /** Proposals that wait for a word, oldest first: what is applied, undone or discarded is none. */
   readonly #proposals = new Map<string, Proposal>();
   readonly #statuses = new Map<string, TaskStatus>();
   readonly #checks = new Map<string, Check[]>();
   #history: TaskEntry[] = [];
+  /** Tasks whose apply was cancelled: the word may have come when it was being written. */
+  readonly #stopped = new Set<string>();
   #focus: string | undefined;
   readonly #changed = new vscode.EventEmitter<void>();
   readonly #wrote = new vscode.EventEmitter<readonly vscode.Uri[]>();
@@ -82,7 +88,17 @@ export class Tasks implements vscode.Disposable {
   }
 
   get waiting(): number {
-    return this.#proposals.size;
+    return this.#proposals.size + this.others(isWaiting).length;
+  }
+
+  /** Tasks in such a state that this window knows from the list alone: another door began them. */
+  others(wanted: (state: TaskEntry["state"]) => boolean): TaskEntry[] {
+    return this.#history.filter(({ task, state }) => wanted(state) && !this.#proposals.has(task) && !this.#running.has(task));
+  }
+
+  /** What applies of the task left out. */
+  left(task: string): readonly string[] {
+    return this.state.get<Record<string, string[]>>(LEFT, {})[task] ?? [];
   }
 
   get runningNow(): Known[] {
@@ -154,9 +170,9 @@ export class Tasks implements vscode.Disposable {
     });
   }
 
-  async review(task?: string): Promise<void> {
+  async review(task = ""): Promise<void> {
     const proposal = await this.#choose(task);
-    if (proposal) await this.#guard(() => this.#present(proposal.intent, proposal.diff));
+    if (proposal) await this.#guard(() => this.#lay(proposal));
   }
 
   /** One file or hunk of a proposal, in a diff editor of its own. */
@@ -169,11 +185,17 @@ export class Tasks implements vscode.Disposable {
   }
 
   /** A person's word on one hunk. */
-  async judge(task: string, hunk: string, verdict: ReviewVerdict, text?: string): Promise<void> {
-    await this.#guard(async () => {
-      const diff = await this.server.request("krins/review", { task, hunk, verdict, ...(text === undefined ? {} : { text }) });
-      await this.#replace(diff);
-    });
+  async judge(task: string, hunk: string, verdict: ReviewVerdict): Promise<void> {
+    const known = this.#proposals.get(task)?.diff.files.flatMap(({ hunks }) => hunks).find(({ id }) => id === hunk);
+    // "No word" drops a text of the person's own as well: what is rejected comes back with it.
+    const word = verdict === "open" && known?.edited && known.verdict === "reject" ? "accept" : verdict;
+    await this.#guard(async () => this.#replace(await this.server.request("krins/review", { task, hunk, verdict: word })));
+  }
+
+  /** A person's own text of one hunk; who saves it has to hear when it was not taken. */
+  async edit(task: string, hunk: string, text: string): Promise<void> {
+    if (!this.#proposals.has(task)) throw new Error("the proposal does not wait any more: the text is not part of it");
+    await this.#replace(await this.server.request("krins/review", { task, hunk, verdict: "edit", text }));
   }
 
   async applyAll(task?: string): Promise<void> {
@@ -184,7 +206,10 @@ export class Tasks implements vscode.Disposable {
   async applySome(task?: string): Promise<void> {
     const proposal = await this.#choose(task);
     if (!proposal) return;
-    const hunks = await askHunks(proposal.diff);
+    const { diff } = proposal;
+    const left = diff.state === "applied" ? this.left(diff.task) : [];
+    const only = (hunks: Hunk[]) => hunks.filter(({ id }) => left.length === 0 || left.includes(id)).map((hunk): Hunk => (left.length === 0 ? hunk : { ...hunk, verdict: "open" }));
+    const hunks = await askHunks({ ...diff, files: diff.files.map((file) => ({ ...file, hunks: only(file.hunks) })).filter((file) => file.hunks.length > 0) });
     if (hunks === undefined) return;
     if (hunks.length === 0) {
       void say.info("Krins: nothing was ticked, so nothing was applied.");
@@ -232,7 +257,7 @@ export class Tasks implements vscode.Disposable {
   /** Judges the task's diff as the files are now, for the panel. */
   async judgeAgain(task: string): Promise<void> {
     await this.#guard(async () => {
-      const report = await this.server.request("krins/gate", { task });
+      const report = await say.cancellable("Krins: judging again", (token) => this.server.request("krins/gate", { task }, token));
       const proposal = this.#proposals.get(task);
       const status = this.#statuses.get(task);
       if (status) this.#statuses.set(task, { ...status, gate: report });
@@ -373,6 +398,7 @@ export class Tasks implements vscode.Disposable {
     if (this.#running.has(task)) return;
     const running: Running = { ...known, report() {} };
     this.#running.set(task, running);
+    const before = this.#proposals.get(task);
     this.#proposals.delete(task);
     this.#focus = task;
     await this.#keep(known);
@@ -385,19 +411,32 @@ export class Tasks implements vscode.Disposable {
       );
     } catch (error) {
       // A task whose server went away is asked after when the server is back; any other has ended here.
-      if (!failure(error).gone) await this.#drop(task);
+      if (!failure(error).gone) await this.#back(task, before);
       throw error;
     } finally {
       this.#running.delete(task);
       this.#changed.fire();
     }
-    if (diff === undefined) {
-      await this.#drop(task);
+    if (diff === undefined) return this.#back(task, before);
+    const status = before && (await this.server.request("krins/task", { task }));
+    if (status?.error) {
+      // A mend that came to nothing leaves the task as it was.
+      await this.#back(task, before);
+      if (status.error.kind !== "Cancelled") void say.warn(`Krins: not mended. ${inWords(status.error)}`);
       return;
     }
+    if (before) await this.preview.close(task);
     this.#proposals.set(task, { intent, diff });
     this.#changed.fire();
     await this.#present(intent, diff);
+  }
+
+  /** A task that is not followed any more: forgotten, or the proposal that it was before. */
+  async #back(task: string, before: Proposal | undefined): Promise<void> {
+    if (!before) return this.#drop(task);
+    this.#proposals.set(task, before);
+    await this.#take(task).catch((error: unknown) => this.log.debug(`as it was before: ${String(error)}`));
+    this.#changed.fire();
   }
 
   /** The proposal, or nothing when the task was cancelled. */
@@ -434,9 +473,14 @@ export class Tasks implements vscode.Disposable {
     }
   }
 
-  async #present(intent: string, diff: DiffResult): Promise<void> {
+  async #lay({ intent, diff }: Proposal): Promise<void> {
     this.lookAt(diff.task);
     await this.preview.show(intent, diff);
+  }
+
+  /** A proposal that has just come. */
+  async #present(intent: string, diff: DiffResult): Promise<void> {
+    await this.#lay({ intent, diff });
     const blocked = diff.gate.verdict === "block";
     const [apply, some, discard, findings] = ["Apply All", "Apply Some…", "Discard", "Show Findings"];
     if (diff.gate.findings.length > 0) this.#logFindings(diff.gate);
@@ -458,6 +502,7 @@ export class Tasks implements vscode.Disposable {
   /** What a person, or the gate, said since: the diff, the panel and the list show it. */
   async #replace(diff: DiffResult): Promise<void> {
     const known = this.#proposals.get(diff.task);
+    if (!isWaiting(diff.state)) return this.#forget(diff.task);
     const intent = known?.intent ?? this.#statuses.get(diff.task)?.intent ?? diff.task;
     this.#proposals.set(diff.task, { intent, diff });
     const status = this.#statuses.get(diff.task);
@@ -469,31 +514,50 @@ export class Tasks implements vscode.Disposable {
   async #apply({ intent, diff }: Proposal, hunks: string[] | undefined): Promise<void> {
     const { task } = diff;
     if (!(await confirmed(diff))) return;
-    const wish = hunks === undefined ? { task } : { task, hunks };
-    const result = await this.server.request("krins/apply", wish);
-    if (result.conflicts.length > 0 && result.applied.length === 0) {
-      const merged = await offerMerge(this.server, this.preview, diff, result, hunks);
-      if (merged) await this.#applied(intent, diff, merged, hunks);
-      return;
+    let wish: ApplyParams | undefined = hunks === undefined ? { task } : { task, hunks };
+    let clashes: ApplyResult["conflicts"] = [];
+    this.#stopped.delete(task);
+    while (wish) {
+      const asked: ApplyParams = wish;
+      const result = await say
+        .cancellable(`Krins: applying ${shorten(intent)}`, (token) => this.server.request("krins/apply", asked, token))
+        .catch((error: unknown) => {
+          if (failure(error).kind === "Cancelled") {
+            this.#stopped.add(task);
+            setTimeout(() => this.#stopped.delete(task), 10_000);
+          }
+          throw error;
+        });
+      if (result.conflicts.length === 0 || result.applied.length > 0) return this.#applied({ intent, diff, hunks: asked.hunks ?? undefined }, result, asked.onConflict ? clashes : []);
+      clashes = result.conflicts;
+      wish = await askMerge(diff, result, asked);
     }
-    await this.#applied(intent, diff, result, hunks);
   }
 
-  async #applied(intent: string, diff: DiffResult, result: ApplyResult, hunks: string[] | undefined): Promise<void> {
-    await this.#forget(diff.task);
-    await this.#tell("changed", result, { intent, diff, hunks });
+  async #applied(done: Done, result: ApplyResult, clashes: ApplyResult["conflicts"]): Promise<void> {
+    const { task, files, state } = done.diff;
+    const before = state === "applied" ? this.left(task) : files.flatMap(({ hunks }) => hunks).map(({ id }) => id);
+    const taken = done.hunks ?? files.flatMap(({ hunks }) => hunks.filter(({ verdict }) => verdict !== "reject")).map(({ id }) => id);
+    await this.#leave(task, before.filter((id) => !taken.includes(id)));
+    await this.#forget(task);
+    await openMarked(this.preview, task, clashes, result).catch((error: unknown) => this.log.warn(`cannot show what is to be merged: ${String(error)}`));
+    // The answer to an apply with markers names no conflicts: where they are was said before.
+    await this.#tell("changed", { ...result, conflicts: clashes }, done);
+  }
+
+  async #leave(task: string, hunks: string[]): Promise<void> {
+    const { [task]: _, ...others } = this.state.get<Record<string, string[]>>(LEFT, {});
+    const kept = Object.entries(others).slice(1 - REMEMBERED);
+    await this.state.update(LEFT, Object.fromEntries(hunks.length > 0 ? [...kept, [task, hunks]] : kept));
   }
 
   /** Says what an apply, undo or redo did, and offers what a person wants next. */
   async #tell(done: string, result: ApplyResult, of?: Done): Promise<void> {
     if (result.conflicts.length > 0 && result.applied.length === 0) {
-      const [first] = result.conflicts;
-      const open = "Open the First";
-      const chosen = await say.warn(
-        `Krins: nothing was ${done}: ${plural(result.conflicts.length, "place")} changed in another way meanwhile.`,
-        open,
-      );
-      if (chosen === open && first) await vscode.window.showTextDocument(vscode.Uri.parse(first.uri), { selection: toRange(first.range) });
+      const merge = "Merge…";
+      const places = plural(result.conflicts.length, "place");
+      const chosen = await say.warn(`Krins: nothing was ${done}: ${places} changed in another way meanwhile. Merge them, save, and ask once more for the rest.`, merge);
+      if (chosen === merge) await openUnmerged(this.preview, result.conflicts);
       return;
     }
     void this.refresh();
@@ -515,30 +579,35 @@ export class Tasks implements vscode.Disposable {
   async #show(task: string | undefined): Promise<void> {
     const diff = await this.server.request("krins/diff", task === undefined ? {} : { task });
     const intent = this.#proposals.get(diff.task)?.intent ?? (await this.server.request("krins/task", { task: diff.task })).intent;
-    if (diff.state === "ready" || diff.state === "blocked") this.#proposals.set(diff.task, { intent, diff });
+    if (isWaiting(diff.state)) this.#proposals.set(diff.task, { intent, diff });
     this.#changed.fire();
-    await this.#present(intent, diff);
+    await this.#lay({ intent, diff });
   }
 
+  /** The named task's, else the one whose diff is in front, else the one that the person names; `""` is no name, wherever they are. */
   async #choose(task?: string): Promise<Proposal | undefined> {
-    if (task !== undefined) {
-      if (!this.#proposals.has(task)) await this.#guard(() => this.#take(task));
-      return this.#proposals.get(task);
+    const named = task ?? this.preview.active();
+    if (named) {
+      let proposal = this.#proposals.get(named);
+      if (!proposal) await this.#guard(async () => (proposal = await this.#take(named)));
+      return proposal;
     }
-    const proposals = this.proposals;
-    if (proposals.length <= 1) return proposals[0];
-    const items = proposals.map((proposal) => ({ label: proposal.intent, description: plural(proposal.diff.files.length, "file"), proposal }));
-    return (await vscode.window.showQuickPick(items, { title: "Krins: which proposal?" }))?.proposal;
+    const own = this.proposals.map(({ intent, diff }) => ({ label: intent, description: plural(diff.files.length, "file"), task: diff.task }));
+    const items = [...own, ...this.others(isWaiting).map(({ intent, files, task }) => ({ label: intent, description: plural(files, "file"), task }))];
+    const chosen = items.length <= 1 ? items[0] : await vscode.window.showQuickPick(items, { title: "Krins: which proposal?" });
+    return chosen && this.#choose(chosen.task);
   }
 
   /** A task that another door began (a comment's code action) is followed too; one that another door ended is let go. */
   #told(status: TaskStatus): void {
     const { task, intent, state } = status;
     this.#statuses.set(task, status);
+    this.#history = this.#history.map((entry) => (entry.task === task ? { ...entry, state } : entry));
     const running = this.#running.get(task);
     if (running) running.report(status.progress ?? stateInWords(state));
     else if (isRunning(state)) void this.#guard(() => this.#follow({ task, intent }, async () => undefined));
-    else if (state === "applied" || state === "discarded") void this.#forget(task);
+    else if (state === "applied" || state === "discarded") void this.#ended(task, state === "applied" && this.#stopped.delete(task));
+    else if (state === "undone") void this.#leave(task, []);
     this.#changed.fire();
     if (isRunning(state)) return;
     this.#checks.delete(task);
@@ -554,9 +623,9 @@ export class Tasks implements vscode.Disposable {
         const { state, error } = status;
         this.#statuses.set(known.task, status);
         if (isRunning(state)) void this.#guard(() => this.#follow(known, async () => undefined));
-        else if (state === "ready" || state === "blocked") await this.#take(known.task);
+        else if (isWaiting(state)) await this.#take(known.task);
         else await this.#forget(known.task);
-        if (state === "failed" && error) void say.warn(`Krins: ${shorten(known.intent)}: ${sentence(failure({ ...error, data: error }))}.`);
+        if (state === "failed" && error) void say.warn(`Krins: ${shorten(known.intent)}: ${inWords(error)}.`);
       } catch (error) {
         if (error instanceof NotRunning) return;
         this.log.info(`the server does not know ${known.task} any more: ${sentence(failure(error))}`);
@@ -566,21 +635,32 @@ export class Tasks implements vscode.Disposable {
   }
 
   /** A proposal from before the restart waits in the status bar; it does not jump at the person. */
-  async #take(task: string): Promise<void> {
+  async #take(task: string): Promise<Proposal> {
     const diff = await this.server.request("krins/diff", { task });
-    const status = this.#statuses.get(task) ?? (await this.server.request("krins/task", { task }));
+    const status = await this.server.request("krins/task", { task });
+    const proposal = { intent: status.intent, diff };
     this.#statuses.set(task, status);
-    this.#proposals.set(task, { intent: status.intent, diff });
+    if (isWaiting(diff.state)) {
+      this.#proposals.set(task, proposal);
+      await this.preview.load(proposal.intent, diff);
+    } else this.#proposals.delete(task);
     this.#changed.fire();
+    return proposal;
   }
 
   async #keep(known: Known): Promise<void> {
     const others = this.state.get<Known[]>(KNOWN, []).filter(({ task }) => task !== known.task);
-    await this.state.update(KNOWN, [...others, { task: known.task, intent: known.intent }].slice(-20));
+    await this.state.update(KNOWN, [...others, { task: known.task, intent: known.intent }].slice(-REMEMBERED));
   }
 
   async #drop(task: string): Promise<void> {
     await this.state.update(KNOWN, this.state.get<Known[]>(KNOWN, []).filter((known) => known.task !== task));
+  }
+
+  async #ended(task: string, late: boolean): Promise<void> {
+    await this.#forget(task);
+    const back = "Undo";
+    if (late && (await say.warn("Krins: the change was being written when the cancel came, so it is applied.", back)) === back) await this.undo(task);
   }
 
   async #forget(task: string): Promise<void> {
@@ -604,6 +684,11 @@ export class Tasks implements vscode.Disposable {
       const what = failure(error);
       if (what.kind === "Cancelled") return;
       this.log.error(`${what.kind ?? "no answer"}: ${what.message}${what.detail ? ` (${what.detail})` : ""}`);
+      if (error instanceof NotRunning) {
+        const { state } = this.server;
+        void say.warn(vscode.workspace.isTrusted ? `Krins: ${state.name === "failed" ? state.why : `the server is ${state.name}`}.` : "Krins starts when you trust this workspace.");
+        return;
+      }
       if (what.gone || this.server.state.name !== "running") {
         void say.warn("Krins: the server stopped before it answered. When it is back, it says how its tasks ended.");
         return;
@@ -637,6 +722,15 @@ export function summary({ files, gate, model, cached, degraded, cost, why }: Dif
   return `${parts.join(" · ")}${reason ? `. ${reason.reason}` : ""}`;
 }
 
+/** A model can be asked to mend it. */
+export function isFixable({ state, model }: DiffResult): boolean {
+  return state === "blocked" && !model.startsWith("builtin/");
+}
+
+function inWords(error: NonNullable<TaskStatus["error"]>): string {
+  return sentence(failure({ ...error, data: error }));
+}
+
 async function saveAll(uris: readonly string[]): Promise<void> {
   const wanted = new Set(uris.map((uri) => vscode.Uri.parse(uri).toString()));
   const documents = vscode.workspace.textDocuments.filter((document) => wanted.has(document.uri.toString()));
@@ -646,8 +740,4 @@ async function saveAll(uris: readonly string[]): Promise<void> {
 
 function plain({ start, end }: vscode.Range): NonNullable<AssignParams["selection"]> {
   return { start: { line: start.line, character: start.character }, end: { line: end.line, character: end.character } };
-}
-
-export function toRange({ start, end }: ApplyResult["conflicts"][number]["range"]): vscode.Range {
-  return new vscode.Range(start.line, start.character, end.line, end.character);
 }

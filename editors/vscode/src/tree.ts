@@ -2,17 +2,18 @@
 
 import * as vscode from "vscode";
 import { relative } from "./ask";
+import { located, rootOf } from "./hunks";
 import { size, title } from "./patch";
 import type { DiffResult, FileDiff, Hunk, TaskEntry } from "./protocol";
-import type { Tasks } from "./tasks";
-import { ago, isRunning, money, plural, shorten, stateInWords } from "./words";
+import { isFixable, type Tasks } from "./tasks";
+import { ago, isRunning, isWaiting, money, plural, shorten, stateInWords } from "./words";
 
 type Group = "running" | "ready" | "blocked" | "history";
 export type Node =
   | { kind: "group"; group: Group; count: number }
   | { kind: "task"; task: string; intent: string; group: Group }
   | { kind: "file"; task: string; file: FileDiff }
-  | { kind: "hunk"; task: string; uri: string; hunk: Hunk }
+  | { kind: "hunk"; task: string; file: FileDiff; hunk: Hunk }
   | { kind: "line"; label: string; description?: string; tooltip?: string; icon?: string; place?: string; task: string; under?: Node[] };
 
 const GROUPS: Record<Group, { label: string; icon: string }> = {
@@ -50,7 +51,7 @@ export class TaskTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       case "task":
         return this.#inside(node);
       case "file":
-        return node.file.hunks.map((hunk) => ({ kind: "hunk", task: node.task, uri: node.file.uri, hunk }));
+        return node.file.hunks.map((hunk) => ({ kind: "hunk", task: node.task, file: node.file, hunk }));
       case "line":
         return node.under ?? [];
       case "hunk":
@@ -96,43 +97,46 @@ export class TaskTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   #tasksOf(group: Group): Node[] {
     const node = (task: string, intent: string): Node => ({ kind: "task", task, intent, group });
-    if (group === "running") return this.tasks.runningNow.map(({ task, intent }) => node(task, intent));
-    const waiting = this.tasks.proposals;
-    if (group === "history") {
-      const shown = new Set([...this.tasks.runningNow.map(({ task }) => task), ...waiting.map(({ diff }) => diff.task)]);
-      return this.tasks.history.filter(({ task, state }) => !shown.has(task) && !isRunning(state)).map(({ task, intent }) => node(task, intent));
-    }
-    return waiting.filter(({ diff }) => (diff.gate.verdict === "block") === (group === "blocked")).map(({ intent, diff }) => node(diff.task, intent));
+    const others = (wanted: (state: TaskEntry["state"]) => boolean) => this.tasks.others(wanted).map(({ task, intent }) => node(task, intent));
+    if (group === "running") return [...this.tasks.runningNow.map(({ task, intent }) => node(task, intent)), ...others(isRunning)];
+    if (group === "history") return others((state) => !isRunning(state) && !isWaiting(state));
+    const own = this.tasks.proposals.filter(({ diff }) => (diff.gate.verdict === "block") === (group === "blocked"));
+    return [...own.map(({ intent, diff }) => node(diff.task, intent)), ...others((state) => state === group)];
   }
 
   #inside({ task, group }: { task: string; group: Group }): Node[] {
     const entry = this.tasks.history.find((each) => each.task === task);
     const diff = this.tasks.proposal(task)?.diff;
-    if (!diff) return group === "history" && entry ? past(entry) : [];
+    if (!diff) return group !== "running" && entry ? past(entry) : [];
     const files = diff.files.map((file): Node => ({ kind: "file", task, file }));
     return [...files, ...why(diff), ...sent(diff), ...(entry ? audit(entry) : [])];
   }
 
   #taskItem({ task, intent, group }: { task: string; intent: string; group: Group }): vscode.TreeItem {
     const item = new vscode.TreeItem(shorten(intent, 80), group === "running" ? vscode.TreeItemCollapsibleState.None : vscode.TreeItemCollapsibleState.Collapsed);
-    if (group === "ready" || group === "blocked") item.collapsibleState = vscode.TreeItemCollapsibleState.Expanded;
     item.id = task;
     item.tooltip = intent;
     const status = this.tasks.status(task);
     const diff = this.tasks.proposal(task)?.diff;
     const entry = this.tasks.history.find((each) => each.task === task);
+    const left = this.tasks.left(task).length;
+    const own = this.tasks.runningNow.some((each) => each.task === task);
     if (group === "running") {
-      item.description = status?.progress ?? (status ? stateInWords(status.state) : "starting");
+      // What another process runs is told of by the list alone.
+      item.description = own ? (status?.progress ?? (status ? stateInWords(status.state) : "starting")) : `${entry ? stateInWords(entry.state) : ""}, elsewhere`;
       item.iconPath = new vscode.ThemeIcon("sync~spin");
     } else if (diff) {
+      item.collapsibleState = vscode.TreeItemCollapsibleState.Expanded;
       item.description = [plural(diff.files.length, "file"), diff.model, money(diff.cost)].filter(Boolean).join(" · ");
       item.iconPath = new vscode.ThemeIcon(diff.gate.verdict === "block" ? "circle-slash" : diff.gate.verdict === "warn" ? "warning" : "pass");
       item.command = { title: "Review", command: "krins.ui.review", arguments: [{ task }] };
     } else if (entry) {
-      item.description = [entry.state, ago(entry.created, Date.now()), money(entry.cost)].filter(Boolean).join(" · ");
-      item.iconPath = new vscode.ThemeIcon(entry.state === "applied" ? "check-all" : entry.state === "undone" ? "discard" : entry.state === "failed" ? "error" : entry.state === "ready" || entry.state === "blocked" ? "diff-multiple" : "circle-outline");
+      item.description = [entry.state, entry.state === "applied" && left > 0 ? `${plural(left, "hunk")} left out` : "", ago(entry.created, Date.now()), money(entry.cost)].filter(Boolean).join(" · ");
+      if (isWaiting(entry.state)) item.command = { title: "Review", command: "krins.ui.review", arguments: [{ task }] };
+      item.iconPath = new vscode.ThemeIcon(entry.state === "applied" ? "check-all" : entry.state === "undone" ? "discard" : entry.state === "failed" ? "error" : isWaiting(entry.state) ? "diff-multiple" : "circle-outline");
     }
-    item.contextValue = `task.${diff ? group : group === "running" ? "running" : (entry?.state ?? "past")}`;
+    const state = diff || own ? group : (entry?.state ?? "past");
+    item.contextValue = `task.${state}${diff && isFixable(diff) ? ".model" : ""}${state === "applied" && left > 0 ? ".left" : ""}`;
     return item;
   }
 }
@@ -159,12 +163,13 @@ function fileItem({ task, file }: { task: string; file: FileDiff }): vscode.Tree
   return item;
 }
 
-function hunkItem({ task, uri, hunk }: { task: string; uri: string; hunk: Hunk }): vscode.TreeItem {
+function hunkItem({ task, file: { uri, kind }, hunk }: { task: string; file: FileDiff; hunk: Hunk }): vscode.TreeItem {
   const { added, removed } = size([hunk]);
   const item = new vscode.TreeItem(shorten(title(hunk)));
   item.id = `${task}/${uri}/${hunk.id}`;
   item.description = `line ${hunk.range.start.line + 1} · +${added} −${removed}${hunk.edited ? " · your text" : ""}${hunk.verdict === "accept" ? " · accepted" : ""}`;
-  item.contextValue = `hunk.${hunk.verdict}`;
+  // What is deleted has no text to edit.
+  item.contextValue = `hunk.${hunk.verdict}${kind === "delete" ? ".whole" : ""}`;
   const applied = hunk.verdict !== "reject";
   item.checkboxState = {
     state: applied ? vscode.TreeItemCheckboxState.Checked : vscode.TreeItemCheckboxState.Unchecked,
@@ -184,10 +189,15 @@ function lineItem(node: Extract<Node, { kind: "line" }>): vscode.TreeItem {
   return item;
 }
 
-function why({ why, task }: DiffResult): Node[] {
+function why(diff: DiffResult): Node[] {
+  const { why, task } = diff;
   if (why.length === 0) return [];
+  const root = rootOf(diff);
   const under = why.map(({ reason, lines }): Node => {
-    const places = lines.map((place): Node => ({ kind: "line", task, label: place, icon: "go-to-file", place }));
+    const places = lines.map((place): Node => {
+      const address = located(place, root);
+      return { kind: "line", task, label: place, icon: "go-to-file", ...(address === undefined ? {} : { place: address }) };
+    });
     return { kind: "line", task, label: reason, tooltip: reason, ...(places.length > 0 ? { under: places } : {}) };
   });
   return [{ kind: "line", task, label: "Why", description: plural(why.length, "reason"), icon: "question", under }];
@@ -199,7 +209,7 @@ function sent({ task, sent, pruned }: DiffResult): Node[] {
   const left = pruned ?? [];
   if (items.length === 0 && left.length === 0) return [];
   const tokens = items.reduce((sum, each) => sum + each.tokens, 0);
-  const line = (uri: string, description: string, icon: string): Node => ({ kind: "line", task, label: relative(uri), description, icon, place: relative(uri) });
+  const line = (uri: string, description: string, icon: string): Node => ({ kind: "line", task, label: relative(uri), description, icon, place: uri });
   const under = [...items.map(({ uri, tokens }) => line(uri, plural(tokens, "token"), "arrow-up")), ...left.map((uri) => line(uri, "left out", "dash"))];
   return [{ kind: "line", task, label: "Sent", description: `${plural(items.length, "file")}, ${plural(tokens, "token")}${left.length > 0 ? `, ${left.length} left out` : ""}`, icon: "cloud-upload", under }];
 }

@@ -37,6 +37,11 @@ export function isRunning(state: TaskState): boolean {
   return state === "queued" || state === "context" || state === "asking" || state === "gating";
 }
 
+/** It waits for a person's word. */
+export function isWaiting(state: TaskState): boolean {
+  return state === "ready" || state === "blocked";
+}
+
 export function contextTitle({ items, tokens, pruned, estimate }: ContextResult): string {
   const left = pruned.length > 0 ? `, ${plural(pruned.length, "file")} left out` : "";
   const price = money(estimate.micros);

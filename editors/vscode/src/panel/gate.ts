@@ -8,12 +8,12 @@ const code = acquireVsCodeApi();
 const MARKS = { pass: "✓", warn: "!", block: "✕", running: "…", waiting: "·" } as const;
 const WORDS = { pass: "passed", warn: "warned", block: "blocks", running: "running", waiting: "waiting" } as const;
 
-type Child = Node | string | undefined;
+type Child = Node | string | false | undefined;
 
 function element<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Record<string, string>, ...children: Child[]): HTMLElementTagNameMap[K] {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.filter((child): child is Node | string => child !== undefined));
+  made.append(...children.filter((child): child is Node | string => child !== undefined && child !== false));
   return made;
 }
 
@@ -33,7 +33,7 @@ function draw(view: GateView | undefined): void {
   if (!root || !said) return;
   const focused = document.activeElement?.getAttribute("data-key");
   root.replaceChildren(...(view ? content(view) : [element("p", { class: "empty" }, "Ask for a change, and what the gate finds in it appears here, check by check.")]));
-  const words = view ? `${verdict(view)} ${view.intent}` : "";
+  const words = view ? `${verdict(view)} ${view.intent} ${view.error ?? ""}` : "";
   // Told to a screen reader only when it is another.
   if (said.textContent !== words) said.textContent = words;
   // A drawing anew keeps the focus where it was.
@@ -44,7 +44,7 @@ function time(millis: number): string {
   return millis < 1 ? "under 1 ms" : millis < 10_000 ? `${Math.round(millis)} ms` : `${Math.round(millis / 1000)} s`;
 }
 
-function verdict({ verdict, progress, findings }: GateView): string {
+function verdict({ verdict, progress, findings, state }: GateView): string {
   if (progress !== undefined) return progress;
   switch (verdict) {
     case "pass":
@@ -54,7 +54,7 @@ function verdict({ verdict, progress, findings }: GateView): string {
     case "block":
       return "The gate blocks it.";
     default:
-      return "Not judged yet.";
+      return state === "failed" ? "It failed." : state === "cancelled" ? "It was cancelled." : "Not judged yet.";
   }
 }
 
@@ -64,13 +64,14 @@ function content(view: GateView): Node[] {
     running ? button("Cancel", { type: "cancel", task: view.task }) : undefined,
     !running && view.verdict !== undefined ? button("Show the Diff", { type: "review", task: view.task }) : undefined,
     !running && view.fixable ? button("Have It Mended", { type: "fix", task: view.task }, { class: "first" }) : undefined,
-    !running && view.verdict !== undefined ? button("Judge Again", { type: "again", task: view.task }) : undefined,
+    !running && view.waiting && view.verdict !== undefined ? button("Judge Again", { type: "again", task: view.task }) : undefined,
   ];
   return [
     element("h2", { class: `verdict ${running ? "running" : (view.verdict ?? "waiting")}` }, mark(running ? "running" : (view.verdict ?? "waiting")), ` ${verdict(view)}`),
     element("p", { class: "intent" }, view.intent),
+    view.error !== undefined && !running ? element("p", { class: "quiet" }, view.error) : undefined,
     element("div", { class: "actions" }, ...actions),
-    ...section("Findings", view.findings.map(finding)),
+    ...section("Findings", view.findings.map((each) => finding(each, view.waiting))),
     ...section("Checks", view.checks.map(({ check, state, millis }) => element("li", { class: "check" }, mark(state), element("span", {}, ` ${check} `), element("span", { class: "quiet" }, `${WORDS[state]}${millis === undefined ? "" : `, ${time(millis)}`}`)))),
     ...section("Commands", view.runs.map(({ command, end, sandbox, millis, note }) => element("li", {}, element("code", {}, command), element("div", { class: "quiet" }, `${end} · sandbox ${sandbox} · ${time(millis)}${note ? ` · ${note}` : ""}`)))),
     ...section("Rounds", view.rounds.map(({ number, verdict, blocking, route, stopped }) => element("li", {}, mark(verdict), ` ${number === 0 ? "first answer" : `round ${number}`} `, element("span", { class: "quiet" }, `${route}, ${blocking} blocking${stopped ? `; ${stopped}` : ""}`)))),
@@ -83,7 +84,7 @@ function section(name: string, items: HTMLElement[]): HTMLElement[] {
   return [element("h3", {}, `${name} (${items.length})`), element("ul", { "aria-label": name }, ...items)];
 }
 
-function finding({ rule, verdict, path, lines, message, fix, link }: GateView["findings"][number]): HTMLElement {
+function finding({ rule, verdict, path, lines, message, fix, link }: GateView["findings"][number], waiting: boolean): HTMLElement {
   const line = lines?.[0] ?? 1;
   const place = lines ? `${path}:${line}` : path;
   return element(
@@ -96,7 +97,7 @@ function finding({ rule, verdict, path, lines, message, fix, link }: GateView["f
       { class: "actions" },
       button(place, { type: "open", path, line }, { class: "link", title: `Open ${place}` }),
       link ? button(rule, { type: "link", link }, { class: "link", title: "How this is judged" }) : element("code", {}, rule),
-      button("Waive…", { type: "waive", rule, path }, { "aria-label": `Waive ${rule} in ${path}` }),
+      waiting && button("Waive…", { type: "waive", rule, path }, { "aria-label": `Waive ${rule} in ${path}` }),
     ),
   );
 }

@@ -13,6 +13,10 @@ export interface GateView {
   task: string;
   intent: string;
   state: TaskState;
+  /** Nobody has decided yet. */
+  waiting: boolean;
+  /** Why it failed, or why a mend came to nothing. */
+  error: string | undefined;
   progress: string | undefined;
   verdict: Verdict | undefined;
   checks: Check[];
