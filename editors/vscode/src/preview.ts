@@ -27,7 +27,7 @@ export class Preview implements vscode.Disposable {
   /** Texts of the virtual documents, by address. */
   readonly #texts = new Map<string, string>();
   readonly #changed = new vscode.EventEmitter<vscode.Uri>();
-  /** What the tab over all files is called, by task: VS Code may not know yet what a tab of before its restart is over. */
+  /** What the tab over all files is called, by task. */
   readonly #titles = new Map<string, string>();
   /** What the virtual documents show, by task: for lenses, for merges, and to draw them anew. */
   readonly #shown = new Map<string, Sides[]>();
@@ -49,7 +49,7 @@ export class Preview implements vscode.Disposable {
     const sides = await this.load(intent, diff);
     if (!sides) return this.#showPatch(diff);
     const open = tabsWhere((tab) => isOver(tab) && this.#isOf(tab, task));
-    if (open.some((tab) => tab.isActive && tab.group.isActive && over(tab).length === 2 * files.length)) {
+    if (open.some((tab) => tab.isActive && tab.group.isActive && [0, 2 * files.length].includes(over(tab).length))) {
       await vscode.commands.executeCommand("workbench.action.focusActiveEditorGroup");
       return;
     }
@@ -63,8 +63,12 @@ export class Preview implements vscode.Disposable {
 
   /** Makes the texts of a proposal known, also to what VS Code opened again after a restart. */
   async load(intent: string, diff: DiffResult): Promise<Sides[] | undefined> {
-    // VS Code puts the number of files behind it.
-    this.#titles.set(diff.task, `Krins: ${shorten(intent, 50)}`);
+    // VS Code puts the number of files behind it. The same words twice are told apart, by a person too.
+    const plain = `Krins: ${shorten(intent, 50)}`;
+    const others = [...this.#titles].filter(([task]) => task !== diff.task).map(([, each]) => each);
+    let title = this.#titles.get(diff.task) ?? plain;
+    for (let number = 2; others.includes(title); number += 1) title = `${plain} · ${number}`;
+    this.#titles.set(diff.task, title);
     const sides = await this.#all(diff);
     for (const side of sides ?? []) this.#write(diff.task, side);
     return sides;
@@ -187,13 +191,12 @@ export class Preview implements vscode.Disposable {
     };
   }
 
-  /** By its documents; a tab whose documents VS Code does not tell of, by its name. */
+  /** By its documents; a tab of which VS Code does not tell them, as long as it is not in front, by its name. */
   #isOf(tab: vscode.Tab, task: string): boolean {
     const uris = over(tab);
     if (uris.length > 0) return uris.every(({ query }) => query === task);
     const title = this.#titles.get(task);
-    const same = [...this.#titles.values()].filter((each) => each === title).length;
-    return isOver(tab) && title !== undefined && same === 1 && (tab.label === title || tab.label.startsWith(`${title} (`));
+    return isOver(tab) && title !== undefined && (tab.label === title || tab.label.startsWith(`${title} (`));
   }
 }
 

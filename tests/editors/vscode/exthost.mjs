@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { start, until } from "./driver.mjs";
+import { model } from "./model.mjs";
 
 const tests = fileURLToPath(new URL("exthost/index.cjs", import.meta.url));
 const remote = (port, path) => `vscode-remote://127.0.0.1:${port}${path}`;
@@ -21,19 +22,22 @@ createServer((_, response) => response.end("here")).listen(0, "127.0.0.1", funct
   "src/left.ts": "export function leftOver(): number {\n  return 1;\n}\nexport const taken = 2;\n",
   "src/right.ts": 'import { taken } from "./left";\nexport const twice = taken * 2;\n',
 };
+const answering = await model();
 const vscode = await start({
   direct: true,
+  config: answering.config,
   files: PROJECT,
   query: (port) => `&payload=${encodeURIComponent(JSON.stringify([["extensionDevelopmentPath", remote(port, process.env.EXTENSION)], ["extensionTestsPath", remote(port, tests)]]))}`,
 });
 let said = "";
 try {
-  await until("the verdict", () => existsSync(vscode.verdict) && (said = readFileSync(vscode.verdict, "utf8")).includes("# broken"), 240_000);
+  await until("the verdict", () => existsSync(vscode.verdict) && (said = readFileSync(vscode.verdict, "utf8")).includes("# broken"), Number(process.env.PATIENCE ?? 240_000));
 } catch (error) {
   said += `not ok - ${error.message}\n`;
   await vscode.shot("exthost");
 } finally {
   await vscode.stop();
+  answering.stop();
 }
 process.stdout.write(said);
 process.exit(/^# broken 0$/m.test(said) && !/^not ok/m.test(said) ? 0 : 1);

@@ -2,8 +2,8 @@
 
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
-const { appendFileSync, readFileSync, rmSync } = require("node:fs");
-const { join } = require("node:path");
+const { appendFileSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { dirname, join } = require("node:path");
 const vscode = require("vscode");
 
 const OUT = process.env.KRINS_TEST_OUT;
@@ -42,11 +42,21 @@ async function propose(intent, path) {
   });
 }
 
-/** The proposal's document of a file, drawn in a diff of its own. */
+/** The document of a file, of the proposal whose tab is the last one. */
 async function after(path) {
-  const document = vscode.workspace.textDocuments.find(({ uri }) => uri.scheme === "krins-after" && uri.path.endsWith(`/${path}`));
-  return document ?? vscode.workspace.openTextDocument(await until(path, () => [...vscode.workspace.textDocuments].map(({ uri }) => uri).find((uri) => uri.scheme === "krins-after" && uri.path.endsWith(`/${path}`))));
+  const task = tabs().flatMap(({ input }) => input?.textDiffs?.[0]?.modified.query ?? []).at(-1);
+  const isIt = ({ uri }) => uri.scheme === "krins-after" && uri.path.endsWith(`/${path}`) && uri.query === task;
+  return until(path, () => vscode.workspace.textDocuments.find(isIt));
 }
+
+/** The tabs over all files of a proposal. */
+const diffs = (intent) => tabs().filter(({ label }) => label.startsWith(`Krins: ${intent}`));
+const known = (document) => lenses(document).then((all) => all.length > 0);
+/** Who is asked, as the person's settings say it. */
+const asks = (provider) => {
+  const path = join(dirname(OUT), "data/Machine/settings.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), "krins.provider": provider }));
+};
 
 const lenses = async (document) => (await run("vscode.executeCodeLensProvider", document.uri, 50)).map(({ command }) => command);
 
@@ -126,21 +136,97 @@ const promises = {
     assert.ok(await editor.document.save());
     await until("in the diff", () => document.getText().includes("// by hand"));
   },
+  async "what was written by hand comes back with its hunk"() {
+    const document = await after("src/stats.ts");
+    const word = async (name) => {
+      const found = await until(name, async () => (await lenses(document)).find(({ command, arguments: [{ hunk }] }) => command === name && hunk === own));
+      await run(found.command, ...found.arguments);
+    };
+    const own = (await lenses(document)).find(({ title }) => title.includes("with your text")).arguments[0].hunk;
+    await word("krins.ui.rejectHunk");
+    await until("gone", () => !document.getText().includes("// by hand"));
+    await word("krins.ui.takeBackHunk");
+    await until("back", () => document.getText().includes("completionRate"));
+    assert.ok(document.getText().includes("// by hand"), document.getText());
+  },
+  async "a review is one tab, however often it is asked for"() {
+    const { query: task } = (await after("src/index.ts")).uri;
+    for (let time = 0; time < 3; time += 1) await run("krins.ui.review", { task });
+    await vscode.window.showTextDocument(at("src/format.ts"));
+    await run("krins.ui.review", { task });
+    assert.deepEqual(diffs("rename").map(({ isActive }) => isActive), [true]);
+  },
   async "an apply writes what is shown, an undo brings every byte back, a redo does it again"() {
     const before = text("src/model/progress.ts");
-    const shown = (await after("src/stats.ts")).getText();
+    const document = await after("src/stats.ts");
+    const [shown, { query: task }] = [document.getText(), document.uri];
     // Not awaited: it ends with the message's answer, which nobody gives here.
     void run("krins.ui.apply");
     await until("applied", () => text("src/model/progress.ts").includes("completionRate"));
     await until("every file", () => text("src/stats.ts") === shown);
     assert.ok(!text("src/index.ts").includes("completionRate"));
     await until("the tab is closed", () => !tabs().some(({ label }) => label.startsWith("Krins: rename")));
+    await until("the text of one's own is closed", () => !tabs().some(({ input }) => input?.uri?.scheme === "krins-edit"));
+    void run("krins.ui.applySome", { task });
+    await until("what was left out", async () => {
+      await run("workbench.action.acceptSelectedQuickOpenItem");
+      return text("src/index.ts").includes("completionRate");
+    });
+    void run("krins.ui.undo");
+    await until("the rest is undone", () => !text("src/index.ts").includes("completionRate"));
     void run("krins.ui.undo");
     await until("undone", () => text("src/model/progress.ts") === before);
     void run("krins.ui.redo");
     await until("done again", () => text("src/stats.ts") === shown);
     void run("krins.ui.undo");
     await until("undone", () => text("src/model/progress.ts") === before);
+  },
+  async "a text of one's own that comes too late is not taken for saved"() {
+    await vscode.window.showTextDocument(at("src/model/progress.ts"));
+    await propose(RENAME, "src/model/progress.ts");
+    const document = await after("src/stats.ts");
+    const edit = (await lenses(document)).find(({ command }) => command === "krins.ui.editHunk");
+    await run(edit.command, ...edit.arguments);
+    const editor = await until("the text", () => vscode.window.visibleTextEditors.find((each) => each.document.uri.scheme === "krins-edit" && each.document.uri.query === document.uri.query));
+    await editor.edit((change) => change.insert(new vscode.Position(0, 0), "// too late\n"));
+    await run("krins.ui.discard", { task: document.uri.query });
+    await until("the diff is closed", () => diffs("rename").length === 0);
+    const late = vscode.workspace.textDocuments.find(({ uri }) => uri.toString() === editor.document.uri.toString());
+    assert.ok(late?.isDirty, "it is there still");
+    void late.save();
+    await sleep(1000);
+    assert.ok(late.isDirty, "it is not saved");
+    await vscode.window.showTextDocument(late);
+    await run("workbench.action.revertAndCloseActiveEditor");
+  },
+  async "two proposals of the same words are two: what is in front is meant, and the other one stays"() {
+    const tasks = [];
+    for (const path of ["src/model/progress.ts", "src/stats.ts"]) {
+      await vscode.window.showTextDocument(at(path));
+      const before = diffs("rename").length;
+      void run("krins.ui.change", { intent: RENAME, uri: at(path) });
+      await until("the diff", async () => {
+        if (diffs("rename").length === before) await run("workbench.action.acceptSelectedQuickOpenItem");
+        return diffs("rename").length === before + 1;
+      });
+      tasks.push(vscode.window.tabGroups.activeTabGroup.activeTab.input.textDiffs[0].modified.query);
+    }
+    assert.notEqual(tasks[0], tasks[1]);
+    await run("krins.ui.review", { task: tasks[0] });
+    await until("it is in front", () => vscode.window.tabGroups.activeTabGroup.activeTab.input?.textDiffs?.[0]?.modified.query === tasks[0]);
+    // Asked without a name: no question comes up.
+    await run("krins.ui.discard");
+    const other = ({ label }) => label.includes(" · 2");
+    await until("its tab is closed", () => diffs("rename").every(other));
+    await run("krins.ui.review", { task: tasks[1] });
+    await until("the other one", () => diffs("rename").length === 1 && diffs("rename").every(other));
+    await run("krins.ui.discard", { task: tasks[1] });
+    await until("no tab", () => diffs("rename").length === 0);
+  },
+  async "a place is opened by its address, at its line"() {
+    await run("krins.ui.openPlace", at("src/model/progress.ts").with({ fragment: "3" }).toString());
+    const { document, selection } = vscode.window.activeTextEditor;
+    assert.deepEqual([document.uri.path, selection.active.line], [at("src/model/progress.ts").path, 2]);
   },
   async "an unsaved buffer is changed in the editor and stays unsaved"() {
     const document = await vscode.workspace.openTextDocument(at("src/model/progress.ts"));
@@ -191,6 +277,31 @@ const promises = {
     const branch = await until("the branch", () => git("for-each-ref", "--format=%(refname:short)", "refs/heads/krins/").trim().split("\n").find((name) => name !== "" && git("rev-parse", name) !== head));
     assert.ok(git("show", `${branch}:src/model/progress.ts`).includes("completionRate"));
     assert.deepEqual([git("status", "--porcelain"), git("rev-parse", "HEAD")], [before, head]);
+  },
+  async "a mend that is refused leaves the proposal where it was"() {
+    asks("local");
+    try {
+      await vscode.window.showTextDocument(at("src/format.ts"));
+      await until("the model is asked", () => vscode.workspace.getConfiguration("krins").get("provider") === "local");
+      await until("a server", () => vscode.commands.getCommands(true).then((all) => all.includes("krins.status")));
+      await sleep(1000);
+      await propose("take any certificate", "src/format.ts");
+      const document = await after("src/format.ts");
+      assert.ok(await known(document));
+      const editor = await vscode.window.showTextDocument(at("src/format.ts"), { preview: false });
+      await editor.edit((change) => change.insert(new vscode.Position(editor.document.lineCount, 0), "// went on\n"));
+      // Not awaited: it ends with the answer to the message that says why.
+      void run("krins.ui.fix", { task: document.uri.query });
+      await sleep(1500);
+      await until("its words are there again", () => known(document));
+      await run("krins.ui.discard", { task: document.uri.query });
+      await vscode.window.showTextDocument(editor.document);
+      await run("workbench.action.files.revert");
+    } finally {
+      asks(undefined);
+      await until("nobody is asked", () => vscode.workspace.getConfiguration("krins").get("provider") !== "local");
+      await sleep(1000);
+    }
   },
   // The last one: the extension is not there any more after it.
   async "what a preview runs ends with the window"() {
