@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use crate::{debian, kept};
 
 /// What every suite is asked for.
-const PACKAGES: &[&str] = &["neovim", "hx", "emacs-nox"];
+const PACKAGES: &[&str] = &["neovim", "hx", "emacs-nox", "kakoune"];
 /// How much of apt's words a reason shows.
 const SHOWN: usize = 600;
 

@@ -1,4 +1,5 @@
-//! The journey in real editors without a plugin of ours: two Helixes in a terminal, two Emacsen with Eglot in batch.
+//! The journey in real editors without a plugin of ours: two Helixes in a terminal, two Emacsen with Eglot in batch, and, with
+//! `KRINS_TEST_FULL=1`, a Kakoune with kakoune-lsp in a terminal.
 //!
 //! They are set up as their pages say, with the very files and blocks that stand there. What cannot be had is skipped, and the test
 //! says why. `KRINS_SCREENS` names a directory that gets the screens of Helix, as the page shows them.
@@ -11,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use krins_tests::terminal::Terminal;
-use krins_tests::{binary, command, debian, model, suite, workspace::Workspace};
+use krins_tests::{binary, command, debian, figures, kept, model, suite, workspace::Workspace};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const OPEN: &str = "src/store/selectors.ts";
@@ -52,6 +53,15 @@ fn emacs_of_debian_stable() {
     match suite::program("trixie", "emacs-nox") {
         Ok(program) => emacs(|| unpacked(&program)),
         Err(why) => debian::say(&format!("skipped: no newer Emacs: {why}")),
+    }
+}
+
+#[test]
+fn kakoune_of_debian_stable() {
+    match (suite::program("trixie", "kak"), kakoune_lsp()) {
+        (Ok(kak), Ok(lsp)) if terminals() => kakoune(&kak, &lsp),
+        (Err(why), _) | (_, Err(why)) => debian::say(&format!("skipped: no Kakoune with a language client: {why}")),
+        _ => debian::say("skipped: there is no tmux, and it could not be installed here"),
     }
 }
 
@@ -216,14 +226,18 @@ fn helix(suite: &'static str) {
         Ok(program) => program,
         Err(why) => return debian::say(&format!("skipped: no Helix of {suite}: {why}")),
     };
-    if !debian::runs_with("tmux", "-V") {
-        debian::install(&["tmux"]);
-    }
-    if !debian::runs_with("tmux", "-V") {
+    if !terminals() {
         return debian::say("skipped: there is no tmux, and it could not be installed here");
     }
     helix_journey(&program, suite);
     helix_cancel(&program, suite);
+}
+
+fn terminals() -> bool {
+    if !debian::runs_with("tmux", "-V") {
+        debian::install(&["tmux"]);
+    }
+    debian::runs_with("tmux", "-V")
 }
 
 fn helix_journey(program: &Path, suite: &'static str) {
@@ -290,6 +304,91 @@ fn helix_cancel(program: &Path, suite: &'static str) {
     helix.terminal.await_text("was cancelled");
     assert_eq!(helix.workspace.snapshot(), before);
     helix.quit();
+}
+
+/// The version of kakoune-lsp that is played.
+const KAKOUNE_LSP: &str = "22.0.0";
+
+/// kakoune-lsp, which takes minutes to build: once, and where everything was asked for.
+fn kakoune_lsp() -> Result<PathBuf, String> {
+    let store = kept::store("krins-kakoune-lsp");
+    let program = store.join("bin/kak-lsp");
+    let _lock = kept::lock(&store);
+    if program.is_file() {
+        return Ok(program);
+    }
+    if !figures::is_full() {
+        return Err("kakoune-lsp takes minutes to build: KRINS_TEST_FULL=1 does".to_owned());
+    }
+    let mut command = Command::new("cargo");
+    command.args(["install", "--quiet", "--locked", "--version", KAKOUNE_LSP, "kak-lsp", "--root"]).arg(&store);
+    let (status, said) = command::ended(&mut command, Duration::from_secs(1800));
+    if status.success() { Ok(program) } else { Err(said) }
+}
+
+/// The journey by the page's commands and menu; the block is the page's.
+fn kakoune(program: &Path, lsp: &Path) {
+    let workspace = sample();
+    let (open, closed) = (workspace.read(OPEN), workspace.read(CLOSED));
+    let mut env = environment(&workspace);
+    let runtime = workspace.home().join("run");
+    let config = workspace.home().join(".config/kak");
+    [&runtime, &config].iter().try_for_each(fs::create_dir_all).expect("the home is ours");
+    std::os::unix::fs::symlink(lsp, workspace.home().join("bin/kak-lsp")).expect("the home is ours");
+    env.push(("XDG_RUNTIME_DIR".to_owned(), runtime.display().to_string()));
+    let page = fs::read_to_string(repository().join("docs/editors/kakoune.md")).expect("the page is there");
+    let block = page.split("```\n").nth(1).expect("it has a block");
+    let start = "eval %sh{kak-lsp}\nhook global WinSetOption filetype=(javascript|typescript) %{ lsp-enable-window }\n";
+    fs::write(config.join("kakrc"), format!("{start}{block}")).expect("the home is ours");
+
+    let (base, root) = (workspace.home(), workspace.root().to_owned());
+    let terminal = Terminal::start(&base, &root, [160, 30], &env, &[&program.display().to_string(), OPEN]);
+    terminal.await_text("selectors.ts");
+    let command = |text: &str| {
+        terminal.press(&["Escape"]);
+        terminal.type_text(&format!(":{text}"));
+        terminal.press(&["Enter"]);
+    };
+    let choose = |title: &str| {
+        let offered = terminal.until(|shown| {
+            if shown.contains(title) {
+                return true;
+            }
+            command("lsp-code-actions");
+            std::thread::sleep(Duration::from_millis(600));
+            false
+        });
+        assert!(offered, "{title:?} is not offered; the screen is\n{}", terminal.screen());
+        terminal.type_text(title);
+        terminal.press(&["Enter"]);
+    };
+    let await_file = |path: &str, text: &str| {
+        let there = terminal.until(|_| workspace.read(path).contains(text));
+        assert!(there, "{path} does not get {text:?}; the screen is\n{}", terminal.screen());
+    };
+
+    terminal.press(&["Escape", "g", "g", "O"]);
+    terminal.type_text(&format!("// krins: {RENAME}"));
+    terminal.press(&["Escape"]);
+    choose(&format!("Krins: {RENAME}"));
+    terminal.await_text("is ready");
+    assert_eq!(workspace.read(CLOSED), closed, "nothing is written before the word");
+    terminal.press(&["5", "g"]);
+    choose("Krins: reject this hunk");
+    choose("Krins: take back the rejection");
+    choose("Krins: apply the change");
+    await_file(CLOSED, "completionRate");
+    terminal.await_text("import { completionRate");
+    assert_eq!(workspace.read(OPEN), open, "an open file is the editor's to save");
+    command("write-all");
+    await_file(OPEN, "import { completionRate");
+    command("lsp-execute-command krins.undo '[{}]'");
+    await_file(CLOSED, &closed);
+    terminal.await_text("import { calculateProgress");
+    command("write-all");
+    await_file(OPEN, &open);
+    command("kill!");
+    assert!(terminal.until(|_| !terminal.runs()), "it does not leave; the screen is\n{}", terminal.screen());
 }
 
 fn sample() -> Workspace {
