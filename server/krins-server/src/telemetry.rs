@@ -201,20 +201,18 @@ fn own_spans() -> Targets {
     Targets::new().with_default(LevelFilter::OFF).with_target("krins", LevelFilter::INFO)
 }
 
-/// What a library says of each request that was never offered goes to nobody who does not ask for it: some editors (Kate) send
+/// What was asked for; else warnings, but for what a library says of each request that was never offered: some editors (Kate) send
 /// such requests with every change, and show what is on stderr.
-fn wanted(directives: &str) -> String {
-    let asked = directives.contains("tower_lsp");
-    if asked { directives.to_owned() } else { format!("tower_lsp_server::server=off,{directives}") }
+fn filter(directives: &str) -> EnvFilter {
+    let asked = if directives.trim().is_empty() { "warn,tower_lsp_server::server=off" } else { directives };
+    EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(asked)
 }
 
 fn log_layer<S>(mode: Mode, writer: LogWriter) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::WARN.into())
-        .parse_lossy(wanted(&std::env::var(LOG_VARIABLE).unwrap_or_default()));
+    let filter = filter(&std::env::var(LOG_VARIABLE).unwrap_or_default());
     let plain = tracing_subscriber::fmt::layer().with_writer(writer);
     let json = std::env::var(FORMAT_VARIABLE).is_ok_and(|format| format.eq_ignore_ascii_case("json"));
     match (json, mode) {
@@ -301,9 +299,8 @@ mod tests {
     fn requests_that_were_never_offered_fill_nobodys_log() {
         let said = |directives: &str| {
             let (lines, queue) = sync_channel(BACKLOG);
-            let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
-            let layer = tracing_subscriber::fmt::layer().with_writer(LogWriter { lines });
-            let layer = layer.with_filter(filter.parse_lossy(wanted(directives)));
+            let layer =
+                tracing_subscriber::fmt::layer().with_writer(LogWriter { lines }).with_filter(filter(directives));
             tracing::subscriber::with_default(Registry::default().with(layer), || {
                 tracing::error!(target: "tower_lsp_server::server", "not implemented");
                 tracing::warn!(target: "krins_engine", "a word of ours");
