@@ -95,6 +95,14 @@ for (const colorScheme of ["light", "dark"]) {
     await tab.waitForFunction((asked) => window.krinsTest.asked.length > asked, asked);
     await tab.evaluate(() => (document.body.dataset.vscodeThemeKind = "vscode-dark"));
     await tab.waitForFunction(() => document.documentElement.classList.contains("dark"));
+    const held = () => tab.evaluate(() => document.activeElement.textContent);
+    for (const [at, theme] of [["#charts summary", "light"], ["#tables .scroll", "dark"]]) {
+      await tab.locator(at).first().focus();
+      const words = await held();
+      await tab.evaluate((theme) => (document.body.dataset.vscodeThemeKind = `vscode-${theme}`), theme);
+      await tab.waitForFunction((theme) => document.documentElement.classList.contains(theme), theme);
+      check((await held()) === words, `${at} keeps the keys when the page is drawn anew`);
+    }
   }
   for (const summary of await tab.locator("#charts summary").all()) {
     await summary.focus();

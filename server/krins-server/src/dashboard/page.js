@@ -140,7 +140,7 @@ function chartCard(chart) {
     mark.style.background = `var(${series.color})`;
     key.append(el("li", null, mark, series.name));
   }
-  const details = el("details", null, el("summary", null, `Table: ${chart.title.toLowerCase()}`), bucketTable(chart, values));
+  const details = el("details", null, el("summary", { id: `${id}-table` }, `Table: ${chart.title.toLowerCase()}`), bucketTable(chart, values));
   details.open = opened.has(chart.title);
   details.addEventListener("toggle", () => (details.open ? opened.add(chart.title) : opened.delete(chart.title)));
   card.append(key, plot, reading, details);
@@ -294,13 +294,14 @@ function show(again) {
   byId("workspace").textContent = visible(report.workspace);
   for (const radio of document.querySelectorAll("input[name=period]")) radio.checked = radio.value === report.period;
   // Where somebody is reading with the keyboard stays where it was.
-  const focus = document.activeElement?.getAttribute("aria-label");
+  const held = document.activeElement;
+  const focus = held?.id || held?.getAttribute("aria-label");
   byId("overview").replaceChildren(...overview());
   byId("charts").replaceChildren(...charts.map(chartCard));
   byId("tables").replaceChildren(...tables());
   byId("notes").replaceChildren(...report.notes.map((note) => el("li", null, note)));
   byId("notes-section").hidden = !report.notes.length;
-  if (focus) document.querySelector(`[aria-label="${CSS.escape(focus)}"]`)?.focus();
+  if (focus) (byId(focus) ?? document.querySelector(`[aria-label="${CSS.escape(focus)}"]`))?.focus();
   // Numbers first: charts are drawn when they can be seen.
   const works = waiting;
   requestAnimationFrame(() =>
