@@ -1,12 +1,24 @@
 // Bundles the extension, or with --test the tests (which leave VS Code out).
 
-import { cpSync, readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { lean } from "./lean.mjs";
 
 const LIMIT = 300_000;
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+/** What the licences of the packages in the bundle ask for: their words, in every copy. A package without any stops the build. */
+function notices(inputs) {
+  const packages = new Set(inputs.flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []));
+  const told = [...packages].sort().map((path) => {
+    const { name, version, license } = JSON.parse(readFileSync(at(`${path}/package.json`), "utf8"));
+    const file = readdirSync(at(path)).find((entry) => /^licen[cs]e(?:\.\w+)?$/i.test(entry));
+    if (!file || !license) throw new Error(`${name} says nothing of its licence`);
+    return `${name} ${version} (${license})\n\n${readFileSync(at(`${path}/${file}`), "utf8").trim()}\n`;
+  });
+  return ["Krins for Visual Studio Code holds parts of these packages.\n", ...told].join(`\n${"-".repeat(80)}\n\n`);
+}
 
 if (process.argv.includes("--test")) {
   rmSync(at("out"), { recursive: true, force: true });
@@ -19,21 +31,27 @@ if (process.argv.includes("--test")) {
   });
 } else {
   const common = {
+    absWorkingDir: at(""),
     bundle: true,
     platform: "node",
     target: "node20",
     format: "cjs",
     minify: true,
+    // Said once, in a file of its own.
     legalComments: "none",
+    metafile: true,
     // Private fields of the language client, and nothing that is on the wire.
     mangleProps: /^_[a-z]/,
     reserveProps: /^_meta$/,
   };
   // The language client is most of it, and is read when a server starts: what activates is small.
-  await build({ ...common, entryPoints: [at("src/extension.ts")], external: ["vscode", "./client"], supported: { "dynamic-import": false }, outfile: at("dist/extension.js") });
-  await build({ ...common, entryPoints: [at("src/client.ts")], external: ["vscode"], plugins: [lean()], outfile: at("dist/client.js") });
-  // The gate's panel is loaded when it is first shown.
-  await build({ entryPoints: [at("src/panel/gate.ts")], bundle: true, platform: "browser", target: "es2022", format: "iife", minify: true, outfile: at("dist/gate.js") });
+  const parts = [
+    await build({ ...common, entryPoints: [at("src/extension.ts")], external: ["vscode", "./client"], supported: { "dynamic-import": false }, outfile: at("dist/extension.js") }),
+    await build({ ...common, entryPoints: [at("src/client.ts")], external: ["vscode"], plugins: [lean()], outfile: at("dist/client.js") }),
+    // The gate's panel is loaded when it is first shown.
+    await build({ absWorkingDir: at(""), entryPoints: [at("src/panel/gate.ts")], bundle: true, platform: "browser", target: "es2022", format: "iife", minify: true, metafile: true, outfile: at("dist/gate.js") }),
+  ];
+  writeFileSync(at("dist/ThirdPartyNotices.txt"), notices(parts.flatMap(({ metafile }) => Object.keys(metafile.inputs))));
   // The first task is on the sample that `krins demo` shows, too.
   cpSync(at("../../fixtures/todo-app"), at("dist/sample"), { recursive: true, filter: (path) => !/[\\/](?:node_modules|\.gitattributes|tests)$/.test(path) });
   const [own, client] = ["dist/extension.js", "dist/client.js"].map((path) => statSync(at(path)).size);
