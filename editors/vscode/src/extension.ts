@@ -13,7 +13,7 @@ import { Previews } from "./run";
 import * as say from "./say";
 import { Server } from "./server";
 import { Setup } from "./setup";
-import { StatusBar, statusInWords } from "./status";
+import { StatusBar } from "./status";
 import { Suggestions } from "./suggest";
 import { Tasks, type Start } from "./tasks";
 import { TaskTree } from "./tree";
@@ -32,11 +32,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const locks = new Locks(running, context.extensionUri, log);
   const runs = new Previews(running);
   const panel = new GatePanel(tasks, context.extensionUri);
-  const setup = new Setup(context, running, tasks, log);
+  const setup = new Setup(context, running, tasks, status, log);
   const dashboard = new Dashboard(running, context.extensionUri, tasks);
   server = running;
   previews = runs;
-  context.subscriptions.push(log, preview, tasks, status, hunks, locks, dashboard, runs, new TaskTree(tasks), panel, new Suggestions(running, tasks), running);
+  context.subscriptions.push(log, preview, tasks, status, hunks, locks, dashboard, runs, new TaskTree(tasks), panel, new Suggestions(running, tasks, status), setup, running);
 
   const commands: Record<string, (argument?: unknown) => unknown> = {
     "krins.ui.change": (argument) => tasks.change(start(argument)),
@@ -70,15 +70,16 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     "krins.ui.dashboard": () => dashboard.open(),
     "krins.ui.locate": () => setup.locate(),
     "krins.ui.provider": () => setup.provider(),
+    "krins.ui.limit": () => setup.limit(),
     "krins.ui.sample": () => setup.sample(),
     "krins.ui.create": () => setup.create().catch((error: unknown) => say.error(`Krins: ${error instanceof Error ? error.message : String(error)}`)),
     "krins.ui.walkthrough": () => vscode.commands.executeCommand("workbench.action.openWalkthrough", `${context.extension.id}#krins.start`, false),
     "krins.ui.noSuggestions": () => vscode.workspace.getConfiguration("krins").update("suggestions", false, vscode.ConfigurationTarget.Global),
     "krins.ui.menu": () => menu(status),
     "krins.ui.refresh": () => Promise.all([tasks.refresh(), locks.refresh()]),
-    "krins.ui.restart": () => startIfTrusted(running),
+    "krins.ui.restart": () => running.wake(true),
     "krins.ui.log": () => log.show(),
-    "krins.ui.status": async () => say.info(`Krins: ${statusInWords(await status.refresh())}`),
+    "krins.ui.status": async () => say.info(`Krins: ${await status.words()}`),
   };
   for (const [id, run] of Object.entries(commands)) context.subscriptions.push(vscode.commands.registerCommand(id, run));
 
@@ -95,16 +96,15 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   }
 
   context.subscriptions.push(
-    vscode.workspace.onDidGrantWorkspaceTrust(() => running.restart()),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => running.start()),
     vscode.workspace.onDidChangeConfiguration(async (change) => {
-      const restarts = ["krins.server", "krins.provider", "krins.model", "krins.budget.microsPerDay", "http.proxy", "http.noProxy", "http.proxySupport"];
-      if (restarts.some((key) => change.affectsConfiguration(key))) await startIfTrusted(running);
-      else if (change.affectsConfiguration("krins.trace")) await running.applyTrace();
+      if (change.affectsConfiguration("krins") || change.affectsConfiguration("http")) setup.renew();
+      if (change.affectsConfiguration("krins.trace")) await running.applyTrace();
     }),
   );
   log.info(`activated in ${Math.round(performance.now() - begun)} ms`);
   // Not awaited: a server that is slow to start must not hold the window up.
-  if (vscode.workspace.isTrusted) void running.start().then(() => setup.begin());
+  if (vscode.workspace.isTrusted) void running.start();
 }
 
 export async function deactivate(): Promise<void> {
@@ -141,16 +141,6 @@ async function menu(status: StatusBar): Promise<void> {
     { label: "$(output) Log", command: "krins.ui.log" },
     { label: "$(debug-restart) Restart the server", command: "krins.ui.restart" },
   ];
-  const chosen = await vscode.window.showQuickPick(items, { title: "Krins", placeHolder: statusInWords(await status.refresh()) });
+  const chosen = await vscode.window.showQuickPick(items, { title: "Krins", placeHolder: await status.words() });
   if (chosen) await vscode.commands.executeCommand(chosen.command);
-}
-
-async function startIfTrusted(running: Server): Promise<void> {
-  if (vscode.workspace.isTrusted) {
-    await running.restart();
-    return;
-  }
-  const manage = "Manage Trust";
-  const chosen = await say.warn("Krins starts when you trust this workspace.", manage);
-  if (chosen === manage) await vscode.commands.executeCommand("workbench.trust.manage");
 }

@@ -57,20 +57,22 @@ export class Locks implements vscode.FileDecorationProvider, vscode.Disposable {
     };
   }
 
-  async refresh(): Promise<void> {
+  /** Of every folder, and of the workspace of a file that is in none; what one of them does not answer is not known. */
+  async refresh(about = vscode.window.activeTextEditor?.document.uri): Promise<void> {
     if (this.server.state.name !== "running") return;
-    try {
-      this.#take((await this.server.request("krins/locks", {})).locks);
-    } catch (error) {
-      this.log.debug(`locks: ${sentence(failure(error))}`);
-    }
+    const folders = (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri);
+    if (about?.scheme === "file" && this.server.isWork(about) && !vscode.workspace.getWorkspaceFolder(about)) folders.push(about);
+    const asked = folders.length > 0 ? folders.map((uri) => ({ uri: uri.toString() })) : [{}];
+    const answers = await Promise.allSettled(asked.map((params) => this.server.request("krins/locks", params)));
+    for (const answer of answers) if (answer.status === "rejected") this.log.debug(`locks: ${sentence(failure(answer.reason))}`);
+    this.#take(answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value.locks : [])));
   }
 
   /** Takes the file's lock, or gives it back; somebody else's only after a question. */
   async toggle(given?: vscode.Uri): Promise<void> {
     const uri = given ?? vscode.window.activeTextEditor?.document.uri;
     if (uri?.scheme !== "file") return;
-    await this.refresh();
+    await this.refresh(uri);
     const lock = this.#locks.get(uri.toString());
     try {
       if (!lock) {
@@ -87,7 +89,7 @@ export class Locks implements vscode.FileDecorationProvider, vscode.Disposable {
     } catch (error) {
       void say.warn(`Krins: ${sentence(failure(error))}`);
     }
-    await this.refresh();
+    await this.refresh(uri);
   }
 
   /** Who holds what; choosing one opens its file. */
@@ -119,7 +121,7 @@ export class Locks implements vscode.FileDecorationProvider, vscode.Disposable {
     const first = new vscode.Range(0, 0, 0, 0);
     for (const editor of vscode.window.visibleTextEditors) {
       const lock = this.#locks.get(editor.document.uri.toString());
-      const options = lock ? [{ range: first, hoverMessage: words(lock) }] : [];
+      const options = lock ? [{ range: first, hoverMessage: new vscode.MarkdownString().appendText(words(lock)) }] : [];
       editor.setDecorations(this.#gutter.mine, lock?.mine ? options : []);
       editor.setDecorations(this.#gutter.theirs, lock && !lock.mine ? options : []);
     }

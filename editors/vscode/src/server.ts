@@ -25,17 +25,25 @@ export interface GateStatus {
   checks: { check: string; state: "running" | "passed" | "warned" | "blocked"; millis: number }[];
 }
 
+/** A request without a server; says why there is none. */
 export class NotRunning extends Error {
-  constructor() {
-    super("the server is not running");
+  constructor(why: string) {
+    super(why);
     this.name = "NotRunning";
   }
 }
+
+const UNTRUSTED = "Krins starts when you trust this workspace.";
+const MISSING = "the krins program was not found";
+/** Set once it was said by itself that there is no program; the status bar and the view go on saying it. */
+const SAID = "krins.missing";
 
 export class Server implements vscode.Disposable {
   #client: LanguageClient | undefined;
   #library: Library | undefined;
   #state: ServerState = { name: "stopped" };
+  /** What the client was started with: the same once more is no reason to start again. Holds keys, so it is never shown. */
+  #launched = "";
   /** Set while this extension stops the client on purpose. */
   #stopping = false;
   /** The last start or stop; two at once would leave a server behind. */
@@ -71,11 +79,39 @@ export class Server implements vscode.Disposable {
     await this.#inTurn(() => this.#stop());
   }
 
-  async restart(): Promise<void> {
+  /** After a change of settings or keys: started again if it would not be started as it was. */
+  async renew(): Promise<void> {
     await this.#inTurn(async () => {
-      await this.#stop();
-      await this.#start();
+      const { launched } = await this.#plan();
+      if (this.#state.name !== "running" || launched !== this.#launched) await this.#again();
     });
+  }
+
+  /** What a person asked for needs the server: it is started where it does not run, or said why it cannot be. */
+  async wake(anew = false): Promise<boolean> {
+    if (!vscode.workspace.isTrusted) {
+      const manage = "Manage Trust";
+      // Not awaited: what was asked for is over.
+      void say.warn(UNTRUSTED, manage).then((chosen) => chosen && vscode.commands.executeCommand("workbench.trust.manage"));
+      return false;
+    }
+    await this.#turn;
+    if (anew || (this.#state.name !== "running" && this.#state.name !== "starting")) await this.#inTurn(() => this.#again(true));
+    // After a crash the client starts it by itself.
+    if (this.#state.name === "starting") await new Promise<void>((resolve) => {
+      const told = this.onDidChangeState(({ name }) => {
+        if (name === "starting") return;
+        told.dispose();
+        resolve();
+      });
+    });
+    if (this.#state.name === "failed") void this.#sayWhy(this.#state.why);
+    return this.#state.name === "running";
+  }
+
+  async #again(asked = false): Promise<void> {
+    await this.#stop();
+    await this.#start(asked);
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {
@@ -84,32 +120,38 @@ export class Server implements vscode.Disposable {
     await mine;
   }
 
-  async #start(): Promise<void> {
+  /** When a person asked, the asking place says what is missing; else it is said once, and then only shown. */
+  async #start(asked = false): Promise<void> {
     if (!vscode.workspace.isTrusted) {
       this.log.info("not started: the workspace is not trusted");
       return;
     }
-    const settings = vscode.workspace.getConfiguration("krins.server");
-    const found = find(surroundings(settings.get("path", ""), this.extension.extensionPath));
+    const { found, args, env, settings, launched } = await this.#plan();
+    const { globalState } = this.extension;
     if ("tried" in found) {
       this.log.error(`no krins program; looked for:\n  ${found.tried.join("\n  ")}`);
-      this.#set({ name: "failed", why: "the krins program was not found" });
-      void this.#offerInstall();
+      this.#set({ name: "failed", why: MISSING });
+      if (!asked && !globalState.get(SAID)) void this.#sayWhy(MISSING);
+      await globalState.update(SAID, true);
       return;
     }
+    if (globalState.get(SAID)) await globalState.update(SAID, undefined);
     this.log.info(`starting ${found.program} (from ${found.from})`);
+    if (!vscode.workspace.getConfiguration("http").get("proxyStrictSSL", true)) {
+      this.log.warn("http.proxyStrictSSL is off, and Krins checks certificates all the same: name your proxy's with NODE_EXTRA_CA_CERTS or the setting http.extra_ca of Krins");
+    }
+    this.#launched = launched;
     this.#set({ name: "starting" });
-    const env = await this.#environment(settings.get<Record<string, string>>("env", {}));
     this.#library = await library();
     const client = new this.#library.LanguageClient(
       "krins",
       "Krins",
       {
         command: found.program,
-        args: ["lsp", "--stdio", ...settings.get<string[]>("args", [])],
+        args,
         options: { env },
       },
-      this.#options(),
+      this.#options(settings),
     );
     client.onDidChangeState(({ newState }) => this.#follow(client, newState));
     client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
@@ -144,7 +186,7 @@ export class Server implements vscode.Disposable {
   /** The token takes the request back: the server stops what it does for it, and answers `Cancelled`. */
   async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
     const client = this.#client;
-    if (!client || this.#state.name !== "running") throw new NotRunning();
+    if (!client || this.#state.name !== "running") throw new NotRunning(this.#why);
     // `null`, or a token that is not there, would be sent as one of a list.
     if (params === null) return client.sendRequest<Methods[M]["result"]>(method);
     return token ? client.sendRequest<Methods[M]["result"]>(method, params, token) : client.sendRequest<Methods[M]["result"]>(method, params);
@@ -153,7 +195,7 @@ export class Server implements vscode.Disposable {
   /** A request whose answer is for a page of the server's own, which knows what it asked for. */
   async ask(method: string, params: object): Promise<unknown> {
     const client = this.#client;
-    if (!client || this.#state.name !== "running") throw new NotRunning();
+    if (!client || this.#state.name !== "running") throw new NotRunning(this.#why);
     return client.sendRequest(method, params);
   }
 
@@ -178,12 +220,23 @@ export class Server implements vscode.Disposable {
     this.#checked.dispose();
   }
 
+  get #why(): string {
+    if (!vscode.workspace.isTrusted) return UNTRUSTED;
+    return this.#state.name === "failed" ? this.#state.why : `the server is ${this.#state.name}`;
+  }
+
+  async #plan() {
+    const settings = vscode.workspace.getConfiguration("krins");
+    const found = find(surroundings(settings.get("server.path", ""), this.extension.extensionPath));
+    const args = ["lsp", "--stdio", ...settings.get<string[]>("server.args", [])];
+    const env = await this.#environment(settings.get<Record<string, string>>("server.env", {}));
+    const plan = { found, args, env, settings: serverSettings((key) => settings.get(key)) };
+    return { ...plan, launched: JSON.stringify(plan) };
+  }
+
   async #environment(wished: Record<string, string>): Promise<Record<string, string>> {
     const http = vscode.workspace.getConfiguration("http");
     const network = { proxy: http.get("proxy", ""), support: http.get("proxySupport", "override"), noProxy: http.get<string[]>("noProxy", []) };
-    if (!http.get("proxyStrictSSL", true)) {
-      this.log.warn("http.proxyStrictSSL is off, and Krins checks certificates all the same: name your proxy's with NODE_EXTRA_CA_CERTS or the setting http.extra_ca of Krins");
-    }
     return serverEnvironment(process.env, network, await storedKeys(this.extension.secrets), wished);
   }
 
@@ -191,14 +244,13 @@ export class Server implements vscode.Disposable {
    * VS Code opens its own settings behind the scenes, and a server that hears of them takes their directory, with the history of
    * every file, for a project. Only what the extension itself keeps there, the sample, is one.
    */
-  #isWork({ scheme, path }: vscode.Uri): boolean {
+  isWork({ scheme, path }: vscode.Uri): boolean {
     const own = this.extension.globalStorageUri.path;
     const user = vscode.Uri.joinPath(this.extension.globalStorageUri, "..", "..").path;
     return scheme !== "file" || !path.startsWith(`${user}/`) || path.startsWith(`${own}/`);
   }
 
-  #options(): LanguageClientOptions {
-    const settings = vscode.workspace.getConfiguration("krins");
+  #options(settings: Record<string, unknown>): LanguageClientOptions {
     const lines = (level: "info" | "debug") => (input: NodeJS.ReadableStream) => {
       createInterface({ input, terminal: false }).on("line", (line) => this.log[level](line));
     };
@@ -211,14 +263,14 @@ export class Server implements vscode.Disposable {
       initializationOptions: {
         krins: {
           client: { protocol: PROTOCOL, minor: PROTOCOL_MINOR, features: ["assign", "diff", "context", "taskDidChange", "gateStatus"] },
-          settings: serverSettings((key) => settings.get(key)),
+          settings,
         },
       },
       middleware: {
-        didOpen: async (document, next) => (this.#isWork(document.uri) ? next(document) : undefined),
-        didChange: async (change, next) => (this.#isWork(change.document.uri) ? next(change) : undefined),
-        didSave: async (document, next) => (this.#isWork(document.uri) ? next(document) : undefined),
-        didClose: async (document, next) => (this.#isWork(document.uri) ? next(document) : undefined),
+        didOpen: async (document, next) => (this.isWork(document.uri) ? next(document) : undefined),
+        didChange: async (change, next) => (this.isWork(change.document.uri) ? next(change) : undefined),
+        didSave: async (document, next) => (this.isWork(document.uri) ? next(document) : undefined),
+        didClose: async (document, next) => (this.isWork(document.uri) ? next(document) : undefined),
         executeCommand: (command, args: unknown[], next) => this.onCommand(command, args[0], async () => next(command, args)),
       },
       initializationFailedHandler: (error) => {
@@ -252,9 +304,9 @@ export class Server implements vscode.Disposable {
     );
   }
 
-  async #offerInstall(): Promise<void> {
+  async #sayWhy(why: string): Promise<void> {
     const [get, walk, log] = ["Find or Install…", "First Steps", "Show Log"];
-    const chosen = await say.error("Krins: the krins program was not found.", get, walk, log);
+    const chosen = await say.error(`Krins: ${why}.`, ...(why === MISSING ? [get, walk, log] : [log]));
     if (chosen === get) await vscode.commands.executeCommand("krins.ui.locate");
     if (chosen === walk) await vscode.commands.executeCommand("krins.ui.walkthrough");
     if (chosen === log) this.log.show();

@@ -4,12 +4,14 @@ import * as vscode from "vscode";
 import type { StatusResult } from "./protocol";
 import type { Server } from "./server";
 import type { Tasks } from "./tasks";
+import { changesIn, statusInWords, troubles } from "./figures";
 import { budgetInWords, plural } from "./words";
 
 export class StatusBar implements vscode.Disposable {
   readonly #item = vscode.window.createStatusBarItem("krins", vscode.StatusBarAlignment.Right, 90);
   readonly #subscriptions: vscode.Disposable[];
   #status: StatusResult | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly server: Server,
@@ -24,7 +26,7 @@ export class StatusBar implements vscode.Disposable {
   /** Asks the server for its figures and draws; without a server, draws what is known. */
   async refresh(): Promise<StatusResult | undefined> {
     this.#draw();
-    if (this.server.state.name !== "running") return undefined;
+    if (this.server.state.name !== "running") return (this.#status = undefined);
     try {
       this.#status = await this.server.request("krins/status", null);
     } catch {
@@ -32,10 +34,31 @@ export class StatusBar implements vscode.Disposable {
       this.#status = undefined;
     }
     this.#draw();
+    clearTimeout(this.#timer);
+    // What is said of routes and of the day is over by itself, with no word of the server's.
+    const seconds = changesIn(this.#status, Date.now());
+    if (seconds) this.#timer = setTimeout(() => void this.refresh(), seconds * 1000);
     return this.#status;
   }
 
+  /** Who is asked, as far as is known. */
+  get provider(): string | undefined {
+    return this.#status?.provider;
+  }
+
+  get keyless(): boolean {
+    return this.provider === "builtin";
+  }
+
+  /** How it is now, in one line. */
+  async words(): Promise<string> {
+    const status = await this.refresh();
+    const { state } = this.server;
+    return state.name === "running" ? statusInWords(status) : state.name === "failed" ? state.why : state.name;
+  }
+
   dispose(): void {
+    clearTimeout(this.#timer);
     vscode.Disposable.from(...this.#subscriptions, this.#item).dispose();
   }
 
@@ -56,35 +79,13 @@ export class StatusBar implements vscode.Disposable {
     if (state.name === "failed") return { text: "$(warning) Krins", command: "krins.ui.restart", warn: true, tooltip: `${state.why}; click to start it again` };
     if (state.name === "stopped") return { text: "$(circle-slash) Krins", command: "krins.ui.restart", tooltip: "stopped; click to start" };
     if (state.name === "starting") return { text: "$(sync~spin) Krins", command: "krins.ui.log", tooltip: "starting" };
-    if (running > 0) return { text: `$(sync~spin) Krins ${running}`, command: "krins.ui.cancel", tooltip: `${plural(running, "task")} at work; click to cancel` };
-    if (waiting > 0) return { text: `$(diff-multiple) Krins ${waiting}`, command: "krins.ui.review", tooltip: `${plural(waiting, "proposal")} to review` };
     const provider = this.#status?.provider;
-    const trouble = troubles(this.#status);
+    const warn = troubles(this.#status).length > 0;
+    const figures = this.#status ? `\n${statusInWords(this.#status)}` : "";
+    if (running > 0) return { text: `$(sync~spin) Krins ${running}`, command: "krins.ui.cancel", tooltip: `${plural(running, "task")} at work; click to cancel${figures}`, warn };
+    if (waiting > 0) return { text: `$(diff-multiple) Krins ${waiting}`, command: "krins.ui.review", tooltip: `${plural(waiting, "proposal")} to review${figures}`, warn };
     const budget = budgetInWords(this.#status?.spent);
     const words = [provider ? `Krins: ${provider}` : "Krins", ...(budget ? [budget] : [])].join(" · ");
-    return { text: `${trouble.length > 0 ? "$(warning)" : "$(sparkle)"} ${words}`, command: "krins.ui.menu", tooltip: statusInWords(this.#status), warn: trouble.length > 0 };
+    return { text: `${warn ? "$(warning)" : "$(sparkle)"} ${words}`, command: "krins.ui.menu", tooltip: statusInWords(this.#status), warn };
   }
-}
-
-export function statusInWords(status: StatusResult | undefined): string {
-  if (!status) return "ready";
-  const { version, provider, model, index, cacheHits, cacheMisses } = status;
-  const parts = [`krins ${version}`, model ? `${provider}/${model}` : provider];
-  parts.push(index.ready ? `${plural(index.files, "file")}, ${plural(index.symbols, "symbol")}` : "reading the workspace");
-  if (cacheHits + cacheMisses > 0) parts.push(`cache: ${cacheHits} of ${cacheHits + cacheMisses} answered`);
-  const budget = budgetInWords(status.spent);
-  if (budget) parts.push(budget);
-  return [...parts, ...troubles(status)].join(" · ");
-}
-
-/** What keeps a model from being asked as usual: routes that rest, what is switched off, what is left out. */
-function troubles(status: StatusResult | undefined): string[] {
-  if (!status) return [];
-  const { routes = [], switchedOff = [], level = "normal", spent } = status;
-  const bad = routes.filter(({ state }) => state !== "closed");
-  const out: string[] = bad.map(({ route, state, cause, seconds }) => `${route} ${cause ?? `is ${state}`}${seconds ? `, asked again in ${seconds} s` : ""}`);
-  if (switchedOff.length > 0) out.push(`switched off: ${switchedOff.join(", ")}`);
-  if (level !== "normal" && level !== "") out.push(`for now: ${level}`);
-  if (spent?.perDay != null && spent.today >= spent.perDay) out.push("the day's budget is spent");
-  return out;
 }

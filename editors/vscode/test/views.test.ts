@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { duplicates } from "../src/duplicates";
 import { serverEnvironment, serverSettings } from "../src/environment";
 import { newText, patched, places, wanted } from "../src/patch";
-import type { Hunk, HunkVerdict } from "../src/protocol";
+import { changesIn, statusInWords } from "../src/figures";
+import type { Hunk, HunkVerdict, StatusResult } from "../src/protocol";
 import { address, runner } from "../src/scripts";
 import { ago, budgetInWords, estimateInWords, left } from "../src/words";
 
@@ -94,4 +95,21 @@ test("figures in words", () => {
   assert.equal(ago(0, 3 * 3_600_000), "3 h ago");
   assert.equal(ago(1, 0), "just now");
   assert.equal(left(3_600_000), "60 min");
+});
+
+test("what the server says of itself is asked again when it says something else by itself", () => {
+  const status = (more: Partial<StatusResult>): StatusResult => ({ version: "1", provider: "p", model: "m", running: 0, cacheHits: 0, cacheMisses: 0, index: { ready: true, files: 1, symbols: 1 } as StatusResult["index"], ...more });
+  const route = (state: string, seconds?: number) => ({ route: "p/m", state, ...(seconds === undefined ? {} : { seconds }) });
+  const evening = Date.UTC(2026, 0, 1, 23, 59, 30);
+  assert.equal(changesIn(undefined, evening), undefined);
+  assert.equal(changesIn(status({ routes: [route("closed")] }), evening), undefined);
+  assert.equal(changesIn(status({ routes: [route("closed"), route("open", 30)] }), evening), 10);
+  assert.equal(changesIn(status({ routes: [route("open", 3), route("half-open")] }), evening), 3);
+  assert.equal(changesIn(status({ routes: [route("open", 0)] }), evening), 1);
+  // A person has to do something about it, which is no matter of seconds.
+  assert.equal(changesIn(status({ routes: [route("disabled")] }), evening), undefined);
+  const spent = status({ spent: { today: 5, perDay: 5 } });
+  assert.match(statusInWords(spent), /the day's budget is spent/);
+  assert.equal(changesIn(spent, evening), 30);
+  assert.equal(changesIn(status({ spent: { today: 0 }, level: "cache-only" }), evening), 10);
 });
