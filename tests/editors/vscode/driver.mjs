@@ -19,7 +19,6 @@ export const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, mi
 /** What comes up by itself in a fresh VS Code and is not ours to test; nothing of the extension's is set here. */
 const SETTINGS = {
   "workbench.startupEditor": "none",
-  "security.workspace.trust.enabled": false,
   "telemetry.telemetryLevel": "off",
   "chat.disableAIFeatures": true,
   "workbench.enableExperiments": false,
@@ -79,8 +78,9 @@ const status = (url) =>
  * Starts everything in fresh directories over a copy of the sample.
  *
  * `direct` is VS Code's own server, which obeys `extensionTestsPath`; without it code-server, with the packed extension installed.
+ * With `trust` a folder is one that nobody trusts yet, as on a desktop.
  */
-export async function start({ settings = {}, files = {}, config = "", direct = false, folder = true, query = () => "" } = {}) {
+export async function start({ settings = {}, files = {}, config = "", direct = false, folder = true, trust = false, query = () => "" } = {}) {
   const times = { begun: Date.now() };
   const base = mkdtempSync(join(tmpdir(), "krins-vscode-"));
   const at = (...parts) => join(base, ...parts);
@@ -95,7 +95,7 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
   git("add", "-A");
   git("commit", "-qm", "start");
   for (const dir of ["data/User", "data/Machine", "extensions", "home/.config/krins"]) mkdirSync(at(dir), { recursive: true });
-  writeFileSync(at("data/User/settings.json"), JSON.stringify({ ...SETTINGS, ...settings }));
+  writeFileSync(at("data/User/settings.json"), JSON.stringify({ ...SETTINGS, "security.workspace.trust.enabled": trust, ...settings }));
   const machine = (more) => writeFileSync(at("data/Machine/settings.json"), JSON.stringify({ "krins.server.path": E.KRINS_BIN, ...more }));
   machine({});
   writeFileSync(at("home/.config/krins/config.toml"), config);
@@ -114,7 +114,7 @@ export async function start({ settings = {}, files = {}, config = "", direct = f
   if (!direct) execFileSync(E.NODE24, [...front, "--install-extension", E.VSIX], { env, stdio: "pipe" });
   times.installed = Date.now();
   const own = [join(E.CODE_SERVER, "lib/vscode/out/server-main.js"), "--host", "127.0.0.1", "--port", String(port), "--without-connection-token", "--accept-server-license-terms", "--server-data-dir", at("data"), ...common, "--disable-telemetry", "--enable-smoke-test-driver"];
-  const usual = [...front, "--bind-addr", `127.0.0.1:${port}`, "--auth", "none", "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", "--disable-getting-started-override", "--disable-proxy"];
+  const usual = [...front, "--bind-addr", `127.0.0.1:${port}`, "--auth", "none", "--disable-telemetry", "--disable-update-check", ...(trust ? [] : ["--disable-workspace-trust"]), "--disable-getting-started-override", "--disable-proxy"];
   const server = spawn(E.NODE24, direct ? own : usual, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   const log = createWriteStream(at("server.log"));
   server.stdout.pipe(log);

@@ -31,7 +31,7 @@ const vscode = await start({
 });
 let said = "";
 try {
-  await until("the verdict", () => existsSync(vscode.verdict) && (said = readFileSync(vscode.verdict, "utf8")).includes("# broken"), Number(process.env.PATIENCE ?? 240_000));
+  await until("the verdict", () => existsSync(vscode.verdict) && (said = readFileSync(vscode.verdict, "utf8")).includes("# broken"), Number(process.env.PATIENCE ?? 300_000));
 } catch (error) {
   said += `not ok - ${error.message}\n`;
   await vscode.shot("exthost");

@@ -32,7 +32,7 @@ async function activations({ page, palette }) {
 }
 
 for (let run = 0; run < RUNS; run += 1) {
-  const vscode = await start({ folder: false, settings: { "security.workspace.trust.enabled": true } });
+  const vscode = await start({ folder: false, trust: true });
   try {
     await vscode.active();
     const begun = Date.now();

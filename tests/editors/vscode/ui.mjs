@@ -450,11 +450,7 @@ const PROMISES = {
           await asked(/who is asked\?/);
           for (const each of ["builtin", "anthropic", "openai", "gemini", "ollama"]) if (!(await picker.rows()).some((label) => label.includes(each))) throw new Error(`${each} is not offered`);
         },
-        limits: async () => {
-          await until("the extension's settings", async () => /Budget/.test((await page.textContent(".settings-editor .settings-tree-container").catch(() => "")) ?? "") && page.$('.settings-editor [data-uri] >> text=@ext:krins.krins'));
-          // They lie over everything else, and take the palette's key.
-          await vscode.pressed("Escape", "the settings are closed", async () => (await page.$$(".settings-editor:visible")).length === 0);
-        },
+        limits: () => asked(/may a day cost/),
         own: () => asked(/What should be changed/),
       };
       const listed = JSON.parse(readFileSync(join(process.env.EXTENSION, "package.json"), "utf8")).contributes.walkthroughs[0].steps.map(({ id }) => id);
@@ -475,6 +471,76 @@ const PROMISES = {
         await picker.gone();
       }
       await closed();
+    },
+  },
+  created: {
+    says: "a project from words: its folder opens without trust, and once it is trusted the words are the first task",
+    async keep() {
+      const other = await start({ folder: false, trust: true });
+      const words = "rename addTodo to createTodo";
+      try {
+        const { palette, picker, press, type } = other;
+        await other.active();
+        await palette("Krins: Create a Project…");
+        await picker.row("Next.js todo");
+        await press("Enter");
+        await picker.asks(/Without a model Krins only/);
+        await picker.down("Say it all the same");
+        await press("Enter");
+        await picker.asks(/What should it be/);
+        await type(words);
+        await press("Enter");
+        await picker.asks(/the project's name/);
+        await press("Enter");
+        await picker.asks(/Where is the project created/);
+        await until("what is in the home directory", async () => (await picker.rows()).some((each) => each.startsWith(".config")));
+        await press("Enter");
+        const said = async () => other.page.$$eval(".statusbar-item", (all) => all.map((each) => each.getAttribute("aria-label") ?? ""));
+        await until("nothing runs where nobody trusts", async () => (await said()).includes("Krins, stopped; click to start"), 90_000);
+        await palette("Workspaces: Manage Workspace Trust");
+        await (await other.see('.workspace-trust-editor .workspace-trust-buttons-row .monaco-button:text-is("Trust")')).click();
+        await picker.asks(/What should be changed/);
+        await until("its words, and what they would send", async () => (await picker.line()) === words && (await picker.rows())[0]?.includes("token"));
+      } catch (error) {
+        await other.shot("broken-created-window");
+        throw error;
+      } finally {
+        again += other.again();
+        for (const host of other.foreign) foreign.add(host);
+        await other.stop();
+      }
+    },
+  },
+  limited: {
+    says: "who is paid for a call has a limit from the first one on, in dollars, and the server is started once for all of it",
+    after: ["ready"],
+    async keep() {
+      const seen = new Set(servers());
+      const before = seen.size;
+      const watch = setInterval(() => servers().forEach((pid) => seen.add(pid)), 200);
+      await vscode.clear();
+      await palette("Krins: Choose Who Is Asked…");
+      await picker.down("Anthropic");
+      await press("Enter");
+      await picker.asks(/which model of Anthropic/);
+      await type("claude-opus-5");
+      await press("Enter");
+      await picker.asks(/API key for Anthropic/);
+      await type("none-at-all");
+      await press("Enter");
+      await picker.asks(/may a day cost/);
+      if ((await picker.line()) !== "5") throw new Error(`it proposes ${await picker.line()}`);
+      await press("Control+a");
+      await type("0.50");
+      await press("Enter");
+      await until("who is asked, and the limit", async () => /Krins: anthropic · \$0\.00 of \$0\.50 today/.test(await vscode.bar()));
+      clearInterval(watch);
+      if (before !== 1 || seen.size !== 2) throw new Error(`it was started ${seen.size - before} times`);
+      await palette("Krins: Choose Who Is Asked…");
+      await picker.row("No model");
+      await press("Enter");
+      await until("nobody is paid", async () => /Krins: builtin/.test(await vscode.bar()));
+      vscode.machine({});
     },
   },
   conflict: {
@@ -511,6 +577,18 @@ const PROMISES = {
     },
   },
 };
+
+/** The servers of this window. */
+const servers = () =>
+  readdirSync("/proc").filter((pid) => {
+    try {
+      const has = (file, words) => readFileSync(`/proc/${pid}/${file}`, "utf8").includes(words);
+      return /^\d+$/.test(pid) && has("cmdline", "\0lsp\0") && has("environ", `HOME=${join(vscode.base, "home")}\0`);
+    } catch {
+      // It has just ended, or is somebody else's.
+      return false;
+    }
+  });
 
 /** Brings the window to where a promise has been kept. */
 async function keep(name) {

@@ -2,7 +2,8 @@
 
 const assert = require("node:assert/strict");
 const { execFileSync } = require("node:child_process");
-const { appendFileSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { tmpdir } = require("node:os");
 const { dirname, join } = require("node:path");
 const vscode = require("vscode");
 
@@ -87,6 +88,25 @@ async function served() {
   return pids;
 }
 
+/** The servers that this window runs. */
+const servers = () =>
+  readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8").trim().split(" ").map(Number).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0lsp\0") && isThere(pid);
+    } catch {
+      return false;
+    }
+  });
+
+/** Another server than this one, and that it answers. */
+async function another(than) {
+  await until("another server", () => servers().length === 1 && servers()[0] !== than);
+  await until("it answers", async () => (await vscode.commands.getCommands(true)).includes("krins.status"));
+  return servers()[0];
+}
+
+const set = (key, value) => vscode.workspace.getConfiguration().update(key, value, vscode.ConfigurationTarget.Global);
+
 const promises = {
   async "it activates by itself, and every command that it contributes is there"() {
     const extension = vscode.extensions.getExtension("krins.krins");
@@ -95,6 +115,49 @@ const promises = {
     const missing = extension.packageJSON.contributes.commands.map(({ command }) => command).filter((command) => !known.has(command));
     assert.deepEqual(missing, []);
     await until("the server", () => known.has("krins.status") || vscode.commands.getCommands(true).then((all) => all.includes("krins.status")));
+    const notices = readFileSync(join(extension.extensionPath, "dist/ThirdPartyNotices.txt"), "utf8");
+    for (const name of ["vscode-languageclient", "vscode-jsonrpc"]) assert.match(notices, new RegExp(`^${name} [0-9.]+ \\(MIT\\)\n\n[^-]*Permission is hereby granted`, "m"));
+  },
+  async "a setting that changes something for the server starts it once more, and any other one leaves it alone"() {
+    const [first] = await until("the server", () => (servers().length === 1 ? servers() : undefined));
+    const seen = new Set();
+    const watch = setInterval(() => servers().forEach((pid) => seen.add(pid)), 20);
+    let second;
+    try {
+      // It counts where there is a proxy.
+      await set("http.noProxy", ["localhost"]);
+      await set("krins.suggestions", false);
+      await sleep(1_500);
+      assert.deepEqual(servers(), [first]);
+      await set("krins.budget.microsPerDay", 5_000_000);
+      second = await another(first);
+      await sleep(1_500);
+      assert.deepEqual([...seen], [first, second]);
+    } finally {
+      clearInterval(watch);
+      for (const key of ["http.noProxy", "krins.suggestions", "krins.budget.microsPerDay"]) await set(key, undefined);
+    }
+    await another(second);
+  },
+  async "a file of a workspace that no folder of the window holds is locked, and given back"() {
+    const root = mkdtempSync(join(tmpdir(), "krins-beside-"));
+    const listed = () => execFileSync(vscode.workspace.getConfiguration("krins").get("server.path"), ["locks"], { cwd: root, encoding: "utf8" });
+    try {
+      mkdirSync(join(root, ".krins"));
+      writeFileSync(join(root, "beside.ts"), "export const beside = 1;\n");
+      const uri = vscode.Uri.file(join(root, "beside.ts"));
+      // The server may just be starting, which is said and changes nothing.
+      const toggled = (wanted) => until(`locked: ${wanted}`, async () => {
+        await run("krins.ui.lock", uri);
+        return listed().includes("beside.ts") === wanted;
+      });
+      await toggled(true);
+      await vscode.window.showTextDocument(uri);
+      await toggled(false);
+    } finally {
+      await run("workbench.action.closeActiveEditor");
+      rmSync(root, { recursive: true, force: true });
+    }
   },
   async "a comment's code action asks like everything else: with the words in the line"() {
     const document = await vscode.workspace.openTextDocument(at("src/format.ts"));
@@ -242,20 +305,37 @@ const promises = {
     await vscode.window.showTextDocument(document);
     await run("workbench.action.files.revert");
   },
-  async "an export that nothing uses is faded when its file is saved, can be asked about, and one word ends such hints"() {
+  async "an export that nothing uses is faded where a model could be asked, when its file is saved, and one word ends such hints"() {
     const document = await vscode.workspace.openTextDocument(at("src/left.ts"));
     const editor = await vscode.window.showTextDocument(document);
-    await editor.edit((edit) => edit.insert(new vscode.Position(document.lineCount, 0), "// the end\n"));
-    assert.ok(await document.save());
+    const save = async () => {
+      await editor.edit((edit) => edit.insert(new vscode.Position(document.lineCount, 0), "// the end\n"));
+      assert.ok(await document.save());
+    };
     const hints = () => vscode.languages.getDiagnostics(document.uri).filter(({ source }) => source === "krins suggests");
-    const [hint] = await until("the hint", () => (hints().length > 0 ? hints() : undefined));
+    await save();
+    await sleep(3_000);
+    assert.deepEqual(hints().map(({ message }) => message), [], "nobody could do it");
+    await set("krins.provider", "local");
+    let saved = 0;
+    const [hint] = await until("the hint", async () => {
+      // What is still read is looked at with another save, once in twenty seconds.
+      if (Date.now() - saved > 5_000) {
+        await save();
+        saved = Date.now();
+      }
+      return hints().length > 0 ? hints() : undefined;
+    }, 90_000);
     assert.ok(hint.message.includes("leftOver") && hint.severity === vscode.DiagnosticSeverity.Hint);
     const actions = await run("vscode.executeCodeActionProvider", document.uri, hint.range);
     const task = actions.find(({ command }) => command?.command === "krins.ui.change" && command.arguments[0].intent.includes("leftOver"));
     assert.ok(task, actions.map(({ title }) => title).join(" | "));
     await run(actions.find(({ command }) => command?.command === "krins.ui.noSuggestions").command.command);
     await until("no hint", () => hints().length === 0);
-    await vscode.workspace.getConfiguration("krins").update("suggestions", undefined, vscode.ConfigurationTarget.Global);
+    await set("krins.suggestions", undefined);
+    const [one] = servers();
+    await set("krins.provider", undefined);
+    await another(one);
   },
   async "a change is run beside the working tree, and what runs ends with its terminal"() {
     await vscode.window.showTextDocument(at("src/model/progress.ts"));
