@@ -244,8 +244,7 @@ impl Applier {
         }
         let policy = plan.policy;
         let record = Arc::new(plan.record);
-        let lock = self.lock().await?;
-        self.end_earlier().await?;
+        let lock = self.at_rest().await?;
         let staged = record.clone();
         self.blocking(move |journal| journal.stage(&staged)).await??;
         if let Some(witness) = self.witness.clone() {
@@ -324,6 +323,7 @@ impl Applier {
             let holds = |path: &RelPath| record.steps.iter().any(|step| step.path == *path);
             is_done(record) && !record.part && record.task() == Some(&wanted) && touched.iter().all(holds)
         };
+        let _lock = self.at_rest().await?;
         let found = self.blocking(move |journal| journal.find(fits)).await??;
         let record = found.ok_or_else(|| ApplyError::NoSuchRecord(task.chars().take(100).collect()))?;
         self.planned(move |current| Plan::take_back_part(&record, &part, current)).await
@@ -337,6 +337,7 @@ impl Applier {
             let named = |id: &String| record.about() == id || record.id() == id || of_task(id);
             is_done(record) != undone && wanted.as_ref().is_none_or(named)
         };
+        let _lock = self.at_rest().await?;
         let found = self.blocking(move |journal| journal.find(fits)).await??;
         let what = if undone { "redo" } else { "undo" };
         let record = match (found, id) {
@@ -380,6 +381,13 @@ impl Applier {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The lock, when nothing is under way in the root: the history says then what the files are.
+    async fn at_rest(&self) -> Result<Lease, ApplyError> {
+        let lock = self.lock().await?;
+        self.end_earlier().await?;
+        Ok(lock)
     }
 
     async fn end_earlier(&self) -> Result<(), ApplyError> {

@@ -241,6 +241,28 @@ async fn a_record_names_the_diff_that_was_shown() {
     assert_eq!((history[0].patch, history[0].undone), (Some(patch.digest()), true));
 }
 
+/// What another process is at work on is waited for, and what one that died has left is ended, before the history is read.
+#[tokio::test]
+async fn the_history_is_read_when_nothing_is_under_way() {
+    let room = room(&[("a.ts", "0")]);
+    room.applier.apply(room.plan(&[("a.ts", Some("1"))]), None).await.unwrap();
+    let at_work = room.applier.state.hold("apply").unwrap().unwrap();
+    // The log is whole, no file is changed, and the process ends.
+    let plan = room.plan(&[("a.ts", Some("2"))]);
+    room.applier.journal.stage(&plan.record).unwrap();
+    room.applier.journal.commit(&plan.record).unwrap();
+    let nothing = Patch::between(Vec::new());
+    let [whole, part] = [room.applier.clone(), room.applier.clone()];
+    let whole = tokio::spawn(async move { whole.plan_undo(None).await });
+    let part = tokio::spawn(async move { part.plan_undo_part("t", nothing).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!whole.is_finished() && !part.is_finished(), "they look at what is under way");
+    drop(at_work);
+    assert!(matches!(part.await.unwrap(), Err(ApplyError::NoSuchRecord(_))));
+    room.applier.apply(whole.await.unwrap().unwrap().unwrap(), None).await.unwrap();
+    assert_eq!(fs::read_to_string(room.root().join("a.ts")).unwrap(), "1", "the last change is taken back");
+}
+
 #[tokio::test]
 async fn undo_refuses_what_would_lose_later_work() {
     let room = room(&[("a.ts", "0")]);
