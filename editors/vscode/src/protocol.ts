@@ -1403,9 +1403,12 @@ export interface Position {
  * `krins/preview` result.
  */
 export interface PreviewResult {
+  /**
+   * What `krins/promote` would call it now. There is no such branch before.
+   */
   branch: string;
   /**
-   * The directory that holds the change, not committed.
+   * The directory that holds the change, not committed: where the root lies in a worktree of its own.
    */
   worktree: string;
   /**
@@ -1420,6 +1423,10 @@ export interface PreviewResult {
 export interface PromoteResult {
   branch: string;
   commit: string;
+  /**
+   * The preview's worktree, where it stays: what was changed in it is not in the commit.
+   */
+  kept?: string | null;
 }
 
 /**

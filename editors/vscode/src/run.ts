@@ -5,11 +5,13 @@ import * as vscode from "vscode";
 import { failure, sentence } from "./errors";
 import type { PreviewResult } from "./protocol";
 import * as say from "./say";
-import { address, runner } from "./scripts";
+import { address, runner, type Script, scriptsOf } from "./scripts";
 import type { Server } from "./server";
 
 /** How long what a preview runs has to end by itself. */
 const GRACE = 2000;
+/** Characters of a command that are shown before it is run. */
+const SHOWN = 1000;
 
 export class Previews implements vscode.Disposable {
   readonly #running = new Set<Output>();
@@ -38,9 +40,10 @@ export class Previews implements vscode.Disposable {
 
   async promote(task: string): Promise<void> {
     try {
-      const { branch, commit } = await this.server.request("krins/promote", { task });
+      const { branch, commit, kept } = await this.server.request("krins/promote", { task });
       const copy = "Copy the Name";
-      const chosen = await say.info(`Krins: the change is commit ${commit.slice(0, 10)} on branch ${branch}. Your working tree is as it was.`, copy);
+      const stays = kept ? ` What you changed in ${kept} is not in it, and stays there.` : "";
+      const chosen = await say.info(`Krins: the change is commit ${commit.slice(0, 10)} on branch ${branch}. Your working tree is as it was.${stays}`, copy);
       if (chosen === copy) await vscode.env.clipboard.writeText(branch);
     } catch (error) {
       void say.error(`Krins: ${sentence(failure(error))}`);
@@ -49,18 +52,22 @@ export class Previews implements vscode.Disposable {
 
   async #offer(task: string, { branch, worktree, url }: PreviewResult): Promise<void> {
     const root = vscode.Uri.file(worktree);
-    const scripts = await scriptsOf(root);
+    const scripts = await offered(root);
+    const runs = (of: Script[], label: string) =>
+      of.map((script) => ({ label: `${label} ${script.name}`, description: "in the worktree, with its output here", run: () => this.#run(root, script) }));
     const items = [
       ...(url ? [{ label: "$(globe) Open in the browser", description: url, run: () => show(url) }] : []),
-      ...scripts.map((script) => ({ label: `$(play) Run ${script}`, description: "in the worktree, with its output here", run: () => this.#run(root, script) })),
+      ...runs(scripts.filter(({ leaves }) => leaves === undefined), "$(play) Run"),
       { label: "$(folder-opened) Open the worktree in a window", description: worktree, run: async () => void (await vscode.commands.executeCommand("vscode.openFolder", root, { forceNewWindow: true })) },
       { label: "$(git-branch) Promote to a branch", description: branch, run: () => this.promote(task) },
+      ...runs(scripts.filter(({ leaves }) => leaves !== undefined), "$(cloud-upload) Run"),
     ];
     const chosen = await vscode.window.showQuickPick(items, { title: "Krins: the change is in a worktree of its own", ignoreFocusOut: true });
     await chosen?.run();
   }
 
-  async #run(root: vscode.Uri, script: string): Promise<void> {
+  async #run(root: vscode.Uri, { name: script, leaves }: Script): Promise<void> {
+    if (leaves !== undefined && !(await mayLeave(script, leaves))) return;
     const names = (await vscode.workspace.fs.readDirectory(root)).map(([name]) => name);
     const commands = runner(names, script);
     const output = new Output(root.fsPath, commands, (url) => void show(url));
@@ -70,15 +77,21 @@ export class Previews implements vscode.Disposable {
   }
 }
 
-async function scriptsOf(root: vscode.Uri): Promise<string[]> {
+async function offered(root: vscode.Uri): Promise<Script[]> {
   try {
-    const text = new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.joinPath(root, "package.json")));
-    const { scripts } = JSON.parse(text) as { scripts?: Record<string, string> };
-    const first = ["dev", "start", "preview", "serve", "build", "test"];
-    return first.filter((name) => typeof scripts?.[name] === "string");
+    return scriptsOf(new TextDecoder().decode(await vscode.workspace.fs.readFile(vscode.Uri.joinPath(root, "package.json"))));
   } catch {
     return [];
   }
+}
+
+/** Asked each time: what a deployment does is not taken back here. */
+async function mayLeave(script: string, command: string): Promise<boolean> {
+  const more = command.length - SHOWN;
+  const detail = more > 0 ? `${command.slice(0, SHOWN)}… (${more} characters more, in package.json)` : command;
+  const yes = `Run ${script}`;
+  const asked = `Run the change's script "${script}"? It may publish the change outside of this machine.`;
+  return (await say.warn(asked, { modal: true, detail }, yes)) === yes;
 }
 
 async function show(url: string): Promise<void> {
@@ -159,7 +172,8 @@ class Output implements vscode.Pseudoterminal {
     return new Promise((resolve) => {
       const child = spawn(program!, args, { cwd: this.cwd, detached: process.platform !== "win32", shell: process.platform === "win32", stdio: ["ignore", "pipe", "pipe"] });
       this.#child = child;
-      for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes: Buffer) => this.#say(bytes.toString()));
+      // Decoded as a stream: a letter may come in two pieces.
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => this.#say(text));
       child.on("error", (error) => resolve(error.message));
       // Not before its output is closed: a server that was put into the background is still this command's.
       child.on("close", (code, signal) => {

@@ -7,7 +7,7 @@ import { serverEnvironment, serverSettings } from "../src/environment";
 import { newText, patched, places, wanted } from "../src/patch";
 import { changesIn, statusInWords } from "../src/figures";
 import type { Hunk, HunkVerdict, StatusResult } from "../src/protocol";
-import { address, runner } from "../src/scripts";
+import { address, runner, scriptsOf } from "../src/scripts";
 import { ago, budgetInWords, estimateInWords, left } from "../src/words";
 
 const nowhere = { start: { line: 0, character: 0 }, end: { line: 0, character: 0 } };
@@ -65,6 +65,18 @@ test("a script is run by the manager whose lock file is there, after what is mis
   assert.deepEqual(runner(["package-lock.json"], "dev"), [["npm", "ci"], ["npm", "run", "dev"]]);
   assert.deepEqual(runner(["pnpm-lock.yaml", "package-lock.json", "node_modules"], "dev"), [["pnpm", "run", "dev"]]);
   assert.deepEqual(runner([], "start")[0], ["npm", "install"]);
+});
+
+test("what deploys comes last, with all that it runs", () => {
+  const scripts = { deploy: "wrangler publish", predeploy: "npm run build", build: "vite build", dev: "vite", lint: "x", "deploy:preview": "netlify deploy", serve: 1 };
+  assert.deepEqual(scriptsOf(JSON.stringify({ scripts })), [
+    { name: "dev" },
+    { name: "build" },
+    { name: "deploy:preview", leaves: "netlify deploy" },
+    { name: "deploy", leaves: "npm run build\nwrangler publish" },
+  ]);
+  assert.deepEqual(scriptsOf("{}"), []);
+  assert.equal(scriptsOf(JSON.stringify({ scripts: { deploy: "a\u202e\nb" } }))[0]?.leaves, "a\\u{202e}\\u{a}b");
 });
 
 test("the address that a server says it is at", () => {

@@ -679,16 +679,17 @@ local function relist()
   end)
 end
 
---- Puts the change on a branch of its own, in a directory beside.
+--- Puts the change in a directory beside, on no branch yet.
 function M.preview(wish)
   client.request('krins/preview', naming(wish and wish.task or tasks.proposed()), function(made)
-    say(('the change is on the branch %s in %s%s'):format(made.branch, made.worktree, made.url and (', ' .. made.url) or ''))
+    say(('the change is in %s%s; promoting it makes the branch %s'):format(made.worktree, made.url and (', ' .. made.url) or '', made.branch))
   end)
 end
 
 function M.promote(wish)
   client.request('krins/promote', naming(wish and wish.task or tasks.proposed()), function(made)
-    say(('committed on %s: %s'):format(made.branch, made.commit))
+    local kept = made.kept and ('; what was changed in %s is not in it, and stays there'):format(made.kept) or ''
+    say(('committed on %s: %s%s'):format(made.branch, made.commit, kept))
   end)
 end
 
