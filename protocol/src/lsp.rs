@@ -324,8 +324,9 @@ pub struct FixParams {
 /// `krins/preview` result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreviewResult {
+    /// What `krins/promote` would call it now. There is no such branch before.
     pub branch: String,
-    /// The directory that holds the change, not committed.
+    /// The directory that holds the change, not committed: where the root lies in a worktree of its own.
     pub worktree: String,
     /// Where it can be looked at in a browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -337,6 +338,9 @@ pub struct PreviewResult {
 pub struct PromoteResult {
     pub branch: String,
     pub commit: String,
+    /// The preview's worktree, where it stays: what was changed in it is not in the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 /// The gate's verdict on one patch under one policy.

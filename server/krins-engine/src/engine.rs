@@ -1,6 +1,7 @@
 //! One root's engine: what the edges call. It keeps the rooms together and starts the pipeline; every decision is
 //! taken elsewhere.
 
+mod git;
 #[cfg(test)]
 mod model;
 mod preview;
@@ -10,7 +11,7 @@ mod running;
 mod said;
 mod sharing;
 
-pub use preview::Preview;
+pub use preview::{Preview, Promoted};
 pub use review::Judgement;
 
 use crate::affected::Known;
@@ -331,6 +332,7 @@ impl Engine {
             if let Err(error) = engine.inner.tasks.sweep() {
                 tracing::warn!(%error, "old contents could not be removed");
             }
+            engine.leave_forgotten_previews();
         });
     }
 
@@ -520,7 +522,7 @@ impl Engine {
             .ok_or_else(|| Error::new(ErrorKind::UnknownTask, "find a running task"))
     }
 
-    /// Drops a task's diff, and tells the backend not to give that answer again.
+    /// Drops a task's diff, tells the backend not to give that answer again, and takes its preview away. Blocking.
     pub fn discard(&self, task: Option<&str>) -> Result<Task> {
         let task = self.inner.tasks.find(task)?;
         match task.state {
@@ -534,6 +536,7 @@ impl Engine {
                 self.note("task.discarded", &task, serde_json::json!({}))?;
                 let task = self.inner.tasks.update(&task.id, |task| task.state = TaskState::Discarded)?;
                 self.heard(&task);
+                self.leave_preview(&task.id);
                 Ok(task)
             }
             _ => Err(Error::new(

@@ -100,12 +100,12 @@ pub enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
         rounds: Option<u32>,
     },
-    /// Put a task's change on a branch of its own, in a directory beside; nothing is committed
+    /// Put a task's change in a worktree beside, to run it; nothing is committed, and there is no branch yet
     Preview {
         /// Default: the newest task
         task: Option<String>,
     },
-    /// Commit a task's change on its branch; your own branch and files stay as they are
+    /// Commit a task's change on a branch of its own; your branch and files stay as they are, and a preview you worked in
     Promote {
         /// Default: the newest task
         task: Option<String>,

@@ -4,6 +4,7 @@ use super::args::Global;
 use super::output::{Output, PLACE, STRONG, paint};
 use super::{Done, assign, engine};
 use crate::to_proto;
+use krins_engine::engine::Promoted;
 use krins_engine::tasks::TaskState;
 use serde_json::json;
 use std::process::ExitCode;
@@ -31,8 +32,14 @@ pub fn preview(global: &Global, task: Option<&str>, out: &mut Output) -> Done {
 }
 
 pub fn promote(global: &Global, task: Option<&str>, out: &mut Output) -> Done {
-    let (branch, commit) = engine(global)?.promote(task)?;
-    out.document(&json!({"branch": branch, "commit": commit}));
+    let Promoted { branch, commit, kept } = engine(global)?.promote(task)?;
+    let mut document = json!({"branch": branch, "commit": commit});
     out.line(format!("{} {commit} on {}", paint(STRONG, "committed"), paint(PLACE, branch)));
+    if let Some(kept) = kept {
+        document["kept"] = json!(kept);
+        let place = paint(PLACE, kept.display());
+        out.line(format!("{} {place}: what was changed there is not in the commit", paint(STRONG, "kept")));
+    }
+    out.document(&document);
     Ok(ExitCode::SUCCESS)
 }

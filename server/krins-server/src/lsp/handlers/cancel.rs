@@ -3,7 +3,7 @@
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
 use krins_engine::tasks::Task;
-use krins_engine::{Engine, Error};
+use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp::{StateResult, TaskParams};
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
@@ -20,8 +20,10 @@ pub async fn run(session: &Arc<Session>, params: TaskParams) -> Reply<StateResul
 }
 
 pub async fn discard(session: &Arc<Session>, params: TaskParams) -> Reply<StateResult> {
-    let task = params.task.as_deref();
-    let discarded = session.engine_of_task(task).and_then(|engine| engine.discard(task));
+    let engine = session.engine_of_task(params.task.as_deref()).map_err(|error| failure(&error))?;
+    // Git is asked about the task's preview.
+    let discarded = tokio::task::spawn_blocking(move || engine.discard(params.task.as_deref())).await;
+    let discarded = discarded.unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("discard: {error}"))));
     discarded.map(state).map_err(|error| failure(&error))
 }
 

@@ -1,4 +1,4 @@
-//! `krins/preview`, `krins/promote`: a task's change as a branch of its own.
+//! `krins/preview`, `krins/promote`: a task's change in a worktree, and as a branch of its own.
 
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
@@ -13,8 +13,9 @@ pub async fn run(session: &Arc<Session>, params: TaskParams) -> Reply<PreviewRes
 }
 
 pub async fn promote(session: &Arc<Session>, params: TaskParams) -> Reply<PromoteResult> {
-    let (branch, commit) = behind(session, params, |engine, task| engine.promote(task)).await?;
-    Ok(PromoteResult { branch, commit })
+    let promoted = behind(session, params, |engine, task| engine.promote(task)).await?;
+    let kept = promoted.kept.map(|dir| dir.display().to_string());
+    Ok(PromoteResult { branch: promoted.branch, commit: promoted.commit, kept })
 }
 
 /// Git is waited for on the blocking pool.
