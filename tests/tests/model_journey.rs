@@ -301,6 +301,49 @@ fn note(line: &str) {
     }
 }
 
+/// Who asked about one file is told why the others are in the answer, and what the model says itself.
+#[test]
+fn a_models_answer_has_reasons_with_lines_and_its_own_words() {
+    let block =
+        |path: &str, old: &str, new: &str| format!("{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n");
+    let answer = |words: &str| {
+        words.to_owned()
+            + &block("src/greet.ts", "  return name;", "  return name.trim();")
+            + &block("src/page.ts", "greet(\"a\")", "greet(\" a\")")
+            + &block(
+                "src/polite.ts",
+                "",
+                "import { greet } from \"./greet\";\nexport const polite = () => greet(\"you\");",
+            )
+    };
+    let workspace = || {
+        let workspace = Workspace::from_fixture("//- /package.json\n{\"name\": \"app\"}\n");
+        workspace
+            .write("src/page.ts", "import { greet } from \"./greet\";\n\nexport const page = () => greet(\"a\");\n");
+        workspace
+    };
+    let why = |words: &str| {
+        let behaviour = Behaviour { answer: answer(words), ..Behaviour::new(Scenario::Ok) };
+        let stage = stage_in(workspace(), Dialect::Anthropic, "anthropic", behaviour);
+        let source = format!("export function greet(name: string): string {{\n  return name;\n}}\n// {}\n", secret());
+        stage.workspace.write("src/greet.ts", source);
+        let mut client = client(&stage);
+        assign(&mut client, "t");
+        let diff = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+        assert_eq!(diff["state"], "ready", "{diff}");
+        diff["why"].clone()
+    };
+    let known = [
+        json!({"reason": "src/page.ts and src/polite.ts use greet of src/greet.ts", "lines": ["src/page.ts:3", "src/polite.ts:2"]}),
+    ];
+    let own = json!({"reason": "in the model's own words: Names are trimmed before they are shown.", "lines": []});
+    assert_eq!(why("Sure.\n\nNames are trimmed\nbefore\u{202e} they are shown. More.\n\n"), json!([known[0], own]));
+    // What was taken out of the prompt is in no reason, nor what stands for it.
+    assert_eq!(why("The token KRINS_SECRET_1 stays as it is.\n\n"), json!(known));
+    assert_eq!(why(&format!("The token {} stays as it is.\n\n", secret())), json!(known));
+    assert_eq!(why(""), json!(known));
+}
+
 #[test]
 fn without_a_key_the_error_says_where_to_put_it() {
     let stage = stage(Dialect::Anthropic, "anthropic", Behaviour::new(Scenario::Ok));

@@ -30,9 +30,10 @@ use krins_backend::router::{Decision, Outcome, Wish as RouterWish};
 use krins_backend::{Ask, Backend, BackendError, Progress, ProgressSink, Proposal};
 use krins_core::context::{self, Diagnostic, Query, Reach};
 use krins_core::gate::{Report, Verdict};
+use krins_core::graph::queries::reasons;
 use krins_core::patch::{self, Patch};
 use krins_core::prompt::{ContextPack, Focus, Item, PROMPT_VERSION, Prompt};
-use krins_core::redact::{Redacted, Restorer, Vault, redact_with};
+use krins_core::redact::{Redacted, Restorer, Vault, irreversible, redact_with};
 use krins_core::refactor::{self, Refactoring};
 use krins_core::syntax::Language;
 use krins_core::{Digest, Entry, RelPath, Tree, tokens};
@@ -41,6 +42,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{Instrument as _, info_span};
+
+/// Why a change is as it is.
+const MOST_REASONS: usize = 3;
 
 /// A task in words.
 #[derive(Clone, Debug, Default)]
@@ -138,13 +142,17 @@ pub struct Attempt {
     pub verdict: Result<Gated<Patch>, Box<Report>>,
 }
 
-/// Steps 1 to 5: base, context, answer, diff, verdict.
+/// Steps 1 to 5: base, context, answer, diff, verdict; and why it is so.
 pub async fn propose(
     shop: &Workshop,
     intent: &Intent,
     base: Arc<Base>,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Proposed> {
+    explained(shop, intent, made(shop, intent, base, reporter).await?).await
+}
+
+async fn made(shop: &Workshop, intent: &Intent, base: Arc<Base>, reporter: &Arc<dyn Reporter>) -> Result<Proposed> {
     let mut clock = Clock::default();
     let (intent, routed) = addressed(shop, intent);
 
@@ -296,8 +304,9 @@ pub(crate) async fn answered(
         (ask.provider, ask.model, ask.account.variant) =
             (like.provider.clone(), like.model.clone(), like.account.variant);
     }
-    let proposal = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await?;
+    let mut proposal = clock.time("ask", answer(shop, ask.clone(), reporter.clone())).await?;
     reporter.stage(Stage::Gating);
+    quote(&mut proposal, &restorer);
     let patch = clock.time("diff", normalise(shop, base.clone(), proposal.text.clone(), restorer)).await;
     let patch = patch.inspect_err(|_| shop.backend.forget(&ask));
     Ok((ask, proposal, patch))
@@ -429,7 +438,8 @@ impl Trial<'_> {
     async fn place(&self, ask: &Ask, clock: &mut Clock, failed: &mut Option<BackendError>) -> Result<Placed> {
         let Self { shop, intent, base, restorer, reporter, alone } = self;
         let answered = clock.time("ask", answer(shop, ask.clone(), (*reporter).clone())).await;
-        let proposal = answered.inspect_err(|error| *failed = Some(error.clone()))?;
+        let mut proposal = answered.inspect_err(|error| *failed = Some(error.clone()))?;
+        quote(&mut proposal, restorer);
         if *alone {
             reporter.stage(Stage::Gating);
         }
@@ -703,6 +713,41 @@ async fn answer(shop: &Workshop, ask: Ask, reporter: Arc<dyn Reporter>) -> std::
         });
     });
     shop.backend.ask(ask, sink).instrument(info_span!("krins.ask")).await
+}
+
+/// Where no reasons came with an answer, the model's own first words are one, marked as such. Words that name what was taken
+/// out of the prompt, or look as if they should have been, are left out: reasons are kept where no such thing may be.
+fn quote(proposal: &mut Proposal, restorer: &Restorer) {
+    if !proposal.why.is_empty() {
+        return;
+    }
+    let Some(words) = patch::said(&proposal.text) else { return };
+    let names_nothing = restorer.restore(&words).is_ok_and(|restored| restored == words);
+    if names_nothing && irreversible(&words) == words {
+        proposal.why.push((format!("in the model's own words: {words}"), Vec::new()));
+    }
+}
+
+/// Puts the reasons that the code graph knows before a model's own words. Those of the refactorings are better.
+pub(crate) async fn explained(shop: &Workshop, intent: &Intent, mut proposed: Proposed) -> Result<Proposed> {
+    let (index, focus) = (shop.index.clone(), intent.focus.as_ref().map(|focus| focus.path.clone()));
+    let explained = off_thread("krins.why", move || {
+        let graph = index.known();
+        let explain = |proposal: &mut Proposal, patch: &Patch| {
+            if proposal.why.iter().all(|(_, places)| places.is_empty()) {
+                let own = std::mem::take(&mut proposal.why);
+                let most = MOST_REASONS.saturating_sub(own.len());
+                proposal.why = reasons(&graph, patch, focus.as_ref(), most).into_iter().chain(own).collect();
+            }
+            proposal.why.truncate(MOST_REASONS);
+        };
+        explain(&mut proposed.proposal, &proposed.patch);
+        for placed in proposed.others.iter_mut().filter_map(|tried| tried.outcome.as_mut().ok()) {
+            explain(&mut placed.proposal, &placed.patch);
+        }
+        Ok(proposed)
+    });
+    explained.await
 }
 
 /// The answer's text → the one normal form, exactly placed on the base that the answer was made for.

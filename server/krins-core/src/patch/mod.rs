@@ -20,6 +20,7 @@ mod plan;
 #[cfg(test)]
 mod properties;
 mod reading;
+mod said;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use encoding::{text_of, why_not_text};
 pub use ir::Form;
 pub use merge::{MarkerStyle, merge_texts, render_conflicts};
 pub use names::writable_name;
+pub use said::said;
 
 use crate::digest::Digest;
 use crate::path::RelPath;

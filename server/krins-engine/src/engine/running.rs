@@ -266,7 +266,7 @@ impl Engine {
         let last = fix::mend_up_to(rounds, shop, &intent, &base, &pack, first, &mut clock, reporter).await?;
         let Attempt { ask, proposal, patch, verdict } = last;
         let locked = Default::default();
-        Ok(Proposed {
+        let proposed = Proposed {
             base,
             pack,
             ask,
@@ -277,7 +277,8 @@ impl Engine {
             others: Vec::new(),
             steps: clock.steps,
             locked,
-        })
+        };
+        pipeline::explained(shop, &intent, proposed).await
     }
 
     /// A fix that came to nothing leaves the task as it was, and says so.

@@ -187,6 +187,11 @@ impl Index {
         }
     }
 
+    /// The graph as it was made last, without a look at the disk: what has changed since is not in it.
+    pub fn known(&self) -> Graph {
+        self.lock().shown.graph.clone()
+    }
+
     /// Gives what is known, which is everything, and sees to it that it is saved.
     fn conclude(&self, mut state: MutexGuard<'_, State>, snapshot: &Snapshot) -> View {
         let view = self.finish(&mut state, snapshot);

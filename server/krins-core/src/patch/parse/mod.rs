@@ -168,6 +168,40 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// The lines of an answer that are neither edits nor in a fence: those before the first edit, or, where none says anything,
+/// those behind the last, as far as the form tells where it ends.
+pub(super) fn prose(answer: &str) -> Vec<&str> {
+    // In JSON there is none.
+    if answer.len() > MAX_FILE_BYTES || answer.trim_start().starts_with(['{', '[', '"']) {
+        return Vec::new();
+    }
+    let lines: Vec<&str> = answer.lines().collect();
+    let marked = [v4a::first_marker(&lines), search_replace::first_marker(&lines), unified::first_marker(&lines)];
+    let first = marked.into_iter().flatten().min();
+    let Some(first) = first.or_else(|| lines.iter().position(|line| fence(line).is_some())) else { return Vec::new() };
+    let before = outside_fences(&lines[..first]);
+    if before.iter().any(|line| !line.trim().is_empty()) {
+        return before;
+    }
+    let end = lines.iter().rposition(|line| search_replace::is_close(line) || line.trim_end() == "*** End Patch");
+    end.map_or(Vec::new(), |end| outside_fences(lines.get(end + 1..).unwrap_or_default()))
+}
+
+/// The lines that stand in no fence and are not just a file's name.
+fn outside_fences<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let mut opened = None;
+    let mut outside = Vec::new();
+    for line in lines {
+        match (fence(line), opened) {
+            (Some((mark, count, _)), None) => opened = Some((mark, count)),
+            (Some((mark, count, _)), Some((open, least))) if mark == open && count >= least => opened = None,
+            (None, None) if !path_in(line).is_some_and(|path| looks_like_path(&path)) => outside.push(*line),
+            _ => {}
+        }
+    }
+    outside
+}
+
 /// What a form's parser gives back: files and repairs.
 type Parts = (Vec<FileOp>, Vec<String>);
 

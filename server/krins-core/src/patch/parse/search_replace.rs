@@ -22,7 +22,7 @@ fn is_divider(line: &str) -> bool {
     run_of(line, '=').is_some_and(str::is_empty)
 }
 
-fn is_close(line: &str) -> bool {
+pub(super) fn is_close(line: &str) -> bool {
     run_of(line, '>').is_some_and(|word| matches!(word, "REPLACE" | "UPDATED"))
 }
 
