@@ -7,7 +7,7 @@ use krins_backend::resilience::{RouteState, Status};
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Finding, Report, Verdict, Waived};
-use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement};
+use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement, text_of};
 use krins_engine::apply::Route;
 use krins_engine::audit::Verification;
 use krins_engine::engine::{Outcome, Review};
@@ -18,7 +18,9 @@ use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
 use krins_protocol::error::{ErrorData, ErrorReport};
 use krins_protocol::{cli, lsp};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// An error as every door reports it.
 pub fn error(error: &Error) -> ErrorReport {
@@ -242,7 +244,14 @@ fn file_diff(root: &Root, file: &FilePatch, task: &Task) -> lsp::FileDiff {
         from: file.from.as_ref().map(|path| root.uri(path)),
         hunks: file.hunks.iter().map(hunk).collect(),
         placed: task.placements(&file.path).iter().map(placed).collect(),
+        texts: None,
     }
+}
+
+/// Both texts of a file of a change, whole.
+pub fn texts(file: &FilePatch) -> lsp::FileTexts {
+    let text = |bytes: &Option<Arc<[u8]>>| bytes.as_deref().and_then(text_of).map(Cow::into_owned);
+    lsp::FileTexts { base: text(&file.before), proposed: text(&file.after) }
 }
 
 fn placed(placement: &Placement) -> lsp::Placed {
