@@ -69,6 +69,9 @@ pub struct GraphParams {
     /// Files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uris: Vec<String>,
+    /// Over LSP, without a file's URI: the workspace is that of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Files and symbols as people write them: `src/a.ts`, `src/a.ts#name`, `src/a.ts#Class.method`, `src/a.ts:12`, `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,

@@ -329,7 +329,15 @@ impl Applier {
         self.planned(move |current| Plan::take_back_part(&record, &part, current)).await
     }
 
-    async fn plan_back(&self, id: Option<&str>, undone: bool) -> Result<Result<Plan, NotPlanned>, ApplyError> {
+    /// When the change was made that an undo would take back, or (`undone`) a redo would make again, so that those of several
+    /// workspaces can be put in order: milliseconds since the Unix epoch, and the record's id. `None` where there is none.
+    pub async fn last_turn(&self, id: Option<&str>, undone: bool) -> Result<Option<(u64, String)>, ApplyError> {
+        let _lock = self.at_rest().await?;
+        let record = self.last(id, undone).await?;
+        Ok(record.map(|record| (record.time, record.id)))
+    }
+
+    async fn last(&self, id: Option<&str>, undone: bool) -> Result<Option<Record>, ApplyError> {
         let wanted = id.map(str::to_owned);
         let fits = move |record: &Record| {
             // A task's undo is about the whole of it, whatever came and went of its hunks since.
@@ -337,8 +345,12 @@ impl Applier {
             let named = |id: &String| record.about() == id || record.id() == id || of_task(id);
             is_done(record) != undone && wanted.as_ref().is_none_or(named)
         };
+        Ok(self.blocking(move |journal| journal.find(fits)).await??)
+    }
+
+    async fn plan_back(&self, id: Option<&str>, undone: bool) -> Result<Result<Plan, NotPlanned>, ApplyError> {
         let _lock = self.at_rest().await?;
-        let found = self.blocking(move |journal| journal.find(fits)).await??;
+        let found = self.last(id, undone).await?;
         let what = if undone { "redo" } else { "undo" };
         let record = match (found, id) {
             (Some(record), _) => record,

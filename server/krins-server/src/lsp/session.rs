@@ -5,6 +5,7 @@ use crate::lsp::order::Order;
 use crate::lsp::quirks::{self, Quirks};
 use crate::setup::Setup;
 use krins_core::text::Encoding;
+use krins_engine::tasks::Task;
 use krins_engine::workspace::{Root, file_path};
 use krins_engine::{Engine, Error, ErrorKind};
 use serde_json::Value;
@@ -29,15 +30,26 @@ pub struct Agreed {
     pub document_changes: bool,
     /// Lenses can be asked for anew.
     pub refreshes_lenses: bool,
-    pub folders: Vec<PathBuf>,
     /// `initializationOptions.krins.settings`.
     pub settings: Option<Value>,
+}
+
+/// Folders of one connection, those that were taken away among them: each has an engine until the session ends.
+const MOST_FOLDERS: usize = 200;
+
+/// The folders that the client has open, in its order, and the roots of those that it took away.
+#[derive(Default)]
+struct Folders {
+    there: Vec<PathBuf>,
+    gone: BTreeSet<PathBuf>,
 }
 
 pub struct Session {
     pub client: Client,
     setup: Setup,
     agreed: OnceLock<Agreed>,
+    /// Locked for a moment only, never while an engine opens.
+    folders: Mutex<Folders>,
     engines: Mutex<Vec<Engine>>,
     /// No workspace is read in the background, whichever opens.
     paused: AtomicBool,
@@ -57,6 +69,7 @@ impl Session {
             client,
             setup,
             agreed: OnceLock::new(),
+            folders: Mutex::default(),
             engines: Mutex::default(),
             paused: AtomicBool::default(),
             unknown: Mutex::default(),
@@ -68,7 +81,10 @@ impl Session {
 
     /// Reads `initialize`. No disk is touched: the reply must be fast.
     pub fn agree(&self, params: &InitializeParams) -> &Agreed {
-        self.agreed.get_or_init(|| agreed(params))
+        self.agreed.get_or_init(|| {
+            self.lock_folders().there = folders(params);
+            agreed(params)
+        })
     }
 
     /// What was agreed; the defaults of an unknown client before `initialize`.
@@ -89,14 +105,9 @@ impl Session {
     }
 
     fn engine_at(self: &Arc<Self>, path: &Path) -> Result<Engine, Error> {
-        let folder = self
-            .agreed()
-            .folders
-            .iter()
-            .filter(|folder| path.starts_with(folder))
-            .max_by_key(|folder| folder.as_os_str().len());
-        if let Some(folder) = folder {
-            return self.open(&folder.clone());
+        let around = self.folders().into_iter().filter(|folder| path.starts_with(folder));
+        if let Some(folder) = around.max_by_key(|folder| folder.as_os_str().len()) {
+            return self.open(&folder);
         }
         let dir = path.parent().unwrap_or(path);
         let depth = |root: &Path| root.as_os_str().len();
@@ -112,11 +123,11 @@ impl Session {
     }
 
     fn first_engine(self: &Arc<Self>) -> Result<Engine, Error> {
-        if let Some(folder) = self.agreed().folders.first() {
-            return self.open(&folder.clone());
+        if let Some(folder) = self.folders().first() {
+            return self.open(folder);
         }
-        if let Some(engine) = self.lock().first() {
-            return Ok(engine.clone());
+        if let Some(engine) = self.engines_here().into_iter().next() {
+            return Ok(engine);
         }
         Err(Error::new(ErrorKind::BadParams, "find a workspace: no folder and no file is open")
             .hint("open a folder, or name a `textDocument`"))
@@ -127,22 +138,145 @@ impl Session {
         Locker::open(&self.setup, engine.root(), self.agreed().settings.as_ref(), holder)
     }
 
-    /// The engine that knows the task; without a task, the one of the first folder.
+    /// The folders that the client has open now, in its order.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.lock_folders().there.clone()
+    }
+
+    fn lock_folders(&self) -> MutexGuard<'_, Folders> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes folders away and others in; gives those that are new, which nobody has opened yet, and those that are too
+    /// many. What runs in a folder that was taken away ends as it would, and its tasks can be asked for by name; the
+    /// background reads nothing there any more.
+    pub fn change_folders(&self, added: Vec<PathBuf>, removed: &[PathBuf]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let mut folders = self.lock_folders();
+        for folder in removed.iter().filter(|folder| !added.contains(folder)) {
+            folders.there.retain(|there| there != folder);
+            folders.gone.insert(root_of(folder));
+        }
+        let (mut new, mut surplus) = (Vec::new(), Vec::new());
+        for folder in added {
+            if folders.there.contains(&folder) {
+                continue;
+            }
+            let known = folders.gone.remove(&root_of(&folder));
+            if !known && folders.there.len() + folders.gone.len() >= MOST_FOLDERS {
+                surplus.push(folder);
+                continue;
+            }
+            folders.there.push(folder.clone());
+            new.push(folder);
+        }
+        drop(folders);
+        let paused = self.paused.load(Ordering::Relaxed);
+        for engine in self.lock().iter() {
+            engine.index().pause(paused || self.is_gone(engine));
+        }
+        (new, surplus)
+    }
+
+    /// Whether the engine's folder was taken away.
+    fn is_gone(&self, engine: &Engine) -> bool {
+        self.lock_folders().gone.contains(engine.root().path())
+    }
+
+    /// A folder that was taken away takes no new tasks.
+    pub fn refuse_gone(&self, engine: &Engine) -> Result<(), Error> {
+        if !self.is_gone(engine) {
+            return Ok(());
+        }
+        let folder = engine.root().path().display();
+        Err(Error::new(
+            ErrorKind::BadParams,
+            format!("assign a task in {folder}: the folder was taken out of the workspace"),
+        )
+        .hint("add the folder again"))
+    }
+
+    /// Every engine but those of folders that were taken away: where to look when nobody says where.
+    fn engines_here(&self) -> Vec<Engine> {
+        self.engines().into_iter().filter(|engine| !self.is_gone(engine)).collect()
+    }
+
+    /// Opens every folder, and waits for those that are just opening. The first error is that of a folder that cannot be
+    /// opened; the others are open all the same.
+    pub fn open_folders(self: &Arc<Self>) -> Result<(), Error> {
+        let opened: Vec<_> = self.folders().iter().map(|folder| self.open(folder).map(drop)).collect();
+        opened.into_iter().collect()
+    }
+
+    /// The engine that knows the task; without a task, the one with the newest. A folder that is not open yet may be the
+    /// one that knows it.
     pub fn engine_of_task(self: &Arc<Self>, task: Option<&str>) -> Result<Engine, Error> {
         let Some(task) = task else { return self.newest() };
-        let open: Vec<Engine> = self.engines();
-        match open.into_iter().find(|engine| engine.tasks().get(task).is_ok()) {
+        if let Some(engine) = self.open_engine_of(task) {
+            return Ok(engine);
+        }
+        // Nobody may say that it is unknown while there is a folder that could not be asked.
+        self.open_folders()?;
+        match self.open_engine_of(task) {
             Some(engine) => Ok(engine),
             None => self.first_engine().and_then(|engine| engine.tasks().get(task).map(|_| engine)),
         }
     }
 
+    /// The same of what is open: where the task runs, it is.
+    pub fn open_engine_of(&self, task: &str) -> Option<Engine> {
+        self.engines().into_iter().find(|engine| engine.tasks().get(task).is_ok())
+    }
+
     /// The engine with the newest task.
     fn newest(self: &Arc<Self>) -> Result<Engine, Error> {
         let newest = |engine: &Engine| engine.tasks().newest(|_| true).map(|task| task.created);
-        match self.engines().into_iter().max_by_key(newest) {
+        self.open_those_there_are();
+        match self.engines_here().into_iter().max_by_key(newest) {
             Some(engine) => Ok(engine),
             None => self.first_engine(),
+        }
+    }
+
+    /// A folder that cannot be opened was told of when it was to be; what is asked of no folder by name is asked of the
+    /// others.
+    pub fn open_those_there_are(self: &Arc<Self>) {
+        if let Err(error) = self.open_folders() {
+            tracing::debug!(%error, "a folder is not asked");
+        }
+    }
+
+    /// The engine whose change an undo takes back, or (`undone`) a redo makes again: that of the named one, else that of
+    /// the newest.
+    pub async fn engine_of_change(self: &Arc<Self>, which: Option<&str>, undone: bool) -> Result<Engine, Error> {
+        let engines = match which {
+            Some(which) => {
+                let known = |task: &Task| task.id == which || task.undo.as_deref() == Some(which);
+                let knows = |engine: &Engine| engine.tasks().newest(known).is_some();
+                if let Some(engine) = self.engines().into_iter().find(knows) {
+                    return Ok(engine);
+                }
+                self.open_folders()?;
+                if let Some(engine) = self.engines().into_iter().find(knows) {
+                    return Ok(engine);
+                }
+                self.engines()
+            }
+            None => {
+                self.open_those_there_are();
+                self.engines_here()
+            }
+        };
+        let mut newest = None;
+        for engine in engines {
+            // A history that cannot be read may hold it: what another holds would be the wrong one.
+            let turn = engine.applier().last_turn(which, undone).await?;
+            if turn.is_some() && newest.as_ref().is_none_or(|(known, _)| *known < turn) {
+                newest = Some((turn, engine));
+            }
+        }
+        match newest {
+            Some((_, engine)) => Ok(engine),
+            None => self.newest(),
         }
     }
 
@@ -218,7 +352,7 @@ impl Session {
         self.hand_over(&engine, &engines);
         // Before anybody can assign a task to it, so that the reporter misses none.
         (self.on_open)(self, &engine);
-        engine.index().pause(self.paused.load(Ordering::Relaxed));
+        engine.index().pause(self.paused.load(Ordering::Relaxed) || self.is_gone(&engine));
         engine.keep_index_fresh();
         engines.push(engine.clone());
         Ok(engine)
@@ -228,7 +362,7 @@ impl Session {
     pub fn pause(&self, pause: bool) -> Vec<Engine> {
         let engines = self.lock();
         self.paused.store(pause, Ordering::Relaxed);
-        engines.iter().for_each(|engine| engine.index().pause(pause));
+        engines.iter().for_each(|engine| engine.index().pause(pause || self.is_gone(engine)));
         engines.clone()
     }
 
@@ -283,10 +417,14 @@ fn agreed(params: &InitializeParams) -> Agreed {
             .and_then(|workspace| workspace.code_lens.as_ref())
             .and_then(|lenses| lenses.refresh_support)
             .unwrap_or(false),
-        folders: folders(params),
         settings: options.and_then(|options| options.get("settings")).cloned(),
         quirks,
     }
+}
+
+/// The folder as its engine's root is called, also when it is no longer there.
+fn root_of(folder: &Path) -> PathBuf {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Whether the client names a feature.

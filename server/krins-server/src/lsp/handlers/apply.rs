@@ -6,7 +6,6 @@ use crate::lsp::session::Session;
 use crate::to_proto;
 use krins_engine::apply::Editor;
 use krins_engine::engine::ApplyWish;
-use krins_engine::tasks::Task;
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp::{ApplyParams, ApplyResult, OnConflict, UndoParams};
 use std::sync::Arc;
@@ -35,7 +34,11 @@ pub async fn redo(session: &Arc<Session>, params: UndoParams) -> Reply<ApplyResu
 
 async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<ApplyResult, Error> {
     let which = params.undo.as_deref();
-    let engine = engine_of(session, which)?;
+    let engine = match (which, &params.hunks) {
+        // Hunks are those of a task, and without a name of the newest.
+        (None, Some(_)) => session.engine_of_task(None)?,
+        _ => session.engine_of_change(which, !back).await?,
+    };
     let editor = Some(editor(session, &engine));
     let outcome = match (back, params.hunks) {
         (true, Some(hunks)) => engine.undo_hunks(which, &hunks, params.dry_run, editor).await?,
@@ -51,15 +54,4 @@ async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<
 
 fn editor(session: &Arc<Session>, engine: &Engine) -> Arc<dyn Editor> {
     Arc::new(LspEditor { session: session.clone(), documents: engine.documents().clone() })
-}
-
-/// `which` may be a task's id or an undo id.
-fn engine_of(session: &Arc<Session>, which: Option<&str>) -> Result<Engine, Error> {
-    let Some(which) = which else { return session.engine_of_task(None) };
-    let known = |task: &Task| task.id == which || task.undo.as_deref() == Some(which);
-    let knows = |engine: &Engine| engine.tasks().newest(known).is_some();
-    match session.engines().into_iter().find(knows) {
-        Some(engine) => Ok(engine),
-        None => session.engine(None),
-    }
 }

@@ -13,6 +13,7 @@ pub async fn run(session: &Arc<Session>, params: AssignParams) -> Reply<Assigned
     let engine = session
         .engine(params.text_document.as_ref().map(|document| document.uri.as_str()))
         .map_err(|error| failure(&error))?;
+    session.refuse_gone(&engine).map_err(|error| failure(&error))?;
     let intent = from_proto::intent(&engine, &params).map_err(|error| failure(&error))?;
     let token: Option<ProgressToken> = params.work_done_token.and_then(|token| serde_json::from_value(token).ok());
     // Before the task begins, else it may be over before its progress has a token.

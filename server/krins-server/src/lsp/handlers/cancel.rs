@@ -33,7 +33,9 @@ pub fn by_token(session: &Arc<Session>, token: &ProgressToken) {
         ProgressToken::Number(_) => None,
     });
     let Some(task) = task else { return };
-    if let Err(error) = session.engine_of_task(Some(&task)).and_then(|engine| engine.tasks().cancel(&task)) {
+    // On the reader, which waits for no folder to open: what runs is open.
+    let Some(engine) = session.open_engine_of(&task) else { return };
+    if let Err(error) = engine.tasks().cancel(&task) {
         tracing::debug!(%error, "nothing to cancel");
     }
 }

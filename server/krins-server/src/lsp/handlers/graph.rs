@@ -31,7 +31,10 @@ pub async fn command(session: &Arc<Session>, question: Question, params: GraphPa
 
 async fn ask(session: &Arc<Session>, question: Question, params: GraphParams) -> Result<(Engine, Value), Error> {
     let uri = params.uri.as_deref().or_else(|| params.uris.first().map(String::as_str));
-    let engine = session.engine(uri)?;
+    let engine = match (uri, params.task.as_deref()) {
+        (None, Some(task)) => session.engine_of_task(Some(task))?,
+        (uri, _) => session.engine(uri)?,
+    };
     let encoding = engine.documents().encoding();
     let asked = engine.clone();
     // A request that is cancelled is answered at once; the question ends behind it, which does not take long.

@@ -1,17 +1,20 @@
-//! `initialize` and `initialized`.
+//! `initialize`, `initialized` and `workspace/didChangeWorkspaceFolders`.
 
 use crate::lsp::handlers::execute_command::{COMMANDS, message};
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
 use krins_core::text::Encoding;
+use krins_engine::workspace::file_path;
+use krins_engine::{Error, ErrorKind};
 use krins_protocol::{PROTOCOL, PROTOCOL_MINOR, schema::METHODS};
 use serde_json::json;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tower_lsp::ls_types::{
-    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CodeLensOptions, ExecuteCommandOptions,
-    InitializeParams, InitializeResult, MessageType, PositionEncodingKind, SaveOptions, ServerCapabilities, ServerInfo,
-    TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
-    WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, CodeLensOptions, DidChangeWorkspaceFoldersParams,
+    ExecuteCommandOptions, InitializeParams, InitializeResult, MessageType, OneOf, PositionEncodingKind, SaveOptions,
+    ServerCapabilities, ServerInfo, TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions,
+    TextDocumentSyncSaveOptions, WorkspaceFolder, WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
 };
 
 /// The kind of every code action of ours; clients filter by its prefixes.
@@ -30,7 +33,8 @@ pub fn run(session: &Arc<Session>, params: &InitializeParams) -> InitializeResul
     let actions =
         CodeActionOptions { code_action_kinds: Some(vec![CodeActionKind::from(KIND)]), ..CodeActionOptions::default() };
     let features: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-    let folders = WorkspaceFoldersServerCapabilities { supported: Some(true), change_notifications: None };
+    let folders =
+        WorkspaceFoldersServerCapabilities { supported: Some(true), change_notifications: Some(OneOf::Left(true)) };
     InitializeResult {
         capabilities: ServerCapabilities {
             position_encoding: Some(encoding_kind(agreed.encoding)),
@@ -63,8 +67,28 @@ fn encoding_kind(encoding: Encoding) -> PositionEncodingKind {
 
 /// Opens the folders' engines, which index them in the background.
 pub fn warm_up(session: &Arc<Session>) {
-    for folder in &session.agreed().folders {
-        let (session, folder) = (session.clone(), folder.clone());
+    open(session, session.folders());
+}
+
+/// `workspace/didChangeWorkspaceFolders`: which folders there are is known at once, and the new ones open behind it.
+pub fn change_folders(session: &Arc<Session>, params: &DidChangeWorkspaceFoldersParams) {
+    let paths = |folders: &[WorkspaceFolder]| -> Vec<PathBuf> {
+        folders.iter().filter_map(|folder| file_path(folder.uri.as_str())).collect()
+    };
+    let (new, surplus) = session.change_folders(paths(&params.event.added), &paths(&params.event.removed));
+    open(session, new);
+    for folder in surplus {
+        let error = Error::new(ErrorKind::Overloaded, format!("open {}: there are too many folders", folder.display()));
+        let session = session.clone();
+        tokio::spawn(async move {
+            session.client.show_message(MessageType::ERROR, message(&failure(&error))).await;
+        });
+    }
+}
+
+fn open(session: &Arc<Session>, folders: Vec<PathBuf>) {
+    for folder in folders {
+        let session = session.clone();
         tokio::spawn(async move {
             let opener = session.clone();
             let opened = tokio::task::spawn_blocking(move || opener.engine_in(&folder).map(drop)).await;

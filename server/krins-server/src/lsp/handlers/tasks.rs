@@ -16,9 +16,13 @@ const RECORDS: usize = 1000;
 
 pub async fn run(session: &Arc<Session>, params: TasksParams) -> Reply<TasksResult> {
     let limit = params.limit.unwrap_or(USUAL).clamp(1, MOST) as usize;
-    let engines = session.engines();
+    let session = session.clone();
     // The audit is a file: it is read beside the requests.
-    let listed = tokio::task::spawn_blocking(move || engines.iter().flat_map(|engine| list(engine, limit)).collect());
+    let listed = tokio::task::spawn_blocking(move || {
+        // The tasks of a folder that is not open yet are there, too.
+        session.open_those_there_are();
+        session.engines().iter().flat_map(|engine| list(engine, limit)).collect()
+    });
     let listed: Result<Vec<TaskEntry>, _> = listed.await;
     let mut tasks =
         listed.map_err(|error| failure(&Error::new(ErrorKind::Internal, format!("list tasks: {error}"))))?;
