@@ -305,15 +305,19 @@ fn note(line: &str) {
 #[test]
 fn a_models_answer_has_reasons_with_lines_and_its_own_words() {
     let block =
-        |path: &str, old: &str, new: &str| format!("{path}\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n");
+        |path: &str, old: &str, new: &str| format!("{path}\n<<<<<<< SEARCH\n{old}=======\n{new}>>>>>>> REPLACE\n");
     let answer = |words: &str| {
         words.to_owned()
-            + &block("src/greet.ts", "  return name;", "  return name.trim();")
-            + &block("src/page.ts", "greet(\"a\")", "greet(\" a\")")
+            + &block("src/greet.ts", "  return name;\n", "  return name.trim();\n")
+            + &block(
+                "src/page.ts",
+                "export const page = () => greet(\"a\");\n",
+                "export const page = () => greet(\" a\");\n",
+            )
             + &block(
                 "src/polite.ts",
                 "",
-                "import { greet } from \"./greet\";\nexport const polite = () => greet(\"you\");",
+                "import { greet } from \"./greet\";\nexport const polite = () => greet(\"you\");\n",
             )
     };
     let workspace = || {
