@@ -153,7 +153,8 @@ impl Session {
     pub fn change_folders(&self, added: Vec<PathBuf>, removed: &[PathBuf]) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let mut folders = self.lock_folders();
         for folder in removed.iter().filter(|folder| !added.contains(folder)) {
-            folders.there.retain(|there| there != folder);
+            let Some(at) = folders.there.iter().position(|there| there == folder) else { continue };
+            folders.there.remove(at);
             folders.gone.insert(root_of(folder));
         }
         let (mut new, mut surplus) = (Vec::new(), Vec::new());
