@@ -43,9 +43,9 @@ pub fn reasons(graph: &Graph, patch: &Patch, focus: Option<&RelPath>, most: usiz
     }
     let (by_name, imports): (Vec<_>, Vec<_>) = links.into_iter().partition(|(link, _)| link.name.is_some());
     let used: BTreeSet<(&RelPath, &RelPath)> =
-        by_name.iter().flat_map(|(link, users)| users.keys().map(|user| (&link.of.patch.path, *user))).collect();
+        by_name.iter().flat_map(|(link, users)| users.keys().map(|user| (link.path, *user))).collect();
     let bare = imports.into_iter().filter_map(|(link, mut users)| {
-        users.retain(|user, _| !used.contains(&(&link.of.patch.path, *user)));
+        users.retain(|user, _| !used.contains(&(link.path, *user)));
         (!users.is_empty()).then_some((link, users))
     });
     let mut told: Vec<Told<'_>> =
@@ -119,13 +119,19 @@ fn touched(facts: &FileFacts, hunks: &[Hunk], mark: char) -> BTreeMap<String, u3
 /// What another file of the change takes: a name whose declaration is touched, or just the module.
 #[derive(Clone, Copy)]
 struct Link<'a> {
-    of: &'a File<'a>,
+    path: &'a RelPath,
+    kind: ChangeKind,
     name: Option<&'a str>,
 }
 
-impl Link<'_> {
+impl<'a> Link<'a> {
+    fn to(of: &'a File<'a>, name: Option<&'a str>) -> Self {
+        Self { path: &of.patch.path, kind: of.patch.kind, name }
+    }
+
+    /// A file has one kind.
     fn key(&self) -> (&RelPath, Option<&str>) {
-        (&self.of.patch.path, self.name)
+        (self.path, self.name)
     }
 }
 
@@ -176,7 +182,7 @@ impl<'a> Side<'a> {
         for (import, target) in text.facts.imports.iter().zip(&targets) {
             let of = files.iter().find(|file| target.as_ref().is_some_and(|target| file.is_at(target)));
             if let Some(of) = of.filter(|of| !std::ptr::eq(*of, user)) {
-                note(&mut found, Link { of, name: None }, &text.path, import.line);
+                note(&mut found, Link::to(of, None), &text.path, import.line);
             }
         }
         // First where it is used; the import alone says less.
@@ -214,7 +220,7 @@ impl<'a> Side<'a> {
             let name = facts.symbols.get(index)?.name.as_str();
             let of_touched = |text: &'a Text| text.touched.get_key_value(name).map(|(name, _)| name.as_str());
             let name = [&of.before, &of.after].into_iter().flatten().find_map(of_touched)?;
-            Some(Link { of, name: Some(name) })
+            Some(Link::to(of, Some(name)))
         })
     }
 }
@@ -257,10 +263,9 @@ fn told<'a>(link: &Link<'a>, users: &[(&'a RelPath, Vec<String>)], tests: bool) 
         (false, _, true) => "imports",
         (false, _, false) => "import",
     };
-    let file = &link.of.patch;
-    let of = short(file.path.as_str());
+    let of = short(link.path.as_str());
     let what = link.name.map_or_else(|| of.clone(), |name| format!("{} of {of}", short(name)));
-    let fate = match file.kind {
+    let fate = match link.kind {
         ChangeKind::Create => ", which is new",
         ChangeKind::Delete => ", which is deleted",
         ChangeKind::Rename | ChangeKind::Modify => "",
@@ -268,7 +273,7 @@ fn told<'a>(link: &Link<'a>, users: &[(&'a RelPath, Vec<String>)], tests: bool) 
     // One file's places, or the first of each of several.
     let each = if one { MOST_PLACES } else { 1 };
     let places = users.iter().flat_map(|(_, places)| places.iter().take(each)).take(MOST_PLACES).cloned().collect();
-    let explains = users.iter().map(|(path, _)| *path).chain([&file.path]).collect();
+    let explains = users.iter().map(|(path, _)| *path).chain([link.path]).collect();
     Some(Told { reason: (format!("{who} {verb} {what}{fate}"), places), explains, weak: u8::from(link.name.is_none()) })
 }
 
