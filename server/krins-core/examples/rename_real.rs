@@ -100,7 +100,7 @@ fn asked(graph: &Graph, mode: &str, count: usize) -> Result<Vec<Asked>, Box<dyn 
                     to: RelPath::new(&format!("{}/krins/moved.ts", file.dir()))?,
                 },
                 "default" => Refactoring::DefaultToNamed { file: file.clone(), name: Some("namedKrins".to_owned()) },
-                "unused" => Refactoring::RemoveUnusedImports { file: None },
+                "unused" => Refactoring::RemoveUnusedImports { files: Vec::new() },
                 other => return Err(format!("rename, move, default or unused, not {other}").into()),
             };
             let to = match mode {

@@ -15,11 +15,11 @@ pub(super) fn affected(
     let files = match refactoring {
         Refactoring::Rename { from, to, file } => renamed(graph, tree, from, to, file.as_ref())?,
         Refactoring::Move { symbol, file, to } => moved(graph, tree, symbol, file.as_ref(), to)?,
-        Refactoring::RemoveUnusedImports { file: Some(file) } => {
-            known(graph, file)?;
-            BTreeSet::from([file.clone()])
+        Refactoring::RemoveUnusedImports { files } if !files.is_empty() => {
+            files.iter().try_for_each(|file| known(graph, file))?;
+            files.iter().cloned().collect()
         }
-        Refactoring::RemoveUnusedImports { file: None } => graph
+        Refactoring::RemoveUnusedImports { .. } => graph
             .files()
             .iter()
             .filter(|(_, file)| file.facts().imports.iter().any(|import| !import.reexport))

@@ -36,8 +36,8 @@ pub enum Refactoring {
     Rename { from: String, to: String, file: Option<RelPath> },
     /// Move an exported declaration to another module and fix every import.
     Move { symbol: String, file: Option<RelPath>, to: RelPath },
-    /// Remove unused imports, in one file or everywhere.
-    RemoveUnusedImports { file: Option<RelPath> },
+    /// Remove unused imports, in these files or, where there is none, everywhere.
+    RemoveUnusedImports { files: Vec<RelPath> },
     /// Turn a module's default export into a named one.
     DefaultToNamed { file: RelPath, name: Option<String> },
 }
@@ -149,7 +149,7 @@ pub fn perform(refactoring: &Refactoring, files: &BTreeMap<RelPath, Arc<str>>) -
         match refactoring {
             Refactoring::Rename { from, to, file } => rename::rename(&program, from, to, file.as_ref()),
             Refactoring::Move { symbol, file, to } => relocate::relocate(&program, symbol, file.as_ref(), to),
-            Refactoring::RemoveUnusedImports { file } => unused::remove(&program, file.as_ref()),
+            Refactoring::RemoveUnusedImports { files } => unused::remove(&program, files),
             Refactoring::DefaultToNamed { file, name } => named::name_default(&program, file, name.as_deref()),
         }
     })

@@ -12,6 +12,8 @@ const NAME: &str = r#"[`'"“”‘’]?([\p{L}_$][\p{L}\p{N}_$]*)[`'"“”‘�
 const PATH: &str = r#"[`'"“”‘’]?((?:\./)?[^\s`'"“”‘’]*?[^\s`'"“”‘’,.;:!?])[`'"“”‘’]?"#;
 const KIND: &str = r"(?:(?:the|our|my|this)\s+)?(?:exported\s+)?(?:(?:async\s+)?(?:function|functions|class|constant|const|variable|var|type|type\s+alias|interface|enum|component|hook|helper|method|symbol|export|declaration|namespace|identifier|util|utility)\s+)?(?:called\s+|named\s+)?";
 const IN: &str = r"(?:\s+(?:(?:in|from|inside|of|defined\s+in|declared\s+in|exported\s+(?:from|by))\s+(?:(?P<focus>this\s+(?:file|module)|the\s+(?:current|open|active)\s+(?:file|module)|here)|(?:the\s+)?(?:file\s+|module\s+)?(?P<file>PATHHERE))|(?P<here>here)))?";
+/// Two files or more, as they stand in a list.
+const LIST: &str = r"\s+(?:in|from|inside|of)\s+(?P<files>PATHHERE(?:(?:\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+)PATHHERE)+)";
 const EVERYWHERE: &str = r"(?:\s*,?\s*(?:and\s+(?:update|fix|change|adjust)\s+(?:all\s+|every\s+|its\s+|the\s+|their\s+)*(?:of\s+)?(?:its\s+|the\s+)?(?:imports?|importers|usages?|uses|references|callers|call\s+sites|import\s+statements)(?:\s+of\s+it)?|everywhere|globally|across\s+the\s+(?:whole\s+)?(?:code\s?base|project|workspace|repo|repository)|in\s+(?:all|every)\s+files?|in\s+the\s+(?:whole|entire)\s+(?:project|code\s?base|workspace|repo|repository)|throughout(?:\s+the\s+(?:project|code\s?base|workspace|repo|repository))?|project[- ]wide|workspace[- ]wide|and\s+everywhere\s+it\s+is\s+used|wherever\s+it\s+is\s+used))*";
 
 const KIND_AFTER: &str = r"(?:\s+(?:function|class|constant|const|variable|type|interface|enum|component|hook|helper|symbol|export|utility))?";
@@ -59,7 +61,7 @@ static GRAMMAR: LazyLock<Vec<(Regex, Build)>> = LazyLock::new(|| {
         ),
         (
             format!(
-                r"(?:remove|delete|drop|clean\s+up|clean|clear|prune|strip|get\s+rid\s+of|tidy\s+up|tidy)\s+(?:all\s+|any\s+|every\s+)*(?:of\s+)?(?:the\s+|my\s+)?(?:unused|dead|unnecessary|unneeded|superfluous)\s+imports?(?:\s+statements?)?{IN}{EVERYWHERE}"
+                r"(?:remove|delete|drop|clean\s+up|clean|clear|prune|strip|get\s+rid\s+of|tidy\s+up|tidy)\s+(?:all\s+|any\s+|every\s+)*(?:of\s+)?(?:the\s+|my\s+)?(?:unused|dead|unnecessary|unneeded|superfluous)\s+imports?(?:\s+statements?)?(?:{LIST}|{IN}){EVERYWHERE}"
             ),
             build_unused,
         ),
@@ -179,7 +181,21 @@ fn build_move(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactor
 }
 
 fn build_unused(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {
-    Some(Refactoring::RemoveUnusedImports { file: file(captures, focus).ok()? })
+    let files = match captures.name("files") {
+        Some(list) => listed(list.as_str())?,
+        None => file(captures, focus).ok()?.into_iter().collect(),
+    };
+    Some(Refactoring::RemoveUnusedImports { files })
+}
+
+/// Every file of a list, each once; none where a word of it is no file.
+fn listed(list: &str) -> Option<Vec<RelPath>> {
+    let quotes = ['`', '\'', '"', '“', '”', '‘', '’'];
+    let words = list.split([' ', ',']).filter(|word| !matches!(*word, "" | "and" | "&"));
+    let mut files: Vec<RelPath> = words.map(|word| path(word.trim_matches(quotes))).collect::<Option<_>>()?;
+    files.sort();
+    files.dedup();
+    Some(files)
 }
 
 fn build_default(captures: &Captures<'_>, focus: Option<&Focus>) -> Option<Refactoring> {

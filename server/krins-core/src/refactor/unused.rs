@@ -10,10 +10,10 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-pub(super) fn remove(program: &Program<'_>, file: Option<&RelPath>) -> Result<Outcome, RefactorError> {
-    let modules: Vec<&Module> = match file {
-        Some(file) => vec![program.module(file)?],
-        None => program.modules.values().collect(),
+pub(super) fn remove(program: &Program<'_>, files: &[RelPath]) -> Result<Outcome, RefactorError> {
+    let modules: Vec<&Module> = match files {
+        [] => program.modules.values().collect(),
+        files => files.iter().map(|file| program.module(file)).collect::<Result<_, _>>()?,
     };
     let mut edits = BTreeMap::new();
     let mut places = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn remove(program: &Program<'_>, file: Option<&RelPath>) -> Result<Ou
         ),
         places,
     )];
-    if file.is_none() && !program.broken.is_empty() {
+    if files.is_empty() && !program.broken.is_empty() {
         why.push((
             "these files do not parse and were left alone".to_owned(),
             program.broken.keys().take(5).map(|path| format!("{path}:1")).collect(),

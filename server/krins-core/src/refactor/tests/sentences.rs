@@ -86,9 +86,24 @@ fn unused_imports_in_many_words() {
     ] {
         assert_eq!(
             understand(sentence, Some(&focus())),
-            Ok(Refactoring::RemoveUnusedImports { file: file.map(path) }),
+            Ok(Refactoring::RemoveUnusedImports { files: file.map(path).into_iter().collect() }),
             "{sentence}"
         );
+    }
+    for (sentence, files) in [
+        ("remove unused imports in src/a.ts and src/b.ts", vec!["src/a.ts", "src/b.ts"]),
+        (
+            "Remove the unused imports from `src/b.ts`, src/a.ts, and c.ts, please.",
+            vec!["c.ts", "src/a.ts", "src/b.ts"],
+        ),
+        ("remove unused imports in src/a.ts, src/a.ts", vec!["src/a.ts"]),
+        ("remove unused imports in src/a.ts and update all imports", vec!["src/a.ts"]),
+    ] {
+        let files = files.into_iter().map(path).collect();
+        assert_eq!(understand(sentence, None), Ok(Refactoring::RemoveUnusedImports { files }), "{sentence}");
+    }
+    for sentence in ["remove unused imports in src/a.ts and the tests", "remove unused imports in src/a.ts and it"] {
+        understand(sentence, None).unwrap_err();
     }
 }
 
