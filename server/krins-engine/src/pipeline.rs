@@ -51,6 +51,8 @@ const MOST_REASONS: usize = 3;
 pub struct Intent {
     pub words: String,
     pub focus: Option<Focus>,
+    /// What a model is shown of in any case, the focus or not, as far as the budget goes.
+    pub pinned: Vec<Focus>,
     pub reach: Reach,
     /// The most tokens of context; without it, the settings'.
     pub budget: Option<u32>,
@@ -573,6 +575,7 @@ pub async fn select(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result
             diagnostics: diagnostics(&findings, &base),
             intent: intent.words,
             focus: intent.focus,
+            pinned: intent.pinned,
             reach: intent.reach,
             budget,
             vocabulary,
@@ -597,7 +600,8 @@ pub async fn look(shop: &Workshop, intent: &Intent, base: Arc<Base>) -> Result<C
 
 /// A task from a file that the person keeps out would name it, and show what is selected in it.
 fn refuse_excluded(intent: &Intent, base: &Base) -> Result<()> {
-    intent.focus.as_ref().map_or(Ok(()), |focus| base.exclusions().refuse(&focus.path))
+    let mut named = intent.focus.iter().chain(&intent.pinned);
+    named.try_for_each(|focus| base.exclusions().refuse(&focus.path))
 }
 
 fn open(base: &Base) -> Vec<RelPath> {

@@ -27,6 +27,7 @@ pub fn intent(engine: &Engine, params: &lsp::AssignParams) -> Result<Intent, Err
     Ok(Intent {
         words: params.intent.clone(),
         focus,
+        pinned: Vec::new(),
         reach: reach(params.scope),
         budget: params.budget.and_then(|budget| budget.tokens),
         micros: params.budget.and_then(|budget| budget.micros),

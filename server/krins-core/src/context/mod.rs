@@ -48,6 +48,8 @@ pub enum Reach {
 pub struct Query {
     pub intent: String,
     pub focus: Option<Focus>,
+    /// What the person points at, the active file or not: something of each file is in as far as the budget goes.
+    pub pinned: Vec<Focus>,
     pub reach: Reach,
     /// The most tokens the pack may hold.
     pub budget: u32,
@@ -71,7 +73,8 @@ pub struct Diagnostic {
 }
 
 /// Chooses the pack. Deterministic: same inputs, same bytes; never over the budget, which counts items as
-/// they stand in the prompt. The focus file's selection comes before everything else.
+/// they stand in the prompt. The focus file's selection comes before everything else,
+/// then what is pinned.
 pub fn select(query: &Query, graph: &Graph, tree: &dyn Tree) -> ContextPack {
     select_with_rules(query, graph, tree, |_| Vec::new())
 }

@@ -8,13 +8,19 @@ use super::Query;
 use super::rank::{Ranked, Ranking};
 use crate::digest::Digest;
 use crate::path::RelPath;
-use crate::prompt::{ContextPack, Item, quote};
+use crate::prompt::{ContextPack, Focus, Item, quote};
 use crate::text::LineIndex;
 use crate::tokens::Vocabulary;
 use crate::tree::Tree;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
+
+/// What is pinned gets at most this part of what the selection leaves: the person knows what matters, not all that belongs to it.
+const PINNED_PART: u32 = 2;
+
+/// Why something that is pinned is in.
+const NAMED: &str = "the task names it";
 
 /// How many files compete for an outline.
 const OUTLINES: usize = 160;
@@ -39,13 +45,14 @@ pub(super) fn pack(query: &Query, ranking: &Ranking<'_>, tree: &dyn Tree, breadt
     let mut packer = Packer::new(query, ranking, tree, breadth);
     packer.take_focus();
     packer.take_active();
+    packer.take_pinned();
     packer.fill();
     let items = packer.items();
     let inside: BTreeSet<&RelPath> = items.iter().map(|item| &item.path).collect();
-    let mut files: Vec<RelPath> = ranking.files.iter().map(|file| file.path.clone()).collect();
-    if let Some(focus) = items.first().filter(|item| !files.contains(&item.path)) {
-        files.insert(0, focus.path.clone());
-    }
+    let ranked: BTreeSet<&RelPath> = ranking.files.iter().map(|file| file.path).collect();
+    // What a person points at is no code of the graph, now and then.
+    let pointed_at = items.iter().map(|item| &item.path).filter(|path| !ranked.contains(path));
+    let files: Vec<RelPath> = pointed_at.chain(ranking.files.iter().map(|file| file.path)).cloned().collect();
     ContextPack {
         pruned: files.iter().filter(|path| !inside.contains(path)).cloned().collect(),
         tokens: items.iter().map(|item| item.tokens).sum(),
@@ -59,6 +66,14 @@ struct Source {
     text: Arc<str>,
     index: LineIndex,
     digest: Digest,
+}
+
+impl Source {
+    /// Bytes of these lines.
+    fn length(&self, [first, last]: [u32; 2]) -> u32 {
+        let [first, last] = [first, last].map(|line| self.index.line_range((line as usize).saturating_sub(1)));
+        u32::try_from(last.end.saturating_sub(first.start)).unwrap_or(u32::MAX)
+    }
 }
 
 /// What is in of a file.
@@ -147,12 +162,14 @@ impl<'a, 'g> Packer<'a, 'g> {
     /// The selection, shortened from its end if it alone is over the budget.
     fn take_focus(&mut self) {
         let Some(focus) = &self.query.focus else { return };
-        let Some([first, last]) = focus.lines else { return };
+        let Some(lines) = focus.lines else { return };
+        self.take_from(&focus.path, lines, "it is selected", self.query.budget);
+    }
+
+    /// Lines of a file, shortened from their end until `most` tokens hold everything.
+    fn take_from(&mut self, path: &RelPath, [first, last]: [u32; 2], reason: &str, most: u32) {
         let mut last = last.max(first);
-        loop {
-            if self.take(&focus.path, [first.max(1), last], "it is selected") {
-                return;
-            }
+        while !self.take(path, [first.max(1), last], reason, most) {
             if last <= first {
                 return;
             }
@@ -168,6 +185,50 @@ impl<'a, 'g> Packer<'a, 'g> {
         if let Some(at) = first {
             self.take_chunk(at);
         }
+    }
+
+    /// What is pinned, in equal shares; what one file leaves of its own the next ones have.
+    fn take_pinned(&mut self) {
+        let query = self.query;
+        let most = self.spent + (query.budget - self.spent) / PINNED_PART;
+        for (number, pin) in query.pinned.iter().enumerate() {
+            let waiting = u32::try_from(query.pinned.len() - number).unwrap_or(u32::MAX);
+            self.take_pin(pin, self.spent + most.saturating_sub(self.spent) / waiting);
+        }
+    }
+
+    /// The lines or the file whole; else the pieces of it that the task is likeliest to be about; else its beginning.
+    fn take_pin(&mut self, pin: &Focus, most: u32) {
+        if !self.load(&pin.path) {
+            return;
+        }
+        let Some(source) = self.source(&pin.path) else { return };
+        let [first, last] = pin.lines.unwrap_or([1, u32::MAX]);
+        let (first, whole) = (first.max(1), last.min(text_lines(source)));
+        // What could not fit is not counted: a file may be long.
+        let mut last = whole;
+        while last > first && source.length([first, last]) / LONG_TOKEN > most - self.spent {
+            last = first + (last - first) / 2;
+        }
+        if last == whole && self.take(&pin.path, [first, last], NAMED, most) {
+            return;
+        }
+        if pin.lines.is_some() || !self.take_pieces(&pin.path, most) {
+            self.take_from(&pin.path, [first, last], NAMED, most);
+        }
+    }
+
+    /// Pieces of a file, the best first; gives whether any is in.
+    fn take_pieces(&mut self, path: &RelPath, most: u32) -> bool {
+        let ranking = self.ranking;
+        let mut any = false;
+        for (file, chunk, _) in ranking.chunks.iter().filter(|(file, ..)| ranking.files[*file].path == path) {
+            let chunk = &ranking.files[*file].facts.chunks[*chunk];
+            if chunk.range.len() as u32 / LONG_TOKEN <= most.saturating_sub(self.spent) {
+                any |= self.take(path, chunk.lines, NAMED, most);
+            }
+        }
+        any
     }
 
     /// Takes what adds most per token until nothing fits. What an offer adds changes when its file comes in, so an offer that
@@ -222,12 +283,12 @@ impl<'a, 'g> Packer<'a, 'g> {
         let chunk = &facts.chunks[chunk];
         let left = self.query.budget - self.spent;
         if chunk.range.len() as u32 / LONG_TOKEN <= left {
-            self.take(path, chunk.lines, reason);
+            self.take(path, chunk.lines, reason, self.query.budget);
         }
     }
 
-    /// Adds lines of a file if they fit; gives whether they are in.
-    fn take(&mut self, path: &RelPath, lines: [u32; 2], reason: &str) -> bool {
+    /// Adds lines of a file if all that is chosen is `most` tokens then; gives whether they are in.
+    fn take(&mut self, path: &RelPath, lines: [u32; 2], reason: &str, most: u32) -> bool {
         if !self.load(path) {
             return false;
         }
@@ -244,7 +305,7 @@ impl<'a, 'g> Packer<'a, 'g> {
         }
         let ranges = with_range(known.map_or(&[], |(ranges, _)| ranges), [first, last]);
         let item = verbatim(path, source, &ranges, reason, self.query.vocabulary);
-        if self.spent - before + item.tokens > self.query.budget {
+        if self.spent - before + item.tokens > most {
             return false;
         }
         self.put(Chosen::Pieces(ranges, item), before);

@@ -114,6 +114,18 @@ fn a_selection_over_the_budget_is_shortened() {
 }
 
 #[test]
+fn something_of_a_file_that_is_pinned_is_in() {
+    let pin = |name: &str| Focus { path: path(name), lines: None };
+    let words = query("change the ledger", None, 700);
+    let of = |pack: &ContextPack, name: &str| pack.items.iter().find(|item| item.path == path(name)).cloned();
+    let alone = select_in(&words);
+    assert!(of(&alone, "src/tax.ts").is_none_or(|item| !item.verbatim), "it would be in anyway: {:?}", alone.items);
+    let pack = select_in(&Query { pinned: vec![pin("src/tax.ts"), pin("README.md")], ..words });
+    let tax = of(&pack, "src/tax.ts").unwrap();
+    assert!(tax.verbatim && tax.ranges == [[1, 17]] && tax.reason == "the task names it", "{tax:?}");
+}
+
+#[test]
 fn neighbours_of_the_active_file_come_before_strangers() {
     let pack = select_in(&query("make it faster", Some(("src/cart.ts", None)), 900));
     let at = |name: &str| pack.files.iter().position(|file| *file == path(name)).unwrap_or(usize::MAX);
@@ -155,12 +167,14 @@ proptest! {
     fn never_over_the_budget_and_always_the_same(
         words in "(ledger|basket|fix|yearlyReport|src/tax\\.ts|price|item| |\n){0,12}",
         focus in prop::option::of((prop::sample::select(vec!["src/cart.ts", "src/tax.ts", "src/empty.ts", "README.md", "nowhere.ts"]), prop::option::of((0u32..40, 0u32..60)))),
+        pinned in prop::collection::vec((prop::sample::select(vec!["src/cart.ts", "src/report.ts", "src/empty.ts", "README.md", "nowhere.ts"]), prop::option::of((0u32..40, 0u32..60))), 0..4),
         budget in 0u32..3_000,
         reach in prop::sample::select(vec![Reach::Narrow, Reach::Normal, Reach::Broad]),
     ) {
         let (files, graph) = workspace();
         let focus = focus.map(|(name, lines)| (name, lines.map(|(a, b)| [a, b])));
-        let query = Query { reach, ..query(&words, focus, budget) };
+        let pinned = pinned.into_iter().map(|(name, lines)| Focus { path: path(name), lines: lines.map(|(a, b)| [a, b]) });
+        let query = Query { reach, pinned: pinned.collect(), ..query(&words, focus, budget) };
         let pack = select(&query, &graph, &files);
         assert_sound(&pack, &query, &files);
         prop_assert_eq!(select(&query, &graph, &files), pack);
