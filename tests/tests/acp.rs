@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema::{
-    CancelNotification, ClientCapabilities, ContentBlock, FileSystemCapabilities, InitializeRequest, NewSessionRequest,
-    PlanEntryStatus, PromptRequest, PromptResponse, ReadTextFileRequest, ReadTextFileResponse,
-    RequestPermissionOutcome, RequestPermissionRequest, RequestPermissionResponse, ResourceLink,
-    SelectedPermissionOutcome, SessionId, SessionNotification, SessionUpdate, StopReason, TextContent, ToolCallContent,
-    ToolCallStatus, WriteTextFileRequest, WriteTextFileResponse,
+    CancelNotification, ClientCapabilities, CloseSessionRequest, ContentBlock, EmbeddedResource,
+    EmbeddedResourceResource, FileSystemCapabilities, InitializeRequest, NewSessionRequest, PlanEntryStatus,
+    PromptRequest, PromptResponse, ReadTextFileRequest, ReadTextFileResponse, RequestPermissionOutcome,
+    RequestPermissionRequest, RequestPermissionResponse, ResourceLink, SelectedPermissionOutcome, SessionId,
+    SessionNotification, SessionUpdate, StopReason, TextContent, TextResourceContents, ToolCallContent, ToolCallStatus,
+    WriteTextFileRequest, WriteTextFileResponse,
 };
 use agent_client_protocol::v1::{ConnectionTo, Responder};
 use agent_client_protocol::{Agent, Client, Error, Lines, on_receive_notification, on_receive_request};
@@ -66,6 +67,7 @@ struct Seen {
     updates: Vec<SessionUpdate>,
     asked: Vec<RequestPermissionRequest>,
     held: Option<Responder<RequestPermissionResponse>>,
+    unanswered: Vec<Responder<ReadTextFileResponse>>,
     /// Text that is not saved.
     buffers: BTreeMap<PathBuf, String>,
     read: Vec<PathBuf>,
@@ -77,13 +79,15 @@ struct Seen {
 struct Editor {
     says: Says,
     reads: bool,
+    /// Is asked for text, and does not answer.
+    mute: bool,
     writes: Writes,
     seen: Mutex<Seen>,
 }
 
 impl Editor {
     fn new(says: Says) -> Self {
-        Self { says, reads: false, writes: Writes::Unable, seen: Mutex::default() }
+        Self { says, reads: false, mute: false, writes: Writes::Unable, seen: Mutex::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -157,6 +161,18 @@ impl Editor {
         self.seen().updates.iter().filter_map(text).collect()
     }
 
+    /// What the plan shows after it was told last, by status: done, in progress, pending.
+    fn plan(&self) -> Option<[usize; 3]> {
+        let seen = self.seen();
+        let plan = seen.updates.iter().rev().find_map(|update| match update {
+            SessionUpdate::Plan(plan) => Some(plan),
+            _ => None,
+        })?;
+        use PlanEntryStatus::{Completed, InProgress, Pending};
+        let count = |status| plan.entries.iter().filter(|entry| entry.status == status).count();
+        Some([count(Completed), count(InProgress), count(Pending)])
+    }
+
     fn statuses(&self) -> Vec<ToolCallStatus> {
         let status = |update: &SessionUpdate| match update {
             SessionUpdate::ToolCall(call) => Some(call.status),
@@ -216,6 +232,12 @@ async fn with_agent(
         )
         .on_receive_request(
             async move |request: ReadTextFileRequest, responder, _| {
+                if reads.mute {
+                    let mut seen = reads.seen();
+                    seen.read.push(request.path);
+                    seen.unanswered.push(responder);
+                    return Ok(());
+                }
                 responder.respond_with_result(reads.read(&request.path).map(ReadTextFileResponse::new))
             },
             on_receive_request!(),
@@ -233,6 +255,8 @@ async fn with_agent(
             assert_eq!(hello.protocol_version, ProtocolVersion::V1);
             assert_eq!(hello.agent_info.unwrap().name, "krins");
             assert!(hello.auth_methods.is_empty());
+            assert!(hello.agent_capabilities.prompt_capabilities.embedded_context);
+            assert!(hello.agent_capabilities.session_capabilities.close.is_some());
             let session = connection.send_request(NewSessionRequest::new(root)).block_task().await?.session_id;
             act(connection, session).await;
             Ok(())
@@ -243,8 +267,21 @@ async fn with_agent(
 }
 
 async fn prompt(connection: &ConnectionTo<Agent>, session: &SessionId, words: &str) -> PromptResponse {
-    let text = ContentBlock::Text(TextContent::new(words));
-    let asked = connection.send_request(PromptRequest::new(session.clone(), vec![text])).block_task();
+    send(connection, session, vec![ContentBlock::Text(TextContent::new(words))]).await
+}
+
+/// As Zed sends a file that is mentioned: its text, where its name stood.
+fn embedded(workspace: &Workspace, path: &str) -> ContentBlock {
+    let text = TextResourceContents::new(workspace.read(path), workspace.uri(path));
+    ContentBlock::Resource(EmbeddedResource::new(EmbeddedResourceResource::TextResourceContents(text)))
+}
+
+fn words(text: &str) -> ContentBlock {
+    ContentBlock::Text(TextContent::new(text))
+}
+
+async fn send(connection: &ConnectionTo<Agent>, session: &SessionId, blocks: Vec<ContentBlock>) -> PromptResponse {
+    let asked = connection.send_request(PromptRequest::new(session.clone(), blocks)).block_task();
     tokio::time::timeout(Duration::from_secs(60), asked).await.expect("a turn in time").unwrap()
 }
 
@@ -335,6 +372,8 @@ async fn whatever_is_not_an_explicit_allow_is_no() {
         assert!(workspace.snapshot() == before, "{says:?}");
         assert_eq!(editor.statuses(), [ToolCallStatus::Pending, ToolCallStatus::Failed], "{says:?}");
         assert!(editor.words().contains("othing was changed"), "{says:?}: {}", editor.words());
+        // What was done stays, and nothing is in progress.
+        assert_eq!(editor.plan(), Some([if says == Says::Refuse { 4 } else { 3 }, 0, 0]), "{says:?}");
         assert_eq!(state(&workspace), if says == Says::Refuse { "discarded" } else { "ready" }, "{says:?}");
     }
 }
@@ -360,6 +399,7 @@ async fn a_cancel_ends_the_turn_whatever_it_is_at() {
         };
         let (ended, ()) = tokio::join!(turn, acting);
         assert_eq!(ended.unwrap().stop_reason, StopReason::Cancelled);
+        assert_eq!(editor.plan(), Some([3, 0, 0]));
         tokio::time::sleep(Duration::from_millis(300)).await;
         // The session goes on.
         assert_eq!(prompt(&connection, &session, "/undo").await.stop_reason, StopReason::EndTurn);
@@ -393,6 +433,169 @@ async fn a_cancel_ends_the_turn_whatever_it_is_at() {
     .await;
     assert_eq!(state(&workspace), "cancelled");
     assert!(editor.seen().asked.is_empty());
+    assert_eq!(editor.plan().map(|[_, open, waiting]| [open, waiting]), Some([0, 0]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_mentioned_is_named_whether_it_comes_as_a_link_or_as_its_text() {
+    let shop = format!(
+        "{SHOP}//- /src/index.ts\nimport {{ cart }} from \"./cart\";\nexport const nothing = 1;\n\
+         //- /src/more.ts\nimport {{ cart }} from \"./cart\";\nimport {{ nothing }} from \"./index\";\n\
+         export const more = 2;\n"
+    );
+    let workspace = Workspace::from_fixture(&shop);
+    let editor = Arc::new(Editor::new(Says::Allow));
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let file = |path: &str| embedded(&workspace, path);
+        // Two files in the place of their names; a third has an import that nobody uses too, and is not meant.
+        let third = workspace.read("src/more.ts");
+        let blocks =
+            vec![words("remove unused imports in "), file("src/index.ts"), words(" and "), file("src/total.ts")];
+        send(&connection, &session, blocks).await;
+        assert_eq!(workspace.read("src/index.ts"), "export const nothing = 1;\n", "{}", editor.words());
+        assert_eq!(workspace.read("src/more.ts"), third);
+        // At the end of the sentence; the target imports what comes to it.
+        send(&connection, &session, vec![words("move calculateTotal to "), file("src/cart.ts")]).await;
+        assert!(workspace.read("src/cart.ts").contains("function calculateTotal"), "{}", editor.words());
+        // What the client attaches of itself is no word of the sentence, and it is where to look.
+        send(&connection, &session, vec![file("src/cart.ts"), words(" rename cart to basket")]).await;
+        assert!(workspace.read("src/cart.ts").contains("const basket"), "{}", editor.words());
+        send(&connection, &session, vec![words("rename basket to trolley"), file("src/cart.ts")]).await;
+        assert!(workspace.read("src/cart.ts").contains("const trolley"), "{}", editor.words());
+        // A scope that is mentioned is never made the whole workspace.
+        let before = workspace.read("src/more.ts");
+        send(&connection, &session, vec![file("src/index.ts"), words("remove unused imports")]).await;
+        assert_eq!(workspace.read("src/more.ts"), before, "{}", editor.words());
+        send(&connection, &session, vec![words("remove unused imports"), file("src/more.ts")]).await;
+        assert_eq!(workspace.read("src/more.ts"), "export const more = 2;\n", "{}", editor.words());
+        // Named in the text too: it stands there once.
+        send(&connection, &session, vec![words("rename trolley in src/cart.ts to cart"), file("src/cart.ts")]).await;
+        assert!(workspace.read("src/cart.ts").contains("const cart"), "{}", editor.words());
+        // What cannot be used is said, and what is about nothing else goes on.
+        let page = TextResourceContents::new("a page", "https://example.com/page");
+        let page = ContentBlock::Resource(EmbeddedResource::new(EmbeddedResourceResource::TextResourceContents(page)));
+        send(&connection, &session, vec![words("rename cart to basket"), page]).await;
+        assert!(editor.words().contains("Left out, because Krins takes files of this workspace alone: `https:"));
+        assert!(workspace.read("src/cart.ts").contains("const basket"), "{}", editor.words());
+        // Files without words are no task, and words behind a command are none either.
+        let before = workspace.snapshot();
+        send(&connection, &session, vec![file("src/cart.ts")]).await;
+        assert!(editor.words().contains("failed to assign a task without words"), "{}", editor.words());
+        prompt(&connection, &session, "/undo everything").await;
+        assert!(editor.words().contains("there are words behind it"), "{}", editor.words());
+        prompt(&connection, &session, &"please ".repeat(1 << 20)).await;
+        assert!(editor.words().contains("bytes of words"), "{}", editor.words());
+        assert!(workspace.snapshot() == before);
+    })
+    .await;
+}
+
+/// The files are in what a model gets, though no word of the task leads to them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_file_that_is_mentioned_reaches_the_model() {
+    let strangers: String = (0..40).map(|n| format!("//- /src/s{n}.ts\nexport const other{n} = {n};\n")).collect();
+    let kept = "//- /.krinsignore\nprivate/\n//- /private/x.ts\nexport const x = 1;\n//- /notes.txt\nround half up\n";
+    let workspace = Workspace::from_fixture(&format!("{SHOP}{strangers}{kept}"));
+    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Silent).await.unwrap();
+    let config = workspace.home().join(".config/krins");
+    std::fs::create_dir_all(&config).unwrap();
+    let text = format!(
+        "provider = \"fake\"\n[providers.fake]\nkind = \"anthropic\"\nbase_url = \"{}\"\nmodel = \"m\"\nkey = \"none\"\n",
+        fake.base_url()
+    );
+    std::fs::write(config.join("config.toml"), text).unwrap();
+    let editor = Arc::new(Editor::new(Says::Allow));
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let file = |path: &str| embedded(&workspace, path);
+        let blocks = vec![
+            words("fix it in "),
+            file("src/total.ts"),
+            words(" as in "),
+            file("notes.txt"),
+            words(" and "),
+            file("src/s7.ts"),
+        ];
+        let turn = connection.send_request(PromptRequest::new(session.clone(), blocks)).block_task();
+        let acting = async {
+            while fake.attempts().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connection.send_notification(CancelNotification::new(session.clone())).unwrap();
+        };
+        let (ended, ()) = tokio::join!(turn, acting);
+        assert_eq!(ended.unwrap().stop_reason, StopReason::Cancelled);
+        let sent = fake.attempts()[0].body.to_string();
+        for part in
+            ["fix it in src/total.ts as in notes.txt and src/s7.ts", "round half up", "export const other7 = 7;"]
+        {
+            assert!(sent.contains(part), "{part}: {sent}");
+        }
+        // What is kept out stays out, wherever in the prompt it is mentioned.
+        let blocks = vec![words("fix it in "), file("src/total.ts"), words(" as in "), file("private/x.ts")];
+        send(&connection, &session, blocks).await;
+        assert!(editor.words().contains("private/x.ts"), "{}", editor.words());
+        assert_eq!(fake.attempts().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_makes_room_when_there_are_many_and_one_at_work_does_not() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let editor = Arc::new(Editor::new(Says::Nothing));
+    with_agent(&workspace, &[], &editor, async |connection, first| {
+        let open = async || {
+            let request = NewSessionRequest::new(workspace.root());
+            connection.send_request(request).block_task().await.unwrap().session_id
+        };
+        let turn = connection.send_request(PromptRequest::new(first.clone(), vec![words(RENAME)])).block_task();
+        let acting = async {
+            editor.is_asked().await;
+            let (second, third) = (open().await, open().await);
+            // Of the two the older one is used again, so the other is the one that makes room.
+            prompt(&connection, &second, "/undo").await;
+            for _ in 0..62 {
+                open().await;
+            }
+            let gone = connection.send_request(PromptRequest::new(third.clone(), vec![words("/undo")])).block_task();
+            let error = gone.await.unwrap_err();
+            assert!(error.message.contains("newer ones took its place"), "{error:?}");
+            assert_eq!(prompt(&connection, &second, "/undo").await.stop_reason, StopReason::EndTurn);
+            // Closing stops the turn, and is the end of the session; also of one that is gone.
+            connection.send_request(CloseSessionRequest::new(first.clone())).block_task().await.unwrap();
+            connection.send_request(CloseSessionRequest::new(third)).block_task().await.unwrap();
+        };
+        let (ended, ()) = tokio::join!(turn, acting);
+        assert_eq!(ended.unwrap().stop_reason, StopReason::Cancelled);
+        let closed = connection.send_request(PromptRequest::new(first, vec![words(RENAME)])).block_task().await;
+        assert!(closed.unwrap_err().message.contains("it was closed"));
+    })
+    .await;
+    assert!(workspace.read("src/cart.ts").contains("calculateTotal"));
+}
+
+/// An editor that offers its text and never gives it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_does_not_wait_for_an_editor_that_does_not_answer() {
+    let files: String = (0..30).map(|n| format!("//- /src/s{n}.ts\nexport const other{n} = {n};\n")).collect();
+    let workspace = Workspace::from_fixture(&format!("{SHOP}{files}"));
+    let editor = Arc::new(Editor { reads: true, mute: true, ..Editor::new(Says::Allow) });
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let mut blocks = vec![words("rename calculateTotal to orderTotal ")];
+        blocks.extend((0..30).map(|n| embedded(&workspace, &format!("src/s{n}.ts"))));
+        let turn = connection.send_request(PromptRequest::new(session.clone(), blocks)).block_task();
+        let acting = async {
+            while editor.seen().read.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connection.send_notification(CancelNotification::new(session.clone())).unwrap();
+            Instant::now()
+        };
+        let (ended, began) = tokio::join!(turn, acting);
+        assert_eq!(ended.unwrap().stop_reason, StopReason::Cancelled);
+        assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    })
+    .await;
 }
 
 /// The first file has text that is not saved.

@@ -251,14 +251,7 @@ impl Engine {
     /// Registers the task durably, starts its pipeline behind the answer, and returns. Must run inside a tokio runtime.
     pub fn assign(&self, intent: Intent, id: Option<String>, traceparent: Option<String>) -> Result<Assigned> {
         warm_gate();
-        let words = intent.words.trim();
-        if words.is_empty() {
-            return Err(Error::new(ErrorKind::BadParams, "assign a task without words").hint("say what to change"));
-        }
-        if words.len() > LONGEST_WORDS {
-            return Err(Error::new(ErrorKind::BadParams, format!("assign a task of {} bytes of words", words.len()))
-                .hint(format!("say it in at most {LONGEST_WORDS} bytes; name files instead of quoting them")));
-        }
+        let words = task_words(&intent.words)?;
         if id.as_deref().is_none_or(|id| self.inner.tasks.get(id).is_err()) && self.running() >= MOST_RUNNING {
             return Err(Error::new(ErrorKind::Overloaded, format!("start another task: {MOST_RUNNING} are running"))
                 .hint("wait for one to finish, or cancel one"));
@@ -830,6 +823,19 @@ impl Reporter for TaskReporter {
         };
         self.engine.inner.tasks.update(&self.id, say).map(drop)
     }
+}
+
+/// The words of a task, trimmed: some, and no more than a person says.
+pub fn task_words(words: &str) -> Result<&str> {
+    let words = words.trim();
+    if words.is_empty() {
+        return Err(Error::new(ErrorKind::BadParams, "assign a task without words").hint("say what to change"));
+    }
+    if words.len() > LONGEST_WORDS {
+        return Err(Error::new(ErrorKind::BadParams, format!("assign a task of {} bytes of words", words.len()))
+            .hint(format!("say it in at most {LONGEST_WORDS} bytes; name files instead of quoting them")));
+    }
+    Ok(words)
 }
 
 /// Makes the gate's rules ready while the first task chooses its context. Not before there is a task: an idle sidecar is

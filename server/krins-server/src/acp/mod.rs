@@ -16,8 +16,9 @@ use crate::lsp::stdio;
 use crate::setup::Setup;
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema::{
-    AgentCapabilities, AuthenticateRequest, CancelNotification, Implementation, InitializeRequest, InitializeResponse,
-    NewSessionRequest, PromptCapabilities, PromptRequest,
+    AgentCapabilities, AuthenticateRequest, CancelNotification, CloseSessionRequest, CloseSessionResponse,
+    Implementation, InitializeRequest, InitializeResponse, NewSessionRequest, PromptCapabilities, PromptRequest,
+    SessionCapabilities, SessionCloseCapabilities,
 };
 use agent_client_protocol::{Agent, Lines, on_receive_notification, on_receive_request};
 use session::Sessions;
@@ -30,7 +31,7 @@ const LAST: Duration = Duration::from_secs(5);
 /// Speaks until the client is gone. Whether it went in an orderly way.
 pub async fn serve(setup: Setup, patience: Duration, watch: Watch, input: stdio::Input, output: stdio::Output) -> bool {
     let sessions = Arc::new(Sessions::new(setup, patience));
-    let [greeted, made, asked, stopped] = std::array::from_fn(|_| Arc::clone(&sessions));
+    let [greeted, made, asked, stopped, closed] = std::array::from_fn(|_| Arc::clone(&sessions));
     let connection = Agent
         .v1()
         .name("krins")
@@ -54,6 +55,13 @@ pub async fn serve(setup: Setup, patience: Duration, watch: Watch, input: stdio:
                 // Opening a workspace reads it; the next message need not wait for that.
                 tokio::spawn(async move { sessions.make(request, responder, &connection).await });
                 Ok(())
+            },
+            on_receive_request!(),
+        )
+        .on_receive_request(
+            async move |request: CloseSessionRequest, responder, _| {
+                closed.close(&request.session_id);
+                responder.respond(CloseSessionResponse::new())
             },
             on_receive_request!(),
         )
@@ -84,8 +92,9 @@ pub async fn serve(setup: Setup, patience: Duration, watch: Watch, input: stdio:
 
 fn greeting() -> InitializeResponse {
     let prompts = PromptCapabilities::new().embedded_context(true);
+    let sessions = SessionCapabilities::new().close(SessionCloseCapabilities::new());
     // The one that is spoken here; a client that does not speak it says so and goes.
     InitializeResponse::new(ProtocolVersion::V1)
-        .agent_capabilities(AgentCapabilities::new().prompt_capabilities(prompts))
+        .agent_capabilities(AgentCapabilities::new().prompt_capabilities(prompts).session_capabilities(sessions))
         .agent_info(Implementation::new("krins", env!("CARGO_PKG_VERSION")).title("Krins".to_owned()))
 }

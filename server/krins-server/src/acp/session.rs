@@ -13,13 +13,15 @@ use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error, ErrorKind};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-/// More than a person has windows.
+/// More than a person has windows. A client need not say that it is done with one, so the one that was not used for longest
+/// makes room.
 const MOST: usize = 64;
 
 /// Which of the client's files may be asked for.
@@ -35,6 +37,10 @@ pub struct Sessions {
     pub patience: Duration,
     files: OnceLock<Files>,
     open: Mutex<BTreeMap<String, Session>>,
+    /// Held while one is made: what is opened twice at once is one workspace.
+    making: Mutex<()>,
+    /// Counts uses.
+    uses: AtomicU64,
     /// Turns that are at work.
     pub turns: TaskTracker,
 }
@@ -43,6 +49,8 @@ struct Session {
     engine: Engine,
     /// Of the turn that runs.
     turn: Option<CancellationToken>,
+    /// The number of its last use.
+    used: u64,
 }
 
 /// The session's only turn, until it is dropped.
@@ -57,13 +65,26 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(session) = self.sessions.open().get_mut(&*self.session.0) {
             session.turn = None;
+            session.used = self.sessions.use_one();
         }
     }
 }
 
 impl Sessions {
     pub fn new(setup: Setup, patience: Duration) -> Self {
-        Self { setup, patience, files: OnceLock::new(), open: Mutex::default(), turns: TaskTracker::new() }
+        Self {
+            setup,
+            patience,
+            files: OnceLock::new(),
+            open: Mutex::default(),
+            making: Mutex::default(),
+            uses: AtomicU64::default(),
+            turns: TaskTracker::new(),
+        }
+    }
+
+    fn use_one(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
@@ -107,11 +128,9 @@ impl Sessions {
                 .hint("name the workspace's directory"));
         }
         let root = Root::open(cwd)?;
+        let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let known = {
             let open = self.open();
-            if open.len() >= MOST {
-                return Err(Error::new(ErrorKind::Overloaded, format!("open another session: there are {MOST}")));
-            }
             open.values().find(|session| session.engine.root().path() == root.path()).map(|found| found.engine.clone())
         };
         // Two windows on one workspace share what is known of it.
@@ -124,8 +143,22 @@ impl Sessions {
             }
         };
         let id = format!("s-{}", Uuid::now_v7().simple());
-        self.open().insert(id.clone(), Session { engine, turn: None });
+        let used = self.use_one();
+        let mut open = self.open();
+        let dropped = room(&mut open)?;
+        open.insert(id.clone(), Session { engine, turn: None, used });
+        drop(open);
+        // With it, perhaps, the last that is known of its workspace.
+        drop(dropped);
         Ok(SessionId::new(id))
+    }
+
+    /// Stops its turn and forgets it. One that is not there is closed already.
+    pub fn close(&self, session: &SessionId) {
+        let closed = self.open().remove(&*session.0);
+        if let Some(turn) = closed.and_then(|closed| closed.turn) {
+            turn.cancel();
+        }
     }
 
     /// Begins the session's turn.
@@ -133,7 +166,11 @@ impl Sessions {
         let mut open = self.open();
         let id: String = session.0.chars().take(60).collect();
         let found = open.get_mut(&*session.0).ok_or_else(|| {
-            Error::new(ErrorKind::BadParams, format!("find session {id:?}")).hint("session/new makes one")
+            Error::new(
+                ErrorKind::BadParams,
+                format!("find session {id:?}: it was closed, or {MOST} newer ones took its place"),
+            )
+            .hint("begin a new conversation (session/new)")
         })?;
         if found.turn.is_some() {
             return Err(Error::new(ErrorKind::Overloaded, "begin a turn: the one before is not over")
@@ -141,6 +178,7 @@ impl Sessions {
         }
         let cancel = CancellationToken::new();
         found.turn = Some(cancel.clone());
+        found.used = self.use_one();
         let engine = found.engine.clone();
         Ok(Turn { sessions: Arc::clone(self), session: session.clone(), engine, cancel })
     }
@@ -160,6 +198,19 @@ impl Sessions {
         }
         self.turns.close();
         self.turns.wait().await;
+    }
+}
+
+/// Takes one out where there are as many as may be: of those without a turn, the one that was not used for longest.
+fn room(open: &mut BTreeMap<String, Session>) -> Result<Option<Session>, Error> {
+    if open.len() < MOST {
+        return Ok(None);
+    }
+    let idle = open.iter().filter(|(_, session)| session.turn.is_none());
+    match idle.min_by_key(|(_, session)| session.used).map(|(id, _)| id.clone()) {
+        Some(id) => Ok(open.remove(&id)),
+        None => Err(Error::new(ErrorKind::Overloaded, format!("open another session: {MOST} are at work"))
+            .hint("wait for one, or cancel one")),
     }
 }
 

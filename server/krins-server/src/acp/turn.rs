@@ -14,10 +14,11 @@ use agent_client_protocol::v1::{ConnectionTo, Responder};
 use krins_backend::propagation;
 use krins_core::RelPath;
 use krins_core::patch::{Merge, merge};
-use krins_engine::engine::{ApplyWish, Outcome};
+use krins_engine::engine::{ApplyWish, Outcome, task_words};
 use krins_engine::tasks::{Task, TaskState};
 use krins_engine::{Error, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What the answer to the question is called. Nothing else is a yes.
@@ -25,6 +26,9 @@ const ALLOW: &str = "apply";
 const REFUSE: &str = "leave";
 
 const STEPS: [&str; 5] = ["Choose the code that matters", "Ask", "Check the change", "Show it and ask you", "Apply it"];
+
+/// In place of the steps that are done, before there is a plan.
+const NO_PLAN: usize = usize::MAX;
 
 /// Starts the turn behind the message that asks for it: the next message may be its cancel.
 pub fn start(
@@ -52,7 +56,8 @@ pub fn start(
             files,
             engine: turn.engine.clone(),
         };
-        let work = Work { turn, connection, buffers, patience };
+        let done = AtomicUsize::new(NO_PLAN);
+        let work = Work { turn, connection, buffers, patience, done };
         let ended = {
             let work = work.run(&request);
             let forwarded = async {
@@ -76,6 +81,8 @@ struct Work {
     connection: ConnectionTo<Client>,
     buffers: Buffers,
     patience: Duration,
+    /// Steps of the plan that are done.
+    done: AtomicUsize,
 }
 
 /// What a person made of the question.
@@ -90,6 +97,7 @@ enum Answer {
 impl Work {
     async fn run(&self, request: &PromptRequest) -> StopReason {
         let done = self.act(request).await;
+        self.end_plan();
         // A cancel is answered as one, whatever else went wrong with it.
         if self.turn.cancel.is_cancelled() {
             return StopReason::Cancelled;
@@ -103,16 +111,22 @@ impl Work {
     async fn act(&self, request: &PromptRequest) -> Result<(), Error> {
         let engine = &self.turn.engine;
         let asked = Asked::read(&request.prompt, engine.root());
-        match asked.words.as_str() {
-            "" => {
-                return Err(Error::new(ErrorKind::BadParams, "assign a task without words").hint("Say what to change."));
+        let said = task_words(&asked.words)?;
+        match said.split_once(char::is_whitespace).unwrap_or((said, "")) {
+            ("/undo", "") => return self.back(true).await,
+            ("/redo", "") => return self.back(false).await,
+            (command @ ("/undo" | "/redo"), _) => {
+                return Err(Error::new(ErrorKind::BadParams, format!("follow {command}: there are words behind it"))
+                    .hint(format!("Say {command} alone: it is about the last change of this workspace.")));
             }
-            "/undo" => return self.back(true).await,
-            "/redo" => return self.back(false).await,
             _ => {}
+        }
+        if !asked.left_out.is_empty() {
+            self.say(words::left_out(&asked.left_out));
         }
         self.plan(0);
         let task = self.answered(&asked, request).await?;
+        self.done.store(3, Ordering::Relaxed);
         self.say(words::account(&task));
         if task.state == TaskState::Blocked {
             return Ok(());
@@ -129,6 +143,7 @@ impl Work {
             Answer::Yes => self.apply(&task).await,
             Answer::No => {
                 self.status(&task.id, ToolCallStatus::Failed);
+                self.done.store(4, Ordering::Relaxed);
                 engine.discard(Some(&task.id))?;
                 self.say("Nothing was changed.\n");
                 Ok(())
@@ -149,7 +164,7 @@ impl Work {
     async fn answered(&self, asked: &Asked, request: &PromptRequest) -> Result<Task, Error> {
         let engine = &self.turn.engine;
         let named: Vec<RelPath> = asked.named.iter().map(|focus| focus.path.clone()).take(SOME).collect();
-        self.buffers.look(&named).await;
+        self.look(&named).await?;
         if self.buffers.files.read {
             let intent = asked.intent();
             let likely = tokio::select! {
@@ -160,10 +175,7 @@ impl Work {
             // What cannot be looked at now is said when the task is assigned.
             let likely = likely.map(|likely| likely.pack.items).unwrap_or_default();
             let paths: Vec<RelPath> = likely.into_iter().map(|item| item.path).take(SOME).collect();
-            self.buffers.look(&paths).await;
-        }
-        if self.turn.cancel.is_cancelled() {
-            return Err(Error::cancelled());
+            self.look(&paths).await?;
         }
         let span = tracing::info_span!("session/prompt", otel.kind = "server");
         let (parent, state) = words::trace(request.meta.as_ref());
@@ -216,7 +228,7 @@ impl Work {
         let engine = &self.turn.engine;
         let patch = engine.wanted(Some(&task.id))?;
         let paths = both(patch.files().iter().map(|file| (&file.path, file.from.as_ref())));
-        self.buffers.look(&paths).await;
+        self.look(&paths).await?;
         let snapshot = engine.snapshot();
         let merged = tokio::task::spawn_blocking(move || merge(&patch, &snapshot)).await;
         let merged = merged.map_err(|error| Error::new(ErrorKind::Internal, format!("merge the change: {error}")))?;
@@ -268,7 +280,10 @@ impl Work {
         self.status(&task.id, ToolCallStatus::InProgress);
         // What was typed while the question stood is merged, or refuses the change.
         let paths = both(task.files.iter().map(|file| (&file.path, file.from.as_ref())));
-        self.buffers.look(&paths).await;
+        if let Err(cancelled) = self.look(&paths).await {
+            self.status(&task.id, ToolCallStatus::Failed);
+            return Err(cancelled);
+        }
         let applied =
             self.turn.engine.apply(Some(&task.id), ApplyWish::default(), Some(Arc::new(self.buffers.clone()))).await;
         let outcome = match applied {
@@ -284,7 +299,7 @@ impl Work {
             }
         };
         self.status(&task.id, ToolCallStatus::Completed);
-        self.plan(STEPS.len());
+        self.done.store(STEPS.len(), Ordering::Relaxed);
         self.say(format!("{}`/undo` takes it back.\n", words::done(&outcome, "Changed")));
         Ok(())
     }
@@ -294,10 +309,7 @@ impl Work {
         let engine = &self.turn.engine;
         let history = engine.applier().history().await?;
         let about = history.iter().find(|past| past.undone != undo);
-        self.buffers.look(about.iter().flat_map(|past| &past.paths)).await;
-        if self.turn.cancel.is_cancelled() {
-            return Err(Error::cancelled());
-        }
+        self.look(about.iter().flat_map(|past| &past.paths)).await?;
         let editor: Option<Arc<dyn krins_engine::apply::Editor>> = Some(Arc::new(self.buffers.clone()));
         let outcome: Outcome =
             if undo { engine.undo(None, false, editor).await? } else { engine.redo(None, false, editor).await? };
@@ -309,7 +321,17 @@ impl Work {
         Ok(())
     }
 
+    /// Asks the editor what these files hold. It may take its time; a cancel does not wait for it.
+    async fn look<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = self.turn.cancel.cancelled() => Err(Error::cancelled()),
+            () = self.buffers.look(paths) => Ok(()),
+        }
+    }
+
     fn plan(&self, at: usize) {
+        self.done.store(at, Ordering::Relaxed);
         let entry = |(number, name): (usize, &&str)| {
             let status = match number.cmp(&at) {
                 std::cmp::Ordering::Less => PlanEntryStatus::Completed,
@@ -319,6 +341,16 @@ impl Work {
             PlanEntry::new(*name, PlanEntryPriority::Medium, status)
         };
         self.tell(SessionUpdate::Plan(Plan::new(STEPS.iter().enumerate().map(entry).collect())));
+    }
+
+    /// Of a turn that is over only what was done stays: nothing is in progress, and the rest will not come. A client draws it so
+    /// after a cancel too.
+    fn end_plan(&self) {
+        let done = self.done.load(Ordering::Relaxed);
+        if done != NO_PLAN {
+            let entry = |name: &&str| PlanEntry::new(*name, PlanEntryPriority::Medium, PlanEntryStatus::Completed);
+            self.send(SessionUpdate::Plan(Plan::new(STEPS.iter().take(done).map(entry).collect())));
+        }
     }
 
     fn status(&self, call: &str, status: ToolCallStatus) {
@@ -332,11 +364,14 @@ impl Work {
     }
 
     fn tell(&self, update: SessionUpdate) {
-        // After a cancel nothing more is said of the task but how its tool call ended.
+        // After a cancel nothing more is said of the task but how its tool call and its plan ended.
         let last = matches!(update, SessionUpdate::ToolCallUpdate(_));
-        if self.turn.cancel.is_cancelled() && !last {
-            return;
+        if last || !self.turn.cancel.is_cancelled() {
+            self.send(update);
         }
+    }
+
+    fn send(&self, update: SessionUpdate) {
         let sent = self.connection.send_notification(SessionNotification::new(self.turn.session.clone(), update));
         if let Err(error) = sent {
             tracing::debug!(%error, "the client was not told");

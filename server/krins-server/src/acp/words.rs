@@ -8,6 +8,7 @@ use krins_core::RelPath;
 use krins_core::gate::Verdict;
 use krins_core::patch::{ChangeKind, Conflict, Merge, Write};
 use krins_core::prompt::Focus;
+use krins_core::refactor::{self, Refactoring};
 use krins_core::text::visible;
 use krins_engine::Error;
 use krins_engine::engine::Outcome;
@@ -18,6 +19,10 @@ use std::path::PathBuf;
 
 /// Files that a prompt may name.
 const MOST_NAMED: usize = 32;
+/// Bytes of a sentence that is looked at for what needs no model; none of those is longer.
+const LONGEST_SENTENCE: usize = 4 << 10;
+/// Characters of a name that is told.
+const LONGEST_NAME: usize = 120;
 /// Findings and places that are told; the rest is counted.
 const MOST_TOLD: usize = 8;
 
@@ -27,41 +32,147 @@ pub struct Asked {
     pub words: String,
     /// Files of the workspace that the prompt names, with lines where it does.
     pub named: Vec<Focus>,
+    /// What came with it and is no file of the workspace, by the client's name for it.
+    pub left_out: Vec<String>,
 }
 
 impl Asked {
-    /// Text is the task; links and embedded files are what it is about.
+    /// Text is the task; links and embedded files are what it is about. Both stand in the sentence where the person put them,
+    /// in place of words: Zed sends nothing else for a file that is mentioned.
     pub fn read(prompt: &[ContentBlock], root: &Root) -> Self {
         let mut asked = Self::default();
+        let (mut full, mut bare) = (Sentence::default(), Sentence::default());
+        let linked = |path: &RelPath| {
+            prompt.iter().any(|block| match block {
+                ContentBlock::Text(text) => names(&text.text, path.as_str()),
+                ContentBlock::ResourceLink(link) => place(&link.uri, root).is_some_and(|focus| focus.path == *path),
+                _ => false,
+            })
+        };
         for block in prompt {
-            let uri = match block {
+            let (uri, name) = match block {
                 ContentBlock::Text(text) => {
-                    asked.words.push_str(&text.text);
+                    full.text(&text.text);
+                    bare.text(&text.text);
                     continue;
                 }
-                ContentBlock::ResourceLink(link) => &link.uri,
+                ContentBlock::ResourceLink(link) => (link.uri.as_str(), link.name.as_str()),
                 ContentBlock::Resource(resource) => match &resource.resource {
-                    EmbeddedResourceResource::TextResourceContents(text) => &text.uri,
-                    _ => continue,
+                    EmbeddedResourceResource::TextResourceContents(text) => (text.uri.as_str(), text.uri.as_str()),
+                    EmbeddedResourceResource::BlobResourceContents(blob) => (blob.uri.as_str(), blob.uri.as_str()),
+                    _ => ("", "a resource"),
                 },
-                _ => continue,
+                ContentBlock::Image(_) => ("", "a picture"),
+                ContentBlock::Audio(_) => ("", "a recording"),
+                _ => ("", "what this version does not know"),
             };
-            let Some(focus) = place(uri, root) else { continue };
-            // A link stands in the sentence, as the person wrote it.
-            if matches!(block, ContentBlock::ResourceLink(_)) {
-                asked.words.push_str(focus.path.as_str());
+            let Some(focus) = place(uri, root) else {
+                if !is_root(uri, root) {
+                    asked.left_out.push(name.chars().take(LONGEST_NAME).collect());
+                }
+                continue;
+            };
+            if let Some(symbol) = symbol(uri) {
+                // No file, but a name in one: it is a word of every sentence.
+                full.mention(&symbol);
+                bare.mention(&symbol);
+            } else if matches!(block, ContentBlock::ResourceLink(_)) || !linked(&focus.path) {
+                // What is embedded may come beside words, or a link, that name it.
+                full.mention(focus.path.as_str());
+                bare.mention("");
             }
             if asked.named.len() < MOST_NAMED && !asked.named.contains(&focus) {
                 asked.named.push(focus);
             }
         }
-        asked.words = asked.words.trim().to_owned();
+        asked.words = sentence(full.words.trim(), bare.words.trim(), &asked.named);
         asked
     }
 
     pub fn intent(&self) -> Intent {
-        Intent { words: self.words.clone(), focus: self.named.first().cloned(), ..Intent::default() }
+        let (focus, pinned) = (self.named.first().cloned(), self.named.clone());
+        Intent { words: self.words.clone(), focus, pinned, ..Intent::default() }
     }
+}
+
+/// Words and mentions, with room between them.
+#[derive(Default)]
+struct Sentence {
+    words: String,
+    after_mention: bool,
+}
+
+impl Sentence {
+    fn text(&mut self, text: &str) {
+        if self.after_mention && text.starts_with(char::is_alphanumeric) {
+            self.words.push(' ');
+        }
+        self.words.push_str(text);
+        self.after_mention = false;
+    }
+
+    fn mention(&mut self, path: &str) {
+        let open = |c: char| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '"' | '\'' | '`' | '“' | '‘');
+        if !self.words.is_empty() && !self.words.ends_with(open) {
+            self.words.push(' ');
+        }
+        self.words.push_str(path);
+        self.after_mention = true;
+    }
+}
+
+/// The words that are the task. Where the mentions are no part of a sentence that is understood without a model, but stand
+/// before or behind it, they say where it is meant; so does what a client attaches of itself.
+fn sentence(full: &str, bare: &str, named: &[Focus]) -> String {
+    if bare.is_empty() || matches!(bare, "/undo" | "/redo") {
+        return bare.to_owned();
+    }
+    let understood = |words: &str| refactor::understand(words, named.first());
+    if full == bare || full.len() > LONGEST_SENTENCE || understood(full).is_ok() {
+        return full.to_owned();
+    }
+    match understood(bare) {
+        // Its scope is all that it has: what is mentioned is never made the whole workspace.
+        Ok(Refactoring::RemoveUnusedImports { files }) if files.is_empty() => {
+            let paths: Vec<&str> = named.iter().map(|focus| focus.path.as_str()).collect();
+            let scoped = format!("{} in {}", bare.trim_end_matches(['.', '!', ' ']), paths.join(", "));
+            if understood(&scoped).is_ok() { scoped } else { full.to_owned() }
+        }
+        Ok(_) => bare.to_owned(),
+        Err(_) => full.to_owned(),
+    }
+}
+
+/// Whether a text names a path: as a word of its own, not as a part of a longer one.
+fn names(text: &str, path: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/');
+    text.match_indices(path).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + path.len()..]);
+        let before = before.strip_suffix("./").unwrap_or(before);
+        let after = after.strip_prefix('.').unwrap_or(after);
+        !before.ends_with(|c| part(c) || c == '.') && !after.starts_with(part)
+    })
+}
+
+/// What is mentioned and cannot be used.
+pub fn left_out(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(MOST_TOLD).map(|name| code(name)).collect();
+    let more = names.len().saturating_sub(MOST_TOLD);
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("Left out, because Krins takes files of this workspace alone: {}{tail}.\n\n", shown.join(", "))
+}
+
+/// The name in `file:///root/src/a.ts?symbol=total#L3:9`, which is how Zed mentions a symbol.
+fn symbol(uri: &str) -> Option<String> {
+    let uri = url::Url::parse(uri).ok()?;
+    let (_, name) = uri.query_pairs().find(|(key, _)| key == "symbol")?;
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    (!name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(plain)).then(|| name.into_owned())
+}
+
+fn is_root(uri: &str, root: &Root) -> bool {
+    let file = file_path(uri.split('#').next().unwrap_or(uri));
+    file.is_some_and(|file| file == root.path())
 }
 
 /// `file:///root/src/a.ts#L3-L9`.
