@@ -28,8 +28,8 @@ interface Begin {
 const SAMPLE = { file: "src/model/progress.ts", intent: "rename calculateProgress to completionRate" };
 
 const TEMPLATES = [
-  { name: "next-todo", label: "Next.js todo", detail: "a list of todos: app router, server actions, a file as store, tests" },
-  { name: "express-api", label: "Express API", detail: "a REST API: validation, errors as problem details, tests" },
+  { name: "next-todo", label: "Next.js todo", detail: "app router, server actions, a file as store, tests" },
+  { name: "express-api", label: "Express API", detail: "REST, validation, errors as problem details, tests" },
 ] as const;
 
 export class Setup implements vscode.Disposable {
@@ -160,10 +160,10 @@ export class Setup implements vscode.Disposable {
   async #limit(): Promise<number | null | undefined> {
     const said = await vscode.window.showInputBox({
       title: "Krins: what may a day cost at most?",
-      prompt: "US dollars, reserved before each call. Empty: no limit of this editor's.",
+      prompt: "US dollars, reserved before each call. Empty: none of this editor's.",
       value: String(((await this.#perDay()) ?? A_DAY * 1e6) / 1e6),
       ignoreFocusOut: true,
-      validateInput: (text) => (dollars(text) === undefined ? "An amount such as 5 or 0.50." : undefined),
+      validateInput: (text) => (dollars(text) === undefined ? "Such as 5 or 0.50." : undefined),
     });
     return said === undefined ? undefined : dollars(said);
   }
@@ -217,7 +217,7 @@ export class Setup implements vscode.Disposable {
       const rows = [
         { label: "Choose Who Is Asked…" },
         { label: "The template as it is" },
-        { label: "Say it all the same", detail: "a model is set up in Krins' own settings, or it is a rename" },
+        { label: "Say it all the same", detail: "a rename, or a model of Krins' own settings" },
       ];
       const chosen = await vscode.window.showQuickPick(rows, { title, placeHolder: "Without a model Krins only renames, moves and tidies imports", ignoreFocusOut: true });
       if (!chosen) return undefined;
@@ -226,7 +226,7 @@ export class Setup implements vscode.Disposable {
     }
     return vscode.window.showInputBox({
       title,
-      prompt: "What should it be? It becomes the first task once the folder is open. Empty: the template as it is.",
+      prompt: "What should it be? It becomes the first task there. Empty: the template as it is.",
       placeHolder: "todos with due dates and a filter by tag",
       ignoreFocusOut: true,
     });
