@@ -123,7 +123,7 @@ export class Server implements vscode.Disposable {
   /** When a person asked, the asking place says what is missing; else it is said once, and then only shown. */
   async #start(asked = false): Promise<void> {
     if (!vscode.workspace.isTrusted) {
-      this.log.info("not started: the workspace is not trusted");
+      this.log.info("not started: no trust");
       return;
     }
     const { found, args, env, settings, launched } = await this.#plan();
@@ -138,7 +138,7 @@ export class Server implements vscode.Disposable {
     if (globalState.get(SAID)) await globalState.update(SAID, undefined);
     this.log.info(`starting ${found.program} (from ${found.from})`);
     if (!vscode.workspace.getConfiguration("http").get("proxyStrictSSL", true)) {
-      this.log.warn("http.proxyStrictSSL is off, and Krins checks certificates all the same: name your proxy's with NODE_EXTRA_CA_CERTS or the setting http.extra_ca of Krins");
+      this.log.warn("http.proxyStrictSSL is off, but Krins checks certificates: name your proxy's with NODE_EXTRA_CA_CERTS or Krins' setting http.extra_ca");
     }
     this.#launched = launched;
     this.#set({ name: "starting" });

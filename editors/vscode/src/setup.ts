@@ -74,7 +74,7 @@ export class Setup implements vscode.Disposable {
     this.#renewing = setTimeout(() => {
       const waited = this.#waits;
       this.#waits = this.tasks.running > 0;
-      if (this.#waits && !waited) void say.info("Krins: the new settings count when what runs has ended.");
+      if (this.#waits && !waited) void say.info("Krins: new settings count when what runs has ended.");
       if (!this.#waits && vscode.workspace.isTrusted) void this.server.renew();
     }, TOGETHER);
   }
@@ -106,7 +106,7 @@ export class Setup implements vscode.Disposable {
     const keys = await storedKeys(this.context.secrets);
     const known = (variable: string | undefined) => (variable === undefined ? "" : process.env[variable] ? ", found in the environment" : keys[variable] ? ", stored" : "");
     const items = PROVIDERS.map((provider) => ({ label: provider.label, description: provider.name, detail: provider.detail + known(provider.variable), provider }));
-    const other = { label: "Another server", detail: "anything OpenAI-compatible, several routes, a team's backend: in Krins' own settings file", provider: undefined };
+    const other = { label: "Another server", detail: "anything OpenAI-compatible, several routes, a team's backend: in Krins' settings file", provider: undefined };
     const chosen = await vscode.window.showQuickPick([...items, other], { title: "Krins: who is asked?", ignoreFocusOut: true });
     if (!chosen) return false;
     if (!chosen.provider) {
