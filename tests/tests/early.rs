@@ -31,6 +31,7 @@ fn paused(workspace: &Workspace) -> Client {
     let mut client = Client::builder(workspace).persona(Persona::VSCODE).start();
     workspace.write(".krins/config.toml", "");
     client.initialize_without_folder();
+    client.ignore("window/showMessage");
     assert_eq!(client.request("krins/graph/pause", json!({})).unwrap(), json!({"index": []}));
     client
 }

@@ -90,9 +90,11 @@ fn journey(persona: Persona) {
 /// The comment's code action, and what is said until the proposal is there.
 fn ask(client: &mut Client) {
     let comment = client.range_of("src/cart.ts", "krins:");
-    let actions = client.code_actions("src/cart.ts", comment);
+    let actions = client.code_actions("src/cart.ts", comment.clone());
     assert!(actions.iter().all(|action| action["edit"].is_null()), "commands only: {actions:?}");
-    let assigned = client.run_action(action(&actions, "Krins: rename calculateTotal")).unwrap();
+    let asking = action(&actions, "Krins: rename calculateTotal");
+    assert_eq!(asking["command"]["arguments"][0]["selection"], comment, "what is selected is what it is about");
+    let assigned = client.run_action(asking).unwrap();
     assert!(assigned["task"].is_string(), "{assigned}");
     says(client, "working on");
     says(client, "is ready");
@@ -105,12 +107,19 @@ fn progress(client: &Client) {
         true => assert!(kinds.contains(&json!("begin")) && kinds.contains(&json!("end")), "{kinds:?}"),
         false => assert_eq!(kinds, [] as [Value; 0]),
     }
+    let said: Vec<Value> = client.progress().iter().map(|progress| progress["value"]["message"].clone()).collect();
+    assert!(said.windows(2).all(|two| two[0] != two[1]), "the same is said twice: {said:?}");
 }
 
 /// A hunk is rejected where it stands and taken back, by code action, and by lens where the client draws them.
 fn review(client: &mut Client) {
     choose(client, "Krins: reject this hunk");
+    says(client, "is rejected; apply takes 2 of 3 hunks");
+    client.await_diagnostics("src/cart.ts", |list| {
+        list.iter().any(|one| one["message"].to_string().contains(", rejected)"))
+    });
     let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+    action(&actions, "Krins: apply the change (2 hunks in 2 files)");
     client.run_action(action(&actions, "Krins: take back the rejection of this hunk")).unwrap();
     if client.persona().lenses {
         let document = json!({"textDocument": {"uri": client.uri("src/cart.ts")}});
@@ -229,6 +238,167 @@ journeys! {
     the_journey_in_an_older_eglot: Persona::EGLOT_1_9,
     the_journey_in_lsp_mode: Persona::LSP_MODE,
     the_journey_in_an_editor_that_states_nothing: Persona::PLAIN,
+}
+
+/// Most clients do nothing with the answer of a command, and some not with its error.
+#[test]
+fn every_command_is_told_to_a_client_without_a_plugin() {
+    let (_workspace, mut client) = start(Persona::PLAIN);
+    client.open("src/cart.ts");
+    ask(&mut client);
+    let file = json!({"uri": client.uri("src/total.ts")});
+    let waiver = json!({"rule": "syntax/new-error", "path": "src", "reason": "ours", "expires": "soon"});
+    for (command, argument, words) in [
+        ("krins.status", json!(null), "builtin/refactorings, 0 tasks at work"),
+        ("krins.context", json!({"intent": "why is calculateTotal wrong"}), "would be sent, at most $0"),
+        ("krins.tasks", json!({}), "1 task; the newest is ready"),
+        ("krins.task", json!({}), "“rename calculateTotal to orderTotal” is ready"),
+        ("krins.gate", json!(null), "the gate passes, 0 findings"),
+        ("krins.diff", json!({}), "the diff is in "),
+        ("krins.showDiff", json!({}), "the diff is in "),
+        ("krins.locks", json!({}), "nothing is locked"),
+        ("krins.lock", file.clone(), "src/total.ts is locked by "),
+        ("krins.unlock", file, "src/total.ts is nobody's"),
+        ("krins.audit.verify", json!({}), "the audit is sound"),
+        ("krins.report", json!({"period": "day"}), "Day of "),
+        ("krins.graph.pause", json!({}), "is held in 1 workspace"),
+        ("krins.review", json!({"hunk": "h1", "verdict": "accept"}), "h1 is accepted; apply takes 3 of 3 hunks"),
+        ("krins.cancel", json!({}), "Krins failed to find a running task"),
+        ("krins.assign", json!({"intent": 7}), "Krins failed to read the argument of krins.assign"),
+        ("krins.waive", waiver, "Krins failed to waive until \"soon\""),
+        ("krins.variant", json!({"variant": 3}), "Krins failed to show variant 3"),
+        ("krins.fix", json!({}), "the gate does not block it"),
+        ("krins.preview", json!({}), "Krins failed to "),
+        ("krins.nonsense", json!({}), "Krins: unknown command"),
+    ] {
+        // An answer is for programs; this client has none.
+        let _ = client.execute(command, argument);
+        let said = says(&mut client, words);
+        if let Some((_, path)) = said.split_once("; all of it is in ") {
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(text.lines().count() > 1 && !text.contains('\u{1b}'), "{command}: {text}");
+        }
+    }
+    client.execute("krins.dashboard", json!({})).unwrap();
+    let said = says(&mut client, "the dashboard, as it is now, is in ");
+    let page = std::fs::read_to_string(said.rsplit(" is in ").next().unwrap()).unwrap();
+    assert!(page.to_lowercase().starts_with("<!doctype html"), "{said}");
+    client.execute("krins.discard", json!({})).unwrap();
+    says(&mut client, "the change was thrown away");
+    quiet(&mut client);
+}
+
+#[test]
+fn a_task_that_came_to_nothing_hides_no_proposal_that_waits() {
+    let (workspace, mut client) = start(Persona::HELIX);
+    client.open("src/cart.ts");
+    ask(&mut client);
+    client.execute("krins.assign", json!({"intent": "make it faster"})).unwrap();
+    says(&mut client, "Krins failed to understand");
+    let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+    action(&actions, "Krins: apply the change");
+    action(&actions, "Krins: ask again “make it faster”");
+    client.execute("krins.apply", json!({})).unwrap();
+    let said = says(&mut client, "files changed");
+    assert!(said.ends_with("(“rename calculateTotal to orderTotal”)"), "it is not the last that was asked for: {said}");
+    assert!(workspace.read("src/total.ts").contains("orderTotal"));
+    // What was applied closes what is older, and what came to nothing is no change to apply.
+    client.execute("krins.apply", json!({})).unwrap();
+    says(&mut client, "Krins failed to understand");
+    quiet(&mut client);
+}
+
+#[test]
+fn what_an_apply_of_some_hunks_leaves_out_stays_open_until_somebody_says_so() {
+    for (then, told, kept) in [
+        ("Krins: leave the rest out", "what was left stays out", true),
+        ("Krins: apply the rest (2 hunks in 2 files)", "2 files changed", false),
+    ] {
+        let (workspace, mut client) = start(Persona::KAKOUNE);
+        let before = workspace.read("src/report.ts");
+        client.open("src/cart.ts");
+        ask(&mut client);
+        choose(&mut client, "Krins: apply only this hunk");
+        says(&mut client, "; 2 hunks left");
+        client.await_diagnostics("src/cart.ts", |list| list.is_empty());
+        client.await_diagnostics("src/report.ts", |list| !list.is_empty());
+        choose(&mut client, then);
+        says(&mut client, told);
+        client.await_diagnostics("src/report.ts", |list| list.is_empty());
+        assert_eq!(workspace.read("src/report.ts") == before, kept, "{then}");
+        let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+        assert!(actions.iter().all(|action| !action["title"].to_string().contains("Krins: apply")), "{actions:?}");
+        choose(&mut client, "Krins: undo");
+        says(&mut client, "changed");
+        quiet(&mut client);
+    }
+}
+
+#[test]
+fn a_conflict_is_named_by_its_place_and_has_ways_on() {
+    let (workspace, mut client) = start(Persona::PLAIN);
+    client.open("src/cart.ts");
+    ask(&mut client);
+    let moved = workspace.read("src/total.ts").replace("calculateTotal(prices", "calculateTotal(items");
+    workspace.write("src/total.ts", &moved);
+    let before = workspace.snapshot();
+    choose(&mut client, "Krins: apply the change");
+    let said = says(&mut client, "1 conflict, nothing was written");
+    assert!(said.contains("src/total.ts:4 (h"), "{said}");
+    assert_eq!(workspace.snapshot(), before);
+    client.await_diagnostics("src/total.ts", |list| {
+        list.iter().any(|one| one["message"].to_string().contains("went on"))
+    });
+    choose(&mut client, "Krins: apply what has no conflict (2 hunks in 2 files)");
+    says(&mut client, "2 files changed");
+    assert_eq!(workspace.read("src/total.ts"), moved);
+    assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
+    choose(&mut client, "Krins: apply the rest (1 hunk in 1 file)");
+    says(&mut client, "1 conflict, nothing was written");
+    choose(&mut client, "Krins: apply with conflict markers");
+    says(&mut client, "1 file changed");
+    let marked = workspace.read("src/total.ts");
+    assert!(marked.contains("<<<<<<<") && marked.contains("orderTotal(") && marked.contains("(items"), "{marked}");
+    quiet(&mut client);
+}
+
+/// A proposal that waits is shown by the next process, and what the last one did not finish is told.
+#[test]
+fn after_a_restart_nothing_is_silent() {
+    let (workspace, mut client) = start(Persona::PLAIN);
+    client.open("src/cart.ts");
+    ask(&mut client);
+    quiet(&mut client);
+    client.kill();
+    drop(client);
+    let mut client = Client::start(&workspace, Persona::PLAIN);
+    client.await_diagnostics("src/report.ts", |list| list.iter().any(|one| one["source"] == "krins"));
+    drop(client);
+
+    let _silent = Silent::behind(&workspace);
+    let again = || Client::builder(&workspace).persona(Persona::PLAIN).env(model::KEY.0, model::KEY.1).start();
+    let mut client = again();
+    client.initialize();
+    client.open("src/cart.ts");
+    client.execute("krins.assign", json!({"intent": "sort the prices"})).unwrap();
+    says(&mut client, "working on");
+    quiet(&mut client);
+    client.kill();
+    drop(client);
+    let mut client = again();
+    client.initialize();
+    says(&mut client, "“sort the prices” came to nothing: Krins was stopped while it ran");
+    client.open("src/cart.ts");
+    let actions = client.code_actions("src/cart.ts", client.range_of("src/cart.ts", "import"));
+    action(&actions, "Krins: ask again “sort the prices”");
+    action(&actions, "Krins: apply the change");
+    quiet(&mut client);
+    drop(client);
+    let mut client = again();
+    client.initialize();
+    client.await_diagnostics("src/report.ts", |list| !list.is_empty());
+    let told = client.take_notifications("window/showMessage");
+    assert_eq!(told, [] as [Value; 0], "it was told once");
 }
 
 #[test]
@@ -580,7 +750,7 @@ fn a_task_that_is_not_understood_fails_with_what_can_be_done() {
 
 /// What comes beside what the test is about, now or behind an answer, need not be read.
 fn quiet(client: &mut Client) {
-    for method in ["window/showMessage", "krins/task/didChange", "workspace/applyEdit"] {
+    for method in ["window/showMessage", "krins/task/didChange", "workspace/applyEdit", "window/showDocument"] {
         client.ignore(method);
     }
 }

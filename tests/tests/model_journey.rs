@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use krins_tests::client::Client;
+use krins_tests::editor::Person;
 use krins_tests::fakes::{Behaviour, Dialect, FakeProvider, Scenario};
 use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
@@ -103,6 +104,60 @@ fn every_dialects_answer_is_placed_and_no_secret_leaves() {
         (Dialect::Ollama, "ollama"),
     ] {
         answered(dialect, kind);
+    }
+}
+
+/// Without a plugin, and without a place to type: every way on from what the gate blocks is a code action.
+#[test]
+fn a_change_that_the_gate_blocks_has_ways_on_in_every_client() {
+    for persona in [Persona::PLAIN, Persona::HELIX_NEXT] {
+        let asks = persona.handles("window/showMessageRequest");
+        let behaviour = Behaviour { answer: answer(), ..Behaviour::new(Scenario::Ok) };
+        let stage = stage(Dialect::Anthropic, "anthropic", behaviour);
+        let mut client = Client::builder(&stage.workspace).persona(persona).env("FAKE_KEY", KEY).start();
+        client.initialize();
+        for method in ["textDocument/publishDiagnostics", "$/progress", "window/workDoneProgress/create"] {
+            client.ignore(method);
+        }
+        let says = |client: &mut Client, words: &str| {
+            client
+                .await_notification_where("window/showMessage", |params| params["message"].to_string().contains(words));
+        };
+        client.open("src/greet.ts");
+        client
+            .execute(
+                "krins.assign",
+                json!({"intent": "greet politely", "textDocument": {"uri": client.uri("src/greet.ts")}}),
+            )
+            .unwrap();
+        says(&mut client, "the gate blocks");
+        let whole = json!({"start": {"line": 0, "character": 0}, "end": {"line": 3, "character": 0}});
+        let find = |client: &mut Client, title: &str| {
+            let actions = client.code_actions("src/greet.ts", whole.clone());
+            let found = actions.iter().find(|action| action["title"].as_str().unwrap().starts_with(title));
+            found.cloned().unwrap_or_else(|| panic!("no {title:?} in {actions:?}"))
+        };
+        find(&mut client, "Krins: ask again with what the gate found");
+        let show = find(&mut client, "Krins: show what the gate found");
+        client.run_action(&show).unwrap();
+        says(&mut client, "is blocked");
+        let waive = find(&mut client, "Krins: put up with secrets/github-token here");
+        client.run_action(&waive).unwrap();
+        if !asks {
+            says(&mut client, "this editor asks no questions");
+        } else {
+            says(&mut client, "nothing was put up with");
+            client.person(Person::Chooses("Test or sample data".into()));
+            client.run_action(&waive).unwrap();
+            says(&mut client, "the finding is put up with, on record");
+            let apply = find(&mut client, "Krins: apply the change");
+            client.run_action(&apply).unwrap();
+            says(&mut client, "1 file changed");
+        }
+        for method in ["window/showMessage", "workspace/applyEdit", "window/showMessageRequest", "window/showDocument"]
+        {
+            client.ignore(method);
+        }
     }
 }
 

@@ -76,6 +76,7 @@ fn session(workspace: &Workspace, collector: &Collector) -> Client {
         client.ignore(method);
     }
     client.ignore("window/workDoneProgress/create");
+    client.ignore("window/showDocument");
     client
 }
 

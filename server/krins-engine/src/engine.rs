@@ -42,7 +42,7 @@ use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::redact::Vault;
 use krins_core::text::Encoding;
 use krins_core::{Digest, Entry, Tree as _};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -60,6 +60,8 @@ const MOST_RUNNING: usize = 8;
 const LONGEST_WORDS: usize = 64 << 10;
 /// Asks that are kept, so that a discarded answer can be taken out of the cache.
 const ASKS: usize = 16;
+/// Texts that were written for a person to look at and are kept.
+const MOST_VIEWS: usize = 100;
 /// Files that were not sent and are remembered to be shown.
 const MOST_PRUNED: usize = 50;
 
@@ -83,6 +85,8 @@ struct Inner {
     findings: Arc<Findings>,
     known: Arc<Known>,
     tasks: Tasks,
+    /// Tasks that a process was at when it died, found when the root was opened.
+    stopped: Vec<String>,
     applier: Applier,
     /// One apply, undo or redo at a time in this process; the state directory's lock holds the others off.
     applying: Arc<tokio::sync::Mutex<()>>,
@@ -100,7 +104,7 @@ struct Inner {
 type Shown = (String, u64, u32, BTreeMap<String, Digest>);
 
 /// What an apply, undo or redo with that undo id makes of its task.
-type Mark = fn(&mut Task, &str);
+type Mark = Box<dyn FnOnce(&mut Task, &str) + Send>;
 
 /// What [`Engine::assign`] answers at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +162,7 @@ impl Engine {
         let tasks = Tasks::load(state.clone());
         agree(&applier, &tasks);
         recorded::end_what_was_begun(&audit, &applier, &state);
-        recorded::end_rounds_that_were_begun(&audit, &tasks, settings.approvals.identity.as_deref());
+        let stopped = recorded::end_rounds_that_were_begun(&audit, &tasks, settings.approvals.identity.as_deref());
         worktree::sweep(&state);
         let past = Past::new(root.clone(), state.clone());
         let index = Arc::new(Index::in_state(&state));
@@ -176,6 +180,7 @@ impl Engine {
             known: Arc::default(),
             index,
             tasks,
+            stopped,
             applier,
             applying: Arc::default(),
             asks: Mutex::default(),
@@ -227,6 +232,12 @@ impl Engine {
 
     pub fn tasks(&self) -> &Tasks {
         &self.inner.tasks
+    }
+
+    /// The tasks that failed because Krins was stopped while it ran, where nobody was told of it yet: each is named by the one
+    /// process that found it.
+    pub fn stopped(&self) -> &[String] {
+        &self.inner.stopped
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -560,7 +571,9 @@ impl Engine {
         let id = review.task.id.clone();
         self.no_objection(&review)?;
         // The subset is another patch: it has to pass the gate itself.
-        let gated = self.gated(chosen(&review, wish.hunks.as_deref())?).await?;
+        let part = chosen(&review, wish.hunks.as_deref())?;
+        let left = left_out(&review, &part);
+        let gated = self.gated(part).await?;
         let gated = self.tried(gated, &review).await?;
         let gated = self.seen_by_judge(gated, &review.task).await?;
         let gated = match gated {
@@ -580,10 +593,11 @@ impl Engine {
             }
             plan => plan,
         };
-        let mark: Mark = |task, undo| {
+        let mark: Mark = Box::new(move |task, undo| {
             task.state = TaskState::Applied;
             task.undo = Some(undo.to_owned());
-        };
+            task.left = left;
+        });
         self.carry_out(plan, wish.dry_run, editor, turn, Some((id, mark))).await
     }
 
@@ -693,7 +707,7 @@ impl Engine {
     pub async fn undo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.inner.applier.plan_undo(which).await?;
-        self.turn(plan, dry_run, editor, turn, |task, _| task.state = TaskState::Undone).await
+        self.turn(plan, dry_run, editor, turn, TaskState::Undone).await
     }
 
     /// Takes some hunks of a task's change back. The rest of it stays as it is.
@@ -716,7 +730,7 @@ impl Engine {
     pub async fn redo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.inner.applier.plan_redo(which).await?;
-        self.turn(plan, dry_run, editor, turn, |task, _| task.state = TaskState::Applied).await
+        self.turn(plan, dry_run, editor, turn, TaskState::Applied).await
     }
 
     async fn turn(
@@ -725,11 +739,12 @@ impl Engine {
         dry_run: bool,
         editor: Option<Arc<dyn Editor>>,
         turn: OwnedMutexGuard<()>,
-        mark: Mark,
+        state: TaskState,
     ) -> Result<Outcome> {
         // A task some hunks of which come back, or go, is applied all the same.
         let whole = plan.as_ref().ok().filter(|plan| !plan.is_part());
         let task = whole.and_then(|plan| plan.task().map(str::to_owned));
+        let mark: Mark = Box::new(move |task, _| task.state = state);
         self.carry_out(plan, dry_run, editor, turn, task.map(|task| (task, mark))).await
     }
 
@@ -742,17 +757,32 @@ impl Engine {
         matches!(self.snapshot().entry(path), Entry::File { .. })
     }
 
-    /// Keeps a file for the person to look at, in the state directory; answers its path.
-    pub fn write_view(&self, name: &str, bytes: &[u8]) -> Result<std::path::PathBuf> {
-        let path = self.inner.state.subdir("views")?.join(name);
-        std::fs::write(&path, bytes)
+    /// Keeps a text for the person to look at, in the state directory; answers its path. Another text has another name: an
+    /// editor that has the file open would go on showing what it read before.
+    pub fn write_view(&self, name: &str, extension: &str, text: &str) -> Result<std::path::PathBuf> {
+        let digest = Digest::of(text).to_string();
+        let views = self.inner.state.subdir("views")?;
+        let path = views.join(format!("{name}-{}.{extension}", digest.get(..8).unwrap_or(&digest)));
+        std::fs::write(&path, text)
             .map_err(|error| Error::new(ErrorKind::Internal, format!("write {}: {error}", path.display())))?;
+        sweep_views(&views);
         Ok(path)
     }
 
     /// Ticks with the task that changed last.
     pub fn watch(&self) -> watch::Receiver<Option<Task>> {
         self.inner.tasks.watch()
+    }
+}
+
+/// Removes the oldest beyond [`MOST_VIEWS`]. What cannot be removed is looked at again with the next one.
+fn sweep_views(views: &std::path::Path) {
+    let entries = std::fs::read_dir(views).into_iter().flatten().flatten();
+    let mut found: Vec<_> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    found.sort();
+    for (_, path) in found.iter().take(found.len().saturating_sub(MOST_VIEWS)) {
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -918,6 +948,18 @@ fn chosen(review: &Review, hunks: Option<&[String]>) -> Result<Patch> {
             .hint("accept at least one"));
     }
     Ok(patch)
+}
+
+/// The hunks that no apply has brought once this part is in the files.
+fn left_out(review: &Review, part: &Patch) -> BTreeSet<String> {
+    let ids = |patch: &Patch| -> BTreeSet<String> {
+        patch.files().iter().flat_map(|file| &file.hunks).map(|hunk| hunk.id.clone()).collect()
+    };
+    let before = match review.task.state {
+        TaskState::Applied => review.task.left.clone(),
+        _ => ids(&review.patch),
+    };
+    before.difference(&ids(part)).cloned().collect()
 }
 
 fn known_hunks(patch: &Patch, wanted: &[String]) -> Result<()> {

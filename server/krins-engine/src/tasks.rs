@@ -12,7 +12,7 @@ use krins_core::RelPath;
 use krins_core::gate::{CheckRun, Finding, Report, Verdict};
 use krins_core::patch::{Change, ChangeKind, Patch, Placement};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -112,6 +112,9 @@ pub struct Task {
     pub edits: BTreeMap<String, Digest>,
     /// The apply's undo id.
     pub undo: Option<String>,
+    /// Of an applied task: the hunks that no apply has brought.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<String>,
     pub traceparent: Option<String>,
     pub steps: Vec<Step>,
     /// Answers that were asked for because of what the gate found, in order.
@@ -190,6 +193,7 @@ impl Task {
             verdicts: BTreeMap::new(),
             edits: BTreeMap::new(),
             undo: None,
+            left: BTreeSet::new(),
             traceparent,
             steps: Vec::new(),
             rounds: Vec::new(),

@@ -203,8 +203,9 @@ pub(super) fn end_what_was_begun(audit: &Audit, applier: &Applier, state: &State
 }
 
 /// A process that died between two rounds left them without an end on record. Nobody comes to it any more.
-pub(super) fn end_rounds_that_were_begun(audit: &Audit, tasks: &Tasks, who: Option<&str>) {
-    for task in tasks.interrupted() {
+pub(super) fn end_rounds_that_were_begun(audit: &Audit, tasks: &Tasks, who: Option<&str>) -> Vec<String> {
+    let interrupted = tasks.interrupted();
+    for task in &interrupted {
         let ended = tasks.end_interrupted(&task.id, || {
             let about = About { task: Some(&task.id), kind: Some("fix") };
             let last = audit.tail_of(1, &about)?.pop().filter(|(record, _)| record.kind == "fix.round");
@@ -223,6 +224,7 @@ pub(super) fn end_rounds_that_were_begun(audit: &Audit, tasks: &Tasks, who: Opti
             tracing::warn!(task = %task.id, %error, "how interrupted rounds ended was not recorded");
         }
     }
+    interrupted.into_iter().map(|task| task.id).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod lsp;
 pub mod output;
 mod patch;
 mod probe;
-mod report;
+pub mod report;
 mod review;
 mod sandbox;
 mod sbom;

@@ -34,6 +34,11 @@ pub fn price(micros: Option<u64>) -> String {
     micros.map_or_else(|| "? (price not known)".to_owned(), dollars)
 }
 
+/// The figures of a report's time as text.
+pub fn overview(report: &Report) -> String {
+    sheet::overview(report).text()
+}
+
 /// One line: what the calls of a task took.
 pub fn bill(calls: &[Entry]) -> String {
     let total = Total::of(calls);

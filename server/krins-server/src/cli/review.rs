@@ -53,8 +53,9 @@ fn edited(engine: &Engine, args: &Review) -> Result<String, Error> {
     let (file, hunk) = hunks.find(|(_, hunk)| hunk.id == args.hunk).ok_or_else(|| {
         Error::new(ErrorKind::BadParams, format!("find hunk {:?}", args.hunk)).hint("`krins diff` shows the hunks")
     })?;
-    let name = format!("{}-{}-{}", review.task.id, hunk.id, file.path.file_name());
-    let path = engine.write_view(&name, hunk.new_text().as_bytes())?;
+    // By the extension an editor knows what it is.
+    let (stem, extension) = file.path.file_name().rsplit_once('.').unwrap_or((file.path.file_name(), "txt"));
+    let path = engine.write_view(&format!("{}-{}-{stem}", review.task.id, hunk.id), extension, &hunk.new_text())?;
     // Through a shell, as git does: the variable holds a command line, not a program.
     let ran = Command::new("sh").args(["-c", &format!("{editor} \"$1\""), &editor]).arg(&path).status();
     let text = match ran {

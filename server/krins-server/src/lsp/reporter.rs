@@ -4,17 +4,20 @@
 //! One reporter per engine. It awaits every send, so a slow client slows the reporter and nothing else; what happens
 //! in between is conflated to the last state of each task.
 
-use crate::lsp::handlers::code_action::open_review;
-use crate::lsp::handlers::short;
+use crate::lsp::conflicts::Place;
+use crate::lsp::handlers::execute_command::message;
+use crate::lsp::handlers::{failure, short};
 use crate::lsp::session::Session;
+use crate::lsp::shown;
+use crate::lsp::waiting::{self, counted, open_review};
 use crate::to_proto;
 use krins_core::RelPath;
 use krins_core::gate::{Finding, Verdict};
-use krins_core::patch::Hunk;
+use krins_core::text::visible;
 use krins_engine::engine::Review;
 use krins_engine::tasks::{LiveCheck, Task, TaskState};
 use krins_engine::{Engine, Error};
-use krins_protocol::lsp::{GateStatus, TaskParams, TaskStatus};
+use krins_protocol::lsp::{GateStatus, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -23,8 +26,8 @@ use tower_lsp::ls_types::notification::{Notification, Progress};
 use tower_lsp::ls_types::request::WorkDoneProgressCreate;
 use tower_lsp::ls_types::{
     Diagnostic, DiagnosticSeverity, MessageType, NumberOrString, Position, ProgressParams, ProgressParamsValue,
-    ProgressToken, Range, ShowDocumentParams, Uri, WorkDoneProgress, WorkDoneProgressBegin,
-    WorkDoneProgressCreateParams, WorkDoneProgressEnd, WorkDoneProgressReport,
+    ProgressToken, Range, Uri, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressCreateParams,
+    WorkDoneProgressEnd, WorkDoneProgressReport,
 };
 
 /// `krins/task/didChange`.
@@ -51,6 +54,7 @@ pub fn start(session: &Arc<Session>, engine: &Engine) {
     let (session, engine) = (session.clone(), engine.clone());
     // Taken here: a task that is assigned and done before the reporter gets its first turn is reported too.
     let mut ticks = engine.watch();
+    let mut conflicts = session.conflicts.watch();
     let seen = engine.tasks().heads().into_iter().map(|(id, seq, state)| (id, (seq, state))).collect();
     tokio::spawn(async move {
         let mut reporter = Reporter {
@@ -61,9 +65,21 @@ pub fn start(session: &Arc<Session>, engine: &Engine) {
             published: BTreeSet::new(),
             checks: BTreeMap::new(),
         };
-        while ticks.changed().await.is_ok() {
-            ticks.borrow_and_update();
-            reporter.catch_up().await;
+        reporter.take_up().await;
+        loop {
+            tokio::select! {
+                changed = ticks.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    ticks.borrow_and_update();
+                    reporter.catch_up().await;
+                }
+                Ok(()) = conflicts.changed() => {
+                    conflicts.borrow_and_update();
+                    reporter.publish().await;
+                }
+            }
         }
     });
 }
@@ -73,8 +89,8 @@ struct Reporter {
     engine: Engine,
     /// The last reported `seq` and state of each task.
     seen: BTreeMap<String, (u64, TaskState)>,
-    /// Tasks whose progress was begun.
-    begun: BTreeMap<String, Option<ProgressToken>>,
+    /// Tasks whose progress was begun, and what was said last.
+    begun: BTreeMap<String, (Option<ProgressToken>, Option<String>)>,
     /// Documents that carry diagnostics of ours.
     published: BTreeSet<RelPath>,
     /// Where the client knows the checks of a running task to be.
@@ -82,6 +98,22 @@ struct Reporter {
 }
 
 impl Reporter {
+    /// What a process before this one left: what it did not finish, and what still waits for a verdict.
+    async fn take_up(&mut self) {
+        for id in self.engine.stopped() {
+            if let Ok(task) = self.engine.tasks().get(id) {
+                let text = format!(
+                    "Krins: “{}” came to nothing: Krins was stopped while it ran. Nothing was written; ask again.",
+                    short(&task.intent)
+                );
+                self.say(MessageType::WARNING, text).await;
+            }
+        }
+        if open_review(&self.engine).is_some() {
+            self.publish().await;
+        }
+    }
+
     async fn catch_up(&mut self) {
         let heads = self.engine.tasks().heads();
         for (id, seq, _) in &heads {
@@ -130,15 +162,18 @@ impl Reporter {
 
     async fn progress(&mut self, task: &Task) {
         let message = task.progress.clone();
-        if let Some(token) = self.begun.get(&task.id) {
-            if let Some(token) = token.clone() {
+        if let Some((token, said)) = self.begun.get_mut(&task.id) {
+            // A check that ends changes the task and not what is being done.
+            let is_new = *said != message;
+            said.clone_from(&message);
+            if let Some(token) = token.clone().filter(|_| is_new) {
                 let report = WorkDoneProgressReport { message, cancellable: Some(true), percentage: None };
                 self.send_progress(token, WorkDoneProgress::Report(report)).await;
             }
             return;
         }
         let token = self.token(&task.id).await;
-        self.begun.insert(task.id.clone(), token.clone());
+        self.begun.insert(task.id.clone(), (token.clone(), message.clone()));
         if let Some(token) = token {
             let title = format!("Krins: {}", short(&task.intent));
             let begin = WorkDoneProgressBegin { title, cancellable: Some(true), message, percentage: None };
@@ -163,7 +198,7 @@ impl Reporter {
     }
 
     async fn finish(&mut self, task: &Task) {
-        if let Some(token) = self.begun.remove(&task.id).flatten() {
+        if let Some(token) = self.begun.remove(&task.id).and_then(|(token, _)| token) {
             let message = Some(krins_engine::engine::state_name(task.state).to_owned());
             self.send_progress(token, WorkDoneProgress::End(WorkDoneProgressEnd { message })).await;
         }
@@ -175,21 +210,22 @@ impl Reporter {
         let intent = short(&task.intent);
         match task.state {
             TaskState::Ready => {
-                let hunks = self.engine.review(Some(&task.id)).map_or(0, |review| hunks(&review));
-                let text = format!(
-                    "Krins: “{intent}” is ready: {hunks} hunks in {} files. Code actions apply, show or discard it.",
-                    task.files.len()
-                );
+                let size =
+                    self.engine.review(Some(&task.id)).map(|review| waiting::size(waiting::hunks(&review).iter()));
+                let size = size.unwrap_or_else(|_| counted(task.files.len(), "file"));
+                let text = format!("Krins: “{intent}” is ready: {size}. Code actions apply, show or discard it.");
                 self.say(MessageType::INFO, text).await;
             }
             TaskState::Blocked => {
-                self.say(MessageType::WARNING, format!("Krins: the gate blocks “{intent}”; see the diagnostics."))
-                    .await;
+                // A fix that came to nothing leaves the task as it was.
+                let error =
+                    task.error.as_ref().map_or(String::new(), |error| format!(". {}", message(&failure(error))));
+                let text = format!("Krins: the gate blocks “{intent}”; see the diagnostics and code actions{error}");
+                self.say(MessageType::WARNING, text).await;
             }
             TaskState::Failed => {
                 let error = task.error.clone().unwrap_or_else(Error::cancelled);
-                let hint = error.hint.map_or(String::new(), |hint| format!(". Hint: {hint}"));
-                self.say(MessageType::ERROR, format!("Krins failed to {}{hint}", error.message)).await;
+                self.say(MessageType::ERROR, message(&failure(&error))).await;
             }
             TaskState::Cancelled => self.say(MessageType::INFO, format!("Krins: “{intent}” was cancelled.")).await,
             _ => {}
@@ -199,9 +235,7 @@ impl Reporter {
     /// Messages are for clients without a plugin.
     async fn say(&self, kind: MessageType, text: String) {
         if !self.session.agreed().plugin {
-            // It may follow the reply to what it is about.
-            self.session.behind_reply().await;
-            self.session.client.show_message(kind, text).await;
+            shown::say(&self.session, kind, &text).await;
         }
     }
 
@@ -242,17 +276,21 @@ impl Reporter {
 
     fn diagnostics(&self, review: &Review) -> BTreeMap<RelPath, Vec<Diagnostic>> {
         let mut by_file: BTreeMap<RelPath, Vec<Diagnostic>> = BTreeMap::new();
-        if !self.session.agreed().plugin && review.task.state == TaskState::Ready {
-            for file in review.patch.files() {
-                let list = file
-                    .hunks
-                    .iter()
-                    .map(|hunk| hint(changed(hunk), &format!("Krins would change this ({})", hunk.id), &hunk.id));
-                by_file.entry(file.path.clone()).or_default().extend(list);
+        let plain = !self.session.agreed().plugin;
+        if plain && review.task.state != TaskState::Blocked {
+            for one in waiting::hunks(review) {
+                let text = format!("Krins would change this ({})", one.label());
+                by_file.entry(one.file.path.clone()).or_default().push(hint(one.changes(), &text, &one.hunk.id));
             }
         }
-        for found in review.task.report.iter().flat_map(|report| &report.findings) {
+        // What was found is of the change as a whole; once a part is applied it is said by the next verdict.
+        let findings = review.task.report.iter().filter(|_| review.task.state != TaskState::Applied);
+        for found in findings.flat_map(|report| &report.findings) {
             by_file.entry(found.path.clone()).or_default().push(finding(found));
+        }
+        for place in self.session.conflicts.of(&review.task.id).iter().filter(|_| plain).flat_map(|last| &last.places) {
+            let Some(path) = self.engine.root().relative_uri(&place.uri) else { continue };
+            by_file.entry(path).or_default().push(conflict(place));
         }
         by_file
     }
@@ -271,27 +309,16 @@ pub(super) async fn send_progress(session: &Session, token: ProgressToken, value
     session.client.send_notification::<Progress>(params).await;
 }
 
-fn hunks(review: &Review) -> usize {
-    review.patch.files().iter().map(|file| file.hunks.len()).sum()
-}
-
-/// The lines of the base, half-open, that a hunk itself changes: its context stays. Where it only inserts, the line it stands before.
-pub(super) fn changed(hunk: &Hunk) -> [u32; 2] {
-    let mut at = hunk.before[0];
-    let mut found: Option<[u32; 2]> = None;
-    for line in &hunk.lines {
-        let removed = u32::from(line.starts_with('-'));
-        if removed == 1 || line.starts_with('+') {
-            let first = found.map_or(at, |[first, _]| first);
-            found = Some([first, at + removed]);
-        }
-        at += removed + u32::from(line.starts_with(' '));
-    }
-    found.unwrap_or(hunk.before)
-}
-
 fn hint([first, end]: [u32; 2], message: &str, code: &str) -> Diagnostic {
     diagnostic(first, end.max(first + 1) - 1, DiagnosticSeverity::INFORMATION, message, code)
+}
+
+fn conflict(place: &Place) -> Diagnostic {
+    let [first, end] = place.lines;
+    let hunks = place.hunks.join(", ");
+    let text = format!("This went on since the change was made: {hunks} has no place here");
+    let code = place.hunks.first().map_or("conflict", String::as_str);
+    diagnostic(first, end.max(first + 1) - 1, DiagnosticSeverity::WARNING, &text, code)
 }
 
 fn finding(finding: &Finding) -> Diagnostic {
@@ -318,68 +345,7 @@ fn diagnostic(first: u32, last: u32, severity: DiagnosticSeverity, message: &str
         severity: Some(severity),
         code: Some(NumberOrString::String(code.to_owned())),
         source: Some("krins".to_owned()),
-        message: message.to_owned(),
+        message: visible(message).into_owned(),
         ..Diagnostic::default()
-    }
-}
-
-/// Writes the diff beside the task and opens it, or says where it is.
-pub async fn show_diff(session: &Arc<Session>, params: TaskParams) {
-    let shown = write_diff(session, params.task.as_deref());
-    session.behind_reply().await;
-    let (kind, text) = match shown {
-        Ok(path) => match open(session, &path).await {
-            true => return,
-            false => (MessageType::INFO, format!("Krins: the diff is in {path}")),
-        },
-        Err(error) => (MessageType::ERROR, format!("Krins failed to {}", error.message)),
-    };
-    session.client.show_message(kind, text).await;
-}
-
-fn write_diff(session: &Arc<Session>, task: Option<&str>) -> Result<String, Error> {
-    let engine = session.engine_of_task(task)?;
-    let review = engine.review(task)?;
-    let path = engine.write_view(&format!("{}.diff", review.task.id), review.patch.unified().as_bytes())?;
-    Ok(path.display().to_string())
-}
-
-/// Opens a text that was written for the person, and says what it comes down to.
-pub async fn show_view(session: &Arc<Session>, path: &std::path::Path, said: &str) {
-    let path = path.display().to_string();
-    session.behind_reply().await;
-    let text = match open(session, &path).await {
-        true => format!("Krins: {said}"),
-        false => format!("Krins: {said}; all of it is in {path}"),
-    };
-    session.client.show_message(MessageType::INFO, text).await;
-}
-
-async fn open(session: &Arc<Session>, path: &str) -> bool {
-    let uri = url::Url::from_file_path(path).ok().and_then(|url| Uri::from_str(url.as_str()).ok());
-    let Some(uri) = uri.filter(|_| session.agreed().show_document) else { return false };
-    let params = ShowDocumentParams { uri, external: Some(false), take_focus: Some(true), selection: None };
-    let shown = tokio::time::timeout(Duration::from_secs(10), session.client.show_document(params)).await;
-    matches!(shown, Ok(Ok(true)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_hunk_changes_is_without_its_context() {
-        let hunk = |lines: &[&str]| Hunk {
-            id: "h1".into(),
-            header: String::new(),
-            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-            before: [10, 14],
-            after: [10, 14],
-        };
-        assert_eq!(changed(&hunk(&[" a", "-b", "+B", " c", " d"])), [11, 12]);
-        assert_eq!(changed(&hunk(&[" a", "-b", "+B", " c", "-d", "+D"])), [11, 14]);
-        assert_eq!(changed(&hunk(&[" a", " b", "+new", " c", " d"])), [12, 12]);
-        assert_eq!(changed(&hunk(&["+new"])), [10, 10]);
-        assert_eq!(changed(&hunk(&[])), [10, 14]);
     }
 }

@@ -1,6 +1,7 @@
 //! What one connection has agreed on, and the engines of its folders.
 
 use crate::locks::Locker;
+use crate::lsp::conflicts::LastConflicts;
 use crate::lsp::order::Order;
 use crate::lsp::quirks::{self, Quirks};
 use crate::setup::Setup;
@@ -57,6 +58,8 @@ pub struct Session {
     unknown: Mutex<BTreeSet<String>>,
     /// Changes that came before those that they follow, for clients that shuffle them.
     pub order: Order<DidChangeTextDocumentParams>,
+    /// Where the last apply found that the files had gone on.
+    pub conflicts: LastConflicts,
     /// Progress tokens that came with an assign, by task.
     tokens: Mutex<BTreeMap<String, ProgressToken>>,
     /// Starts the reporter of an engine. Must not ask for engines itself.
@@ -74,6 +77,7 @@ impl Session {
             paused: AtomicBool::default(),
             unknown: Mutex::default(),
             order: Order::default(),
+            conflicts: LastConflicts::default(),
             tokens: Mutex::default(),
             on_open,
         }
@@ -197,7 +201,7 @@ impl Session {
     }
 
     /// Every engine but those of folders that were taken away: where to look when nobody says where.
-    fn engines_here(&self) -> Vec<Engine> {
+    pub fn engines_here(&self) -> Vec<Engine> {
         self.engines().into_iter().filter(|engine| !self.is_gone(engine)).collect()
     }
 

@@ -4,7 +4,7 @@
 use krins_backend::money::{Day, dollars};
 use krins_core::page::visible;
 use krins_core::pdf::{self, Line, wrapped};
-use krins_protocol::report::{Cause, Quantiles, Report};
+use krins_protocol::report::{Cause, Period, Quantiles, Report};
 
 /// What an accepted change is worth to the person who says so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -222,6 +222,21 @@ pub fn weekly(report: &Report) -> Sheet {
         ],
         notes: notes(report),
     }
+}
+
+/// The same of whatever time the report is about, by its own parts.
+pub fn overview(report: &Report) -> Sheet {
+    let name = match report.period {
+        Period::Day => "Day",
+        Period::Week => "Week",
+        Period::Month => "Month",
+    };
+    let mut sheet = weekly(report);
+    // An hour has no name of its own here.
+    if report.period == Period::Day {
+        sheet.tables.remove(0);
+    }
+    Sheet { title: title(report, name), ..sheet }
 }
 
 /// What an accepted change costs, and what it is worth to whoever says so.

@@ -5,14 +5,22 @@ use crate::lsp::comment;
 use crate::lsp::handlers::initialize::KIND;
 use crate::lsp::handlers::short;
 use crate::lsp::session::Session;
+use crate::lsp::waiting::{self, Waiting, open_review};
+use krins_core::gate::{Finding, Verdict};
 use krins_core::syntax::Language;
 use krins_core::{RelPath, Tree as _};
 use krins_engine::Engine;
 use krins_engine::engine::Review;
-use krins_engine::tasks::{HunkVerdict, Task, TaskState};
+use krins_engine::tasks::{Task, TaskState};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use tower_lsp::ls_types::{CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, Command};
+use tower_lsp::ls_types::{CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, Command, Range};
+
+/// Lines behind a comment that may belong to what it is about.
+const MOST_MEANT: usize = 60;
+/// Lines of a selection in which a comment is looked for.
+const MOST_LOOKED_AT: usize = 200;
 
 pub fn run(session: &Arc<Session>, params: &CodeActionParams) -> Vec<CodeActionOrCommand> {
     let uri = params.text_document.uri.as_str();
@@ -24,10 +32,10 @@ pub fn run(session: &Arc<Session>, params: &CodeActionParams) -> Vec<CodeActionO
         return Vec::new();
     }
     let lines = [params.range.start.line, params.range.end.line];
-    let mut actions = asks(&engine, &path, uri, lines);
+    let mut actions = asks(&engine, &path, uri, &params.range);
     actions.extend(running(&engine));
     if let Some(review) = open_review(&engine) {
-        actions.extend(reviews(&review, &path, lines));
+        actions.extend(reviews(session, &review, &path, lines));
     }
     actions.extend(turns(&engine));
     actions.into_iter().map(Action::into_lsp).collect()
@@ -72,13 +80,19 @@ impl Action {
     }
 }
 
-/// A task in a comment on the lines, and what needs no words.
-fn asks(engine: &Engine, path: &RelPath, uri: &str, [first, last]: [u32; 2]) -> Vec<Action> {
+/// A task in a comment on the lines, what needs no words, and what came to nothing.
+fn asks(engine: &Engine, path: &RelPath, uri: &str, range: &Range) -> Vec<Action> {
     let text = engine.snapshot().text(path).unwrap_or_default();
-    let lines = text.lines().skip(first as usize).take((last.saturating_sub(first) as usize).min(200) + 1);
-    let mut actions: Vec<Action> = lines
-        .filter_map(comment::intent)
-        .map(|intent| Action::new(format!("Krins: {}", short(intent)), "krins.assign", ask(intent, uri)))
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, last) = (range.start.line as usize, range.end.line as usize);
+    let looked_at = lines.iter().enumerate().skip(first).take(last.saturating_sub(first).min(MOST_LOOKED_AT) + 1);
+    let mut actions: Vec<Action> = looked_at
+        .filter_map(|(at, line)| Some((at, comment::intent(line)?)))
+        .map(|(at, intent)| {
+            let mut argument = ask(intent, uri);
+            argument["selection"] = if range.start == range.end { about(&lines, at) } else { json!(range) };
+            Action::new(format!("Krins: {}", short(intent)), "krins.assign", argument)
+        })
         .collect();
     if engine.backend().is_builtin() && Language::of(path).is_some() {
         actions.push(Action::new(
@@ -87,11 +101,21 @@ fn asks(engine: &Engine, path: &RelPath, uri: &str, [first, last]: [u32; 2]) -> 
             ask("remove unused imports in this file", uri),
         ));
     }
+    if let Some(task) = engine.tasks().newest(|_| true).filter(|task| task.state == TaskState::Failed) {
+        let title = format!("Krins: ask again “{}”", short(&task.intent));
+        actions.push(Action::new(title, "krins.assign", ask(&task.intent, uri)));
+    }
     actions
 }
 
 fn ask(intent: &str, uri: &str) -> Value {
     json!({"intent": intent, "textDocument": {"uri": uri}})
+}
+
+/// Whole lines: the comment at a line, and what follows it up to the next empty line.
+fn about(lines: &[&str], at: usize) -> Value {
+    let behind = lines.iter().skip(at + 1).take(MOST_MEANT).take_while(|line| !line.trim().is_empty()).count();
+    json!({"start": {"line": at, "character": 0}, "end": {"line": at + 1 + behind, "character": 0}})
 }
 
 fn running(engine: &Engine) -> Vec<Action> {
@@ -102,41 +126,85 @@ fn running(engine: &Engine) -> Vec<Action> {
         .collect()
 }
 
-/// The newest task, when it waits for a verdict.
-pub fn open_review(engine: &Engine) -> Option<Review> {
-    let newest = engine.tasks().newest(|task| !task.state.is_running())?;
-    matches!(newest.state, TaskState::Ready | TaskState::Blocked)
-        .then(|| engine.review(Some(&newest.id)).ok())
-        .flatten()
+fn reviews(session: &Session, review: &Review, path: &RelPath, lines: [u32; 2]) -> Vec<Action> {
+    let task = &review.task;
+    let hunks = waiting::hunks(review);
+    let mut actions = match task.state {
+        TaskState::Blocked => blocked(review, &hunks, path, lines),
+        _ => decisions(session, task, &hunks, path, lines),
+    };
+    actions.push(Action::new("Krins: show the diff", "krins.showDiff", named(task)));
+    let discard = if task.state == TaskState::Applied { "leave the rest out" } else { "discard the change" };
+    actions.push(Action::new(format!("Krins: {discard}"), "krins.discard", named(task)));
+    actions
 }
 
-fn reviews(review: &Review, path: &RelPath, [first, last]: [u32; 2]) -> Vec<Action> {
-    let (task, patch) = (&review.task, &review.patch);
+/// What can be done with hunks that the gate lets pass.
+fn decisions(session: &Session, task: &Task, hunks: &[Waiting<'_>], path: &RelPath, lines: [u32; 2]) -> Vec<Action> {
     let mut actions = Vec::new();
-    let ready = task.state == TaskState::Ready;
-    let here = patch.files().iter().filter(|file| file.path == *path).flat_map(|file| &file.hunks);
-    let touched = here.filter(|hunk| ready && hunk.before[0] <= last && first < hunk.before[1].max(hunk.before[0] + 1));
-    for hunk in touched {
-        let one = json!({"task": task.id, "hunks": [hunk.id]});
-        actions.push(Action::new(format!("Krins: apply only this hunk ({})", hunk.id), "krins.apply", one));
-        let (title, verdict) = match task.verdicts.get(&hunk.id) {
-            Some(HunkVerdict::Reject) => ("take back the rejection of", "open"),
-            _ => ("reject", "reject"),
+    for one in hunks.iter().filter(|one| one.file.path == *path && one.touches(lines)) {
+        let id = &one.hunk.id;
+        actions.push(Action::new(format!("Krins: apply only this hunk ({id})"), "krins.apply", part(task, [id])));
+        let (title, verdict) =
+            if one.is_rejected() { ("take back the rejection of", "open") } else { ("reject", "reject") };
+        let argument = json!({"task": task.id, "hunk": id, "verdict": verdict});
+        actions.push(Action::new(format!("Krins: {title} this hunk ({id})"), "krins.review", argument));
+    }
+    let taken = || hunks.iter().filter(|one| !one.is_rejected());
+    if taken().next().is_some() {
+        let what = if task.state == TaskState::Applied { "the rest" } else { "the change" };
+        let argument = match task.state {
+            TaskState::Applied => part(task, taken().map(|one| &one.hunk.id)),
+            _ => named(task),
         };
-        let argument = json!({"task": task.id, "hunk": hunk.id, "verdict": verdict});
-        actions.push(Action::new(format!("Krins: {title} this hunk ({})", hunk.id), "krins.review", argument));
+        actions.push(Action::new(format!("Krins: apply {what} ({})", waiting::size(taken())), "krins.apply", argument));
     }
-    if ready {
-        let (hunks, files) = (patch.files().iter().map(|file| file.hunks.len()).sum::<usize>(), patch.files().len());
-        actions.push(Action::new(
-            format!("Krins: apply the change ({hunks} hunks in {files} files)"),
-            "krins.apply",
-            named(task),
-        ));
+    let Some(conflicts) = session.conflicts.of(&task.id) else { return actions };
+    let in_the_way: BTreeSet<&String> = conflicts.places.iter().flat_map(|place| &place.hunks).collect();
+    let others = || taken().filter(|one| !in_the_way.contains(&one.hunk.id));
+    if others().next().is_some() {
+        let title = format!("Krins: apply what has no conflict ({})", waiting::size(others()));
+        actions.push(Action::new(title, "krins.apply", part(task, others().map(|one| &one.hunk.id))));
     }
-    actions.push(Action::new("Krins: show the diff", "krins.showDiff", named(task)));
-    actions.push(Action::new("Krins: discard the change", "krins.discard", named(task)));
+    let mut markers = part(task, taken().map(|one| &one.hunk.id));
+    markers["onConflict"] = json!("markers");
+    actions.push(Action::new("Krins: apply with conflict markers", "krins.apply", markers));
     actions
+}
+
+/// The ways on from a change that the gate blocks.
+fn blocked(review: &Review, hunks: &[Waiting<'_>], path: &RelPath, [first, last]: [u32; 2]) -> Vec<Action> {
+    let task = &review.task;
+    let findings = || task.report.iter().flat_map(|report| &report.findings);
+    let blocks = || findings().filter(|finding| finding.verdict == Verdict::Block);
+    let mut actions = Vec::new();
+    let model = task.answered.as_ref().is_some_and(|answered| !answered.route.starts_with("builtin/"));
+    if model && task.locked.is_empty() {
+        actions.push(Action::new("Krins: ask again with what the gate found", "krins.fix", named(task)));
+    }
+    actions.push(Action::new("Krins: show what the gate found", "krins.task", named(task)));
+    // A guess by the files: the part is judged by itself before it is applied.
+    let held: BTreeSet<&RelPath> = blocks().map(|finding| &finding.path).collect();
+    let free = || hunks.iter().filter(|one| !one.is_rejected() && !held.contains(&one.file.path));
+    if free().next().is_some() {
+        let title = format!("Krins: apply what nothing is held against ({})", waiting::size(free()));
+        actions.push(Action::new(title, "krins.apply", part(task, free().map(|one| &one.hunk.id))));
+    }
+    let here = |finding: &&Finding| {
+        let [from, to] = finding.lines.unwrap_or([1, 1]).map(|line| line.saturating_sub(1));
+        finding.path == *path && from <= last && first <= to
+    };
+    let rules: BTreeSet<&String> = blocks().filter(here).map(|finding| &finding.rule).collect();
+    for rule in rules {
+        let argument = json!({"task": task.id, "rule": rule, "path": path.as_str()});
+        actions.push(Action::new(format!("Krins: put up with {} here …", short(rule)), "krins.waive", argument));
+    }
+    actions
+}
+
+/// Some hunks of a task.
+fn part<'a>(task: &Task, hunks: impl IntoIterator<Item = &'a String>) -> Value {
+    json!({"task": task.id, "hunks": hunks.into_iter().collect::<Vec<_>>()})
 }
 
 /// Undo of the newest applied task, redo of the newest undone one.
@@ -162,5 +230,14 @@ mod tests {
     fn a_filter_by_kind_is_a_prefix_by_parts() {
         assert!(covers("") && covers("refactor") && covers("refactor.krins"));
         assert!(!covers("refactor.kr") && !covers("quickfix") && !covers("refactor.krins.x"));
+    }
+
+    #[test]
+    fn a_comment_is_about_what_follows_it_up_to_the_next_empty_line() {
+        let lines = ["// krins: x", "function a() {", "}", "", "other"];
+        let line = |at: usize, edge: &str| about(&lines, at)[edge]["line"].clone();
+        assert_eq!((line(0, "start"), line(0, "end")), (json!(0), json!(3)));
+        assert_eq!((line(4, "start"), line(4, "end")), (json!(4), json!(5)), "the last line");
+        assert_eq!(about(&["x"; 500], 0)["end"]["line"], MOST_MEANT + 1, "a file without an empty line");
     }
 }

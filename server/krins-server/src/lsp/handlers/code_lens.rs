@@ -1,9 +1,8 @@
 //! `textDocument/codeLens`: apply and reject above each hunk of the open review, where the client draws lenses.
 
-use crate::lsp::handlers::code_action::open_review;
-use crate::lsp::reporter::changed;
 use crate::lsp::session::Session;
-use krins_engine::tasks::{HunkVerdict, TaskState};
+use crate::lsp::waiting::{self, open_review};
+use krins_engine::tasks::TaskState;
 use serde_json::json;
 use std::sync::Arc;
 use tower_lsp::ls_types::{CodeLens, CodeLensParams, Command, Position, Range};
@@ -13,18 +12,23 @@ pub fn run(session: &Arc<Session>, params: &CodeLensParams) -> Vec<CodeLens> {
     // A plugin draws its own review.
     let Some(engine) = session.engine(Some(uri)).ok().filter(|_| !session.agreed().plugin) else { return Vec::new() };
     let Some(path) = engine.root().relative_uri(uri) else { return Vec::new() };
-    let Some(review) = open_review(&engine).filter(|review| review.task.state == TaskState::Ready) else {
+    let Some(review) = open_review(&engine).filter(|review| review.task.state != TaskState::Blocked) else {
         return Vec::new();
     };
     let task = &review.task;
     let mut lenses = Vec::new();
-    for hunk in review.patch.files().iter().filter(|file| file.path == path).flat_map(|file| &file.hunks) {
-        let rejected = task.verdicts.get(&hunk.id) == Some(&HunkVerdict::Reject);
-        let apply = json!({"task": task.id, "hunks": [hunk.id]});
-        let [line, _] = changed(hunk);
+    for one in waiting::hunks(&review).iter().filter(|one| one.file.path == path) {
+        let apply = json!({"task": task.id, "hunks": [one.hunk.id]});
+        let [line, _] = one.changes();
         lenses.push(lens(line, "Krins: apply hunk", "krins.apply", apply));
-        let (title, verdict) = if rejected { ("take rejection back", "open") } else { ("reject hunk", "reject") };
-        lenses.push(lens(line, title, "krins.review", json!({"task": task.id, "hunk": hunk.id, "verdict": verdict})));
+        let (title, verdict) =
+            if one.is_rejected() { ("take rejection back", "open") } else { ("reject hunk", "reject") };
+        lenses.push(lens(
+            line,
+            title,
+            "krins.review",
+            json!({"task": task.id, "hunk": one.hunk.id, "verdict": verdict}),
+        ));
     }
     lenses
 }

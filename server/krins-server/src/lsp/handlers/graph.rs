@@ -2,14 +2,15 @@
 
 use crate::cli;
 use crate::lsp::handlers::{failure, short};
-use crate::lsp::reporter;
 use crate::lsp::session::Session;
+use crate::lsp::shown;
 use crate::questions::{self, Door};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::graph::{GraphParams, Question};
 use serde_json::Value;
 use std::sync::Arc;
 use tower_lsp::jsonrpc::Result as Reply;
+use tower_lsp::ls_types::MessageType;
 
 pub async fn run(session: &Arc<Session>, question: Question, params: GraphParams) -> Reply<Value> {
     ask(session, question, params).await.map(|(_, answer)| answer).map_err(|error| failure(&error))
@@ -47,13 +48,12 @@ async fn ask(session: &Arc<Session>, question: Question, params: GraphParams) ->
 async fn show(session: &Arc<Session>, engine: &Engine, question: Question, answer: Value) -> Result<(), Error> {
     let lines = cli::graph::lines(question, answer)?;
     let plain: Vec<String> = lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
-    let path = engine.write_view(&format!("graph-{}.txt", question.name()), (plain.join("\n") + "\n").as_bytes())?;
     let said = plain
         .iter()
         .rev()
         .find(|line| !line.starts_with('…') && !line.starts_with("note "))
         .map(|line| short(line))
         .unwrap_or_default();
-    reporter::show_view(session, &path, &said).await;
+    shown::view(session, engine, &format!("graph-{}", question.name()), &plain, (MessageType::INFO, &said)).await;
     Ok(())
 }

@@ -26,6 +26,7 @@ pub mod variant;
 pub mod waive;
 
 use crate::to_proto;
+use krins_core::text::visible;
 use krins_engine::Error;
 use tower_lsp::jsonrpc;
 
@@ -39,7 +40,8 @@ pub fn failure(error: &Error) -> jsonrpc::Error {
     }
 }
 
-/// What fits a menu or a message.
+/// What fits a menu or a message, on one line and without what acts or hides.
 pub fn short(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(59).chain(['…']).collect() }
+    let text = visible(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= 60 { text } else { text.chars().take(59).chain(['…']).collect() }
 }
