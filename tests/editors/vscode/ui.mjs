@@ -498,7 +498,8 @@ const PROMISES = {
         const said = async () => other.page.$$eval(".statusbar-item", (all) => all.map((each) => each.getAttribute("aria-label") ?? ""));
         await until("nothing runs where nobody trusts", async () => (await said()).includes("Krins, stopped; click to start"), 90_000);
         await palette("Workspaces: Manage Workspace Trust");
-        await (await other.see('.workspace-trust-editor .workspace-trust-buttons-row .monaco-button:text-is("Trust")')).click();
+        // The page is drawn anew while it is read: the button is looked for until it is pressed.
+        await other.page.locator('.workspace-trust-editor .workspace-trust-buttons-row .monaco-button:text-is("Trust")').first().click();
         await picker.asks(/What should be changed/);
         await until("its words, and what they would send", async () => (await picker.line()) === words && (await picker.rows())[0]?.includes("token"));
       } catch (error) {
