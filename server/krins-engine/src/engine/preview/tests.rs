@@ -355,6 +355,13 @@ fn a_directory_that_is_no_preview_is_left_alone() {
     scene.preview().unwrap();
     fs::remove_file(dir.join(".git")).unwrap();
     assert_eq!(scene.promote().kept, Some(dir), "it is none of git's any more");
+    // Git is not asked about a repository that happens to be around it, nor about another one.
+    let (git, _) = Git::around(scene.engine.root().path()).unwrap();
+    assert!(git.beside(&scene.engine.root().path().join("src")).is_err());
+    let other = scene.dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    scene.git_in(&other, &["init", "-q"]);
+    assert!(git.beside(&other).is_err());
 }
 
 #[test]
@@ -441,6 +448,8 @@ fn a_root_below_the_top_of_a_repository_is_a_part_of_it() {
 fn one_preview_of_a_task_at_a_time() {
     let scene = scene();
     let turn = scene.engine.state().hold("preview-t").unwrap().unwrap();
+    let refused = scene.engine.place("t", Duration::from_millis(50)).err().unwrap();
+    assert_eq!(refused.kind, ErrorKind::LockHeld);
     std::thread::scope(|scope| {
         let made = scope.spawn(|| scene.preview());
         std::thread::sleep(Duration::from_millis(300));
