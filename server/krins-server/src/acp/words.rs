@@ -363,6 +363,38 @@ mod tests {
     }
 
     #[test]
+    fn a_text_names_a_path_that_stands_there_alone() {
+        for text in ["src/a.ts", "in ./src/a.ts.", "@src/a.ts, now", "(`src/a.ts`)"] {
+            assert!(names(text, "src/a.ts"), "{text}");
+        }
+        for text in ["lib/src/a.ts", "src/a.tsx", "src/a.ts.bak", "../src/a.ts", "mysrc/a.ts", "a.ts", ""] {
+            assert!(!names(text, "src/a.ts"), "{text}");
+        }
+    }
+
+    #[test]
+    fn mentions_are_words_where_they_stand_in_the_sentence() {
+        let path = |path: &str| Focus { path: RelPath::new(path).unwrap(), lines: None };
+        let named = [path("a.ts"), path("b.ts")];
+        for (full, bare, words) in [
+            ("move x to a.ts", "move x to", "move x to a.ts"),
+            ("a.ts rename x to y", "rename x to y", "rename x to y"),
+            ("make a.ts like b.ts", "make like", "make a.ts like b.ts"),
+            ("remove unused imports. a.ts b.ts", "remove unused imports.", "remove unused imports in a.ts, b.ts"),
+            // Two scopes are none.
+            (
+                "remove unused imports everywhere a.ts b.ts",
+                "remove unused imports everywhere",
+                "remove unused imports everywhere a.ts b.ts",
+            ),
+            ("/undo a.ts", "/undo", "/undo"),
+            ("a.ts b.ts", "", ""),
+        ] {
+            assert_eq!(sentence(full, bare, &named), words, "{full}");
+        }
+    }
+
+    #[test]
     fn a_prompt_is_words_and_the_files_that_it_names() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
@@ -378,6 +410,21 @@ mod tests {
         assert_eq!(asked.words, "rename a in src/a.ts to b");
         let path = RelPath::new("src/a.ts").unwrap();
         assert_eq!(asked.named, [Focus { path: path.clone(), lines: Some([3, 9]) }]);
+        assert_eq!(asked.left_out, ["passwd", "web"]);
+        // A symbol is its name, a directory its path, and the root is nothing that could be left out.
+        let link = |uri: String| ContentBlock::ResourceLink(ResourceLink::new("x", uri));
+        let text = |text: &str| ContentBlock::Text(TextContent::new(text));
+        let prompt = [
+            text("rename "),
+            link(format!("{}?symbol=total#L3:4", uri("src/a.ts"))),
+            text(" to sum "),
+            link(uri("")),
+            link(format!("{}/", uri("src/b"))),
+        ];
+        let asked = Asked::read(&prompt, &root);
+        assert_eq!((asked.words.as_str(), asked.left_out.len()), ("rename total to sum", 0));
+        assert_eq!(asked.named[0], Focus { path: path.clone(), lines: Some([3, 4]) });
+        assert_eq!(symbol("file:///a.ts?symbol=a%20in%20b.ts"), None);
         for (fragment, lines) in
             [("#L4", Some([4, 4])), ("#L4:7", Some([4, 7])), ("#L9-L3", None), ("#x", None), ("#L0", None)]
         {
