@@ -659,7 +659,7 @@ fn a_change_becomes_a_branch_and_the_persons_own_tree_stays() {
     assert!(std::fs::read_to_string(worktree.join("src/money.js")).unwrap().contains("halve"));
     assert!(worktree.join("package.json").is_file());
     let promoted = krins(&workspace, &["promote", "--json"]).expect(0).json();
-    assert!(!worktree.exists());
+    assert!(!worktree.exists() && promoted.get("kept").is_none(), "{promoted}");
     let (branch, commit) = (promoted["branch"].as_str().unwrap(), promoted["commit"].as_str().unwrap());
     assert!(!evil.exists(), "something of the repository's was run");
     let _ = std::fs::remove_file(workspace.path(".git/info/attributes"));
@@ -667,6 +667,14 @@ fn a_change_becomes_a_branch_and_the_persons_own_tree_stays() {
     assert!(git(&workspace, &["show", &format!("{branch}:src/money.js")]).contains("halve"));
     assert_eq!(git(&workspace, &["rev-list", "--count", &format!("main..{branch}")]), "1");
     assert_eq!(workspace.read("src/money.js"), before);
+    // What somebody did in a preview stays, and is said.
+    krins(&workspace, &["preview"]).expect(0);
+    std::fs::write(worktree.join("mine.js"), "mine").unwrap();
+    let kept = krins(&workspace, &["promote"]).expect(0);
+    assert!(kept.text().contains(&format!("{}: what was changed there", worktree.display())), "{}", kept.describe());
+    let kept = krins(&workspace, &["promote", "--json"]).expect(0).json();
+    assert_eq!((&kept["kept"], &kept["commit"]), (&preview["worktree"], &promoted["commit"]));
+    assert!(worktree.join("mine.js").is_file());
     workspace.write("src/money.js", before.replace("round", "rounded"));
     let refused = krins(&workspace, &["promote", "--json"]);
     assert_eq!(refused.code, Some(0), "what is committed has not changed: {}", refused.describe());
