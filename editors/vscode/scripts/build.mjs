@@ -54,9 +54,9 @@ if (process.argv.includes("--test")) {
   writeFileSync(at("dist/ThirdPartyNotices.txt"), notices(parts.flatMap(({ metafile }) => Object.keys(metafile.inputs))));
   // The first task is on the sample that `krins demo` shows, too.
   cpSync(at("../../fixtures/todo-app"), at("dist/sample"), { recursive: true, filter: (path) => !/[\\/](?:node_modules|\.gitattributes|tests)$/.test(path) });
-  const [own, client] = ["dist/extension.js", "dist/client.js"].map((path) => statSync(at(path)).size);
-  const size = own + client;
-  process.stdout.write(`dist/extension.js ${own} bytes, dist/client.js ${client}, together ${size}\n`);
+  const sizes = ["dist/extension.js", "dist/client.js", "dist/gate.js"].map((path) => ({ path, size: statSync(at(path)).size }));
+  const size = sizes.reduce((sum, each) => sum + each.size, 0);
+  process.stdout.write(`${sizes.map((each) => `${each.path} ${each.size} bytes`).join(", ")}, together ${size}\n`);
   if (size >= LIMIT) {
     process.stderr.write(`the bundle is over its limit of ${LIMIT} bytes\n`);
     process.exitCode = 1;

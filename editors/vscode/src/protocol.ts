@@ -595,6 +595,10 @@ export interface DiffParams {
    * Wait until the task stops running.
    */
   wait?: boolean;
+  /**
+   * Files of the change whose whole texts are wanted, for a merge in an editor.
+   */
+  texts?: string[];
   _meta?: Meta | null;
 }
 
@@ -719,6 +723,10 @@ export interface FileDiff {
    * By hunk of the answer; none for what was made without a model's text.
    */
   placed?: Placed[];
+  /**
+   * Where they were asked for.
+   */
+  texts?: FileTexts | null;
 }
 
 /**
@@ -739,6 +747,20 @@ export interface FileLock {
    * Until it ends by itself.
    */
   leftMs: number;
+}
+
+/**
+ * What a hunk's lines are cut from.
+ */
+export interface FileTexts {
+  /**
+   * What the change was made for; of a renamed file, under its old name. Null for a new file, and for what is no text.
+   */
+  base?: string | null;
+  /**
+   * What the file is to be, with a person's edits of hunks. Null for a deleted file, and for what is no text.
+   */
+  proposed?: string | null;
 }
 
 /**
@@ -928,6 +950,10 @@ export interface GraphParams {
    * Files.
    */
   uris?: string[];
+  /**
+   * Over LSP, without a file's URI: the workspace is that of the task.
+   */
+  task?: string | null;
   /**
    * Files and symbols as people write them: `src/a.ts`, `src/a.ts#name`, `src/a.ts#Class.method`, `src/a.ts:12`, `name`.
    */
