@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use krins_tests::terminal::Terminal;
 use krins_tests::{binary, command, debian, figures, kept, model, suite, workspace::Workspace};
@@ -283,6 +283,16 @@ fn helix_journey(program: &Path, suite: &'static str) {
 
 /// Everything without the menu.
 fn by_command(helix: &Helix, closed: &str) {
+    // The editor drops what a command answers: it is told.
+    helix.command("lsp-workspace-command krins.status {}");
+    helix.terminal.await_text("asks: builtin");
+    helix.command("buffer-close");
+    helix.command(&format!("lsp-workspace-command krins.context {{\"intent\": \"{RENAME}\"}}"));
+    helix.terminal.await_text("would be sent");
+    helix.terminal.await_text("tokens  src/model/progress.ts");
+    helix.command("buffer-close");
+    helix.command("lsp-workspace-command krins.fix {}");
+    helix.terminal.await_text("failed to");
     helix.command(&format!("lsp-workspace-command krins.assign {{\"intent\": \"{RENAME}\"}}"));
     helix.terminal.await_text("is ready");
     helix.command("lsp-workspace-command krins.apply {}");
@@ -350,16 +360,18 @@ fn kakoune(program: &Path, lsp: &Path) {
         terminal.press(&["Enter"]);
     };
     let choose = |title: &str| {
-        let offered = terminal.until(|shown| {
-            if shown.contains(title) {
-                return true;
-            }
+        // One menu at a time: a second one would come between the words that choose in the first.
+        let offered = (0..10).any(|_| {
             command("lsp-code-actions");
-            std::thread::sleep(Duration::from_millis(600));
-            false
+            let asked = Instant::now();
+            terminal.until(|shown| shown.contains(title) || asked.elapsed() > Duration::from_secs(4));
+            terminal.screen().contains(title)
         });
         assert!(offered, "{title:?} is not offered; the screen is\n{}", terminal.screen());
         terminal.type_text(title);
+        // In the menu and in what was typed: Enter takes what the menu has chosen by then.
+        let chosen = terminal.until(|shown| shown.matches("Krins: ").count() == 2);
+        assert!(chosen, "{title:?} does not choose; the screen is\n{}", terminal.screen());
         terminal.press(&["Enter"]);
     };
     let await_file = |path: &str, text: &str| {
