@@ -9,6 +9,9 @@ import { storedKeys } from "./keys";
 import { PROTOCOL, PROTOCOL_MINOR, type Methods, type TaskStatus } from "./protocol";
 import * as say from "./say";
 
+/** How long a request waits for a server that starts. */
+const STARTING = 10_000;
+
 /** Read with the first start and not before: that takes longer than everything else of an activation. */
 type Library = typeof import("./client");
 const library = (): Promise<Library> => import("./client");
@@ -44,6 +47,8 @@ export class Server implements vscode.Disposable {
   #state: ServerState = { name: "stopped" };
   /** What the client was started with: the same once more is no reason to start again. Holds keys, so it is never shown. */
   #launched = "";
+  /** As it was when the window opened: other extensions write into it, which is no reason to start the server anew. */
+  readonly #own = { ...process.env };
   /** Set while this extension stops the client on purpose. */
   #stopping = false;
   /** The last start or stop; two at once would leave a server behind. */
@@ -138,7 +143,7 @@ export class Server implements vscode.Disposable {
     if (globalState.get(SAID)) await globalState.update(SAID, undefined);
     this.log.info(`starting ${found.program} (from ${found.from})`);
     if (!vscode.workspace.getConfiguration("http").get("proxyStrictSSL", true)) {
-      this.log.warn("http.proxyStrictSSL is off, but Krins checks certificates: name your proxy's with NODE_EXTRA_CA_CERTS or Krins' setting http.extra_ca");
+      this.log.warn("http.proxyStrictSSL is off; certificates are checked all the same: see NODE_EXTRA_CA_CERTS");
     }
     this.#launched = launched;
     this.#set({ name: "starting" });
@@ -185,6 +190,8 @@ export class Server implements vscode.Disposable {
 
   /** The token takes the request back: the server stops what it does for it, and answers `Cancelled`. */
   async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
+    // A server that is just started, or started anew, is waited for, but one that hangs is not.
+    if (this.#state.name !== "running") await Promise.race([this.#turn, new Promise((resolve) => setTimeout(resolve, STARTING))]);
     const client = this.#client;
     if (!client || this.#state.name !== "running") throw new NotRunning(this.#why);
     // `null`, or a token that is not there, would be sent as one of a list.
@@ -237,7 +244,7 @@ export class Server implements vscode.Disposable {
   async #environment(wished: Record<string, string>): Promise<Record<string, string>> {
     const http = vscode.workspace.getConfiguration("http");
     const network = { proxy: http.get("proxy", ""), support: http.get("proxySupport", "override"), noProxy: http.get<string[]>("noProxy", []) };
-    return serverEnvironment(process.env, network, await storedKeys(this.extension.secrets), wished);
+    return serverEnvironment(this.#own, network, await storedKeys(this.extension.secrets), wished);
   }
 
   /**
