@@ -536,7 +536,7 @@ const PROMISES = {
       await press("Enter");
       await until("who is asked, and the limit", async () => /Krins: anthropic · \$0\.00 of \$0\.50 today/.test(await vscode.bar()));
       clearInterval(watch);
-      if (before !== 1 || seen.size !== 2) throw new Error(`it was started ${seen.size - before} times`);
+      if (before !== 1 || seen.size !== 2) throw new Error(`there was ${before}, then ${seen.size}`);
       await palette("Krins: Choose Who Is Asked…");
       await picker.row("No model");
       await press("Enter");
@@ -579,17 +579,20 @@ const PROMISES = {
   },
 };
 
-/** The servers of this window. */
-const servers = () =>
-  readdirSync("/proc").filter((pid) => {
+/** The servers of this window. What a server has just forked looks like itself until it is another program. */
+const servers = () => {
+  const parents = new Map();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
-      const has = (file, words) => readFileSync(`/proc/${pid}/${file}`, "utf8").includes(words);
-      return /^\d+$/.test(pid) && has("cmdline", "\0lsp\0") && has("environ", `HOME=${join(vscode.base, "home")}\0`);
+      const file = (name) => readFileSync(`/proc/${pid}/${name}`, "utf8");
+      if (!file("cmdline").includes("\0lsp\0") || !file("environ").includes(`HOME=${join(vscode.base, "home")}\0`)) continue;
+      parents.set(pid, /^PPid:\s+(\d+)/m.exec(file("status"))?.[1]);
     } catch {
       // It has just ended, or is somebody else's.
-      return false;
     }
-  });
+  }
+  return [...parents.keys()].filter((pid) => !parents.has(parents.get(pid)));
+};
 
 /** Brings the window to where a promise has been kept. */
 async function keep(name) {
