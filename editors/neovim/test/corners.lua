@@ -7,6 +7,7 @@ package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' 
 local t = require('promises')
 
 vim.notify = t.note
+local keys, virtual_text = t.keys, t.virtual_text
 
 local krins = require('krins')
 local tasks = require('krins.tasks')
@@ -15,10 +16,6 @@ local rename = 'rename calculateProgress to completionRate'
 local command = { assert(vim.env.KRINS, 'KRINS is the program'), 'lsp', '--stdio' }
 --- Neovim 0.11 and newer have a configuration of their own.
 local configured = vim.lsp.config ~= nil
-
-local function keys(text)
-  vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(text, true, false, true), 'x', false)
-end
 
 local function server()
   return vim.lsp.get_clients({ name = 'krins' })[1]
@@ -37,18 +34,6 @@ end
 local function selectors()
   vim.cmd('silent! only')
   vim.cmd.buffer(vim.fn.bufnr(app .. '/src/store/selectors.ts'))
-end
-
-local function virtual_text(buffer)
-  local said = {}
-  for name, namespace in pairs(vim.api.nvim_get_namespaces()) do
-    if vim.startswith(name, 'krins.') then
-      for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buffer, namespace, 0, -1, { details = true })) do
-        said[#said + 1] = mark[4].virt_text and mark[4].virt_text[1][1] or ''
-      end
-    end
-  end
-  return table.concat(said, '\n')
 end
 
 local function diff_buffer()

@@ -6,15 +6,12 @@ package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' 
 local t = require('promises')
 
 vim.notify = t.note
+local keys, virtual_text = t.keys, t.virtual_text
 
 local rename = 'rename calculateProgress to completionRate'
 
 local function buffer_text(path)
   return table.concat(vim.api.nvim_buf_get_lines(vim.fn.bufnr(app .. '/' .. path), 0, -1, false), '\n')
-end
-
-local function keys(text)
-  vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(text, true, false, true), 'x', false)
 end
 
 local function diff_open()
@@ -51,18 +48,6 @@ end
 
 local function completion(line)
   return vim.fn.getcompletion(line, 'cmdline')
-end
-
-local function virtual_text(buffer)
-  local said = {}
-  for name, namespace in pairs(vim.api.nvim_get_namespaces()) do
-    if vim.startswith(name, 'krins.') then
-      for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buffer, namespace, 0, -1, { details = true })) do
-        said[#said + 1] = mark[4].virt_text and mark[4].virt_text[1][1] or ''
-      end
-    end
-  end
-  return table.concat(said, '\n')
 end
 
 local function start()

@@ -51,6 +51,24 @@ function M.read(path)
   return text
 end
 
+--- Presses keys, by their names.
+function M.keys(text)
+  vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(text, true, false, true), 'x', false)
+end
+
+--- What the plugin has written beside a buffer's own text.
+function M.virtual_text(buffer)
+  local said = {}
+  for name, namespace in pairs(vim.api.nvim_get_namespaces()) do
+    if vim.startswith(name, 'krins.') then
+      for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buffer, namespace, 0, -1, { details = true })) do
+        said[#said + 1] = mark[4].virt_text and mark[4].virt_text[1][1] or ''
+      end
+    end
+  end
+  return table.concat(said, '\n')
+end
+
 --- Runs after the start, as a person would: when `vim.lsp.enable` looks at what is open.
 function M.run(journey)
   local function run()
