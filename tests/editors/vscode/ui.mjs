@@ -518,7 +518,8 @@ const PROMISES = {
     async keep() {
       const seen = new Set(servers());
       const before = seen.size;
-      const watch = setInterval(() => servers().forEach((pid) => seen.add(pid)), 200);
+      const look = () => servers().forEach((pid) => seen.add(pid));
+      const watch = setInterval(look, 200);
       await vscode.clear();
       await palette("Krins: Choose Who Is Asked…");
       await picker.down("Anthropic");
@@ -536,6 +537,7 @@ const PROMISES = {
       await press("Enter");
       await until("who is asked, and the limit", async () => /Krins: anthropic · \$0\.00 of \$0\.50 today/.test(await vscode.bar()));
       clearInterval(watch);
+      look();
       if (before !== 1 || seen.size !== 2) throw new Error(`there was ${before}, then ${seen.size}`);
       await palette("Krins: Choose Who Is Asked…");
       await picker.row("No model");
