@@ -143,7 +143,7 @@ export class Server implements vscode.Disposable {
     if (globalState.get(SAID)) await globalState.update(SAID, undefined);
     this.log.info(`starting ${found.program} (from ${found.from})`);
     if (!vscode.workspace.getConfiguration("http").get("proxyStrictSSL", true)) {
-      this.log.warn("http.proxyStrictSSL is off; certificates are checked all the same: see NODE_EXTRA_CA_CERTS");
+      this.log.warn("http.proxyStrictSSL is off; certificates are checked all the same");
     }
     this.#launched = launched;
     this.#set({ name: "starting" });
@@ -191,7 +191,7 @@ export class Server implements vscode.Disposable {
   /** The token takes the request back: the server stops what it does for it, and answers `Cancelled`. */
   async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
     // A server that is just started, or started anew, is waited for, but one that hangs is not.
-    if (this.#state.name !== "running") await Promise.race([this.#turn, new Promise((resolve) => setTimeout(resolve, STARTING))]);
+    if (!this.#client || this.#state.name !== "running") await Promise.race([this.#turn, new Promise((resolve) => setTimeout(resolve, STARTING))]);
     const client = this.#client;
     if (!client || this.#state.name !== "running") throw new NotRunning(this.#why);
     // `null`, or a token that is not there, would be sent as one of a list.

@@ -355,7 +355,11 @@ export class Tasks implements vscode.Disposable {
       ...(start.intent === undefined ? {} : { intent: start.intent }),
       params: rest,
       scope: scope ?? "normal",
-      estimate: (asked) => this.server.request("krins/context", asked),
+      // Once more: the first may have been on its way to a server that was just ended, to be started anew.
+      estimate: (asked) => {
+        const ask = () => this.server.request("krins/context", asked);
+        return ask().catch(ask);
+      },
     });
   }
 
