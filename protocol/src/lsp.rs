@@ -406,9 +406,6 @@ pub struct DiffParams {
     /// Wait until the task stops running.
     #[serde(default)]
     pub wait: bool,
-    /// Files of the change whose whole texts are wanted, for a merge in an editor.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub texts: Vec<String>,
     #[serde(default, rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
 }
@@ -479,18 +476,6 @@ pub struct FileDiff {
     /// By hunk of the answer; none for what was made without a model's text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placed: Vec<Placed>,
-    /// Where they were asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub texts: Option<FileTexts>,
-}
-
-/// What a hunk's lines are cut from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FileTexts {
-    /// What the change was made for; of a renamed file, under its old name. Null for a new file, and for what is no text.
-    pub base: Option<String>,
-    /// What the file is to be, with a person's edits of hunks. Null for a deleted file, and for what is no text.
-    pub proposed: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -530,6 +515,9 @@ pub struct DiffResult {
     /// Files that were considered and not sent, best first, at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<String>,
+    /// Of an applied task, the hunks that no apply has brought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -562,6 +550,9 @@ pub struct TaskEntry {
     pub created: u64,
     /// How many files its diff is about.
     pub files: u32,
+    /// How many hunks of it no apply has brought, where it is applied.
+    #[serde(default)]
+    pub left: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// `provider/model`.

@@ -407,14 +407,7 @@ async fn a_cancel_ends_the_turn_whatever_it_is_at() {
     .await;
     assert!(workspace.snapshot() == before);
     // While a model is asked: its connection is closed.
-    let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Silent).await.unwrap();
-    let config = workspace.home().join(".config/krins");
-    std::fs::create_dir_all(&config).unwrap();
-    let text = format!(
-        "provider = \"fake\"\n[providers.fake]\nkind = \"anthropic\"\nbase_url = \"{}\"\nmodel = \"m\"\nkey = \"none\"\n",
-        fake.base_url()
-    );
-    std::fs::write(config.join("config.toml"), text).unwrap();
+    let fake = silent_model(&workspace).await;
     let editor = Arc::new(Editor::new(Says::Allow));
     with_agent(&workspace, &[], &editor, async |connection, session| {
         let text = ContentBlock::Text(TextContent::new("call it sum"));
@@ -490,12 +483,8 @@ async fn a_file_that_is_mentioned_is_named_whether_it_comes_as_a_link_or_as_its_
     .await;
 }
 
-/// The files are in what a model gets, though no word of the task leads to them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_file_that_is_mentioned_reaches_the_model() {
-    let strangers: String = (0..40).map(|n| format!("//- /src/s{n}.ts\nexport const other{n} = {n};\n")).collect();
-    let kept = "//- /.krinsignore\nprivate/\n//- /private/x.ts\nexport const x = 1;\n//- /notes.txt\nround half up\n";
-    let workspace = Workspace::from_fixture(&format!("{SHOP}{strangers}{kept}"));
+/// A model that is asked in this workspace and says nothing.
+async fn silent_model(workspace: &Workspace) -> FakeProvider {
     let fake = FakeProvider::start(Dialect::Anthropic, Scenario::Silent).await.unwrap();
     let config = workspace.home().join(".config/krins");
     std::fs::create_dir_all(&config).unwrap();
@@ -504,6 +493,16 @@ async fn every_file_that_is_mentioned_reaches_the_model() {
         fake.base_url()
     );
     std::fs::write(config.join("config.toml"), text).unwrap();
+    fake
+}
+
+/// The files are in what a model gets, though no word of the task leads to them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_file_that_is_mentioned_reaches_the_model() {
+    let strangers: String = (0..40).map(|n| format!("//- /src/s{n}.ts\nexport const other{n} = {n};\n")).collect();
+    let kept = "//- /.krinsignore\nprivate/\n//- /private/x.ts\nexport const x = 1;\n//- /notes.txt\nround half up\n";
+    let workspace = Workspace::from_fixture(&format!("{SHOP}{strangers}{kept}"));
+    let fake = silent_model(&workspace).await;
     let editor = Arc::new(Editor::new(Says::Allow));
     with_agent(&workspace, &[], &editor, async |connection, session| {
         let file = |path: &str| embedded(&workspace, path);

@@ -153,26 +153,3 @@ fn folders_come_and_go_while_the_connection_lasts() {
     let error = client.request("krins/status", json!({})).unwrap_err();
     assert_eq!(error.kind(), Some("BadParams"), "no folder is open: {error:?}");
 }
-
-#[test]
-fn a_file_of_a_change_gives_both_its_texts_also_after_a_restart() {
-    let workspace = Workspace::from_fixture(FIXTURE);
-    let mut client = start(&workspace, &["a", "b"]);
-    let diff = assign(&mut client, "b1", "b/sum.ts", ["sum", "whole"]);
-    assert!(diff["files"].as_array().unwrap().iter().all(|file| file["texts"].is_null()), "{diff}");
-    client.close();
-    let mut client = start(&workspace, &["a", "b"]);
-    let uri = client.uri("b/use.ts");
-    workspace.write("b/use.ts", "// It went on.\n");
-    let diff = client.request("krins/diff", json!({"task": "b1", "texts": [uri]})).unwrap();
-    let files = diff["files"].as_array().unwrap();
-    let shown = files.iter().find(|file| file["uri"] == uri.as_str()).unwrap();
-    let text = "import { sum } from \"./sum\";\nexport const use = sum;\n";
-    assert_eq!(
-        shown["texts"],
-        json!({"base": text, "proposed": text.replace("sum }", "whole }").replace("= sum", "= whole")})
-    );
-    assert!(files.iter().filter(|file| !file["texts"].is_null()).count() == 1, "{diff}");
-    let error = client.request("krins/diff", json!({"task": "b1", "texts": [client.uri("a/total.ts")]})).unwrap_err();
-    assert_eq!(error.kind(), Some("BadParams"), "{error:?}");
-}

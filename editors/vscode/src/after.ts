@@ -2,7 +2,6 @@
 
 import * as vscode from "vscode";
 import { relative } from "./ask";
-import { rootOf } from "./hunks";
 import { part, size, title } from "./patch";
 import type { Preview } from "./preview";
 import type { ApplyResult, DiffResult, ImpactResult } from "./protocol";
@@ -18,13 +17,10 @@ export interface Done {
 }
 
 export async function feedback(server: Server, preview: Preview, done: Done, result: ApplyResult): Promise<void> {
-  const { files, patch } = done.diff;
+  const { task, files, patch } = done.diff;
   const written = part(patch, files, (hunk) => (done.hunks ? done.hunks.includes(hunk.id) : hunk.verdict !== "reject"));
-  // A file that is named is asked about as a whole, so the server's first folder is all that a patch alone can be asked of.
-  const [first, second] = vscode.workspace.workspaceFolders ?? [];
-  const elsewhere = second !== undefined && rootOf(done.diff)?.path !== first?.uri.path;
-  const impact = elsewhere ? undefined : await server.request("krins/graph/impact", { patch: written, patience: 2000 }).catch(() => undefined);
-  const uri = preview.note(done.diff.task, "What changed.md", page(done, result, impact, await unmerged(result)));
+  const impact = await server.request("krins/graph/impact", { task, patch: written, patience: 2000 }).catch(() => undefined);
+  const uri = preview.note(task, "What changed.md", page(done, result, impact, await unmerged(result)));
   await vscode.workspace.openTextDocument(uri);
   await vscode.commands.executeCommand("markdown.showPreview", uri);
 }

@@ -39,10 +39,6 @@ export interface Start {
 }
 
 const KNOWN = "krins.tasks";
-/** Hunks that applies left out, by task. */
-const LEFT = "krins.left";
-/** How many tasks are remembered. */
-const REMEMBERED = 20;
 const CHECKED = { running: "running", passed: "pass", warned: "warn", blocked: "block" } as const;
 /** How many tasks the view shows. */
 const SHOWN = 50;
@@ -94,11 +90,6 @@ export class Tasks implements vscode.Disposable {
   /** Tasks in such a state that this window knows from the list alone: another door began them. */
   others(wanted: (state: TaskEntry["state"]) => boolean): TaskEntry[] {
     return this.#history.filter(({ task, state }) => wanted(state) && !this.#proposals.has(task) && !this.#running.has(task));
-  }
-
-  /** What applies of the task left out. */
-  left(task: string): readonly string[] {
-    return this.state.get<Record<string, string[]>>(LEFT, {})[task] ?? [];
   }
 
   get runningNow(): Known[] {
@@ -207,8 +198,8 @@ export class Tasks implements vscode.Disposable {
     const proposal = await this.#choose(task);
     if (!proposal) return;
     const { diff } = proposal;
-    const left = diff.state === "applied" ? this.left(diff.task) : [];
-    const only = (hunks: Hunk[]) => hunks.filter(({ id }) => left.length === 0 || left.includes(id)).map((hunk): Hunk => (left.length === 0 ? hunk : { ...hunk, verdict: "open" }));
+    const left = diff.left ?? [];
+    const only = (hunks: Hunk[]) => (left.length === 0 ? hunks : hunks.filter(({ id }) => left.includes(id)).map((hunk): Hunk => ({ ...hunk, verdict: "open" })));
     const hunks = await askHunks({ ...diff, files: diff.files.map((file) => ({ ...file, hunks: only(file.hunks) })).filter((file) => file.hunks.length > 0) });
     if (hunks === undefined) return;
     if (hunks.length === 0) {
@@ -539,20 +530,11 @@ export class Tasks implements vscode.Disposable {
   }
 
   async #applied(done: Done, result: ApplyResult, clashes: ApplyResult["conflicts"]): Promise<void> {
-    const { task, files, state } = done.diff;
-    const before = state === "applied" ? this.left(task) : files.flatMap(({ hunks }) => hunks).map(({ id }) => id);
-    const taken = done.hunks ?? files.flatMap(({ hunks }) => hunks.filter(({ verdict }) => verdict !== "reject")).map(({ id }) => id);
-    await this.#leave(task, before.filter((id) => !taken.includes(id)));
+    const { task } = done.diff;
     await this.#forget(task);
     await openMarked(this.preview, task, clashes, result).catch((error: unknown) => this.log.warn(`cannot show what is to be merged: ${String(error)}`));
     // The answer to an apply with markers names no conflicts: where they are was said before.
     await this.#tell("changed", { ...result, conflicts: clashes }, done);
-  }
-
-  async #leave(task: string, hunks: string[]): Promise<void> {
-    const { [task]: _, ...others } = this.state.get<Record<string, string[]>>(LEFT, {});
-    const kept = Object.entries(others).slice(1 - REMEMBERED);
-    await this.state.update(LEFT, Object.fromEntries(hunks.length > 0 ? [...kept, [task, hunks]] : kept));
   }
 
   /** Says what an apply, undo or redo did, and offers what a person wants next. */
@@ -611,7 +593,6 @@ export class Tasks implements vscode.Disposable {
     if (running) running.report(status.progress ?? stateInWords(state));
     else if (isRunning(state)) void this.#guard(() => this.#follow({ task, intent }, async () => undefined));
     else if (state === "applied" || state === "discarded") void this.#ended(task, state === "applied" && this.#stopped.delete(task));
-    else if (state === "undone") void this.#leave(task, []);
     this.#changed.fire();
     if (isRunning(state)) return;
     this.#checks.delete(task);
@@ -654,7 +635,7 @@ export class Tasks implements vscode.Disposable {
 
   async #keep(known: Known): Promise<void> {
     const others = this.state.get<Known[]>(KNOWN, []).filter(({ task }) => task !== known.task);
-    await this.state.update(KNOWN, [...others, { task: known.task, intent: known.intent }].slice(-REMEMBERED));
+    await this.state.update(KNOWN, [...others, { task: known.task, intent: known.intent }].slice(-20));
   }
 
   async #drop(task: string): Promise<void> {

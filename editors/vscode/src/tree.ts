@@ -119,7 +119,7 @@ export class TaskTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     const status = this.tasks.status(task);
     const diff = this.tasks.proposal(task)?.diff;
     const entry = this.tasks.history.find((each) => each.task === task);
-    const left = this.tasks.left(task).length;
+    const left = entry?.left ?? 0;
     const own = this.tasks.runningNow.some((each) => each.task === task);
     if (group === "running") {
       // What another process runs is told of by the list alone.
@@ -131,7 +131,7 @@ export class TaskTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       item.iconPath = new vscode.ThemeIcon(diff.gate.verdict === "block" ? "circle-slash" : diff.gate.verdict === "warn" ? "warning" : "pass");
       item.command = { title: "Review", command: "krins.ui.review", arguments: [{ task }] };
     } else if (entry) {
-      item.description = [entry.state, entry.state === "applied" && left > 0 ? `${plural(left, "hunk")} left out` : "", ago(entry.created, Date.now()), money(entry.cost)].filter(Boolean).join(" · ");
+      item.description = [entry.state, left > 0 ? `${plural(left, "hunk")} left out` : "", ago(entry.created, Date.now()), money(entry.cost)].filter(Boolean).join(" · ");
       if (isWaiting(entry.state)) item.command = { title: "Review", command: "krins.ui.review", arguments: [{ task }] };
       item.iconPath = new vscode.ThemeIcon(entry.state === "applied" ? "check-all" : entry.state === "undone" ? "discard" : entry.state === "failed" ? "error" : isWaiting(entry.state) ? "diff-multiple" : "circle-outline");
     }

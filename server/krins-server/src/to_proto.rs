@@ -7,20 +7,18 @@ use krins_backend::resilience::{RouteState, Status};
 use krins_backend::wire::usage_to_wire;
 use krins_core::RelPath;
 use krins_core::gate::{Finding, Report, Verdict, Waived};
-use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement, text_of};
+use krins_core::patch::{ChangeKind, Conflict, FilePatch, Hunk, Placement};
 use krins_engine::apply::Route;
 use krins_engine::audit::Verification;
 use krins_engine::engine::{Outcome, Review};
 use krins_engine::index::{Index, Partial};
 use krins_engine::pipeline::Chosen;
-use krins_engine::tasks::{LiveCheck, Other, Pin, Task};
+use krins_engine::tasks::{LiveCheck, Other, Pin, Task, TaskState};
 use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error};
 use krins_protocol::error::{ErrorData, ErrorReport};
 use krins_protocol::{cli, lsp};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// An error as every door reports it.
 pub fn error(error: &Error) -> ErrorReport {
@@ -201,6 +199,7 @@ pub fn diff(engine: &Engine, review: &Review) -> Result<lsp::DiffResult, Error> 
         trace: task.traceparent.clone(),
         sent: task.sent.iter().map(|(path, tokens)| lsp::SentFile { uri: root.uri(path), tokens: *tokens }).collect(),
         pruned: task.pruned.iter().map(|path| root.uri(path)).collect(),
+        left: left(task).cloned().collect(),
     })
 }
 
@@ -212,6 +211,7 @@ pub fn entry(task: &Task, audit: Option<lsp::AuditLine>) -> lsp::TaskEntry {
         state: task.state,
         created: task.created,
         files: u32::try_from(task.files.len()).unwrap_or(u32::MAX),
+        left: u32::try_from(left(task).count()).unwrap_or(u32::MAX),
         verdict: task.report.as_ref().map(|report| verdict(report.verdict)),
         model: task.answered.as_ref().map(|answered| answered.route.clone()),
         cost: if task.calls.is_empty() { None } else { task.cost() },
@@ -219,6 +219,11 @@ pub fn entry(task: &Task, audit: Option<lsp::AuditLine>) -> lsp::TaskEntry {
         undo: task.undo.clone(),
         audit,
     }
+}
+
+/// Of an applied task, the hunks that no apply has brought, rejected ones too.
+fn left(task: &Task) -> impl Iterator<Item = &String> {
+    task.left.iter().filter(|_| task.state == TaskState::Applied)
 }
 
 fn base(root: &Root, pin: &Pin) -> lsp::BaseFile {
@@ -244,14 +249,7 @@ fn file_diff(root: &Root, file: &FilePatch, task: &Task) -> lsp::FileDiff {
         from: file.from.as_ref().map(|path| root.uri(path)),
         hunks: file.hunks.iter().map(hunk).collect(),
         placed: task.placements(&file.path).iter().map(placed).collect(),
-        texts: None,
     }
-}
-
-/// Both texts of a file of a change, whole.
-pub fn texts(file: &FilePatch) -> lsp::FileTexts {
-    let text = |bytes: &Option<Arc<[u8]>>| bytes.as_deref().and_then(text_of).map(Cow::into_owned);
-    lsp::FileTexts { base: text(&file.before), proposed: text(&file.after) }
 }
 
 fn placed(placement: &Placement) -> lsp::Placed {

@@ -334,10 +334,11 @@ mod tests {
         RelPath::new(name).unwrap()
     }
 
-    /// Files as they are, and what becomes of some of them (`None`: deleted); the focus.
-    fn said(files: &[(&str, &str)], changes: &[(&str, Option<&str>)], focus: Option<&str>) -> Vec<String> {
+    /// Files as they are, and what becomes of some of them (`None`: deleted).
+    fn scene(files: &[(&str, &str)], changes: &[(&str, Option<&str>)]) -> (Graph, Patch) {
+        let code = files.iter().filter(|(name, _)| name.ends_with(".ts"));
         let index = |(name, text): &(&str, &str)| (path(name), Arc::new(Indexed::of(&path(name), text)));
-        let graph = Graph::build(files.iter().map(index).collect(), Arc::new(ResolveConfig::default()));
+        let graph = Graph::build(code.map(index).collect(), Arc::new(ResolveConfig::default()));
         let bytes = |text: &str| Arc::<[u8]>::from(text.as_bytes());
         let change = |(name, after): &(&str, Option<&str>)| Change {
             path: path(name),
@@ -346,7 +347,11 @@ mod tests {
             after: after.map(bytes),
             executable: false,
         };
-        let patch = Patch::between(changes.iter().map(change).collect());
+        (graph, Patch::between(changes.iter().map(change).collect()))
+    }
+
+    fn said(files: &[(&str, &str)], changes: &[(&str, Option<&str>)], focus: Option<&str>) -> Vec<String> {
+        let (graph, patch) = scene(files, changes);
         // The same of a graph that is not made yet: the texts of the change are enough.
         let known = reasons(&graph, &patch, focus.map(path).as_ref(), 3);
         assert_eq!(known, reasons(&Graph::default(), &patch, focus.map(path).as_ref(), 3));
@@ -415,21 +420,9 @@ mod tests {
         changes.extend(names.iter().map(|name| (name.as_str(), Some(&*u))));
         let index = [("src/index.ts", Some("export * from \"./a\";\n"))];
         changes.extend(index);
-        let graph_needed = {
-            let index = |(name, text): &(&str, &str)| (path(name), Arc::new(Indexed::of(&path(name), text)));
-            let code = files.iter().filter(|(name, _)| name.ends_with(".ts"));
-            let graph = Graph::build(code.map(index).collect(), Arc::new(ResolveConfig::default()));
-            let bytes = |text: &str| Arc::<[u8]>::from(text.as_bytes());
-            let change = |(name, after): &(&str, Option<&str>)| Change {
-                path: path(name),
-                from: None,
-                before: files.iter().find(|(known, _)| known == name).map(|(_, text)| bytes(text)),
-                after: after.map(bytes),
-                executable: false,
-            };
-            reasons(&graph, &Patch::between(changes.iter().map(change).collect()), Some(&path("src/a.ts")), 3)
-        };
-        let [(reason, places)] = graph_needed.as_slice() else { panic!("{graph_needed:?}") };
+        let (graph, patch) = scene(&files, &changes);
+        let known = reasons(&graph, &patch, Some(&path("src/a.ts")), 3);
+        let [(reason, places)] = known.as_slice() else { panic!("{known:?}") };
         assert_eq!(reason, "src/u0.ts, src/u1.ts and 6 more use progress of src/a.ts");
         assert_eq!(places, &["src/u0.ts:3", "src/u1.ts:3", "src/u2.ts:3", "src/u3.ts:3", "src/u4.ts:3"]);
         assert_eq!(
