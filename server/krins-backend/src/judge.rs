@@ -167,11 +167,8 @@ fn object(answer: &str) -> Option<&str> {
 
 /// Fit to be shown: one line, without control characters and hidden marks, and not too long.
 fn clean(text: &str) -> String {
-    let visible = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let line: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| visible(*c)).collect();
+    let spaced = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
+    let line: String = spaced.filter(|c| !krins_core::text::is_unseen(*c)).collect();
     let mut short: String = line.trim().chars().take(REASON).collect();
     if line.trim().chars().count() > REASON {
         short.push('…');

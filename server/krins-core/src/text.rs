@@ -147,7 +147,8 @@ const UNSEEN: [(char, char); 14] = [
     ('\u{7f}', '\u{9f}'),
 ];
 
-fn is_unseen(c: char) -> bool {
+/// Whether [`visible`] spells it out.
+pub fn is_unseen(c: char) -> bool {
     !matches!(c, '\n' | '\t') && UNSEEN.iter().any(|&(first, last)| (first..=last).contains(&c))
 }
 

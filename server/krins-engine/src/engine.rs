@@ -234,8 +234,8 @@ impl Engine {
         &self.inner.tasks
     }
 
-    /// The tasks that failed because Krins was stopped while it ran, where nobody was told of it yet: each is named by the one
-    /// process that found it.
+    /// The tasks that failed because Krins was stopped while it ran, and whose end this process put on record: each is named to
+    /// one process, once.
     pub fn stopped(&self) -> &[String] {
         &self.inner.stopped
     }

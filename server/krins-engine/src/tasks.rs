@@ -347,17 +347,17 @@ impl Tasks {
         table.values().filter(failed).map(|running| running.task.borrow().clone()).filter(is_stored_so).collect()
     }
 
-    /// Ends an interrupted task for good, with what is done before its end is stored. Nothing is done where another process is
-    /// at it.
-    pub fn end_interrupted(&self, id: &str, before: impl FnOnce() -> Result<Option<String>>) -> Result<()> {
-        let Some(_lease) = self.state.hold(&lease(id))? else { return Ok(()) };
+    /// Ends an interrupted task for good, with what is done before its end is stored. Nothing is done, which is told, where
+    /// another process is at it.
+    pub fn end_interrupted(&self, id: &str, before: impl FnOnce() -> Result<Option<String>>) -> Result<bool> {
+        let Some(_lease) = self.state.hold(&lease(id))? else { return Ok(false) };
         let stopped = before()?;
         let end = |task: &mut Task| {
             if let Some(round) = task.rounds.last_mut().filter(|round| round.stopped.is_none()) {
                 round.stopped = stopped;
             }
         };
-        self.update(id, end).map(drop)
+        self.update(id, end).map(|_| true)
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {

@@ -123,6 +123,25 @@ fn something_of_a_file_that_is_pinned_is_in() {
     let pack = select_in(&Query { pinned: vec![pin("src/tax.ts"), pin("README.md")], ..words });
     let tax = of(&pack, "src/tax.ts").unwrap();
     assert!(tax.verbatim && tax.ranges == [[1, 17]] && tax.reason == "the task names it", "{tax:?}");
+    assert!(of(&pack, "README.md").unwrap().verbatim, "also what is no code");
+}
+
+#[test]
+fn files_that_are_pinned_share_half_of_the_budget() {
+    let pinned = ["src/cart.ts", "src/report.ts"].map(|name| Focus { path: path(name), lines: None }).to_vec();
+    let pack = select_in(&Query { pinned, ..query("x", None, 200) });
+    let named: Vec<_> = pack.items.iter().filter(|item| item.reason == "the task names it").collect();
+    assert!(named.len() == 2 && named.iter().all(|item| item.verbatim && item.ranges[0][0] == 1), "{:?}", pack.items);
+    assert!(named[0].tokens <= 50 && named[0].tokens + named[1].tokens <= 100, "{named:?}");
+}
+
+#[test]
+fn of_a_long_file_that_is_pinned_the_likeliest_pieces_are_in() {
+    let pinned = vec![Focus { path: path("src/report.ts"), lines: None }];
+    let pack = select_in(&Query { pinned, ..query("read the archive", None, 246) });
+    let report = pack.items.iter().find(|item| item.path == path("src/report.ts")).unwrap();
+    // The whole file is a token too many, so its beginning would leave no room for the whole of it.
+    assert!(report.reason == "the task names it" && report.ranges.contains(&[18, 34]), "{report:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The words are a model's: whoever shows them says so. They are never an instruction, and decide nothing.
 
 use super::parse;
+use crate::text::is_unseen;
 
 /// The most characters that are quoted.
 const LONGEST: usize = 200;
@@ -28,7 +29,8 @@ pub fn said(answer: &str) -> Option<String> {
 }
 
 fn telling(paragraph: &str) -> Option<String> {
-    let plain: String = paragraph.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(visible).collect();
+    let spaced = paragraph.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
+    let plain: String = spaced.filter(|c| !is_unseen(*c)).collect();
     let mut rest = plain.trim();
     while !rest.is_empty() {
         let ends = |(at, c): &(usize, char)| {
@@ -50,12 +52,6 @@ fn short(sentence: &str) -> String {
         None => sentence.to_owned(),
         Some(_) => sentence.chars().take(LONGEST - 1).chain(['…']).collect(),
     }
-}
-
-/// Neither a control character nor one that nobody sees, or that turns the line around.
-fn visible(c: &char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -96,6 +92,8 @@ mod tests {
     fn what_nobody_sees_and_what_is_too_long_is_taken_out() {
         let hidden = format!("It is\u{202e} one \u{1b}[31mthing\u{200b} now.\n\n{BLOCK}");
         assert_eq!(said(&hidden).unwrap(), "It is one [31mthing now.");
+        let joined = "It says می\u{200c}خواهم in the menu now.";
+        assert_eq!(said(&format!("{joined}\n\n{BLOCK}")).unwrap(), joined, "what joins letters stays");
         let long = said(&format!("{}\n\n{BLOCK}", "ä b ".repeat(500))).unwrap();
         assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST, true));
     }
@@ -105,7 +103,7 @@ mod tests {
         fn any_answer_gives_one_short_line_or_none(before in "(.|\n){0,300}", after in "(.|\n){0,300}") {
             for answer in [before.clone(), format!("{before}\n{BLOCK}{after}")] {
                 if let Some(line) = said(&answer) {
-                    prop_assert!(line.chars().count() <= LONGEST && line.chars().all(|c| visible(&c)), "{line:?}");
+                    prop_assert!(line.chars().count() <= LONGEST && !line.chars().any(is_unseen), "{line:?}");
                 }
             }
         }

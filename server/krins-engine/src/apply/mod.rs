@@ -370,6 +370,7 @@ impl Applier {
 
     /// Every apply that can be undone or redone, newest first.
     pub async fn history(&self) -> Result<Vec<Past>, ApplyError> {
+        let _lock = self.at_rest().await?;
         let records = self.blocking(|journal| journal.history()).await??;
         let past = |record: &Record| Past {
             id: record.about().to_owned(),

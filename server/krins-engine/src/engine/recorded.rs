@@ -202,10 +202,11 @@ pub(super) fn end_what_was_begun(audit: &Audit, applier: &Applier, state: &State
     }
 }
 
-/// A process that died between two rounds left them without an end on record. Nobody comes to it any more.
+/// A process that died between two rounds left them without an end on record. Nobody comes to it any more. Gives the tasks that
+/// were ended here.
 pub(super) fn end_rounds_that_were_begun(audit: &Audit, tasks: &Tasks, who: Option<&str>) -> Vec<String> {
-    let interrupted = tasks.interrupted();
-    for task in &interrupted {
+    let mut here = Vec::new();
+    for task in tasks.interrupted() {
         let ended = tasks.end_interrupted(&task.id, || {
             let about = About { task: Some(&task.id), kind: Some("fix") };
             let last = audit.tail_of(1, &about)?.pop().filter(|(record, _)| record.kind == "fix.round");
@@ -220,11 +221,13 @@ pub(super) fn end_rounds_that_were_begun(audit: &Audit, tasks: &Tasks, who: Opti
             audit.record(Event::of("fix.ended", fields).by(who).traced(task.traceparent.as_deref()))?;
             Ok(Some(Stop::Interrupted.words().to_owned()))
         });
-        if let Err(error) = ended {
-            tracing::warn!(task = %task.id, %error, "how interrupted rounds ended was not recorded");
+        match ended {
+            Ok(true) => here.push(task.id),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(task = %task.id, %error, "how interrupted rounds ended was not recorded"),
         }
     }
-    interrupted.into_iter().map(|task| task.id).collect()
+    here
 }
 
 #[cfg(test)]
@@ -266,9 +269,11 @@ mod tests {
         }
         drop(tasks);
         let _alive = state.hold("task-alive").unwrap().unwrap();
-        for _ in 0..2 {
+        for told in [&["begun", "ended", "quiet"][..], &[]] {
             let tasks = Tasks::load(state.clone());
-            end_rounds_that_were_begun(&audit, &tasks, None);
+            let mut here = end_rounds_that_were_begun(&audit, &tasks, None);
+            here.sort();
+            assert_eq!(here, told, "once, and not what another process is at");
             let about = About { task: None, kind: Some("fix.ended") };
             let ends: Vec<Value> =
                 audit.tail_of(9, &about).unwrap().into_iter().map(|(_, about)| about.unwrap()).collect();

@@ -144,7 +144,10 @@ impl Work {
             Answer::No => {
                 self.status(&task.id, ToolCallStatus::Failed);
                 self.done.store(4, Ordering::Relaxed);
-                engine.discard(Some(&task.id))?;
+                let (engine, id) = (engine.clone(), task.id.clone());
+                // Git is asked about the task's preview.
+                let discarded = tokio::task::spawn_blocking(move || engine.discard(Some(&id))).await;
+                discarded.map_err(|error| Error::new(ErrorKind::Internal, format!("discard: {error}")))??;
                 self.say("Nothing was changed.\n");
                 Ok(())
             }

@@ -290,7 +290,8 @@ pub fn account(task: &Task) -> String {
             let shown: Vec<String> = places.iter().take(4).map(|place| code(&place.to_string())).collect();
             let more = places.len().saturating_sub(shown.len());
             let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-            text += &format!("- {} ({}{tail})\n", plain(reason), shown.join(", "));
+            let places = if shown.is_empty() { String::new() } else { format!(" ({}{tail})", shown.join(", ")) };
+            text += &format!("- {}{places}\n", plain(reason));
         }
         let cached = if answered.cached { ", from the cache" } else { "" };
         let cost = match task.cost() {

@@ -124,7 +124,9 @@ pub fn show(review: &Review, out: &mut Output) {
             let shown: Vec<&str> = places.iter().take(4).map(String::as_str).collect();
             let more = places.len().saturating_sub(shown.len());
             let tail = if more > 0 { format!(" +{more}") } else { String::new() };
-            out.line(format!("{} {reason} {}{tail}", paint(STRONG, "why"), paint(PLACE, shown.join(", "))));
+            let places =
+                if shown.is_empty() { String::new() } else { format!(" {}{tail}", paint(PLACE, shown.join(", "))) };
+            out.line(format!("{} {reason}{places}", paint(STRONG, "why")));
         }
     }
     if let Some(report) = &task.report {

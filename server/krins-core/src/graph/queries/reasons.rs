@@ -13,8 +13,9 @@ use crate::text::LineIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Files of a change that are looked at, and the bytes of the largest text.
-const MOST_FILES: usize = 60;
+/// Files of a change that are looked at, and the bytes of the largest text. Each that is not as the graph knows it is put into a copy
+/// of the graph.
+const MOST_FILES: usize = 16;
 const LARGEST: usize = 1 << 20;
 /// Places of one reason.
 const MOST_PLACES: usize = 5;
@@ -280,10 +281,10 @@ fn told<'a>(link: &Link<'a>, users: &[(&'a RelPath, Vec<String>)], tests: bool) 
 /// What is touched in the file itself: all that can be said of a file that stands alone.
 fn declared<'a>(file: &File<'a>) -> Option<Told<'a>> {
     let text = file.before.as_ref().filter(|text| !text.touched.is_empty()).or(file.after.as_ref())?;
-    let (name, line) = text.touched.iter().min_by_key(|(_, line)| **line)?;
-    let places = text.touched.values().take(MOST_PLACES).map(|line| format!("{}:{line}", text.path));
-    let mut places: Vec<String> = places.collect();
-    places.sort_by_key(|place| *place != format!("{}:{line}", text.path));
+    let mut by_line: Vec<(u32, &String)> = text.touched.iter().map(|(name, line)| (*line, name)).collect();
+    by_line.sort();
+    let (_, name) = *by_line.first()?;
+    let places = by_line.iter().take(MOST_PLACES).map(|(line, _)| format!("{}:{line}", text.path)).collect();
     let reason = match text.touched.len() {
         1 => format!("{} is declared here", short(name)),
         more => format!("{} and {} more are declared here", short(name), more - 1),
@@ -428,6 +429,14 @@ mod tests {
         assert_eq!(
             said(&[("src/a.ts", A)], &[("src/a.ts", Some(&*a))], Some("src/a.ts")),
             ["progress is declared here [src/a.ts:1]"]
+        );
+        // The first by its line, and by no name.
+        let declared: Vec<String> =
+            ["zoom", "a", "b", "c", "d", "e"].map(|name| format!("export const {name} = 1;\n")).into();
+        let (before, after) = (declared.concat(), declared.concat().replace('1', "2"));
+        assert_eq!(
+            said(&[("src/a.ts", &before)], &[("src/a.ts", Some(&after))], None),
+            ["zoom and 5 more are declared here [src/a.ts:1, src/a.ts:2, src/a.ts:3, src/a.ts:4, src/a.ts:5]"]
         );
         assert_eq!(said(&[("x.md", "a\n")], &[("x.md", Some("b\n"))], None), [] as [&str; 0]);
     }

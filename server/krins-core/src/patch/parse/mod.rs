@@ -85,22 +85,14 @@ fn plain(answer: &str) -> Result<Found, Refusal> {
     let mut repairs = Vec::new();
     let lines = Lines::new(answer, &mut repairs);
     let lines = lines.0.as_slice();
-    let mut forms: Vec<(usize, Form)> = [
-        (v4a::first_marker(lines), Form::V4a),
-        (search_replace::first_marker(lines), Form::SearchReplace),
-        (unified::first_marker(lines), Form::Unified),
-    ]
-    .into_iter()
-    .filter_map(|(at, form)| Some((at?, form)))
-    .collect();
-    forms.sort_by_key(|(at, _)| *at);
-    if let Some((_, first)) = forms.first() {
-        refuse_a_second(*first, lines)?;
+    let first = markers(lines).min_by_key(|(at, _)| *at).map(|(_, form)| form);
+    if let Some(first) = first {
+        refuse_a_second(first, lines)?;
     }
-    let (form, (files, more)) = match forms.first() {
-        Some((_, Form::V4a)) => (Form::V4a, v4a::parse(lines)?),
-        Some((_, Form::SearchReplace)) => (Form::SearchReplace, search_replace::parse(lines)?),
-        Some((_, _)) => (Form::Unified, unified::parse(lines)?),
+    let (form, (files, more)) = match first {
+        Some(Form::V4a) => (Form::V4a, v4a::parse(lines)?),
+        Some(Form::SearchReplace) => (Form::SearchReplace, search_replace::parse(lines)?),
+        Some(_) => (Form::Unified, unified::parse(lines)?),
         None => (Form::WholeFile, whole_file::parse(lines)?),
     };
     repairs.extend(more);
@@ -111,6 +103,16 @@ fn plain(answer: &str) -> Result<Found, Refusal> {
         return Err(refuse(&empty.path, "the answer names the file and holds no change of it"));
     }
     Ok(Found { form, files, repairs })
+}
+
+/// The first line of each form that marks its edits.
+fn markers(lines: &[&str]) -> impl Iterator<Item = (usize, Form)> {
+    let found = [
+        (v4a::first_marker(lines), Form::V4a),
+        (search_replace::first_marker(lines), Form::SearchReplace),
+        (unified::first_marker(lines), Form::Unified),
+    ];
+    found.into_iter().filter_map(|(at, form)| Some((at?, form)))
 }
 
 /// Changes in another form beside those of the first would be lost, and a part of an answer is a wrong answer.
@@ -128,12 +130,7 @@ fn refuse_a_second(first: Form, lines: &[&str]) -> Result<(), Refusal> {
             envelope.is_some_and(|(opens, closes)| (inside || line.starts_with(opens)) && !line.starts_with(closes));
         outside.push(if inside { "" } else { *line });
     }
-    let second = [
-        (v4a::first_marker(&outside), Form::V4a),
-        (search_replace::first_marker(&outside), Form::SearchReplace),
-        (unified::first_marker(&outside), Form::Unified),
-    ];
-    match second.iter().any(|(at, form)| at.is_some() && *form != first) {
+    match markers(&outside).any(|(_, form)| form != first) {
         true => Err(refuse("", "the answer mixes two forms of changes: one of them would be lost")),
         false => Ok(()),
     }
@@ -176,8 +173,7 @@ pub(super) fn prose(answer: &str) -> Vec<&str> {
         return Vec::new();
     }
     let lines: Vec<&str> = answer.lines().collect();
-    let marked = [v4a::first_marker(&lines), search_replace::first_marker(&lines), unified::first_marker(&lines)];
-    let first = marked.into_iter().flatten().min();
+    let first = markers(&lines).map(|(at, _)| at).min();
     let Some(first) = first.or_else(|| lines.iter().position(|line| fence(line).is_some())) else { return Vec::new() };
     let before = outside_fences(&lines[..first]);
     if before.iter().any(|line| !line.trim().is_empty()) {
