@@ -138,10 +138,10 @@ fn files_that_are_pinned_share_half_of_the_budget() {
 #[test]
 fn of_a_long_file_that_is_pinned_the_likeliest_pieces_are_in() {
     let pinned = vec![Focus { path: path("src/report.ts"), lines: None }];
-    let pack = select_in(&Query { pinned, ..query("read the archive", None, 246) });
+    // Without the pin another file has what is left of the budget.
+    let pack = select_in(&Query { pinned, ..query("tax percent, not the archive", None, 290) });
     let report = pack.items.iter().find(|item| item.path == path("src/report.ts")).unwrap();
-    // The whole file is a token too many, so its beginning would leave no room for the whole of it.
-    assert!(report.reason == "the task names it" && report.ranges.contains(&[18, 34]), "{report:?}");
+    assert!(report.reason == "the task names it" && report.ranges.contains(&[18, 34]), "{:?}", pack.items);
 }
 
 #[test]
