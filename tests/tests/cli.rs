@@ -187,6 +187,30 @@ fn hunks_can_be_chosen() {
 }
 
 #[test]
+fn what_was_left_out_is_told_until_it_is_applied_or_left_out_for_good() {
+    let workspace = shop();
+    let shown = || krins(&workspace, &["diff", "--json"]).expect(0).json();
+    let hunks: Vec<String> = krins(&workspace, &["assign", RENAME, "--json"]).expect(0).json()["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|file| file["hunks"].as_array().unwrap())
+        .map(|hunk| hunk["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(hunks.len() > 1 && shown().get("left").is_none());
+    krins(&workspace, &["apply", "--hunks", "h1"]).expect(0);
+    assert_eq!(shown()["left"], serde_json::json!(hunks[1..]));
+    krins(&workspace, &["apply"]).expect(0);
+    assert_eq!(shown().get("left"), None, "all of it is applied");
+    krins(&workspace, &["undo", "--hunks", "h1"]).expect(0);
+    assert_eq!(shown()["left"], serde_json::json!(["h1"]), "it was taken back");
+    let discarded = krins(&workspace, &["discard", "--json"]).expect(0).json();
+    assert_eq!((&discarded["state"], &shown()["left"]), (&"applied".into(), &serde_json::json!(["h1"])));
+    assert_eq!(shown()["files"][0]["hunks"][0]["verdict"], "reject");
+    fails(krins(&workspace, &["discard", "--json"]), 2, "BadParams");
+}
+
+#[test]
 fn a_hunk_is_rejected_edited_and_opened_again() {
     let (workspace, schema) = (shop(), Schema::published());
     let diff = krins(&workspace, &["assign", RENAME, "--json"]).expect(0).json();

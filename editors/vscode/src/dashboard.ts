@@ -41,7 +41,7 @@ export class Dashboard implements vscode.Disposable {
   }
 
   dispose(): void {
-    vscode.Disposable.from(this.#subscription).dispose();
+    this.#subscription.dispose();
     this.#panel?.dispose();
   }
 

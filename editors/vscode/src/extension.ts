@@ -62,7 +62,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       return tasks.open(task, uri, hunk);
     },
     "krins.ui.openPlace": (argument) => openPlace(String(argument)),
-    "krins.ui.gate": () => panel.focus(),
+    "krins.ui.gate": (argument) => {
+      const task = named(argument);
+      if (task) tasks.lookAt(task);
+      return panel.focus();
+    },
     "krins.ui.preview": (argument) => withTask(argument, (task) => runs.preview(task)),
     "krins.ui.promote": (argument) => withTask(argument, (task) => runs.promote(task)),
     "krins.ui.lock": (argument) => locks.toggle(argument instanceof vscode.Uri ? argument : undefined),
@@ -83,9 +87,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   };
   for (const [id, run] of Object.entries(commands)) context.subscriptions.push(vscode.commands.registerCommand(id, run));
 
-  /** The task that a row of the view names, else the one to review. */
+  /** The task that a row of the view names, else the one whose diff is in front, else the one to review. */
   async function withTask(argument: unknown, run: (task: string) => unknown): Promise<unknown> {
-    const task = named(argument) ?? tasks.focus.proposal?.diff.task ?? tasks.proposals[0]?.diff.task;
+    const task = named(argument) ?? preview.active() ?? tasks.focus.proposal?.diff.task ?? tasks.proposals[0]?.diff.task;
     if (task === undefined) return say.info("Krins: there is no proposal.");
     return run(task);
   }

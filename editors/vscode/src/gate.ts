@@ -3,10 +3,9 @@
 
 import { randomBytes } from "node:crypto";
 import * as vscode from "vscode";
-import { failure, sentence } from "./errors";
 import { located, openPlace, rootOf } from "./hunks";
 import type { FromPanel, GateView, ToPanel } from "./panel/messages";
-import { isFixable, type Tasks } from "./tasks";
+import { inWords, isFixable, type Tasks } from "./tasks";
 import { isRunning, isWaiting, stateInWords } from "./words";
 
 export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable {
@@ -63,7 +62,7 @@ export class GatePanel implements vscode.WebviewViewProvider, vscode.Disposable 
       intent: status?.intent ?? proposal?.intent ?? "",
       state,
       waiting: isWaiting(state),
-      error: status?.error && status.error.kind !== "Cancelled" ? sentence(failure({ ...status.error, data: status.error })) : undefined,
+      error: status?.error && status.error.kind !== "Cancelled" ? inWords(status.error) : undefined,
       progress: running ? (status.progress ?? stateInWords(status.state)) : undefined,
       verdict: report?.verdict,
       checks: report ? report.checks.map(({ check, verdict, millis }) => ({ check, state: verdict, millis })) : this.tasks.checks(task),

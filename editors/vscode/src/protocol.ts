@@ -595,10 +595,6 @@ export interface DiffParams {
    * Wait until the task stops running.
    */
   wait?: boolean;
-  /**
-   * Files of the change whose whole texts are wanted, for a merge in an editor.
-   */
-  texts?: string[];
   _meta?: Meta | null;
 }
 
@@ -648,6 +644,10 @@ export interface DiffResult {
    * Files that were considered and not sent, best first, at most 50.
    */
   pruned?: string[];
+  /**
+   * Of an applied task, the hunks that no apply has brought.
+   */
+  left?: string[];
 }
 
 /**
@@ -723,10 +723,6 @@ export interface FileDiff {
    * By hunk of the answer; none for what was made without a model's text.
    */
   placed?: Placed[];
-  /**
-   * Where they were asked for.
-   */
-  texts?: FileTexts | null;
 }
 
 /**
@@ -747,20 +743,6 @@ export interface FileLock {
    * Until it ends by itself.
    */
   leftMs: number;
-}
-
-/**
- * What a hunk's lines are cut from.
- */
-export interface FileTexts {
-  /**
-   * What the change was made for; of a renamed file, under its old name. Null for a new file, and for what is no text.
-   */
-  base?: string | null;
-  /**
-   * What the file is to be, with a person's edits of hunks. Null for a deleted file, and for what is no text.
-   */
-  proposed?: string | null;
 }
 
 /**
@@ -1722,6 +1704,10 @@ export interface TaskEntry {
    * How many files its diff is about.
    */
   files: number;
+  /**
+   * How many hunks of it no apply has brought, where it is applied.
+   */
+  left?: number;
   verdict?: Verdict | null;
   /**
    * `provider/model`.

@@ -84,11 +84,15 @@ export class Server implements vscode.Disposable {
     await this.#inTurn(() => this.#stop());
   }
 
-  /** After a change of settings or keys: started again if it would not be started as it was. */
+  /** Whether it would not be started as it was. */
+  async stale(): Promise<boolean> {
+    return this.#state.name !== "running" || (await this.#plan()).launched !== this.#launched;
+  }
+
+  /** After a change of settings or keys: started again if that changes how. */
   async renew(): Promise<void> {
     await this.#inTurn(async () => {
-      const { launched } = await this.#plan();
-      if (this.#state.name !== "running" || launched !== this.#launched) await this.#again();
+      if (await this.stale()) await this.#again();
     });
   }
 
@@ -188,12 +192,17 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  /** The token takes the request back: the server stops what it does for it, and answers `Cancelled`. */
-  async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
-    // A server that is just started, or started anew, is waited for, but one that hangs is not.
+  /** A server that is just started, or started anew, is waited for, but not one that hangs. */
+  async #ready(): Promise<LanguageClient> {
     if (!this.#client || this.#state.name !== "running") await Promise.race([this.#turn, new Promise((resolve) => setTimeout(resolve, STARTING))]);
     const client = this.#client;
     if (!client || this.#state.name !== "running") throw new NotRunning(this.#why);
+    return client;
+  }
+
+  /** The token takes the request back: the server stops what it does for it, and answers `Cancelled`. */
+  async request<M extends keyof Methods>(method: M, params: Methods[M]["params"], token?: vscode.CancellationToken): Promise<Methods[M]["result"]> {
+    const client = await this.#ready();
     // `null`, or a token that is not there, would be sent as one of a list.
     if (params === null) return client.sendRequest<Methods[M]["result"]>(method);
     return token ? client.sendRequest<Methods[M]["result"]>(method, params, token) : client.sendRequest<Methods[M]["result"]>(method, params);
@@ -201,9 +210,7 @@ export class Server implements vscode.Disposable {
 
   /** A request whose answer is for a page of the server's own, which knows what it asked for. */
   async ask(method: string, params: object): Promise<unknown> {
-    const client = this.#client;
-    if (!client || this.#state.name !== "running") throw new NotRunning(this.#why);
-    return client.sendRequest(method, params);
+    return (await this.#ready()).sendRequest(method, params);
   }
 
   /** `$/progress` for a token that a request carries. */

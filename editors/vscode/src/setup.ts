@@ -71,9 +71,9 @@ export class Setup implements vscode.Disposable {
   renew(): void {
     clearTimeout(this.#renewing);
     if (this.#writing) return;
-    this.#renewing = setTimeout(() => {
+    this.#renewing = setTimeout(async () => {
       const waited = this.#waits;
-      this.#waits = this.tasks.running > 0;
+      this.#waits = this.tasks.running > 0 && (await this.server.stale());
       if (this.#waits && !waited) void say.info("Krins: new settings count when what runs has ended.");
       if (!this.#waits && vscode.workspace.isTrusted) void this.server.renew();
     }, TOGETHER);

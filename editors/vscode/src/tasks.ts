@@ -349,7 +349,10 @@ export class Tasks implements vscode.Disposable {
       // Once more: the first may have been on its way to a server that was just ended, to be started anew.
       estimate: (asked) => {
         const ask = () => this.server.request("krins/context", asked);
-        return ask().catch(ask);
+        return ask().catch((error: unknown) => {
+          if (!failure(error).gone) throw error;
+          return ask();
+        });
       },
     });
   }
@@ -670,8 +673,7 @@ export class Tasks implements vscode.Disposable {
       if (what.kind === "Cancelled") return;
       this.log.error(`${what.kind ?? "no answer"}: ${what.message}${what.detail ? ` (${what.detail})` : ""}`);
       if (error instanceof NotRunning) {
-        const { state } = this.server;
-        void say.warn(vscode.workspace.isTrusted ? `Krins: ${state.name === "failed" ? state.why : `the server is ${state.name}`}.` : "Krins starts when you trust this workspace.");
+        void say.warn(vscode.workspace.isTrusted ? `Krins: ${error.message}.` : error.message);
         return;
       }
       if (what.gone || this.server.state.name !== "running") {
@@ -708,11 +710,11 @@ export function summary({ files, gate, model, cached, degraded, cost, why }: Dif
 }
 
 /** A model can be asked to mend it. */
-export function isFixable({ state, model }: DiffResult): boolean {
-  return state === "blocked" && !model.startsWith("builtin/");
+export function isFixable({ state, gate, model }: DiffResult): boolean {
+  return state === "blocked" && gate.verdict === "block" && !model.startsWith("builtin/");
 }
 
-function inWords(error: NonNullable<TaskStatus["error"]>): string {
+export function inWords(error: NonNullable<TaskStatus["error"]>): string {
   return sentence(failure({ ...error, data: error }));
 }
 

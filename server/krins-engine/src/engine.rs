@@ -526,7 +526,8 @@ impl Engine {
             .ok_or_else(|| Error::new(ErrorKind::UnknownTask, "find a running task"))
     }
 
-    /// Drops a task's diff, tells the backend not to give that answer again, and takes its preview away. Blocking.
+    /// Drops a task's diff, tells the backend not to give that answer again, and takes its preview away; of a task that is applied
+    /// in part, rejects the rest. Blocking.
     pub fn discard(&self, task: Option<&str>) -> Result<Task> {
         let task = self.inner.tasks.find(task)?;
         match task.state {
@@ -542,6 +543,16 @@ impl Engine {
                 self.heard(&task);
                 self.leave_preview(&task.id);
                 Ok(task)
+            }
+            // What an apply of some hunks left out stays out, and what was applied stays in.
+            TaskState::Applied if task.left_open().next().is_some() => {
+                let left: Vec<String> = task.left_open().cloned().collect();
+                for hunk in &left {
+                    self.note_judged(&task, hunk, &Judgement::Reject, None)?;
+                }
+                self.inner.tasks.update(&task.id, |task| {
+                    task.verdicts.extend(left.into_iter().map(|hunk| (hunk, HunkVerdict::Reject)));
+                })
             }
             _ => Err(Error::new(
                 ErrorKind::BadParams,
@@ -603,7 +614,7 @@ impl Engine {
 
     /// A judge's objection is to the change as a whole: a part of it is not judged by itself. What the objection counts for
     /// is the policy's of now to say.
-    fn no_objection(&self, review: &Review) -> Result<()> {
+    pub fn no_objection(&self, review: &Review) -> Result<()> {
         let Some(report) = &review.task.report else { return Ok(()) };
         let policy = self.inner.rules.standing()?.policy;
         let objections = judging::objections(report, &review.patch, &policy);
@@ -723,7 +734,15 @@ impl Engine {
         known_hunks(&review.patch, hunks)?;
         let part = review.patch.subset(&|hunk| hunks.contains(&hunk.id)).inverse();
         let plan = self.inner.applier.plan_undo_part(&review.task.id, part).await?;
-        self.carry_out(plan, dry_run, editor, turn, None).await
+        let outcome = self.carry_out(plan, dry_run, editor, turn, None).await?;
+        if outcome.applied.id.is_some() {
+            // The files are changed, so that this is no failure. What is applied of the task is still what the person wanted.
+            let left = self.inner.tasks.update(&review.task.id, |task| task.left.extend(hunks.iter().cloned()));
+            if let Err(error) = left {
+                tracing::warn!(task = review.task.id, %error, "what was taken back could not be noted in the task");
+            }
+        }
+        Ok(outcome)
     }
 
     /// Does again what was undone last, or the named one.

@@ -175,6 +175,12 @@ pub struct Other {
 }
 
 impl Task {
+    /// The hunks of an applied task that no apply has brought and nobody has rejected.
+    pub fn left_open(&self) -> impl Iterator<Item = &String> {
+        let open = |hunk: &&String| self.verdicts.get(*hunk) != Some(&HunkVerdict::Reject);
+        self.left.iter().filter(move |hunk| self.state == TaskState::Applied && open(hunk))
+    }
+
     fn new(id: String, intent: String, created: u64, traceparent: Option<String>) -> Self {
         Self {
             id,

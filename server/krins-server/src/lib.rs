@@ -10,3 +10,4 @@ pub mod questions;
 pub mod setup;
 pub mod telemetry;
 pub mod to_proto;
+pub mod words;

@@ -26,8 +26,8 @@ pub async fn run(global: &Global, task: Option<&str>, rounds: Option<u32>, out: 
 pub fn preview(global: &Global, task: Option<&str>, out: &mut Output) -> Done {
     let made = engine(global)?.preview(task)?;
     out.document(&json!({"branch": made.branch, "worktree": made.worktree}));
-    out.line(format!("{} {}", paint(STRONG, "branch"), made.branch));
     out.line(format!("{} {}", paint(STRONG, "worktree"), paint(PLACE, made.worktree.display())));
+    out.line(format!("{} {}, which `krins promote` makes", paint(STRONG, "branch"), made.branch));
     Ok(ExitCode::SUCCESS)
 }
 

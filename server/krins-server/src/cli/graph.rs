@@ -4,6 +4,7 @@ use super::args::{Global, GraphArgs, GraphCommand};
 use super::output::{CARE, DIM, Output, PLACE, STRONG, paint};
 use super::{Done, engine};
 use crate::questions::{self, Door};
+use crate::words::counted;
 use krins_core::graph::export::{self, Format, Options};
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::graph as wire;
@@ -171,13 +172,6 @@ pub fn early(Partial { read, total }: &Partial) -> String {
 
 fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Error> {
     serde_json::from_value(answer).map_err(|error| Error::new(ErrorKind::Internal, format!("tell the answer: {error}")))
-}
-
-fn counted(count: impl Into<u64>, what: &str) -> String {
-    match count.into() {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }
 
 fn cut(truncated: bool) -> Option<String> {

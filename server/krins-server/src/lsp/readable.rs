@@ -2,7 +2,7 @@
 //! as lines. Values in, text out; what is foreign in it is made visible where it is shown.
 
 use crate::cli::report::{overview, price};
-use crate::lsp::waiting::counted;
+use crate::words::{counted, short};
 use krins_backend::money::dollars;
 use krins_engine::engine::state_name;
 use krins_protocol::lsp::{
@@ -69,7 +69,8 @@ fn gate_lines(report: &GateReport) -> Vec<String> {
     for finding in &report.findings {
         lines.push(finding_line(finding));
         lines.extend(finding.fix.iter().map(|fix| format!("      mend it: {fix}")));
-        lines.extend(finding.link.iter().map(|link| format!("      more: {link}")));
+        let link = finding.link.clone().unwrap_or_else(|| krins_core::gate::link_of(&finding.rule));
+        lines.push(format!("      more: {link}"));
     }
     for waived in &report.waived {
         lines.push(format!(
@@ -84,8 +85,10 @@ fn gate_lines(report: &GateReport) -> Vec<String> {
     }
     for run in &report.runs {
         let note = run.note.as_ref().map_or(String::new(), |note| format!("; {note}"));
+        let missing =
+            if run.missing.is_empty() { String::new() } else { format!(" without {}", run.missing.join(", ")) };
         lines.push(format!(
-            "  ran    {} {} in {:.0} ms, sandbox {}{note}",
+            "  ran    {} {} in {:.0} ms, sandbox {}{missing}{note}",
             run.command, run.end, run.millis, run.sandbox
         ));
     }
@@ -106,7 +109,7 @@ fn verdict(verdict: Verdict) -> &'static str {
 }
 
 pub fn task(task: &TaskStatus) -> Readable {
-    let mut said = format!("“{}” is {}", short(&task.intent), state_name(task.state));
+    let mut said = format!("“{}” is {}", short(&task.intent, LONGEST), state_name(task.state));
     if let Some(progress) = task.progress.as_ref().filter(|_| task.state.is_running()) {
         said.push_str(&format!(": {progress}"));
     }
@@ -140,7 +143,7 @@ pub fn tasks(found: &TasksResult) -> Readable {
         let files = counted(task.files as usize, "file");
         let error = task.error.as_ref().map_or(String::new(), |error| format!("\n    {error}"));
         let state = state_name(task.state);
-        format!("{}  {state:9}  {}\n    {files}{gate}{cost}{error}", task.task, short(&task.intent))
+        format!("{}  {state:9}  {}\n    {files}{gate}{cost}{error}", task.task, short(&task.intent, LONGEST))
     };
     let newest = found.tasks.first().map(|task| format!("; the newest is {}", state_name(task.state)));
     let said = format!("{}{}", counted(found.tasks.len(), "task"), newest.unwrap_or_default());
@@ -171,7 +174,7 @@ pub fn reviewed(diff: &DiffResult, hunk: &str) -> Readable {
 
 /// The change that is shown now, after another was chosen or a finding was waived.
 pub fn shown(diff: &DiffResult, before: &str) -> Readable {
-    let hunks = diff.files.iter().map(|file| file.hunks.len()).sum();
+    let hunks: usize = diff.files.iter().map(|file| file.hunks.len()).sum();
     let found = gate(&diff.gate);
     let size = format!("{} in {}", counted(hunks, "hunk"), counted(diff.files.len(), "file"));
     Readable { care: found.care, ..Readable::sentence(format!("{before}; {size}; {}", found.said)) }
@@ -183,8 +186,8 @@ pub fn state(found: &StateResult, what: &str) -> Readable {
 }
 
 pub fn preview(made: &PreviewResult) -> Readable {
-    let url = made.url.as_ref().map_or(String::new(), |url| format!(" ({url})"));
-    Readable::sentence(format!("the change is in {}, on branch {}{url}", made.worktree, made.branch))
+    let PreviewResult { worktree, branch, .. } = made;
+    Readable::sentence(format!("the change is in {worktree}, not committed; promoting it makes the branch {branch}"))
 }
 
 pub fn promoted(made: &PromoteResult) -> Readable {
@@ -281,11 +284,6 @@ fn reading(index: &krins_protocol::lsp::IndexStatus) -> String {
     }
 }
 
-fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST - 1).chain(['…']).collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,6 +332,18 @@ mod tests {
         let read = context(&found, &|uri| uri.trim_start_matches("file:///r/").to_owned());
         assert!(read.said.starts_with("30 tokens of 1 piece would be sent, at most $"), "{}", read.said);
         assert!(read.lines[0].contains("a.ts:1-4") && read.lines[1].contains("not sent  b.ts"), "{read:?}");
+    }
+
+    #[test]
+    fn a_preview_is_on_no_branch_and_what_was_kept_is_said() {
+        let made = PreviewResult { branch: "krins/t".into(), worktree: "/w/t".into(), url: None };
+        assert_eq!(preview(&made).said, "the change is in /w/t, not committed; promoting it makes the branch krins/t");
+        let mut made = PromoteResult { branch: "krins/t".into(), commit: "0123456789abcdef".into(), kept: None };
+        let read = promoted(&made);
+        assert_eq!((read.said.as_str(), read.care), ("the change is commit 0123456789ab on branch krins/t", false));
+        made.kept = Some("/w/t".into());
+        let read = promoted(&made);
+        assert!(read.care && read.said.ends_with("; what was changed in /w/t is not in it, and stays"), "{read:?}");
     }
 
     #[test]

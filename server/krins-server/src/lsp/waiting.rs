@@ -1,12 +1,12 @@
 //! What waits for a person's word: which change is shown, which of its hunks, and where they are now.
 
 use crate::lsp::session::Session;
+use crate::words::counted;
 use krins_core::patch::{FilePatch, Hunk};
 use krins_engine::Engine;
 use krins_engine::engine::Review;
 use krins_engine::tasks::{HunkVerdict, Task, TaskState};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// The change that is shown. A task that failed or was cancelled, or whose change was thrown away, hides none that waits; one
 /// that was applied closes what is older.
@@ -32,14 +32,9 @@ fn came_to_a_change(task: &Task) -> bool {
 fn is_open(task: &Task) -> bool {
     match task.state {
         TaskState::Ready | TaskState::Blocked => true,
-        TaskState::Applied => left(task).next().is_some(),
+        TaskState::Applied => task.left_open().next().is_some(),
         _ => false,
     }
-}
-
-/// The hunks of an applied task that no apply has brought and nobody has rejected.
-pub fn left(task: &Task) -> impl Iterator<Item = &String> {
-    task.left.iter().filter(|hunk| task.verdicts.get(*hunk) != Some(&HunkVerdict::Reject))
 }
 
 /// A hunk that waits.
@@ -114,10 +109,6 @@ pub fn size<'a>(hunks: impl Iterator<Item = &'a Waiting<'a>>) -> String {
     format!("{} in {}", counted(count, "hunk"), counted(files.len(), "file"))
 }
 
-pub fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 /// The lines of the base, half-open, that a hunk itself changes: its context stays. Where it only inserts, the line it stands before.
 pub fn changed(hunk: &Hunk) -> [u32; 2] {
     let mut at = hunk.before[0];
@@ -131,12 +122,6 @@ pub fn changed(hunk: &Hunk) -> [u32; 2] {
         at += removed + u32::from(line.starts_with(' '));
     }
     found.unwrap_or(hunk.before)
-}
-
-/// What is left of a task after an apply, for a message.
-pub fn left_over(session: &Arc<Session>, task: Option<&str>) -> usize {
-    let task = session.engine_of_task(task).and_then(|engine| engine.tasks().find(task));
-    task.map_or(0, |task| if task.state == TaskState::Applied { left(&task).count() } else { 0 })
 }
 
 #[cfg(test)]

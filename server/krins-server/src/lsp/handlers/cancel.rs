@@ -2,9 +2,7 @@
 
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
-use crate::lsp::waiting;
-use krins_engine::engine::Judgement;
-use krins_engine::tasks::{Task, TaskState};
+use krins_engine::tasks::Task;
 use krins_engine::{Engine, Error, ErrorKind};
 use krins_protocol::lsp::{StateResult, TaskParams};
 use std::sync::Arc;
@@ -22,24 +20,12 @@ pub async fn run(session: &Arc<Session>, params: TaskParams) -> Reply<StateResul
 }
 
 pub async fn discard(session: &Arc<Session>, params: TaskParams) -> Reply<StateResult> {
-    let discarded = drop_change(session, params.task.as_deref()).await;
+    let task = params.task;
+    let engine = session.engine_of_task(task.as_deref()).map_err(|error| failure(&error))?;
+    // Git is asked about the task's preview.
+    let discarded = tokio::task::spawn_blocking(move || engine.discard(task.as_deref())).await;
+    let discarded = discarded.unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("discard: {error}"))));
     discarded.map(state).map_err(|error| failure(&error))
-}
-
-/// What an apply of some hunks left out is rejected, and what was applied stays.
-async fn drop_change(session: &Arc<Session>, task: Option<&str>) -> Result<Task, Error> {
-    let engine = session.engine_of_task(task)?;
-    let found = engine.tasks().find(task)?;
-    let left: Vec<String> = waiting::left(&found).cloned().collect();
-    if found.state != TaskState::Applied || left.is_empty() {
-        // Git is asked about the task's preview.
-        let discarded = tokio::task::spawn_blocking(move || engine.discard(Some(&found.id))).await;
-        return discarded.unwrap_or_else(|error| Err(Error::new(ErrorKind::Internal, format!("discard: {error}"))));
-    }
-    for hunk in &left {
-        engine.judge_hunk(Some(&found.id), hunk, Judgement::Reject).await?;
-    }
-    engine.tasks().get(&found.id)
 }
 
 pub fn by_token(session: &Arc<Session>, token: &ProgressToken) {

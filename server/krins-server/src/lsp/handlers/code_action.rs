@@ -35,7 +35,7 @@ pub fn run(session: &Arc<Session>, params: &CodeActionParams) -> Vec<CodeActionO
     let mut actions = asks(&engine, &path, uri, &params.range);
     actions.extend(running(&engine));
     if let Some(review) = open_review(&engine) {
-        actions.extend(reviews(session, &review, &path, lines));
+        actions.extend(reviews(session, &engine, &review, &path, lines));
     }
     actions.extend(turns(&engine));
     actions.into_iter().map(Action::into_lsp).collect()
@@ -126,11 +126,11 @@ fn running(engine: &Engine) -> Vec<Action> {
         .collect()
 }
 
-fn reviews(session: &Session, review: &Review, path: &RelPath, lines: [u32; 2]) -> Vec<Action> {
+fn reviews(session: &Session, engine: &Engine, review: &Review, path: &RelPath, lines: [u32; 2]) -> Vec<Action> {
     let task = &review.task;
     let hunks = waiting::hunks(review);
     let mut actions = match task.state {
-        TaskState::Blocked => blocked(review, &hunks, path, lines),
+        TaskState::Blocked => blocked(engine, review, &hunks, path, lines),
         _ => decisions(session, task, &hunks, path, lines),
     };
     actions.push(Action::new("Krins: show the diff", "krins.showDiff", named(task)));
@@ -173,7 +173,13 @@ fn decisions(session: &Session, task: &Task, hunks: &[Waiting<'_>], path: &RelPa
 }
 
 /// The ways on from a change that the gate blocks.
-fn blocked(review: &Review, hunks: &[Waiting<'_>], path: &RelPath, [first, last]: [u32; 2]) -> Vec<Action> {
+fn blocked(
+    engine: &Engine,
+    review: &Review,
+    hunks: &[Waiting<'_>],
+    path: &RelPath,
+    [first, last]: [u32; 2],
+) -> Vec<Action> {
     let task = &review.task;
     let findings = || task.report.iter().flat_map(|report| &report.findings);
     let blocks = || findings().filter(|finding| finding.verdict == Verdict::Block);
@@ -186,7 +192,7 @@ fn blocked(review: &Review, hunks: &[Waiting<'_>], path: &RelPath, [first, last]
     // A guess by the files: the part is judged by itself before it is applied.
     let held: BTreeSet<&RelPath> = blocks().map(|finding| &finding.path).collect();
     let free = || hunks.iter().filter(|one| !one.is_rejected() && !held.contains(&one.file.path));
-    if free().next().is_some() {
+    if free().next().is_some() && engine.no_objection(review).is_ok() {
         let title = format!("Krins: apply what nothing is held against ({})", waiting::size(free()));
         actions.push(Action::new(title, "krins.apply", part(task, free().map(|one| &one.hunk.id))));
     }

@@ -5,17 +5,15 @@
 use crate::lsp::handlers::waive::Pointed;
 use crate::lsp::readable::{Name, Readable};
 use crate::lsp::session::Session;
-use crate::lsp::waiting::counted;
 use crate::lsp::{handlers, readable, shown, waiting};
+use crate::words::counted;
 use krins_backend::propagation;
-use krins_engine::Engine;
 use krins_engine::engine::state_name;
 use krins_protocol::graph::Question;
 use krins_protocol::lsp::{
     ApplyParams, ApplyResult, Assigned, ConflictReport, ReviewParams, StateResult, TaskParams, TaskState, UnlockParams,
     VariantParams,
 };
-use krins_protocol::report::DashboardParams;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -213,12 +211,12 @@ async fn carry_out(session: &Arc<Session>, params: ExecuteCommandParams) -> Repl
             told(session, name, report, |report, _| Some(readable::report(report)))
         }
         "krins.dashboard" => {
-            let params: DashboardParams = read(name, argument)?;
-            let page = handlers::report::page(session, params.clone()).await;
-            if page.is_ok() && !session.agreed().plugin {
-                shown::page(session, handlers::report::file(session, params).await?);
+            let (page, file) =
+                handlers::report::pages(session, read(name, argument)?, !session.agreed().plugin).await?;
+            if let Some(html) = file {
+                shown::page(session, html);
             }
-            answer(page)
+            answer(Ok(page))
         }
         "krins.apply" => {
             let params = read(name, argument)?;
@@ -343,38 +341,27 @@ fn started() -> Option<LSPAny> {
 async fn apply(session: Arc<Session>, params: ApplyParams) {
     let (task, dry_run) = (params.task.clone(), params.dry_run);
     let ended = handlers::apply::run(&session, params).await;
-    let plain = !session.agreed().plugin;
-    let mut more = String::new();
-    if let Some(result) = ended.as_ref().ok().filter(|_| plain) {
-        note_conflicts(&session, task.as_deref(), result);
-        more = if result.conflicts.is_empty() {
-            let left = if dry_run { 0 } else { waiting::left_over(&session, task.as_deref()) };
-            let left =
-                (left > 0).then(|| format!("; {} left, which code actions apply or leave out", counted(left, "hunk")));
-            left.unwrap_or_default() + &older(&session, task.as_deref())
-        } else {
-            ". Code actions write markers there, or apply the rest".to_owned()
-        };
-    }
+    let result = ended.as_ref().ok().filter(|_| !dry_run && !session.agreed().plugin);
+    let more = result.map_or(String::new(), |result| what_is_left(&session, task.as_deref(), result));
     tell(&session, ended, &more).await;
 }
 
-fn note_conflicts(session: &Arc<Session>, task: Option<&str>, result: &ApplyResult) {
-    let found = session.engine_of_task(task).and_then(|engine| engine.tasks().find(task));
-    if let Ok(task) = found {
-        session.conflicts.note(&task.id, &result.conflicts);
+/// Notes where the files had gone on. Says how it goes on from there, and which change it was, where a newer task came to nothing.
+fn what_is_left(session: &Arc<Session>, task: Option<&str>, result: &ApplyResult) -> String {
+    let Ok(engine) = session.engine_of_task(task) else { return String::new() };
+    let Ok(found) = engine.tasks().find(task) else { return String::new() };
+    session.conflicts.note(&found.id, &result.conflicts);
+    if !result.conflicts.is_empty() {
+        return ". Code actions write markers there, or apply the rest".to_owned();
     }
-}
-
-/// Names the change where a newer task came to nothing: it is not the one that was asked for last.
-fn older(session: &Arc<Session>, task: Option<&str>) -> String {
-    let Some(task) = task else { return String::new() };
-    let of_task = |engine: Engine| {
-        let task = engine.tasks().get(task).ok()?;
-        let newest = engine.tasks().newest(|_| true)?;
-        (newest.id != task.id).then(|| format!(" (“{}”)", handlers::short(&task.intent)))
+    let mut said = match found.left_open().count() {
+        0 => String::new(),
+        left => format!("; {} left, which code actions apply or leave out", counted(left, "hunk")),
     };
-    session.engine_of_task(Some(task)).ok().and_then(of_task).unwrap_or_default()
+    if engine.tasks().newest(|_| true).is_some_and(|newest| newest.id != found.id) {
+        said.push_str(&format!(" (“{}”)", handlers::short(&found.intent)));
+    }
+    said
 }
 
 async fn tell(session: &Session, ended: Reply<ApplyResult>, more: &str) {

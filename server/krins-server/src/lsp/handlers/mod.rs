@@ -26,7 +26,6 @@ pub mod variant;
 pub mod waive;
 
 use crate::to_proto;
-use krins_core::text::visible;
 use krins_engine::Error;
 use tower_lsp::jsonrpc;
 
@@ -42,6 +41,5 @@ pub fn failure(error: &Error) -> jsonrpc::Error {
 
 /// What fits a menu or a message, on one line and without what acts or hides.
 pub fn short(text: &str) -> String {
-    let text = visible(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= 60 { text } else { text.chars().take(59).chain(['…']).collect() }
+    crate::words::short(text, 60)
 }

@@ -12,14 +12,17 @@ pub async fn run(session: &Arc<Session>, params: ReportParams) -> Reply<Report> 
     engine.report(params.period).await.map_err(|error| failure(&error))
 }
 
-/// The page as a file of its own, which asks nobody for figures.
-pub async fn file(session: &Arc<Session>, params: DashboardParams) -> Reply<String> {
-    let report = run(session, ReportParams { period: params.period, uri: params.uri }).await?;
-    document(&report, Home::File).map(|(html, _)| html).map_err(|error| failure(&error))
+pub async fn page(session: &Arc<Session>, params: DashboardParams) -> Reply<DashboardResult> {
+    pages(session, params, false).await.map(|(page, _)| page)
 }
 
-pub async fn page(session: &Arc<Session>, params: DashboardParams) -> Reply<DashboardResult> {
+/// The page, and where it is wanted the same figures as a file of its own, which asks nobody for them.
+pub async fn pages(
+    session: &Arc<Session>,
+    params: DashboardParams,
+    file: bool,
+) -> Reply<(DashboardResult, Option<String>)> {
     let report = run(session, ReportParams { period: params.period, uri: params.uri }).await?;
-    let (html, _) = document(&report, Home::Editor).map_err(|error| failure(&error))?;
-    Ok(DashboardResult { html })
+    let page = |home| document(&report, home).map(|(html, _)| html).map_err(|error| failure(&error));
+    Ok((DashboardResult { html: page(Home::Editor)? }, file.then(|| page(Home::File)).transpose()?))
 }

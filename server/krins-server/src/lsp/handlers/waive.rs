@@ -40,12 +40,16 @@ pub async fn ask(session: &Arc<Session>, pointed: Pointed) -> Reply<Option<DiffR
         format!("Krins: why is {rule} in {path} put up with? The reason is on record and counts {DAYS} days.");
     let item = |reason: &str| MessageActionItem { title: reason.to_owned(), properties: Default::default() };
     let actions = REASONS.iter().map(|reason| item(reason)).collect();
+    let review = session.engine_of_task(task.as_deref()).and_then(|engine| engine.review(task.as_deref()));
+    let review = review.ok().filter(|review| waivers::fingerprint_of(review, &rule, &path).is_ok());
     let asked = session.client.show_message_request(MessageType::WARNING, visible(&question), Some(actions));
     let chosen = match tokio::time::timeout(CHOOSING, asked).await {
         Ok(Ok(chosen)) => chosen,
         Ok(Err(error)) if error.code == ErrorCode::MethodNotFound => {
             let why = format!("ask why {rule} in {path} is put up with: this editor asks no questions");
-            let by_hand = format!("krins waive {rule} --path {path} --expires {} --reason …", last_day());
+            let exact = review.map_or(String::new(), |review| format!(" --task {}", quoted(&review.task.id)));
+            let (rule, path) = (quoted(&rule), quoted(&path));
+            let by_hand = format!("krins waive {rule} --path {path}{exact} --expires {} --reason …", last_day());
             let error = Error::new(ErrorKind::BadParams, why)
                 .hint(format!("say it in a terminal (`{by_hand}`), or by the command `krins.waive`"));
             return Err(failure(&error));
@@ -56,10 +60,14 @@ pub async fn ask(session: &Arc<Session>, pointed: Pointed) -> Reply<Option<DiffR
     let Some(reason) = chosen.and_then(|chosen| REASONS.into_iter().find(|reason| *reason == chosen.title)) else {
         return Ok(None);
     };
-    let review = session.engine_of_task(task.as_deref()).and_then(|engine| engine.review(task.as_deref()));
-    let exact = review.is_ok_and(|review| waivers::fingerprint_of(&review, &rule, &path).is_ok());
+    let exact = review.is_some();
     let params = WaiveParams { task, rule, path, reason: reason.to_owned(), expires: last_day(), exact };
     run(session, params).await.map(Some)
+}
+
+/// One word for a shell, whatever a repository calls its files.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn last_day() -> String {
@@ -79,4 +87,15 @@ async fn waive(session: &Arc<Session>, params: WaiveParams) -> Result<DiffResult
     let who = engine.settings().approvals.identity.as_deref();
     waivers::keep(Waiver { rule, path, fingerprint, reason, expires }, engine.audit(), engine.state(), who)?;
     to_proto::diff(&engine, &engine.judge_again(Some(&review.task.id)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_be_pasted_runs_nothing_of_a_files_name() {
+        assert_eq!(quoted("a b.ts"), "'a b.ts'");
+        assert_eq!(quoted("$(x)'; y"), r"'$(x)'\''; y'");
+    }
 }
