@@ -215,6 +215,13 @@ local function one_hunk_after_another()
   end)
   vim.wait(500)
   t.check('the others still wait', waits() and virtual_text(buffer):find('krins h%d') ~= nil)
+  local task = tasks.proposed()
+  tasks.forget(task)
+  vim.api.nvim_buf_delete(diff_buffer(), { force = true })
+  vim.cmd('Krins diff ' .. task)
+  t.eventually('the server knows it as well', function()
+    return diff_buffer() and virtual_text(diff_buffer()):find('h2 applied') ~= nil and virtual_text(diff_buffer()):find('h1 applied') == nil
+  end)
   vim.cmd('Krins undo h2')
   t.eventually('one hunk is taken back', function()
     return t.read('src/format.ts') == format and virtual_text(diff_buffer()):find('applied') == nil
@@ -227,6 +234,25 @@ local function one_hunk_after_another()
   t.eventually('(undone)', function()
     return t.read('src/format.ts') == format and vim.api.nvim_buf_get_lines(buffer, 0, -1, false)[3] == 'import { parseQuery } from "../filters";'
   end)
+  propose()
+  vim.cmd('Krins apply h2')
+  t.eventually('(one hunk is applied)', function()
+    return diff_buffer() and virtual_text(diff_buffer()):find('h2 applied') ~= nil
+  end)
+  task = tasks.proposed()
+  t.forget_notices()
+  vim.cmd('Krins discard')
+  t.eventually('what was left out can be dropped', function()
+    return t.said('the rest is dropped; what was applied stays') and krins.statusline() == '' and diff_buffer() == nil and t.read('src/format.ts') ~= format
+  end)
+  t.check('for good', vim.iter(call('krins/diff', { task = task }).files[1].hunks):all(function(hunk)
+    return hunk.id == 'h2' or hunk.verdict == 'reject'
+  end))
+  vim.cmd('Krins undo')
+  t.eventually('(undone)', function()
+    return t.read('src/format.ts') == format
+  end)
+  vim.cmd('silent! wall')
   selectors()
   vim.cmd('silent! wall')
 end

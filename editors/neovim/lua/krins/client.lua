@@ -145,18 +145,22 @@ function M.root_of(buffer)
   end
 end
 
---- Where to work for a file that belongs to no project: its directory, which nobody but the person can name. Not the whole home.
+local function none_runs()
+  vim.notify('krins: no server is running; see :checkhealth krins', vim.log.levels.ERROR)
+end
+
+--- Where to work for a file that belongs to no project: its directory, which nobody but the person can name. Not the whole home, and
+--- nothing for a buffer that is no file; then it says so.
 local function root_of_loose(buffer)
   local path = path_of(buffer)
   local root = path and vim.fs.dirname(vim.fs.normalize(path))
   if not root then
-    return nil
-  end
-  if root == vim.fs.normalize('~') or vim.fs.dirname(root) == root then
+    none_runs()
+  elseif root == vim.fs.normalize('~') or vim.fs.dirname(root) == root then
     vim.notify(('krins: the file belongs to no project, and %s is too much to be one: a directory .krins beside the files makes it one'):format(root), vim.log.levels.WARN)
-    return nil
+  else
+    return root
   end
-  return root
 end
 
 --- Starts the server for files as they are opened. Called once, by the plugin.
@@ -219,7 +223,8 @@ function M.get()
   return last and vim.lsp.get_client_by_id(last) or vim.lsp.get_clients({ name = 'krins' })[1]
 end
 
---- Starts a server for the current buffer, because a command needs one, and waits for its first word. Nothing when there can be none.
+--- Starts a server for the current buffer, because a command needs one, and waits for its first word. Nothing, which was said then, when
+--- there can be none.
 local function begin()
   local buffer = vim.api.nvim_get_current_buf()
   local root = M.root_of(buffer) or root_of_loose(buffer)
@@ -250,7 +255,7 @@ function M.reach()
   end
   local client = M.get()
   if not client then
-    vim.notify('krins: no server is running; see :checkhealth krins', vim.log.levels.ERROR)
+    none_runs()
   end
   return client
 end
@@ -274,12 +279,11 @@ function M.commands()
   return provider and provider.commands or {}
 end
 
---- Sends a request, to the server whose task it names; `done(result, client id)` runs when it is answered. Errors are shown, and `failed(error)` runs when given.
---- Gives the server's id and the request's.
-function M.request(method, params, done, failed)
-  local client = M.of(params.task) or begin()
+--- Sends a request, to the server with this id, else to the one whose task or undo it names; `done(result, client id)` runs when it is
+--- answered. Errors are shown, and `failed(error)` runs when given. Gives the server's id and the request's.
+function M.request(method, params, done, failed, server)
+  local client = server and vim.lsp.get_client_by_id(server) or M.of(params.task or params.undo) or begin()
   if not client then
-    vim.notify('krins: no server is running; see :checkhealth krins', vim.log.levels.ERROR)
     if failed then
       failed({ message = 'no server is running' })
     end

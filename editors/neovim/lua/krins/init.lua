@@ -114,12 +114,16 @@ local function with_intent(wish, prompt, continue)
   end
 end
 
---- The server's new word about a proposal: every view of it shows that.
+--- The server's new word about a proposal: every view of it shows that. With the last hunk that is applied it is over.
 local function renew(task, diff)
   if not tasks.get(task) then
     return
   end
-  tasks.keep(diff)
+  local entry = tasks.keep(diff)
+  if diff.state == 'applied' and not tasks.is_left(entry) then
+    forget(task)
+    return
+  end
   if signs.task() == task then
     signs.show(diff)
   end
@@ -451,55 +455,26 @@ local function tell_dry(result)
   end
 end
 
---- After an apply: the review goes on while hunks are left out, and ends with the last.
-local function applied(task, hunks)
-  local entry = tasks.get(task)
-  if entry and entry.diff and hunks then
-    tasks.apply(task, hunks, true)
-    if tasks.is_left(entry) then
-      renew(task, entry.diff)
-      return
-    end
-  end
-  forget(task)
-end
-
 --- Applies { task?, hunks?, onConflict?, dryRun? }, as the request takes it.
 function M.apply(wish)
   local request = vim.deepcopy(wish or {})
   request.task = request.task or tasks.proposed()
-  local entry = request.task and not request.dryRun and tasks.get(request.task)
-  if entry then
-    entry.applying = true
-  end
   client.request('krins/apply', next(request) and request or vim.empty_dict(), function(result)
-    if entry then
-      entry.applying = false
-    end
     if request.dryRun then
       tell_dry(result)
     elseif tell('changed', result) and request.task then
-      applied(request.task, request.hunks)
-    end
-  end, function()
-    if entry then
-      entry.applying = false
+      -- The review goes on while hunks are left out.
+      local go_on = request.hunks and tasks.get(request.task) and refetch or forget
+      go_on(request.task)
     end
   end)
 end
 
+--- Drops a proposal; of one that is applied in part, what was left out.
 function M.discard(wish)
-  local task = wish and wish.task or tasks.proposed()
-  local entry = task and tasks.get(task)
-  if entry and next(entry.applied) then
-    -- To the server it is an applied change, which is undone and not discarded.
-    forget(task)
-    say('the rest is dropped; what was applied stays (:Krins undo)')
-    return
-  end
-  client.request('krins/discard', naming(task), function(result)
+  client.request('krins/discard', naming(wish and wish.task or tasks.proposed()), function(result)
     forget(result.task)
-    say('discarded; nothing was written')
+    say(result.state == 'applied' and 'the rest is dropped; what was applied stays (:Krins undo)' or 'discarded; nothing was written')
   end)
 end
 
@@ -533,7 +508,7 @@ end
 --- The newest task of which some hunks are applied, and others not yet.
 local function partly_applied()
   return tasks.newest(function(entry)
-    return entry.diff ~= nil and next(entry.applied) ~= nil
+    return entry.diff ~= nil and entry.state == 'applied'
   end)
 end
 
@@ -547,8 +522,7 @@ function M.undo(wish)
   end
   client.request('krins/undo', next(request) and request or vim.empty_dict(), function(result)
     if tell('undone', result) and request.hunks and entry and tasks.get(partly) == entry and entry.diff then
-      tasks.apply(partly, request.hunks, false)
-      renew(partly, entry.diff)
+      refetch(partly)
     end
   end)
 end
@@ -578,7 +552,7 @@ function M.fix(wish)
   request.task = request.task or tasks.proposed()
   client.request('krins/fix', next(request) and request or vim.empty_dict(), function(assigned, from)
     local entry = tasks.track(assigned.task, 'fix', from)
-    entry.diff, entry.state, entry.followed, entry.applied = nil, assigned.state, false, {}
+    entry.diff, entry.state, entry.followed = nil, assigned.state, false
     if signs.task() == assigned.task then
       signs.show(nil)
     end
@@ -633,9 +607,14 @@ function M.waive(wish)
   end)
 end
 
+--- The list is what it shows, while it is shown; one question at a time to the server it came from, and one more when something
+--- happened meanwhile.
+local lister, listing, list_again = nil, false, false
+
 --- Lists every task of this workspace.
 function M.tasks()
-  client.request('krins/tasks', vim.empty_dict(), function(result)
+  client.request('krins/tasks', vim.empty_dict(), function(result, from)
+    lister = from
     report.tasks(result.tasks, {
       show = function(task)
         M.diff({ task = task })
@@ -652,9 +631,6 @@ function M.tasks()
     })
   end)
 end
-
---- The list is what it shows, while it is shown; one question at a time, and one more when something happened meanwhile.
-local listing, list_again = false, false
 
 local function relist()
   if not report.lists_tasks() then
@@ -676,7 +652,7 @@ local function relist()
   end
   client.request('krins/tasks', vim.empty_dict(), done, function()
     done(nil)
-  end)
+  end, lister)
 end
 
 --- Puts the change in a directory beside, on no branch yet.
@@ -827,20 +803,14 @@ end
 local function at_end(entry, status)
   if status.state == 'discarded' or status.state == 'cancelled' then
     forget(status.task)
-  elseif status.state == 'applied' then
-    -- Our own apply says itself what is left.
-    if not entry.applying and not next(entry.applied) then
-      forget(status.task)
-    end
   elseif entry.followed then
     return
-  elseif not entry.diff then
-    follow(status.task)
-  else
-    if status.state == 'undone' then
-      entry.applied = {}
-    end
+  elseif entry.diff then
     refetch(status.task)
+  elseif status.state == 'applied' then
+    forget(status.task)
+  else
+    follow(status.task)
   end
 end
 
@@ -890,7 +860,7 @@ function M.on_exit(code, signal, id)
   for _, task in ipairs(tasks.ids()) do
     local entry = tasks.get(task)
     if entry.client == id then
-      entry.applying, entry.fetching = false, false
+      entry.fetching = false
     end
   end
   listing, list_again = false, false
@@ -910,7 +880,7 @@ function M.statusline()
       at_work, doing = at_work + 1, entry.progress or words[entry.state]
     elseif entry.state == 'blocked' then
       blocked = blocked + 1
-    elseif entry.diff then
+    elseif entry.diff and (entry.state ~= 'applied' or tasks.is_left(entry)) then
       waiting = waiting + 1
     end
   end

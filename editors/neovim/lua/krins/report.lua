@@ -8,6 +8,13 @@ local function short(uri)
   return vim.fn.fnamemodify(vim.uri_to_fname(uri), ':.')
 end
 
+--- Files, as places that `gF` opens.
+local function places(uris)
+  return vim.tbl_map(function(uri)
+    return short(uri) .. ':1'
+  end, uris)
+end
+
 local function money(micros)
   return micros and ('%.4f USD'):format(micros / 1e6) or 'a price that is not known'
 end
@@ -29,20 +36,13 @@ function M.context_lines(context, intent)
   end
   if #context.pruned > 0 then
     vim.list_extend(lines, { '', '# left out' })
-    vim.list_extend(lines, context.pruned)
+    vim.list_extend(lines, places(context.pruned))
   end
   return lines
 end
 
 function M.context(context, intent, quietly)
   return windows.list('krins://context', 'krins-context', M.context_lines(context, intent), quietly)
-end
-
---- What others wrote, as lines: nothing in it acts on the screen.
-local function plain(lines)
-  return vim.tbl_map(function(line)
-    return (line:gsub('%c', ' '))
-  end, lines)
 end
 
 --- Lines that say why a change is what it is, from what it was made, and what that cost.
@@ -67,9 +67,9 @@ function M.why_lines(diff, intent)
   end
   if #(diff.pruned or {}) > 0 then
     vim.list_extend(lines, { '', '# considered, and not sent' })
-    vim.list_extend(lines, diff.pruned)
+    vim.list_extend(lines, places(diff.pruned))
   end
-  return plain(lines)
+  return lines
 end
 
 function M.why(diff, intent)
@@ -128,7 +128,7 @@ function M.figure_lines(figures)
   for _, note in ipairs(figures.notes) do
     vim.list_extend(lines, { '', note })
   end
-  return plain(lines)
+  return lines
 end
 
 function M.figures(figures)
@@ -146,7 +146,7 @@ function M.variants(status, show)
     lines[#lines + 1] = ''
     vim.list_extend(lines, status.choices)
   end
-  local buffer = windows.list('krins://' .. status.task .. '.variants', 'krins-variants', plain(lines))
+  local buffer = windows.list('krins://' .. status.task .. '.variants', 'krins-variants', lines)
   windows.map(buffer, '<CR>', function()
     local number = numbers[vim.api.nvim_win_get_cursor(0)[1]]
     if number then
@@ -176,7 +176,7 @@ function M.gate_lines(report, intent)
   for _, waived in ipairs(report.waived or {}) do
     vim.list_extend(lines, { '', ('%s  waived until %s  %s'):format(waived.finding.path, waived.expires, waived.finding.rule), '    ' .. waived.reason })
   end
-  return plain(lines)
+  return lines
 end
 
 function M.gate(report, intent, quietly)
@@ -226,7 +226,7 @@ function M.task_lines(list)
   if #list == 0 then
     lines[#lines + 1] = 'no tasks yet: :Krins {what to change}'
   end
-  return plain(lines), ids
+  return lines, ids
 end
 
 local TASKS = 'krins://tasks'
@@ -244,7 +244,7 @@ function M.retask(list)
   if buffer then
     local lines
     lines, listed = M.task_lines(list)
-    windows.refill(buffer, lines)
+    windows.relist(buffer, lines)
   end
 end
 

@@ -1,8 +1,7 @@
 -- What is known about tasks: which there are, what each has proposed, which one a command means. Values only; nothing is drawn here.
 local M = {}
 
---- By task id: { intent, state, seq, client?, progress?, diff?, followed?, variants?, applied }; the client is the id of the server whose
---- task it is, `applied` holds the ids of the hunks that were applied while others were left out.
+--- By task id: { intent, state, seq, client?, progress?, diff?, followed?, variants? }; the client is the id of the server whose task it is.
 local tasks = {}
 --- Task ids, oldest first.
 local order = {}
@@ -25,7 +24,7 @@ end
 
 function M.track(task, intent, client)
   if not tasks[task] then
-    tasks[task] = { intent = intent, state = 'queued', seq = -1, applied = {} }
+    tasks[task] = { intent = intent, state = 'queued', seq = -1 }
     order[#order + 1] = task
   end
   -- Who spoke last of it: a server that was started again has another id.
@@ -33,28 +32,19 @@ function M.track(task, intent, client)
   return tasks[task]
 end
 
---- Keeps what is proposed, with what is already applied of it; gives what is known of the task then.
+--- Keeps what is proposed, and which hunks of it an apply has brought; gives what is known of the task then.
 function M.keep(diff, client)
   local entry = M.track(diff.task, 'proposal', client)
   for _, hunk in ipairs(M.hunks(diff)) do
-    hunk.applied = entry.applied[hunk.id] or false
+    hunk.applied = diff.state == 'applied' and not vim.tbl_contains(diff.left or {}, hunk.id)
   end
   entry.diff, entry.state = diff, diff.state
   return entry
 end
 
---- These hunks are applied (or, with false, taken back).
-function M.apply(task, hunks, applied)
-  local entry = tasks[task]
-  for _, id in ipairs(hunks) do
-    entry.applied[id] = applied or nil
-  end
-  M.keep(entry.diff)
-end
-
---- Whether something is left of a proposal that could be applied.
+--- Whether there is a proposal of which something is left that could be applied.
 function M.is_left(entry)
-  return vim.iter(M.hunks(entry.diff)):any(function(hunk)
+  return entry.diff ~= nil and vim.iter(M.hunks(entry.diff)):any(function(hunk)
     return not hunk.applied and hunk.verdict ~= 'reject'
   end)
 end
@@ -90,9 +80,9 @@ function M.newest(wanted)
   end
 end
 
---- The newest task that has something to review.
+--- The newest task of which something could be applied, else the newest that has something to review.
 function M.proposed()
-  return M.newest(function(entry)
+  return M.newest(M.is_left) or M.newest(function(entry)
     return entry.diff ~= nil
   end)
 end

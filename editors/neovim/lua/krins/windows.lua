@@ -42,11 +42,23 @@ function M.split(name, lines, filetype, quietly)
   return buffer, window
 end
 
+--- What others wrote, as lines: nothing in it acts on the screen.
+local function still(lines)
+  return vim.tbl_map(function(line)
+    return (line:gsub('%c', ' '))
+  end, lines)
+end
+
 --- A list that `gF` walks and `q` closes.
 function M.list(name, filetype, lines, quietly)
-  local buffer = M.split(name, lines, filetype, quietly)
+  local buffer = M.split(name, still(lines), filetype, quietly)
   M.map(buffer, 'q', '<Cmd>close<CR>', 'close')
   return buffer
+end
+
+--- The list as it is now; every window on it stays where it is.
+function M.relist(buffer, lines)
+  M.refill(buffer, still(lines))
 end
 
 --- The buffer of that name, when it is shown anywhere: on any tab.
