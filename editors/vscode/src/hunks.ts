@@ -84,8 +84,9 @@ export class Hunks implements vscode.CodeLensProvider, vscode.FileSystemProvider
   /** The reasons of the change, and the lines they rest on. */
   async why(argument: unknown): Promise<void> {
     const task = (argument as { task?: string } | undefined)?.task ?? this.at(undefined)?.task ?? this.tasks.focus.proposal?.diff.task;
-    const diff = task === undefined ? undefined : this.tasks.proposal(task)?.diff;
-    if (!diff) return void say.info("Krins: there is no proposal here.");
+    if (task === undefined) return void say.info("Krins: there is no proposal here.");
+    const diff = (await this.tasks.choose(task))?.diff;
+    if (!diff) return;
     const items = diff.why.flatMap(({ reason, lines }): (vscode.QuickPickItem & { place?: string })[] => [
       { label: reason, kind: vscode.QuickPickItemKind.Separator },
       ...(lines.length > 0 ? lines.map((place) => ({ label: `$(go-to-file) ${place}`, detail: reason, place })) : [{ label: reason }]),

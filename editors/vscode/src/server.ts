@@ -2,7 +2,7 @@
 
 import { createInterface } from "node:readline";
 import * as vscode from "vscode";
-import type { LanguageClient, LanguageClientOptions, State } from "vscode-languageclient/node";
+import type { ErrorHandler, LanguageClient, LanguageClientOptions, State } from "vscode-languageclient/node";
 import { find, surroundings } from "./binary";
 import { serverEnvironment, serverSettings } from "./environment";
 import { storedKeys } from "./keys";
@@ -11,6 +11,8 @@ import * as say from "./say";
 
 /** How long a request waits for a server that starts. */
 const STARTING = 10_000;
+/** How long a program may take to say hello; what takes longer is no server, and is ended. */
+const HELLO = 30_000;
 
 /** Read with the first start and not before: that takes longer than everything else of an activation. */
 type Library = typeof import("./client");
@@ -151,8 +153,10 @@ export class Server implements vscode.Disposable {
     }
     this.#launched = launched;
     this.#set({ name: "starting" });
-    this.#library = await library();
-    const client = new this.#library.LanguageClient(
+    const { CloseAction, LanguageClient } = (this.#library = await library());
+    let hung = false;
+    const closed = () => (hung ? { action: CloseAction.DoNotRestart, handled: true } : usual.closed());
+    const client: LanguageClient = new LanguageClient(
       "krins",
       "Krins",
       {
@@ -160,19 +164,30 @@ export class Server implements vscode.Disposable {
         args,
         options: { env },
       },
-      this.#options(settings),
+      { ...this.#options(settings), errorHandler: { error: (...what) => usual.error(...what), closed } },
     );
+    const usual: ErrorHandler = client.createDefaultErrorHandler();
     client.onDidChangeState(({ newState }) => this.#follow(client, newState));
     client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
     client.onNotification("krins/gateStatus", (status: GateStatus) => this.#checked.fire(status));
     this.#client = client;
     await this.applyTrace();
+    let late: NodeJS.Timeout | undefined;
+    const silence = new Promise<never>((_, reject) => {
+      late = setTimeout(() => {
+        hung = true;
+        client.serverProcess?.kill("SIGKILL");
+        reject(new Error(`it said nothing for ${HELLO / 1000} s`));
+      }, HELLO);
+    });
     try {
-      await client.start();
+      await Promise.race([client.start(), silence]);
       this.#checkProtocol(client);
     } catch (error) {
       this.log.error(`the server did not start: ${String(error)}`);
       this.#set({ name: "failed", why: "the server did not start" });
+    } finally {
+      clearTimeout(late);
     }
   }
 

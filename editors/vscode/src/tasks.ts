@@ -162,7 +162,7 @@ export class Tasks implements vscode.Disposable {
   }
 
   async review(task = ""): Promise<void> {
-    const proposal = await this.#choose(task);
+    const proposal = await this.choose(task);
     if (proposal) await this.#guard(() => this.#lay(proposal));
   }
 
@@ -190,12 +190,12 @@ export class Tasks implements vscode.Disposable {
   }
 
   async applyAll(task?: string): Promise<void> {
-    const proposal = await this.#choose(task);
+    const proposal = await this.choose(task);
     if (proposal) await this.#guard(() => this.#apply(proposal, undefined));
   }
 
   async applySome(task?: string): Promise<void> {
-    const proposal = await this.#choose(task);
+    const proposal = await this.choose(task);
     if (!proposal) return;
     const { diff } = proposal;
     const left = diff.left ?? [];
@@ -210,7 +210,7 @@ export class Tasks implements vscode.Disposable {
   }
 
   async discard(task?: string): Promise<void> {
-    const proposal = await this.#choose(task);
+    const proposal = await this.choose(task);
     if (!proposal) return;
     await this.#guard(async () => {
       await this.server.request("krins/discard", { task: proposal.diff.task });
@@ -309,7 +309,7 @@ export class Tasks implements vscode.Disposable {
       case "krins.apply":
         // The server's own command answers before it has applied anything.
         await this.#guard(async () => {
-          const proposal = await this.#choose(task);
+          const proposal = await this.choose(task);
           if (proposal) await this.#apply(proposal, hunks);
         });
         return undefined;
@@ -574,7 +574,8 @@ export class Tasks implements vscode.Disposable {
   }
 
   /** The named task's, else the one whose diff is in front, else the one that the person names; `""` is no name, wherever they are. */
-  async #choose(task?: string): Promise<Proposal | undefined> {
+  /** The proposal of that name, else the one that is in front, else the one that a person picks. */
+  async choose(task?: string): Promise<Proposal | undefined> {
     const named = task ?? this.preview.active();
     if (named) {
       let proposal = this.#proposals.get(named);
@@ -584,7 +585,7 @@ export class Tasks implements vscode.Disposable {
     const own = this.proposals.map(({ intent, diff }) => ({ label: intent, description: plural(diff.files.length, "file"), task: diff.task }));
     const items = [...own, ...this.others(isWaiting).map(({ intent, files, task }) => ({ label: intent, description: plural(files, "file"), task }))];
     const chosen = items.length <= 1 ? items[0] : await vscode.window.showQuickPick(items, { title: "Krins: which proposal?" });
-    return chosen && this.#choose(chosen.task);
+    return chosen && this.choose(chosen.task);
   }
 
   /** A task that another door began (a comment's code action) is followed too; one that another door ended is let go. */
