@@ -187,6 +187,23 @@ fn hunks_can_be_chosen() {
 }
 
 #[test]
+fn a_change_that_came_in_two_applies_is_undone_with_the_second_undo() {
+    let workspace = shop();
+    let hunks = |value: &serde_json::Value| value["left"].as_array().map_or(0, Vec::len);
+    let shown = || krins(&workspace, &["diff", "--json"]).expect(0).json();
+    krins(&workspace, &["assign", RENAME, "--json"]).expect(0);
+    krins(&workspace, &["apply", "--hunks", "h1"]).expect(0);
+    let rest = hunks(&shown());
+    krins(&workspace, &["apply"]).expect(0);
+    krins(&workspace, &["undo"]).expect(0);
+    assert_eq!((&shown()["state"], hunks(&shown())), (&"applied".into(), rest), "the first apply stays");
+    krins(&workspace, &["undo"]).expect(0);
+    assert_eq!((&shown()["state"], hunks(&shown())), (&"undone".into(), 0));
+    krins(&workspace, &["redo"]).expect(0);
+    assert_eq!((&shown()["state"], hunks(&shown())), (&"applied".into(), rest), "what was undone last comes first");
+}
+
+#[test]
 fn what_was_left_out_is_told_until_it_is_applied_or_left_out_for_good() {
     let workspace = shop();
     let shown = || krins(&workspace, &["diff", "--json"]).expect(0).json();
@@ -204,6 +221,10 @@ fn what_was_left_out_is_told_until_it_is_applied_or_left_out_for_good() {
     assert_eq!(shown().get("left"), None, "all of it is applied");
     krins(&workspace, &["undo", "--hunks", "h1"]).expect(0);
     assert_eq!(shown()["left"], serde_json::json!(["h1"]), "it was taken back");
+    krins(&workspace, &["redo"]).expect(0);
+    assert_eq!(shown().get("left"), None, "and brought again");
+    krins(&workspace, &["undo"]).expect(0);
+    assert_eq!(shown()["left"], serde_json::json!(["h1"]));
     let discarded = krins(&workspace, &["discard", "--json"]).expect(0).json();
     assert_eq!((&discarded["state"], &shown()["left"]), (&"applied".into(), &serde_json::json!(["h1"])));
     assert_eq!(shown()["files"][0]["hunks"][0]["verdict"], "reject");

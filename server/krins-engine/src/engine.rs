@@ -10,12 +10,14 @@ mod review;
 mod running;
 mod said;
 mod sharing;
+mod turns;
 
 pub use preview::{Preview, Promoted};
 pub use review::Judgement;
 
+use self::turns::{hunks_of, missing, turned};
 use crate::affected::Known;
-use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned};
+use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned, Turn};
 use crate::audit::Audit;
 use crate::base::{Current, Snapshot};
 use crate::documents::Documents;
@@ -42,7 +44,7 @@ use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::redact::Vault;
 use krins_core::text::Encoding;
 use krins_core::{Digest, Entry, Tree as _};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -104,7 +106,6 @@ struct Inner {
 type Shown = (String, u64, u32, BTreeMap<String, Digest>);
 
 /// What an apply, undo or redo with that undo id makes of its task.
-type Mark = Box<dyn FnOnce(&mut Task, &str) + Send>;
 
 /// What [`Engine::assign`] answers at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +161,7 @@ impl Engine {
             tracing::warn!(?recovered, "an interrupted apply was ended");
         }
         let tasks = Tasks::load(state.clone());
-        agree(&applier, &tasks);
+        turns::agree(&applier, &tasks, &state);
         recorded::end_what_was_begun(&audit, &applier, &state);
         let stopped = recorded::end_rounds_that_were_begun(&audit, &tasks, settings.approvals.identity.as_deref());
         worktree::sweep(&state);
@@ -583,7 +584,7 @@ impl Engine {
         self.no_objection(&review)?;
         // The subset is another patch: it has to pass the gate itself.
         let part = chosen(&review, wish.hunks.as_deref())?;
-        let left = left_out(&review, &part);
+        let (brings, missing) = (hunks_of(&part), missing(&review.task, &hunks_of(&review.patch)));
         let gated = self.gated(part).await?;
         let gated = self.tried(gated, &review).await?;
         let gated = self.seen_by_judge(gated, &review.task).await?;
@@ -604,12 +605,8 @@ impl Engine {
             }
             plan => plan,
         };
-        let mark: Mark = Box::new(move |task, undo| {
-            task.state = TaskState::Applied;
-            task.undo = Some(undo.to_owned());
-            task.left = left;
-        });
-        self.carry_out(plan, wish.dry_run, editor, turn, Some((id, mark))).await
+        let plan = plan.map(|plan| plan.of_hunks(Some(brings), |hunk| missing.contains(hunk)));
+        self.carry_out(plan, wish.dry_run, editor, turn).await
     }
 
     /// A judge's objection is to the change as a whole: a part of it is not judged by itself. What the objection counts for
@@ -628,7 +625,7 @@ impl Engine {
     pub async fn apply_patch(&self, gated: Gated<Patch>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.plan(gated, None).await?;
-        self.carry_out(plan, false, None, turn, None).await
+        self.carry_out(plan, false, None, turn).await
     }
 
     async fn gated(&self, patch: Patch) -> Result<Result<Gated<Patch>, Box<Report>>> {
@@ -678,7 +675,6 @@ impl Engine {
         dry_run: bool,
         editor: Option<Arc<dyn Editor>>,
         turn: OwnedMutexGuard<()>,
-        mark: Option<(String, Mark)>,
     ) -> Result<Outcome> {
         let plan = match plan {
             Ok(plan) => plan,
@@ -694,13 +690,13 @@ impl Engine {
         }
         let engine = self.clone();
         let work = async move {
+            let made = plan.turn();
             let applied = pipeline::apply(&engine.inner.applier, plan, editor.as_deref()).await;
             engine.note_change(&applied);
-            if let (Ok(Applied { id: Some(undo), .. }), Some((task, mark))) = (&applied, mark) {
+            if let (Ok(Applied { id: Some(_), .. }), Some(made)) = (&applied, made) {
                 // The files are changed, so this is no failure: the task may be gone from the table, or the disk be full.
-                match engine.inner.tasks.update(&task, |task| mark(task, undo)) {
-                    Ok(task) => engine.heard(&task),
-                    Err(error) => tracing::warn!(task, %error, "what was done could not be noted in the task"),
+                if let Err(error) = engine.note_turn(&made) {
+                    tracing::warn!(task = made.task, %error, "what was done could not be noted in the task");
                 }
             }
             drop(turn);
@@ -717,8 +713,28 @@ impl Engine {
     /// Takes an apply back: by undo id, by task id, or the last.
     pub async fn undo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
-        let plan = self.inner.applier.plan_undo(which).await?;
-        self.turn(plan, dry_run, editor, turn, TaskState::Undone).await
+        let plan = self.inner.applier.plan_undo(which).await?.map(|plan| {
+            // What was taken back before is not taken back by this, and comes back by no redo of it.
+            let task = plan.turn().and_then(|turn| self.inner.tasks.get(&turn.task).ok());
+            let left = task.map(|task| task.left).unwrap_or_default();
+            plan.of_hunks(None, |hunk| !left.contains(hunk))
+        });
+        self.carry_out(plan, dry_run, editor, turn).await
+    }
+
+    fn note_turn(&self, made: &Turn) -> Result<()> {
+        let patch = self.inner.tasks.get(&made.task).and_then(|task| self.patch_of(&task));
+        let all = patch.map(|patch| hunks_of(&patch)).unwrap_or_default();
+        let mut decided = made.kind == Kind::Apply;
+        let task = self.inner.tasks.update(&made.task, |task| {
+            let before = task.state;
+            turned(task, made, &all);
+            decided |= task.state != before;
+        })?;
+        if decided {
+            self.heard(&task);
+        }
+        Ok(())
     }
 
     /// Takes some hunks of a task's change back. The rest of it stays as it is.
@@ -734,37 +750,16 @@ impl Engine {
         known_hunks(&review.patch, hunks)?;
         let part = review.patch.subset(&|hunk| hunks.contains(&hunk.id)).inverse();
         let plan = self.inner.applier.plan_undo_part(&review.task.id, part).await?;
-        let outcome = self.carry_out(plan, dry_run, editor, turn, None).await?;
-        if outcome.applied.id.is_some() {
-            // The files are changed, so that this is no failure. What is applied of the task is still what the person wanted.
-            let left = self.inner.tasks.update(&review.task.id, |task| task.left.extend(hunks.iter().cloned()));
-            if let Err(error) = left {
-                tracing::warn!(task = review.task.id, %error, "what was taken back could not be noted in the task");
-            }
-        }
-        Ok(outcome)
+        let hunks = Some(hunks.iter().cloned().collect());
+        let plan = plan.map(|plan| plan.of_hunks(hunks, |hunk| !review.task.left.contains(hunk)));
+        self.carry_out(plan, dry_run, editor, turn).await
     }
 
     /// Does again what was undone last, or the named one.
     pub async fn redo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
         let plan = self.inner.applier.plan_redo(which).await?;
-        self.turn(plan, dry_run, editor, turn, TaskState::Applied).await
-    }
-
-    async fn turn(
-        &self,
-        plan: Result<Plan, NotPlanned>,
-        dry_run: bool,
-        editor: Option<Arc<dyn Editor>>,
-        turn: OwnedMutexGuard<()>,
-        state: TaskState,
-    ) -> Result<Outcome> {
-        // A task some hunks of which come back, or go, is applied all the same.
-        let whole = plan.as_ref().ok().filter(|plan| !plan.is_part());
-        let task = whole.and_then(|plan| plan.task().map(str::to_owned));
-        let mark: Mark = Box::new(move |task, _| task.state = state);
-        self.carry_out(plan, dry_run, editor, turn, task.map(|task| (task, mark))).await
+        self.carry_out(plan, dry_run, editor, turn).await
     }
 
     pub fn applier(&self) -> &Applier {
@@ -969,18 +964,6 @@ fn chosen(review: &Review, hunks: Option<&[String]>) -> Result<Patch> {
     Ok(patch)
 }
 
-/// The hunks that no apply has brought once this part is in the files.
-fn left_out(review: &Review, part: &Patch) -> BTreeSet<String> {
-    let ids = |patch: &Patch| -> BTreeSet<String> {
-        patch.files().iter().flat_map(|file| &file.hunks).map(|hunk| hunk.id.clone()).collect()
-    };
-    let before = match review.task.state {
-        TaskState::Applied => review.task.left.clone(),
-        _ => ids(&review.patch),
-    };
-    before.difference(&ids(part)).cloned().collect()
-}
-
 fn known_hunks(patch: &Patch, wanted: &[String]) -> Result<()> {
     let known: Vec<&str> = patch.files().iter().flat_map(|file| &file.hunks).map(|hunk| hunk.id.as_str()).collect();
     match wanted.iter().find(|id| !known.contains(&id.as_str())) {
@@ -996,35 +979,6 @@ fn no_diff(task: &Task) -> Error {
     match &task.error {
         Some(error) => error.clone(),
         None => not_ready(task),
-    }
-}
-
-/// A process that died between an apply, an undo or a redo and its note of it left a task that says something else than
-/// the files. Only the newest record can be ahead of its task: each start ends here before it begins another.
-fn agree(applier: &Applier, tasks: &Tasks) {
-    let newest = applier.newest_at_start().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the newest record of the history cannot be read");
-        None
-    });
-    let whole = newest.filter(|record| !record.is_part());
-    let Some((record, task)) = whole.and_then(|record| tasks.get(record.task()?).ok().map(|task| (record, task)))
-    else {
-        return;
-    };
-    let state = match record.kind() {
-        Kind::Apply | Kind::Redo { .. } => TaskState::Applied,
-        Kind::Undo { .. } => TaskState::Undone,
-    };
-    let behind = matches!(task.state, TaskState::Ready | TaskState::Applied | TaskState::Undone) && task.state != state;
-    if !behind {
-        return;
-    }
-    let noted = tasks.update(&task.id, |task| {
-        task.state = state;
-        task.undo = Some(record.about().to_owned());
-    });
-    if let Err(error) = noted {
-        tracing::warn!(task = %task.id, %error, "the task's state could not be stored");
     }
 }
 

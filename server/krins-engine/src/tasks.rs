@@ -181,7 +181,7 @@ impl Task {
         self.left.iter().filter(move |hunk| self.state == TaskState::Applied && open(hunk))
     }
 
-    fn new(id: String, intent: String, created: u64, traceparent: Option<String>) -> Self {
+    pub(crate) fn new(id: String, intent: String, created: u64, traceparent: Option<String>) -> Self {
         Self {
             id,
             intent,

@@ -91,6 +91,7 @@ pub fn record_bytes(files: &[Change]) -> io::Result<Vec<u8>> {
         task: Some("t".into()),
         patch: Some(Digest::of(b"diff")),
         part: files.len() % 3 == 1,
+        hunks: Some(files.iter().map(|(path, _, _)| format!("h{}", path.as_str().len())).collect()),
         time: 7,
         steps: files.iter().map(step).collect(),
         make_dirs: files.iter().map(|(path, _, _)| path.dir().to_owned()).filter(|dir| !dir.is_empty()).collect(),

@@ -20,7 +20,7 @@ mod vfs;
 pub use buffers::{BufferEdit, Editor, EditorRefused, TextEdit};
 pub use journal::{Fate, JournalError, Recovered};
 pub use plan::{NotPlanned, Plan, Planned};
-pub use record::{BadRecord, Kind, Record, Route};
+pub use record::{BadRecord, Kind, Record, Route, Turn};
 
 use crate::base::Current;
 use crate::documents::{Document, Documents};

@@ -1,7 +1,7 @@
 //! What an apply will do, decided before anything is written: which files, from which exact content to which, and by
 //! whom. A plan comes from a patch that the gate let through, or from a record of the history. There is no third way.
 
-use super::record::{Image, Kind, Record, Route, Step};
+use super::record::{Image, Kind, Record, Route, Step, Turn};
 use crate::base::Current;
 use crate::gate::Gated;
 use krins_core::patch::{self, Change, ChangeKind, Conflict, Patch, Refusal, Write};
@@ -96,6 +96,7 @@ impl Plan {
         writes.sort_by(|a, b| a.path.cmp(&b.path));
         let mut plan = Self::of_writes(writes, current, kind, record.task.clone(), &record.make_dirs)?;
         (plan.record.patch, plan.record.part) = (record.patch, record.part);
+        plan.record.hunks = record.hunks.clone();
         Ok(plan)
     }
 
@@ -152,6 +153,7 @@ impl Plan {
             task,
             patch: None,
             part: false,
+            hunks: None,
             time: now_millis(),
             steps,
             make_dirs,
@@ -165,14 +167,18 @@ impl Plan {
         &self.record.id
     }
 
-    /// The task that it belongs to.
-    pub fn task(&self) -> Option<&str> {
-        self.record.task()
+    /// What it will be to its task.
+    pub fn turn(&self) -> Option<Turn> {
+        self.record.turn()
     }
 
-    /// Whether it is about some hunks of the task's change only.
-    pub fn is_part(&self) -> bool {
-        self.record.part
+    /// Of its hunks, or of these where it has none yet, only those that hold: what it brings into the files, or takes out of them.
+    /// Where none does, the files say something else than their task, and all of them are meant.
+    pub fn of_hunks(mut self, named: Option<BTreeSet<String>>, holds: impl Fn(&String) -> bool) -> Self {
+        let hunks = named.or_else(|| self.record.hunks.take());
+        let held = hunks.iter().flatten().filter(|hunk| holds(hunk)).cloned().collect::<BTreeSet<_>>();
+        self.record.hunks = if held.is_empty() { hunks } else { Some(held) };
+        self
     }
 
     /// Whether it changes nothing.

@@ -9,6 +9,7 @@
 
 use krins_core::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"krinsap1";
@@ -69,6 +70,9 @@ pub struct Record {
     pub(crate) patch: Option<Digest>,
     /// It is about some hunks of a task's change, the rest of which stays as it is.
     pub(crate) part: bool,
+    /// The hunks of the task's change that it brings into the files, or takes out of them. `None` where there is no task, and in a
+    /// record that is older than this.
+    pub(crate) hunks: Option<BTreeSet<String>>,
     /// Milliseconds since the Unix epoch.
     pub(crate) time: u64,
     pub(crate) steps: Vec<Step>,
@@ -76,6 +80,19 @@ pub struct Record {
     pub(crate) make_dirs: Vec<String>,
     /// Directories that are removed last if they are empty, innermost first.
     pub(crate) remove_dirs: Vec<String>,
+}
+
+/// What a record is to its task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub task: String,
+    /// The record's.
+    pub id: String,
+    pub kind: Kind,
+    /// It is about some hunks of the change only.
+    pub part: bool,
+    /// Which it brings into the files, or takes out of them, where that is known.
+    pub hunks: Option<BTreeSet<String>>,
 }
 
 impl Record {
@@ -99,9 +116,10 @@ impl Record {
         self.task.as_deref()
     }
 
-    /// Whether it is about some hunks of its task's change only.
-    pub fn is_part(&self) -> bool {
-        self.part
+    /// What it is to its task; `None` where it has none.
+    pub fn turn(&self) -> Option<Turn> {
+        let (kind, part, hunks) = (self.kind.clone(), self.part, self.hunks.clone());
+        Some(Turn { task: self.task.clone()?, id: self.id.clone(), kind, part, hunks })
     }
 
     /// sha256 of the canonical diff that the apply carried out, or that is taken back or done again.
@@ -131,6 +149,7 @@ impl Record {
             task: self.task.clone(),
             patch: self.patch,
             part: self.part,
+            hunks: self.hunks.clone(),
             time: self.time,
             steps: self.steps.iter().map(StepHeader::of).collect(),
             make_dirs: self.make_dirs.clone(),
@@ -178,6 +197,7 @@ impl Record {
             task: header.task,
             patch: header.patch,
             part: header.part,
+            hunks: header.hunks,
             time: header.time,
             steps,
             make_dirs: header.make_dirs,
@@ -201,6 +221,8 @@ struct Header {
     patch: Option<Digest>,
     #[serde(default)]
     part: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hunks: Option<BTreeSet<String>>,
     time: u64,
     steps: Vec<StepHeader>,
     make_dirs: Vec<String>,
@@ -264,6 +286,7 @@ mod tests {
                 task: None,
                 patch: Some(Digest::of("p")),
                 part: true,
+                hunks: Some(["h1".to_owned()].into()),
                 time: 7,
                 steps: steps
                     .into_iter()

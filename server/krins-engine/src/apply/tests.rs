@@ -458,6 +458,7 @@ fn record_of(writes: &[(&str, Option<&str>)], before: &BTreeMap<String, Vec<u8>>
         task: None,
         patch: None,
         part: false,
+        hunks: None,
         time: 0,
         steps: writes.iter().map(step).collect(),
         make_dirs: Vec::new(),
