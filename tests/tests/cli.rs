@@ -204,6 +204,39 @@ fn a_change_that_came_in_two_applies_is_undone_with_the_second_undo() {
 }
 
 #[test]
+fn an_undo_and_a_redo_are_about_what_is_still_there_to_turn() {
+    let workspace = shop();
+    let state = |task: &str| {
+        let shown = krins(&workspace, &["diff", task, "--json"]).expect(0).json();
+        (shown["state"].as_str().unwrap().to_owned(), shown["left"].as_array().map_or(0, Vec::len))
+    };
+    let assign = |intent: &str| {
+        let assigned = krins(&workspace, &["assign", intent, "--json"]).expect(0).json();
+        let hunks = assigned["files"].as_array().unwrap().iter().map(|file| file["hunks"].as_array().unwrap().len());
+        (assigned["task"].as_str().unwrap().to_owned(), hunks.sum::<usize>())
+    };
+    let (first, all) = assign(RENAME);
+    krins(&workspace, &["apply"]).expect(0);
+    krins(&workspace, &["undo"]).expect(0);
+    krins(&workspace, &["apply", "--hunks", "h1"]).expect(0);
+    krins(&workspace, &["redo"]).expect(0);
+    assert_eq!(state(&first), ("applied".into(), 0));
+    krins(&workspace, &["undo"]).expect(0);
+    assert_eq!(state(&first), ("applied".into(), all - 1), "the redo has not brought what was there");
+    krins(&workspace, &["apply"]).expect(0);
+    let before = workspace.read("src/cart.ts");
+
+    let (second, hunks) = assign("rename orderTotal to totalOfOrder");
+    krins(&workspace, &["apply"]).expect(0);
+    for hunk in 1..=hunks {
+        krins(&workspace, &["undo", "--hunks", &format!("h{hunk}")]).expect(0);
+    }
+    assert_eq!((state(&second), workspace.read("src/cart.ts")), (("undone".into(), 0), before));
+    krins(&workspace, &["undo"]).expect(0);
+    assert_eq!(state(&first), ("applied".into(), all - 1), "what is undone by its hunks is not undone once more");
+}
+
+#[test]
 fn what_was_left_out_is_told_until_it_is_applied_or_left_out_for_good() {
     let workspace = shop();
     let shown = || krins(&workspace, &["diff", "--json"]).expect(0).json();

@@ -48,7 +48,7 @@ if (process.argv.includes("--test")) {
   };
   // The language client is most of it, and is read when a server starts: what activates is small.
   const parts = [
-    await build({ ...common, entryPoints: [at("src/extension.ts")], external: ["vscode", "./client"], banner: { js: "const krinsBegun=performance.now();" }, supported: { "dynamic-import": false }, outfile: at("dist/extension.js") }),
+    await build({ ...common, entryPoints: [at("src/extension.ts")], external: ["vscode", "./client"], banner: { js: '"use strict";const krinsBegun=performance.now();' }, supported: { "dynamic-import": false }, outfile: at("dist/extension.js") }),
     await build({ ...common, entryPoints: [at("src/client.ts")], external: ["vscode"], plugins: [lean()], outfile: at("dist/client.js") }),
     // The gate's panel is loaded when it is first shown.
     await build({ absWorkingDir: at(""), entryPoints: [at("src/panel/gate.ts")], bundle: true, platform: "browser", target: "es2022", format: "iife", minify: true, metafile: true, outfile: at("dist/gate.js") }),

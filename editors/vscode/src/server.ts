@@ -153,7 +153,7 @@ export class Server implements vscode.Disposable {
     }
     this.#launched = launched;
     this.#set({ name: "starting" });
-    const { CloseAction, LanguageClient } = (this.#library = await library());
+    const { CloseAction, LanguageClient, State } = (this.#library = await library());
     let hung = false;
     const closed = () => (hung ? { action: CloseAction.DoNotRestart, handled: true } : usual.closed());
     const client: LanguageClient = new LanguageClient(
@@ -167,27 +167,31 @@ export class Server implements vscode.Disposable {
       { ...this.#options(settings), errorHandler: { error: (...what) => usual.error(...what), closed } },
     );
     const usual: ErrorHandler = client.createDefaultErrorHandler();
-    client.onDidChangeState(({ newState }) => this.#follow(client, newState));
+    let late: NodeJS.Timeout | undefined;
+    const silence = new Promise<never>((_, reject) => {
+      // Also when the client starts it again by itself.
+      client.onDidChangeState(({ newState }) => {
+        clearTimeout(late);
+        if (newState === State.Starting) late = setTimeout(() => {
+          hung = true;
+          client.serverProcess?.kill("SIGKILL");
+          if (client === this.#client) this.#set({ name: "failed", why: "the server does not answer" });
+          reject(new Error(`it said nothing for ${HELLO / 1000} s`));
+        }, HELLO);
+        this.#follow(client, newState);
+      });
+    });
+    silence.catch(() => undefined);
     client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
     client.onNotification("krins/gateStatus", (status: GateStatus) => this.#checked.fire(status));
     this.#client = client;
     await this.applyTrace();
-    let late: NodeJS.Timeout | undefined;
-    const silence = new Promise<never>((_, reject) => {
-      late = setTimeout(() => {
-        hung = true;
-        client.serverProcess?.kill("SIGKILL");
-        reject(new Error(`it said nothing for ${HELLO / 1000} s`));
-      }, HELLO);
-    });
     try {
       await Promise.race([client.start(), silence]);
       this.#checkProtocol(client);
     } catch (error) {
       this.log.error(`the server did not start: ${String(error)}`);
       this.#set({ name: "failed", why: "the server did not start" });
-    } finally {
-      clearTimeout(late);
     }
   }
 

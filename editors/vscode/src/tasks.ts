@@ -574,7 +574,6 @@ export class Tasks implements vscode.Disposable {
   }
 
   /** The named task's, else the one whose diff is in front, else the one that the person names; `""` is no name, wherever they are. */
-  /** The proposal of that name, else the one that is in front, else the one that a person picks. */
   async choose(task?: string): Promise<Proposal | undefined> {
     const named = task ?? this.preview.active();
     if (named) {

@@ -15,7 +15,7 @@ mod turns;
 pub use preview::{Preview, Promoted};
 pub use review::Judgement;
 
-use self::turns::{hunks_of, missing, turned};
+use self::turns::{hunks_of, missing, turned, whole_where_the_file_itself_changes, written_again};
 use crate::affected::Known;
 use crate::apply::{Applied, Applier, Editor, Kind, NotPlanned, Plan, Planned, Turn};
 use crate::audit::Audit;
@@ -43,7 +43,7 @@ use krins_core::graph::Graph;
 use krins_core::patch::{self, Change, Conflict, FilePatch, MarkerStyle, Patch};
 use krins_core::redact::Vault;
 use krins_core::text::Encoding;
-use krins_core::{Digest, Entry, Tree as _};
+use krins_core::{Digest, Entry, RelPath, Tree as _};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -104,8 +104,6 @@ struct Inner {
 
 /// A task's id, its birth, which of its answers, and the edits of its hunks.
 type Shown = (String, u64, u32, BTreeMap<String, Digest>);
-
-/// What an apply, undo or redo with that undo id makes of its task.
 
 /// What [`Engine::assign`] answers at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -584,7 +582,8 @@ impl Engine {
         self.no_objection(&review)?;
         // The subset is another patch: it has to pass the gate itself.
         let part = chosen(&review, wish.hunks.as_deref())?;
-        let (brings, missing) = (hunks_of(&part), missing(&review.task, &hunks_of(&review.patch)));
+        let wanted = part.clone();
+        let (brings, missing) = (hunks_of(&wanted), missing(&review.task, &hunks_of(&review.patch)));
         let gated = self.gated(part).await?;
         let gated = self.tried(gated, &review).await?;
         let gated = self.seen_by_judge(gated, &review.task).await?;
@@ -605,7 +604,10 @@ impl Engine {
             }
             plan => plan,
         };
-        let plan = plan.map(|plan| plan.of_hunks(Some(brings), |hunk| missing.contains(hunk)));
+        let plan = plan.map(|plan| {
+            let again = written_again(&wanted, &plan, &missing);
+            plan.of_hunks(Some(brings), |hunk| missing.contains(hunk) || again.contains(hunk))
+        });
         self.carry_out(plan, wish.dry_run, editor, turn).await
     }
 
@@ -723,12 +725,11 @@ impl Engine {
     }
 
     fn note_turn(&self, made: &Turn) -> Result<()> {
-        let patch = self.inner.tasks.get(&made.task).and_then(|task| self.patch_of(&task));
-        let all = patch.map(|patch| hunks_of(&patch)).unwrap_or_default();
+        let all = self.patch_of(&self.inner.tasks.get(&made.task)?).map(|patch| hunks_of(&patch)).ok();
         let mut decided = made.kind == Kind::Apply;
         let task = self.inner.tasks.update(&made.task, |task| {
             let before = task.state;
-            turned(task, made, &all);
+            turned(task, made, all.as_ref());
             decided |= task.state != before;
         })?;
         if decided {
@@ -748,7 +749,9 @@ impl Engine {
         let turn = self.inner.applying.clone().lock_owned().await;
         let review = self.review(task)?;
         known_hunks(&review.patch, hunks)?;
-        let part = review.patch.subset(&|hunk| hunks.contains(&hunk.id)).inverse();
+        let part = review.patch.subset(&|hunk| hunks.contains(&hunk.id));
+        whole_where_the_file_itself_changes(&part, &review)?;
+        let part = part.inverse();
         let plan = self.inner.applier.plan_undo_part(&review.task.id, part).await?;
         let hunks = Some(hunks.iter().cloned().collect());
         let plan = plan.map(|plan| plan.of_hunks(hunks, |hunk| !review.task.left.contains(hunk)));
@@ -758,7 +761,12 @@ impl Engine {
     /// Does again what was undone last, or the named one.
     pub async fn redo(&self, which: Option<&str>, dry_run: bool, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
-        let plan = self.inner.applier.plan_redo(which).await?;
+        let plan = self.inner.applier.plan_redo(which).await?.map(|plan| {
+            // Nor does it bring what has been brought since.
+            let task = plan.turn().and_then(|turn| self.inner.tasks.get(&turn.task).ok());
+            let left = task.filter(|task| task.state == TaskState::Applied).map(|task| task.left);
+            plan.of_hunks(None, |hunk| left.as_ref().is_none_or(|left| left.contains(hunk)))
+        });
         self.carry_out(plan, dry_run, editor, turn).await
     }
 
@@ -767,7 +775,7 @@ impl Engine {
     }
 
     /// Whether the file is there now, open or on disk.
-    pub fn has(&self, path: &krins_core::RelPath) -> bool {
+    pub fn has(&self, path: &RelPath) -> bool {
         matches!(self.snapshot().entry(path), Entry::File { .. })
     }
 

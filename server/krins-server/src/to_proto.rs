@@ -216,7 +216,8 @@ pub fn entry(task: &Task, audit: Option<lsp::AuditLine>) -> lsp::TaskEntry {
         model: task.answered.as_ref().map(|answered| answered.route.clone()),
         cost: if task.calls.is_empty() { None } else { task.cost() },
         error: task.error.as_ref().map(|why| error(why).message),
-        undo: task.undo.clone(),
+        // Of several applies, the id of one says nothing of the others.
+        undo: task.undo.as_ref().map(|_| task.id.clone()),
         audit,
     }
 }

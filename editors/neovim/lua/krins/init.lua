@@ -508,7 +508,7 @@ end
 --- The newest task of which some hunks are applied, and others not yet.
 local function partly_applied()
   return tasks.newest(function(entry)
-    return entry.diff ~= nil and entry.state == 'applied'
+    return entry.state == 'applied' and tasks.is_left(entry)
   end)
 end
 
@@ -633,7 +633,8 @@ function M.tasks()
 end
 
 local function relist()
-  if not report.lists_tasks() then
+  -- Another project's server has nothing to say of it.
+  if not (report.lists_tasks() and lister and vim.lsp.get_client_by_id(lister)) then
     return
   end
   if listing then

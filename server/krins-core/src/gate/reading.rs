@@ -48,15 +48,29 @@ impl<'p> Reading<'p> {
 
     /// The lock file as it is without the patch.
     pub(super) fn lock_before<R>(&self, path: &RelPath, base: &dyn Tree, ask: impl FnOnce(&LockRead) -> R) -> R {
-        let side = self.files.iter().map(|both| &both.before).find(|side| side.path == path && side.is_there);
-        if let Some(side) = side {
-            return ask(side.lock());
+        if let Some(side) = self.side_before(path) {
+            return ask(side.map_or(&None, Side::lock));
         }
         let place = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             locks.entry(path.clone()).or_default().clone()
         };
         ask(place.get_or_init(|| base.text(path).and_then(|text| Lock::read(path, &text))))
+    }
+
+    /// A file's text as it is without the patch, whether or not the patch is in the files already.
+    pub(super) fn text_before(&self, path: &RelPath, base: &dyn Tree) -> Option<String> {
+        match self.side_before(path) {
+            Some(side) => side.map(|side| side.text.clone().into_owned()),
+            None => base.text(path).map(|text| text.to_string()),
+        }
+    }
+
+    /// What the patch says of a file as it is without it: nothing, or that there is none, or what it is.
+    fn side_before(&self, path: &RelPath) -> Option<Option<&Side<'p>>> {
+        let before = self.files.iter().map(|both| &both.before).find(|side| side.path == path);
+        let made = || self.files.iter().any(|both| both.after.path == path).then_some(None);
+        before.map(|side| side.is_there.then_some(side)).or_else(made)
     }
 
     /// The lock file as it is with the patch.

@@ -32,6 +32,8 @@ use journal::{Installed, Journal};
 use krins_core::patch::Patch;
 use krins_core::{Digest, Entry, RelPath, Tree};
 use record::Step;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -339,11 +341,24 @@ impl Applier {
 
     async fn last(&self, id: Option<&str>, undone: bool) -> Result<Option<Record>, ApplyError> {
         let wanted = id.map(str::to_owned);
+        // Hunks by task that were taken back, or brought again, since.
+        let since = RefCell::new(BTreeMap::<String, BTreeSet<String>>::new());
         let fits = move |record: &Record| {
             // A task's undo is about the whole of it, whatever came and went of its hunks since.
             let of_task = |id: &String| record.task() == Some(id) && (undone || !record.part);
             let named = |id: &String| record.about() == id || record.id() == id || of_task(id);
-            is_done(record) != undone && wanted.as_ref().is_none_or(named)
+            let (Some(task), Some(hunks)) = (record.task(), &record.hunks) else {
+                return is_done(record) != undone && wanted.as_ref().is_none_or(named);
+            };
+            let mut since = since.borrow_mut();
+            let since = since.entry(task.to_owned()).or_default();
+            if is_done(record) == undone {
+                since.extend(hunks.iter().cloned());
+                return false;
+            }
+            // Nothing is left of it to turn.
+            let is_over = !hunks.is_empty() && hunks.is_subset(since);
+            wanted.as_ref().map_or(!is_over, named)
         };
         Ok(self.blocking(move |journal| journal.find(fits)).await??)
     }

@@ -6,7 +6,7 @@ use super::{Engine, Review, known_hunks, no_diff};
 use crate::base::Current;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate;
-use crate::tasks::{HunkVerdict, Task};
+use crate::tasks::{HunkVerdict, Task, TaskState};
 use krins_core::Digest;
 use krins_core::gate::Report;
 use krins_core::patch::Refusal;
@@ -42,6 +42,10 @@ impl Engine {
         if task.files.is_empty() {
             return Err(no_diff(&task));
         }
+        if matches!(judgement, Judgement::Edit(_)) && task.state == TaskState::Applied && !task.left.contains(hunk) {
+            return Err(Error::new(ErrorKind::BadParams, format!("edit hunk {hunk}: it is applied"))
+                .hint("edit the file itself, or take the hunk back first"));
+        }
         let edits = self.edits(&task, hunk, &judgement)?;
         let report = if edits == task.edits { None } else { Some(self.judged(&task, &edits).await?) };
         self.note_judged(&task, hunk, &judgement, report.as_ref())?;
@@ -56,6 +60,12 @@ impl Engine {
             }
         })?;
         let patch = self.patch_of(&task)?;
+        // A text that changes nothing is no hunk any more.
+        let there = super::turns::hunks_of(&patch);
+        let task = match task.left.is_subset(&there) {
+            true => task,
+            false => self.inner.tasks.update(&task.id, |task| task.left.retain(|hunk| there.contains(hunk)))?,
+        };
         Ok(Review { task, patch })
     }
 

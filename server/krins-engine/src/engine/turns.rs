@@ -1,9 +1,12 @@
 //! What an apply, an undo and a redo make of their task: which of its hunks are in the files, and which are left.
 
-use crate::apply::{Applier, Kind, Turn};
+use super::Review;
+use crate::apply::{Applier, Kind, Plan, Turn};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::StateDir;
 use crate::tasks::{Task, TaskState, Tasks};
-use krins_core::patch::Patch;
+use krins_core::RelPath;
+use krins_core::patch::{FilePatch, Patch};
 use std::collections::BTreeSet;
 
 pub(super) fn hunks_of(patch: &Patch) -> BTreeSet<String> {
@@ -15,29 +18,64 @@ pub(super) fn missing(task: &Task, all: &BTreeSet<String>) -> BTreeSet<String> {
     if task.state == TaskState::Applied { task.left.clone() } else { all.clone() }
 }
 
-/// What an apply, an undo or a redo makes of a task that has all these hunks. Said once more, it makes the same of it.
-pub(super) fn turned(task: &mut Task, made: &Turn, all: &BTreeSet<String>) {
+/// What an apply, an undo or a redo makes of a task that has all these hunks, or whose hunks cannot be read. Said once more, it
+/// makes the same of it.
+pub(super) fn turned(task: &mut Task, made: &Turn, all: Option<&BTreeSet<String>>) {
+    let follows = match task.state {
+        TaskState::Applied | TaskState::Undone => true,
+        // Nothing is taken back of what was never applied: another answer was chosen since.
+        TaskState::Ready | TaskState::Blocked | TaskState::Discarded => made.kind == Kind::Apply,
+        _ => false,
+    };
+    if !follows {
+        return;
+    }
+    let nothing = BTreeSet::new();
     let hunks = match &made.hunks {
         Some(hunks) => hunks,
         // An older record does not say which they are.
         None if made.part => return,
-        None => all,
+        None => all.unwrap_or(&nothing),
     };
-    let mut left = missing(task, all);
-    let nothing = match made.kind {
+    let mut left = missing(task, all.unwrap_or(&nothing));
+    let undone = match made.kind {
         Kind::Undo { .. } => {
             left.extend(hunks.iter().cloned());
-            all.is_subset(&left)
+            all.map_or(!made.part, |all| all.is_subset(&left))
         }
         Kind::Apply | Kind::Redo { .. } => {
             left.retain(|hunk| !hunks.contains(hunk));
             false
         }
     };
-    (task.state, task.left) = if nothing { (TaskState::Undone, BTreeSet::new()) } else { (TaskState::Applied, left) };
+    (task.state, task.left) = if undone { (TaskState::Undone, BTreeSet::new()) } else { (TaskState::Applied, left) };
     if made.kind == Kind::Apply {
         task.undo = Some(made.id.clone());
     }
+}
+
+/// Hunks that were applied before and are written once more: their file is written, and nothing of it was missing.
+pub(super) fn written_again(part: &Patch, plan: &Plan, missing: &BTreeSet<String>) -> BTreeSet<String> {
+    let written: BTreeSet<RelPath> = plan.files().map(|file| file.path).collect();
+    let whole =
+        |file: &&FilePatch| written.contains(&file.path) && !file.hunks.iter().any(|hunk| missing.contains(&hunk.id));
+    part.files().iter().filter(whole).flat_map(|file| &file.hunks).map(|hunk| hunk.id.clone()).collect()
+}
+
+/// A file's name and mode go with each of its hunks: taken back with one of them, the others would be left in the old file.
+pub(super) fn whole_where_the_file_itself_changes(part: &Patch, review: &Review) -> Result<()> {
+    for file in part.files().iter().filter(|file| file.from.is_some() || file.executable != file.was_executable) {
+        let all =
+            review.patch.files().iter().find(|whole| whole.path == file.path).map_or(&[][..], |whole| &whole.hunks);
+        let applied: Vec<&str> =
+            all.iter().map(|hunk| hunk.id.as_str()).filter(|hunk| !review.task.left.contains(*hunk)).collect();
+        if applied.iter().any(|id| !file.hunks.iter().any(|hunk| hunk.id == *id)) {
+            let why = format!("take a part of {} back: its name or mode was changed, too", file.path);
+            return Err(Error::new(ErrorKind::BadParams, why)
+                .hint(format!("take all of it back together: {}", applied.join(","))));
+        }
+    }
+    Ok(())
 }
 
 /// A process that died between an apply, an undo or a redo and its note of it left a task that says something else than
@@ -49,19 +87,14 @@ pub(super) fn agree(applier: &Applier, tasks: &Tasks, state: &StateDir) {
     });
     let made = newest.and_then(|record| record.turn());
     let Some((made, task)) = made.and_then(|made| tasks.get(&made.task).ok().map(|task| (made, task))) else { return };
-    let may_follow = match task.state {
-        TaskState::Applied | TaskState::Undone => true,
-        // Nothing was taken back of what was never applied: another answer was chosen since.
-        TaskState::Ready | TaskState::Blocked => made.kind == Kind::Apply,
-        _ => false,
-    };
-    let all = task.patch(state).map(|patch| hunks_of(&patch)).unwrap_or_default();
+    let all = task.patch(state).map(|patch| hunks_of(&patch)).ok();
     let mut now = task.clone();
-    turned(&mut now, &made, &all);
-    if !may_follow || (now.state, &now.left) == (task.state, &task.left) {
+    turned(&mut now, &made, all.as_ref());
+    // A record that does not name its hunks knows less of them than the task.
+    if now.state == task.state && (made.hunks.is_none() || now.left == task.left) {
         return;
     }
-    let noted = tasks.update(&task.id, |task| turned(task, &made, &all));
+    let noted = tasks.update(&task.id, |task| turned(task, &made, all.as_ref()));
     if let Err(error) = noted {
         tracing::warn!(task = %task.id, %error, "the task's state could not be stored");
     }
@@ -92,7 +125,7 @@ mod tests {
     fn after(turns: &[Turn]) -> (TaskState, BTreeSet<String>) {
         let mut task = Task::new("t".into(), String::new(), 0, None);
         task.state = TaskState::Ready;
-        turns.iter().for_each(|made| turned(&mut task, made, &set(&["h1", "h2", "h3"])));
+        turns.iter().for_each(|made| turned(&mut task, made, Some(&set(&["h1", "h2", "h3"]))));
         (task.state, task.left)
     }
 

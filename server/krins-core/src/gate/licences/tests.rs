@@ -88,3 +88,17 @@ fn many_findings_are_few_lines() {
     assert_eq!(found.len(), 26);
     assert!(found[25].2.contains("275 more") && found[25].1 == Verdict::Block, "{found:?}");
 }
+
+#[test]
+fn a_dependency_is_new_whether_or_not_the_change_is_in_the_files_already() {
+    let (before, after) =
+        (r#"{"name": "x", "dependencies": {}}"#, r#"{"name": "x", "dependencies": {"left-pad": "1"}}"#);
+    for (was, is) in [(Some(before), after), (None, after)] {
+        let change = patch("package.json", was, Some(is));
+        let mut around = Around::default();
+        let first = found(&change, &around);
+        assert_eq!(first[0].0, "licences/unknown");
+        around.write("package.json", is);
+        assert_eq!(found(&change, &around), first);
+    }
+}

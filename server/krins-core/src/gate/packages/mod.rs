@@ -139,8 +139,8 @@ fn shown(spec: &str) -> String {
 pub(super) fn names_before(change: &ManifestChange, scene: &Scene<'_>) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for dir in upward(change.path.dir()) {
-        if let Some(manifest) =
-            in_dir(dir, change.path.file_name()).and_then(|path| Manifest::read(&path, &scene.base.text(&path)?))
+        if let Some(manifest) = in_dir(dir, change.path.file_name())
+            .and_then(|path| Manifest::read(&path, &scene.reading.text_before(&path, scene.base)?))
         {
             used.extend(manifest.dependencies.iter().map(|(name, asked)| asked.real_name(name).to_owned()));
             used.extend(manifest.name);

@@ -221,7 +221,7 @@ fn turns(engine: &Engine) -> Vec<Action> {
         TaskState::Applied => ("undo", "krins.undo"),
         _ => ("redo", "krins.redo"),
     };
-    vec![Action::new(format!("Krins: {title} “{}”", short(&task.intent)), command, json!({"undo": task.undo}))]
+    vec![Action::new(format!("Krins: {title} “{}”", short(&task.intent)), command, json!({"undo": task.id}))]
 }
 
 fn named(task: &Task) -> Value {
