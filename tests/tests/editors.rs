@@ -201,7 +201,9 @@ impl Helix {
 
     /// Waits until a file on disk holds a text.
     fn await_file(&self, path: &str, text: &str) {
-        let there = self.terminal.until(|_| self.workspace.read(path).contains(text));
+        // While Helix saves a file, there is none for a moment.
+        let read = || fs::read_to_string(self.workspace.path(path));
+        let there = self.terminal.until(|_| read().is_ok_and(|now| now.contains(text)));
         assert!(there, "{path} does not get {text:?}; the screen is\n{}", self.terminal.screen());
     }
 
