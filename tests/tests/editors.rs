@@ -141,6 +141,11 @@ struct Helix {
     suite: &'static str,
 }
 
+/// Whether a file on disk holds a text. An editor that keeps the old one takes it away for a moment while it saves.
+fn holds(workspace: &Workspace, path: &str, text: &str) -> bool {
+    fs::read_to_string(workspace.path(path)).is_ok_and(|now| now.contains(text))
+}
+
 impl Helix {
     /// Starts it at the sample with the configuration of `editors/helix`.
     fn start(program: &Path, suite: &'static str, workspace: Workspace) -> Self {
@@ -201,9 +206,7 @@ impl Helix {
 
     /// Waits until a file on disk holds a text.
     fn await_file(&self, path: &str, text: &str) {
-        // While Helix saves a file, there is none for a moment.
-        let read = || fs::read_to_string(self.workspace.path(path));
-        let there = self.terminal.until(|_| read().is_ok_and(|now| now.contains(text)));
+        let there = self.terminal.until(|_| holds(&self.workspace, path, text));
         assert!(there, "{path} does not get {text:?}; the screen is\n{}", self.terminal.screen());
     }
 
@@ -377,7 +380,7 @@ fn kakoune(program: &Path, lsp: &Path) {
         terminal.press(&["Enter"]);
     };
     let await_file = |path: &str, text: &str| {
-        let there = terminal.until(|_| workspace.read(path).contains(text));
+        let there = terminal.until(|_| holds(&workspace, path, text));
         assert!(there, "{path} does not get {text:?}; the screen is\n{}", terminal.screen());
     };
 
