@@ -173,6 +173,28 @@ async fn figures_are_those_of_real_tasks_at_every_door() {
     assert_eq!((&after["tasks"]["accepted"], &after["tasks"]["rejected"]), (&json!(0), &json!(3)), "{after}");
 }
 
+#[test]
+fn a_change_is_accepted_as_long_as_a_hunk_of_it_stays() {
+    let [total, cart] = [
+        "//- /src/total.ts\nexport const calculateTotal = 1;\n",
+        "//- /src/cart.ts\nimport { calculateTotal } from \"./total\";\nexport const cart = calculateTotal;\n",
+    ];
+    let workspace = Workspace::from_fixture(&[total, cart].concat());
+    krins(&workspace, &["assign", "rename calculateTotal to orderTotal"]).expect(0);
+    let decided = || {
+        let report = editor(&workspace).request("krins/report", json!({"period": "day"})).unwrap();
+        (report["tasks"]["accepted"].as_u64().unwrap(), report["tasks"]["rejected"].as_u64().unwrap())
+    };
+    krins(&workspace, &["apply", "--hunks", "h1"]).expect(0);
+    krins(&workspace, &["apply"]).expect(0);
+    krins(&workspace, &["undo"]).expect(0);
+    assert_eq!(decided(), (1, 0), "the first apply stays");
+    krins(&workspace, &["undo", "--hunks", "h1"]).expect(0);
+    assert_eq!(decided(), (0, 1), "with its last hunk it is taken back");
+    krins(&workspace, &["redo"]).expect(0);
+    assert_eq!(decided(), (1, 0), "a hunk is there again");
+}
+
 #[tokio::test]
 async fn the_page_is_served_to_its_person_alone() {
     let workspace = Workspace::from_fixture(SHOP);

@@ -693,6 +693,8 @@ impl Engine {
         let engine = self.clone();
         let work = async move {
             let made = plan.turn();
+            let stays = |made: &Turn| engine.stays_applied(made);
+            let plan = plan.leaving_rest(made.as_ref().is_some_and(stays));
             let applied = pipeline::apply(&engine.inner.applier, plan, editor.as_deref()).await;
             engine.note_change(&applied);
             if let (Ok(Applied { id: Some(_), .. }), Some(made)) = (&applied, made) {
@@ -722,6 +724,14 @@ impl Engine {
             plan.of_hunks(None, |hunk| !left.contains(hunk))
         });
         self.carry_out(plan, dry_run, editor, turn).await
+    }
+
+    /// Whether an undo leaves some of its task in the files.
+    fn stays_applied(&self, made: &Turn) -> bool {
+        let Ok(mut task) = self.inner.tasks.get(&made.task) else { return made.part };
+        let all = self.patch_of(&task).map(|patch| hunks_of(&patch)).ok();
+        turned(&mut task, made, all.as_ref());
+        matches!(made.kind, Kind::Undo { .. }) && task.state == TaskState::Applied
     }
 
     fn note_turn(&self, made: &Turn) -> Result<()> {

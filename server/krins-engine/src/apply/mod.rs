@@ -67,7 +67,7 @@ pub struct Intended {
     pub id: String,
     pub kind: Kind,
     pub task: Option<String>,
-    /// Only some hunks of the task's change are taken back; the rest of it stays.
+    /// Of an undo: hunks of the task's change stay in the files.
     pub part: bool,
     /// sha256 of the canonical diff.
     pub patch: Option<Digest>,
@@ -244,13 +244,13 @@ impl Applier {
         if plan.is_empty() {
             return Ok(Applied::default());
         }
-        let policy = plan.policy;
+        let (policy, leaves_rest) = (plan.policy, plan.leaves_rest);
         let record = Arc::new(plan.record);
         let lock = self.at_rest().await?;
         let staged = record.clone();
         self.blocking(move |journal| journal.stage(&staged)).await??;
         if let Some(witness) = self.witness.clone() {
-            let intended = intended(&record, policy);
+            let intended = Intended { part: leaves_rest, ..intended(&record, policy) };
             let heard = self.blocking(move |_| witness(&intended)).await?;
             if let Err(why) = heard {
                 self.blocking(move |journal| journal.take_back(&record)).await?;
@@ -529,7 +529,7 @@ fn intended(record: &Record, policy: Option<Digest>) -> Intended {
         id: record.id.clone(),
         kind: record.kind.clone(),
         task: record.task.clone(),
-        part: record.part,
+        part: false,
         patch: record.patch,
         policy,
         files: record.steps.iter().map(file).collect(),

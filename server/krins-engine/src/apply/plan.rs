@@ -17,6 +17,8 @@ pub struct Plan {
     pub(super) record: Record,
     /// The policy that the change was judged by; what the history takes back was judged when it was made.
     pub(super) policy: Option<Digest>,
+    /// Of an undo: hunks of the task's change stay in the files.
+    pub(super) leaves_rest: bool,
 }
 
 /// One file of a plan.
@@ -159,7 +161,7 @@ impl Plan {
             make_dirs,
             remove_dirs,
         };
-        Ok(Self { record, policy: None })
+        Ok(Self { record, policy: None, leaves_rest: false })
     }
 
     /// The id that the apply will have in the history.
@@ -170,6 +172,10 @@ impl Plan {
     /// What it will be to its task.
     pub fn turn(&self) -> Option<Turn> {
         self.record.turn()
+    }
+
+    pub fn leaving_rest(self, leaves_rest: bool) -> Self {
+        Self { leaves_rest, ..self }
     }
 
     /// Of its hunks, or of these where it has none yet, only those that hold: what it brings into the files, or takes out of them.

@@ -79,7 +79,8 @@ async function served() {
   const pids = await until("the script runs", async () => {
     await run("workbench.action.acceptSelectedQuickOpenItem");
     try {
-      return readFileSync(file, "utf8").split(" ").map(Number);
+      // It is there before what is written into it.
+      return /^(\d+) (\d+)$/.exec(readFileSync(file, "utf8"))?.slice(1).map(Number);
     } catch {
       return undefined;
     }
