@@ -84,6 +84,25 @@ fn the_last_change_is_taken_back_and_done_again_whichever_folder_has_the_newest_
     assert!(holds("b/sum.ts", "sum"));
 }
 
+/// One that comes while another is at work waits, and nothing that came later goes before it.
+#[test]
+fn undo_and_redo_are_done_in_the_order_in_which_they_came() {
+    for names in [&["a"][..], &["a", "b"][..]] {
+        let workspace = Workspace::from_fixture(FIXTURE);
+        let mut client = start(&workspace, names);
+        assign(&mut client, "a1", "a/total.ts", ["total", "amount"]);
+        apply(&mut client, "a1");
+        for round in 0..20 {
+            let sent = ["undo", "redo", "undo", "redo", "undo"];
+            let tickets = sent.map(|what| client.send_request(&format!("krins/{what}"), json!({})));
+            let answers = tickets.map(|ticket| client.await_reply(ticket));
+            assert!(answers.iter().all(Result::is_ok), "{names:?} {round}: {answers:?}");
+            assert!(workspace.read("a/total.ts").contains("total"), "{names:?} {round}: {answers:?}");
+            client.request("krins/redo", json!({})).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_task_of_any_folder_is_known_at_once_after_a_restart() {
     let workspace = Workspace::from_fixture(FIXTURE);

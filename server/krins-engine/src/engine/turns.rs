@@ -103,6 +103,7 @@ pub(super) fn agree(applier: &Applier, tasks: &Tasks, state: &StateDir) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use krins_core::patch::Change;
     use proptest::prelude::*;
 
     fn set(hunks: &[&str]) -> BTreeSet<String> {
@@ -150,6 +151,26 @@ mod tests {
         assert_eq!(after(&[apply.clone(), made(undo(), false, None)]), (TaskState::Undone, set(&[])));
         assert_eq!(after(&[apply.clone(), made(undo(), true, None)]), (TaskState::Applied, set(&["h3"])));
         assert_eq!(after(&[apply, made(redo(), false, None)]), (TaskState::Applied, set(&[])));
+    }
+
+    #[test]
+    fn a_part_of_a_renamed_file_is_not_taken_back_alone() {
+        let text = |first: &str, last: &str| Some(format!("{first}\n{}{last}\n", "x\n".repeat(20)).into_bytes().into());
+        let path = |name: &str| RelPath::new(name).unwrap();
+        let change = |from: Option<&str>| {
+            let (before, after) = (text("a", "y"), text("b", "z"));
+            Change { path: path("new.ts"), from: from.map(path), before, after, executable: false }
+        };
+        let may = |from: Option<&str>, left: &[&str], hunks: &[&str]| {
+            let mut task = Task::new("t".into(), String::new(), 0, None);
+            (task.state, task.left) = (TaskState::Applied, set(left));
+            let review = Review { task, patch: Patch::between(vec![change(from)]) };
+            let part = review.patch.subset(&|hunk| hunks.contains(&hunk.id.as_str()));
+            whole_where_the_file_itself_changes(&part, &review).is_ok()
+        };
+        assert!(!may(Some("old.ts"), &[], &["h1"]) && may(Some("old.ts"), &[], &["h1", "h2"]));
+        assert!(may(Some("old.ts"), &["h2"], &["h1"]), "nothing else of it is there");
+        assert!(may(None, &[], &["h1"]));
     }
 
     proptest! {

@@ -60,6 +60,8 @@ pub struct Session {
     pub order: Order<DidChangeTextDocumentParams>,
     /// Where the last apply found that the files had gone on.
     pub conflicts: LastConflicts,
+    /// Undo and redo, one after the other.
+    pub turning: tokio::sync::Mutex<()>,
     /// Progress tokens that came with an assign, by task.
     tokens: Mutex<BTreeMap<String, ProgressToken>>,
     /// Starts the reporter of an engine. Must not ask for engines itself.
@@ -78,6 +80,7 @@ impl Session {
             unknown: Mutex::default(),
             order: Order::default(),
             conflicts: LastConflicts::default(),
+            turning: tokio::sync::Mutex::default(),
             tokens: Mutex::default(),
             on_open,
         }
@@ -271,6 +274,9 @@ impl Session {
                 self.engines_here()
             }
         };
+        if let [engine] = engines.as_slice() {
+            return Ok(engine.clone());
+        }
         let mut newest = None;
         for engine in engines {
             // A history that cannot be read may hold it: what another holds would be the wrong one.

@@ -19,12 +19,13 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::poll_immediate;
 use futures::{FutureExt as _, Sink, SinkExt as _, Stream, StreamExt as _};
 use krins_protocol::error::ErrorKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -178,6 +179,7 @@ where
         tasks: JoinSet::new(),
         permits: Arc::new(Semaphore::new(options.max_in_flight)),
         calls: Arc::default(),
+        begun: None,
         shut_down: false,
         options,
     };
@@ -212,6 +214,10 @@ async fn gone(watch: Option<&Watch>) {
     }
 }
 
+/// Requests that begin in the order in which they came, up to where they first wait: what is spawned together is polled in any. They
+/// take their places in a queue there.
+const IN_TURN: [&str; 3] = ["krins/apply", "krins/undo", "krins/redo"];
+
 /// What the reader owns.
 struct Session<S> {
     service: S,
@@ -220,6 +226,8 @@ struct Session<S> {
     tasks: JoinSet<()>,
     permits: Arc<Semaphore>,
     calls: Arc<Calls>,
+    /// Ends when the last of [`IN_TURN`] has begun.
+    begun: Option<oneshot::Receiver<()>>,
     shut_down: bool,
     options: Options,
 }
@@ -326,8 +334,25 @@ where
         let call = rpc::Call::begin(&id, &method, params.as_ref());
         let handled = self.invoke(build(method.clone(), Some(inner), params));
         let (calls, out) = (Arc::clone(&self.calls), self.out.clone());
+        let turn = IN_TURN.contains(&method.as_str()).then(|| {
+            let (begins, begun) = oneshot::channel::<()>();
+            (self.begun.replace(begun), begins)
+        });
         self.tasks.spawn(async move {
-            let outcome = call.within(handled).await;
+            let mut handled = pin!(call.within(handled));
+            let mut outcome = None;
+            if let Some((before, begins)) = turn {
+                if let Some(before) = before {
+                    // An error says that it has ended.
+                    let _ = before.await;
+                }
+                outcome = poll_immediate(&mut handled).await;
+                drop(begins);
+            }
+            let outcome = match outcome {
+                Some(outcome) => outcome,
+                None => handled.await,
+            };
             let panicked = matches!(outcome, Outcome::Panicked);
             let reply = conclude(id, outcome, &calls);
             call.end(&reply);

@@ -33,6 +33,8 @@ pub async fn redo(session: &Arc<Session>, params: UndoParams) -> Reply<ApplyResu
 }
 
 async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<ApplyResult, Error> {
+    // One after the other, as they came: a redo and an undo in the other order are something else.
+    let _turn = session.turning.lock().await;
     let which = params.undo.as_deref();
     let engine = match (which, &params.hunks) {
         // Hunks are those of a task, and without a name of the newest.
