@@ -11,6 +11,7 @@ use crate::gate::{StoredWaiver, approvals};
 use crate::pipeline::Intent;
 use crate::settings::{ApprovalSettings, Judge, Settings};
 use crate::state::StateDir;
+use crate::tasks::TaskState;
 use crate::workspace::Root;
 use async_trait::async_trait;
 use krins_backend::money::Purpose;
@@ -480,7 +481,14 @@ impl World {
                 (Judgement::Edit(edit.1.clone()), Some(edit), false)
             }
         };
-        self.engine.judge_hunk(Some(&task), &hunk.id, judgement).await.unwrap();
+        let now = self.engine.review(Some(&task)).unwrap().task;
+        let applied = now.state == TaskState::Applied && !now.left.contains(&hunk.id);
+        let judged = self.engine.judge_hunk(Some(&task), &hunk.id, judgement).await;
+        if applied && edited != hunk.edited {
+            assert_eq!(judged.map(|_| ()).unwrap_err().kind, ErrorKind::BadParams, "what is applied is not edited");
+            return;
+        }
+        judged.unwrap();
         let known = &mut self.tasks[self.at];
         let was_edited = known.is_edited();
         let kept = known.hunks.get_mut(&file).unwrap();

@@ -42,11 +42,11 @@ impl Engine {
         if task.files.is_empty() {
             return Err(no_diff(&task));
         }
-        if matches!(judgement, Judgement::Edit(_)) && task.state == TaskState::Applied && !task.left.contains(hunk) {
+        let edits = self.edits(&task, hunk, &judgement)?;
+        if edits != task.edits && task.state == TaskState::Applied && !task.left.contains(hunk) {
             return Err(Error::new(ErrorKind::BadParams, format!("edit hunk {hunk}: it is applied"))
                 .hint("edit the file itself, or take the hunk back first"));
         }
-        let edits = self.edits(&task, hunk, &judgement)?;
         let report = if edits == task.edits { None } else { Some(self.judged(&task, &edits).await?) };
         self.note_judged(&task, hunk, &judgement, report.as_ref())?;
         let task = self.inner.tasks.update(&task.id, |task| {
