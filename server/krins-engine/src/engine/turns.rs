@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_task_is_undone_with_its_last_hunk_and_applied_until_then() {
         let (one, rest) = (made(Kind::Apply, false, Some(&["h1"])), made(Kind::Apply, false, Some(&["h2", "h3"])));
-        assert_eq!(after(&[one.clone()]), (TaskState::Applied, set(&["h2", "h3"])));
+        assert_eq!(after(std::slice::from_ref(&one)), (TaskState::Applied, set(&["h2", "h3"])));
         assert_eq!(after(&[one.clone(), rest.clone()]), (TaskState::Applied, set(&[])));
         let back = made(undo(), false, Some(&["h2", "h3"]));
         assert_eq!(after(&[one.clone(), rest.clone(), back.clone()]), (TaskState::Applied, set(&["h2", "h3"])));
