@@ -109,7 +109,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       if (change.affectsConfiguration("krins.trace")) await running.applyTrace();
     }),
   );
-  log.info(`activated: read in ${Math.round(begun - krinsBegun)} ms, called for ${Math.round(performance.now() - begun)} ms`);
+  log.info(`activated: reading ${Math.round(begun - krinsBegun)} ms, call ${Math.round(performance.now() - begun)} ms`);
   // Not awaited: a server that is slow to start must not hold the window up.
   if (vscode.workspace.isTrusted) void running.start();
 }

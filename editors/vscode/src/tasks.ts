@@ -39,6 +39,8 @@ export interface Start {
 }
 
 const KNOWN = "krins.tasks";
+/** How many tasks are remembered. */
+const REMEMBERED = 20;
 const CHECKED = { running: "running", passed: "pass", warned: "warn", blocked: "block" } as const;
 /** How many tasks the view shows. */
 const SHOWN = 50;
@@ -638,7 +640,7 @@ export class Tasks implements vscode.Disposable {
 
   async #keep(known: Known): Promise<void> {
     const others = this.state.get<Known[]>(KNOWN, []).filter(({ task }) => task !== known.task);
-    await this.state.update(KNOWN, [...others, { task: known.task, intent: known.intent }].slice(-20));
+    await this.state.update(KNOWN, [...others, { task: known.task, intent: known.intent }].slice(-REMEMBERED));
   }
 
   async #drop(task: string): Promise<void> {
