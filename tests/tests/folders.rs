@@ -84,21 +84,31 @@ fn the_last_change_is_taken_back_and_done_again_whichever_folder_has_the_newest_
     assert!(holds("b/sum.ts", "sum"));
 }
 
-/// One that comes while another is at work waits, and nothing that came later goes before it.
+/// One that comes while another is at work waits, and nothing that came later goes before it. As requests, and as the commands of
+/// an editor that has nothing else.
 #[test]
-fn undo_and_redo_are_done_in_the_order_in_which_they_came() {
-    for names in [&["a"][..], &["a", "b"][..]] {
+fn apply_undo_and_redo_are_done_in_the_order_in_which_they_came() {
+    for (names, again) in [(&["a"][..], "redo"), (&["a", "b"], "redo"), (&["a", "b"], "apply")] {
         let workspace = Workspace::from_fixture(FIXTURE);
         let mut client = start(&workspace, names);
         assign(&mut client, "a1", "a/total.ts", ["total", "amount"]);
         apply(&mut client, "a1");
+        let params = |what: &str| if what == "apply" { json!({"task": "a1"}) } else { json!({}) };
         for round in 0..20 {
-            let sent = ["undo", "redo", "undo", "redo", "undo"];
-            let tickets = sent.map(|what| client.send_request(&format!("krins/{what}"), json!({})));
+            let sent = ["undo", again, "undo", again, "undo"];
+            let tickets = sent.map(|what| match round % 2 {
+                0 => client.send_request(&format!("krins/{what}"), params(what)),
+                _ => client.send_request(
+                    "workspace/executeCommand",
+                    json!({"command": format!("krins.{what}"), "arguments": [params(what)]}),
+                ),
+            });
+            // A command has answered before it has ended; what comes next waits for it.
+            let redone = client.request("krins/redo", json!({}));
             let answers = tickets.map(|ticket| client.await_reply(ticket));
-            assert!(answers.iter().all(Result::is_ok), "{names:?} {round}: {answers:?}");
-            assert!(workspace.read("a/total.ts").contains("total"), "{names:?} {round}: {answers:?}");
-            client.request("krins/redo", json!({})).unwrap();
+            assert!(answers.iter().all(Result::is_ok), "{names:?} {again} {round}: {answers:?}");
+            assert!(redone.is_ok(), "{names:?} {again} {round}: the last was no undo: {redone:?}");
+            assert!(workspace.read("a/total.ts").contains("amount"), "{names:?} {again} {round}: {redone:?}");
         }
     }
 }

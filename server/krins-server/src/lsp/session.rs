@@ -60,7 +60,7 @@ pub struct Session {
     pub order: Order<DidChangeTextDocumentParams>,
     /// Where the last apply found that the files had gone on.
     pub conflicts: LastConflicts,
-    /// Undo and redo, one after the other.
+    /// Apply, undo and redo, one after the other as they came: in another order they are something else.
     pub turning: tokio::sync::Mutex<()>,
     /// Progress tokens that came with an assign, by task.
     tokens: Mutex<BTreeMap<String, ProgressToken>>,

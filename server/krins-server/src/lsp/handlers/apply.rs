@@ -16,6 +16,7 @@ pub async fn run(session: &Arc<Session>, params: ApplyParams) -> Reply<ApplyResu
 }
 
 async fn apply(session: &Arc<Session>, params: ApplyParams) -> Result<ApplyResult, Error> {
+    let _turn = session.turning.lock().await;
     let task = params.task.as_deref();
     let engine = session.engine_of_task(task)?;
     let wish =
@@ -33,7 +34,6 @@ pub async fn redo(session: &Arc<Session>, params: UndoParams) -> Reply<ApplyResu
 }
 
 async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<ApplyResult, Error> {
-    // One after the other, as they came: a redo and an undo in the other order are something else.
     let _turn = session.turning.lock().await;
     let which = params.undo.as_deref();
     let engine = match (which, &params.hunks) {

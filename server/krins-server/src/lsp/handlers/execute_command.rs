@@ -7,6 +7,7 @@ use crate::lsp::readable::{Name, Readable};
 use crate::lsp::session::Session;
 use crate::lsp::{handlers, readable, shown, waiting};
 use crate::words::counted;
+use futures::future::poll_immediate;
 use krins_backend::propagation;
 use krins_engine::engine::state_name;
 use krins_protocol::graph::Question;
@@ -220,19 +221,19 @@ async fn carry_out(session: &Arc<Session>, params: ExecuteCommandParams) -> Repl
         }
         "krins.apply" => {
             let params = read(name, argument)?;
-            Ok(behind(session, |session| apply(session, params)))
+            Ok(begun(apply(session.clone(), params)).await)
         }
         "krins.undo" => {
             let params = read(name, argument)?;
-            Ok(behind(session, |session| async move {
-                tell(&session, handlers::apply::undo(&session, params).await, "").await;
-            }))
+            let session = session.clone();
+            let work = async move { tell(&session, handlers::apply::undo(&session, params).await, "").await };
+            Ok(begun(work).await)
         }
         "krins.redo" => {
             let params = read(name, argument)?;
-            Ok(behind(session, |session| async move {
-                tell(&session, handlers::apply::redo(&session, params).await, "").await;
-            }))
+            let session = session.clone();
+            let work = async move { tell(&session, handlers::apply::redo(&session, params).await, "").await };
+            Ok(begun(work).await)
         }
         "krins.showDiff" => {
             show_diff(session, read(name, argument)?);
@@ -330,6 +331,15 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     tokio::spawn(propagation::carry(work(session.clone())));
+    started()
+}
+
+/// The same, and it has begun before the answer, so that it stands in its queue where it came.
+async fn begun(work: impl Future<Output = ()> + Send + 'static) -> Option<LSPAny> {
+    let mut work = Box::pin(propagation::carry(work));
+    if poll_immediate(&mut work).await.is_none() {
+        tokio::spawn(work);
+    }
     started()
 }
 
