@@ -31,6 +31,20 @@ local function call(method, params)
   return answer and answer.result
 end
 
+--- Kills the server, which is the one child.
+local function kill_server()
+  local children = vim.api.nvim_get_proc_children(vim.fn.getpid())
+  ;(vim.uv or vim.loop).kill(children[1], 'sigkill')
+  t.eventually('(killed)', function()
+    return #children == 1 and #vim.lsp.get_clients() == 0
+  end)
+end
+
+--- Whether a file is known to the one server that there is.
+local function is_known(buffer)
+  return server() ~= nil and vim.lsp.buf_is_attached(buffer, server().id)
+end
+
 local function selectors()
   vim.cmd('silent! only')
   vim.cmd.buffer(vim.fn.bufnr(app .. '/src/store/selectors.ts'))
@@ -99,13 +113,21 @@ local function start()
 end
 
 local function files_of_no_project()
-  local lone = vim.fn.tempname()
+  local lone, home = vim.fn.tempname(), vim.fn.tempname()
+  vim.fn.mkdir(home .. '/.git', 'p')
+  vim.fn.mkdir(home .. '/notes')
+  vim.fn.writefile({ '{}' }, home .. '/package.json')
+  vim.fn.writefile({ 'one' }, home .. '/todo.txt')
+  vim.fn.writefile({ 'one' }, home .. '/notes/todo.txt')
   vim.fn.mkdir(lone .. '/repository/.git', 'p')
   vim.fn.mkdir(lone .. '/repository/packages/a/src', 'p')
   vim.fn.writefile({ '{}' }, lone .. '/repository/packages/a/package.json')
   vim.fn.writefile({ 'export const a = 1;' }, lone .. '/repository/packages/a/src/a.ts')
   vim.fn.writefile({ 'export const first = 1;' }, lone .. '/todo.ts')
-  vim.fn.writefile({ 'one' }, vim.env.HOME .. '/todo.txt')
+  vim.fn.writefile({ 'export const third = 3;' }, lone .. '/before.ts')
+  vim.fn.writefile({ 'export const fourth = 4;' }, lone .. '/after.ts')
+  vim.cmd.edit(lone .. '/before.ts')
+  local before = vim.api.nvim_get_current_buf()
   vim.cmd.edit(lone .. '/todo.ts')
   vim.wait(500)
   t.check('a file of no project starts no server', #vim.lsp.get_clients() == 0)
@@ -114,12 +136,37 @@ local function files_of_no_project()
     return server() ~= nil and waits()
   end)
   t.check('and then its directory is what is worked in', server().config.root_dir == vim.fs.dirname(vim.api.nvim_buf_get_name(vim.fn.bufnr(lone .. '/todo.ts'))))
+  t.check('and its files that are open are known', is_known(before))
+  vim.cmd.edit(lone .. '/after.ts')
+  local after = vim.api.nvim_get_current_buf()
+  t.eventually('and one that is opened later', function()
+    return is_known(after)
+  end)
+
+  vim.cmd('Krins diff')
+  local directory = server().config.root_dir
+  for _, buffer in ipairs({ before, after, vim.fn.bufnr(lone .. '/todo.ts') }) do
+    vim.api.nvim_buf_delete(buffer, { force = true })
+  end
+  kill_server()
+  keys('x')
+  t.eventually('with no file open, a key of the diff starts the server of its directory again', function()
+    return waits() and tasks.hunk(tasks.get(tasks.proposed()).diff, 'h1').verdict == 'reject' and server().config.root_dir == directory
+  end)
   discard()
-  vim.cmd.edit(vim.env.HOME .. '/todo.txt')
+
+  local real = vim.env.HOME
+  vim.env.HOME = home
+  vim.cmd.edit(home .. '/todo.txt')
   vim.cmd('Krins rename one to two')
   vim.wait(200)
   t.check('the whole home is no project, and its file is asked about nowhere else', t.said('too much to be one') and #vim.lsp.get_clients() == 1 and krins.statusline() == '')
-  local root = require('krins.client').root_of(vim.fn.bufadd(lone .. '/repository/packages/a/src/a.ts'))
+  local root_of = require('krins.client').root_of
+  t.check('and what lies beside it makes no project of its directories', root_of(vim.fn.bufadd(home .. '/notes/todo.txt')) == nil)
+  vim.fn.mkdir(home .. '/.krins')
+  t.check('unless somebody says so', root_of(vim.api.nvim_get_current_buf()) ~= nil)
+  vim.env.HOME = real
+  local root = root_of(vim.fn.bufadd(lone .. '/repository/packages/a/src/a.ts'))
   t.check('a package is not cut out of its repository: ' .. tostring(root), root ~= nil and root:find('repository$') ~= nil)
   vim.lsp.stop_client(vim.lsp.get_clients())
   t.eventually('(stopped)', function()
@@ -287,6 +334,45 @@ local function refused_edit()
   discard()
 end
 
+local function untaken_edit()
+  propose()
+  vim.fn.search('^+')
+  keys('e')
+  local buffer = vim.api.nvim_get_current_buf()
+  local hunk = vim.api.nvim_buf_get_name(buffer):match('h%d+$')
+  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '// an hour of work' })
+  local function is_kept()
+    return vim.api.nvim_buf_is_valid(buffer) and vim.api.nvim_buf_get_lines(buffer, 0, 1, false)[1] == '// an hour of work' and vim.bo[buffer].modified
+  end
+  local client = require('krins.client')
+  local request = client.request
+  client.request = function(method, ...)
+    -- As when the server dies before it answers.
+    if method ~= 'krins/review' then
+      return request(method, ...)
+    end
+  end
+  vim.cmd('wq')
+  vim.wait(100)
+  client.request = request
+  vim.cmd('Krins edit ' .. hunk)
+  t.check('what was written and never answered is still there', is_kept() and vim.api.nvim_get_current_buf() == buffer)
+  local on_disk = t.read('src/format.ts')
+  for _, word in ipairs({ 'apply', 'discard', 'fix' }) do
+    t.forget_notices()
+    vim.cmd('Krins ' .. word)
+    t.check(('%s says that it is not taken'):format(word), t.said(hunk .. ' is not taken yet'))
+  end
+  vim.wait(300)
+  t.check('and does nothing', is_kept() and waits() and t.read('src/format.ts') == on_disk)
+  call('krins/discard', { task = tasks.proposed() })
+  t.eventually('and it outlives its proposal', function()
+    return krins.statusline() == '' and diff_buffer() == nil and is_kept() and t.said(hunk .. ' belongs to no proposal any more')
+  end)
+  vim.cmd('quit!')
+  t.check('until it is left', not vim.api.nvim_buf_is_valid(buffer))
+end
+
 local function windows_that_go()
   propose()
   vim.cmd('Krins review')
@@ -318,6 +404,33 @@ local function windows_that_go()
   vim.cmd('silent! tabonly')
   vim.cmd('Krins reopen h1')
   selectors()
+end
+
+local function signs_that_move()
+  local signs = require('krins.signs')
+  vim.fn.search('import { calculateProgress')
+  local _, hunk = signs.hunk_under_cursor()
+  vim.api.nvim_buf_set_lines(0, 0, 0, false, { '//', '//', '//', '//' })
+  local row = vim.fn.search('import { calculateProgress')
+  vim.api.nvim_buf_set_lines(0, row - 1, row - 1, false, { '//' })
+  vim.fn.search('import { calculateProgress')
+  local function is_there()
+    local _, now = signs.hunk_under_cursor()
+    return hunk ~= nil and now == hunk
+  end
+  t.check('what is typed moves the signs along', is_there())
+  vim.cmd('Krins reject')
+  t.eventually('the hunk under the cursor is meant', function()
+    return tasks.hunk(tasks.get(tasks.proposed()).diff, hunk).verdict == 'reject'
+  end)
+  t.check('and it stands where it stood', is_there())
+  vim.cmd('Krins reject')
+  t.eventually('so that it can be taken back there', function()
+    return tasks.hunk(tasks.get(tasks.proposed()).diff, hunk).verdict == 'open'
+  end)
+  vim.cmd('edit!')
+  vim.fn.search('import { calculateProgress')
+  t.check('a file that is read anew has them where it has the lines', is_there())
 end
 
 local function verdicts_from_elsewhere()
@@ -382,17 +495,63 @@ local function in_the_way()
 end
 
 local function a_server_that_dies()
-  local children = vim.api.nvim_get_proc_children(vim.fn.getpid())
+  vim.cmd.edit(app .. '/src/format.ts')
+  local format = vim.api.nvim_get_current_buf()
+  vim.api.nvim_buf_set_lines(format, 0, 0, false, { '// not saved' })
+  local on_disk = t.read('src/format.ts')
+  selectors()
+  local client, task = require('krins.client'), tasks.proposed()
+  local request, seq = client.request, tasks.get(task).seq
+  client.request = function(_, _, _, failed)
+    failed({ message = 'the server is gone' })
+  end
+  krins.on_change({ task = task, intent = rename, state = 'ready', seq = seq + 1 }, server().id)
+  client.request = request
+  t.check('the last word of a server that dies takes nothing away', waits() and tasks.proposed() == task)
+  tasks.get(task).seq = seq
   t.forget_notices()
-  ;(vim.uv or vim.loop).kill(children[1], 'sigkill')
+  kill_server()
   t.eventually('a server that dies is said to have', function()
-    return #children == 1 and #vim.lsp.get_clients() == 0 and t.said('the server has ended %(signal 9%)')
+    return t.said('the server has ended %(signal 9%)')
   end)
   t.check('what waits is not lost', waits())
   vim.cmd('Krins reopen h3')
   t.eventually('and the next server knows it', function()
     return #vim.lsp.get_clients() == 1 and tasks.hunk(tasks.get(tasks.proposed()).diff, 'h3').verdict == 'open' and waits()
   end)
+  t.check('and every file that was open', is_known(format))
+
+  vim.cmd('Krins diff')
+  vim.api.nvim_win_set_cursor(0, { 1, 0 })
+  kill_server()
+  keys('x')
+  t.eventually('a key of the diff starts it again', function()
+    return is_known(format) and tasks.hunk(tasks.get(tasks.proposed()).diff, 'h1').verdict == 'reject'
+  end)
+  keys('x')
+  t.eventually('(taken back)', function()
+    return tasks.hunk(tasks.get(tasks.proposed()).diff, 'h1').verdict == 'open'
+  end)
+  selectors()
+  kill_server()
+  vim.cmd('edit!')
+  t.eventually('and so does a file, with the others', function()
+    return is_known(format)
+  end)
+
+  local function lines()
+    return table.concat(vim.api.nvim_buf_get_lines(format, 0, -1, false), '\n')
+  end
+  vim.cmd('Krins apply h2')
+  t.eventually('an apply changes what is open', function()
+    return tasks.hunk(tasks.get(tasks.proposed()).diff, 'h2').applied and (t.read('src/format.ts') ~= on_disk or lines():find('completionRate', 1, true) ~= nil)
+  end)
+  t.check('and writes beneath no text that is not saved', t.read('src/format.ts') == on_disk and vim.startswith(lines(), '// not saved'))
+  vim.cmd('Krins undo h2')
+  t.eventually('(undone)', function()
+    return lines():find('completionRate', 1, true) == nil and not tasks.hunk(tasks.get(tasks.proposed()).diff, 'h2').applied
+  end)
+  vim.api.nvim_buf_delete(format, { force = true })
 end
 
 local function questions()
@@ -483,6 +642,26 @@ local function questions_that_take_time()
   discard()
 end
 
+local function another_project()
+  local other = vim.fn.tempname()
+  vim.fn.mkdir(other .. '/.git', 'p')
+  vim.fn.writefile({ 'import { two } from "./two";', 'export const one = () => two;' }, other .. '/one.ts')
+  vim.fn.writefile({ 'import { one } from "./one";', 'export const two = () => one;' }, other .. '/two.ts')
+  selectors()
+  local here = vim.api.nvim_get_current_buf()
+  vim.cmd.edit(other .. '/one.ts')
+  local there = vim.api.nvim_get_current_buf()
+  t.eventually('the places of an answer are those of the project that was asked', function()
+    vim.cmd.buffer(there)
+    vim.cmd('Krins graph cycles')
+    vim.cmd.buffer(here)
+    vim.wait(200)
+    local place = vim.fn.getqflist()[1]
+    vim.cmd('cclose')
+    return place ~= nil and place.bufnr == there
+  end)
+end
+
 local function switched_off()
   if not configured then
     return
@@ -505,12 +684,15 @@ t.run(function()
   cancelled_too_late()
   one_hunk_after_another()
   refused_edit()
+  untaken_edit()
   windows_that_go()
+  signs_that_move()
   verdicts_from_elsewhere()
   in_the_way()
   a_server_that_dies()
   questions()
   lists()
   questions_that_take_time()
+  another_project()
   switched_off()
 end)

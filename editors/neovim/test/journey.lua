@@ -219,15 +219,73 @@ local function what_a_file_became()
   file:close()
 end
 
-local function gate()
+--- Writes a line before the first hunk's new lines, or over the first of them.
+local function begin_with(line, over)
   vim.cmd('Krins diff')
   vim.fn.search('^+')
   keys('e')
-  vim.api.nvim_buf_set_lines(0, 0, 0, false, { 'export const run = (text: string) => eval(text);' })
+  vim.api.nvim_buf_set_lines(0, 0, over and 1 or 0, false, { line })
   vim.cmd('write')
   t.eventually('what a person writes is judged too', function()
-    return diff_open() and vim.fn.search('eval(text)', 'w') > 0
+    return diff_open() and vim.fn.search('\\V+' .. line, 'w') > 0
   end)
+end
+
+--- Chooses a code action at the cursor.
+local function choose(title)
+  vim.ui.select = function(items, options, chosen)
+    for index, item in ipairs(items) do
+      if (options.format_item or tostring)(item):find(title) then
+        return chosen(item, index)
+      end
+    end
+    chosen(nil)
+  end
+  vim.lsp.buf.code_action()
+end
+
+--- At a finding of a proposal that the gate blocks.
+local function by_code_actions(place)
+  local tasks = require('krins.tasks')
+  vim.cmd.sbuffer(place.bufnr)
+  vim.api.nvim_win_set_cursor(0, { place.lnum, 0 })
+  local window = vim.api.nvim_get_current_win()
+  t.eventually('(the server knows the file)', function()
+    return #vim.lsp.get_clients({ name = 'krins', bufnr = place.bufnr }) == 1
+  end)
+  vim.fn.setqflist({})
+  choose('show what the gate found')
+  t.eventually('a code action shows what the gate found', function()
+    return vim.bo.filetype == 'krins-gate' and vim.fn.search('sast/', 'w') > 0 and #vim.fn.getqflist() > 0
+  end)
+  vim.cmd.close()
+  local reason
+  vim.ui.input = function(_, done)
+    done(reason)
+    reason = nil
+  end
+  for _, given in ipairs({ ' ', 'only here for now' }) do
+    t.check('a waiver that nobody gave a reason for is not made', not t.said('is waived for'))
+    reason = given
+    vim.api.nvim_set_current_win(window)
+    choose('put up with')
+    t.eventually('a code action asks why a finding is put up with', function()
+      return reason == nil
+    end)
+  end
+  t.eventually('and waives it with that', function()
+    return t.said('is waived for .* until ' .. vim.pesc(os.date('%Y-%m-%d', os.time() + 30 * 86400)))
+  end)
+  local waiting = tasks.get(tasks.proposed())
+  t.check('for the finding alone', waiting.state == 'ready' and waiting.diff.gate.waived[1].reason == 'only here for now')
+  vim.cmd.close()
+end
+
+local function gate()
+  -- A workspace may be stricter than the person.
+  vim.fn.mkdir(app .. '/.krins', 'p')
+  vim.fn.writefile({ '[levels]', 'sast = "block"' }, app .. '/.krins/policy.toml')
+  begin_with('export const run = (text: string) => eval(text);')
   vim.cmd('Krins gate')
   t.eventually('the gate shows every check', function()
     return vim.bo.filetype == 'krins-gate' and vim.fn.search('syntax') > 0
@@ -235,6 +293,10 @@ local function gate()
   local finding = vim.fn.search('sast/') > 0 and vim.fn.matchstr(vim.fn.getline('.'), 'sast/\\S\\+')
   t.check('and what it found, also in the quickfix list', finding and #vim.fn.getqflist() > 0)
   vim.cmd.close()
+  by_code_actions(vim.fn.getqflist()[1])
+  begin_with('export const run = (words: string) => eval(words);', true)
+  t.check('as long as its lines read so', require('krins.tasks').get(require('krins.tasks').proposed()).state == 'blocked')
+  t.forget_notices()
   local where = vim.fn.fnamemodify(vim.fn.bufname(vim.fn.getqflist()[1].bufnr), ':.')
   t.check('waive completes rule and path', vim.tbl_contains(completion('Krins waive '), finding) and #completion('Krins waive ' .. finding .. ' ') > 0)
   vim.cmd('Krins waive ' .. finding)

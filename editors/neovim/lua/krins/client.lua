@@ -6,6 +6,9 @@ local M = {}
 --- The server of the file that was last asked about.
 local last
 
+--- By the id of a server, also of one that is gone: the directory that it works in.
+local roots = {}
+
 local defaults = {
   --- The program and its arguments.
   cmd = { 'krins', 'lsp', '--stdio' },
@@ -104,6 +107,9 @@ function M.config()
       ['krins.waive'] = function(command)
         require('krins').waive(argument(command))
       end,
+      ['krins.task'] = function(command)
+        require('krins').found(argument(command))
+      end,
       ['krins.showDiff'] = function(command)
         require('krins').diff({ task = argument(command).task })
       end,
@@ -132,14 +138,21 @@ local function path_of(buffer)
   return file and name or nil
 end
 
+--- Links are followed: /home is one on some systems, and a buffer's name has none.
+local function is_home(directory)
+  local home = vim.uv.fs_realpath(vim.fs.normalize('~'))
+  return home ~= nil and vim.uv.fs_realpath(directory) == home
+end
+
 --- The directory to work in for a buffer: the nearest one upwards with the first marker, else with the second, and so on: a package
---- of a repository is not cut out of it. Nothing where there is none, and for a buffer that is no file.
+--- of a repository is not cut out of it. Nothing where there is none, and for a buffer that is no file. What else lies in the whole
+--- home (dotfiles under git, a stray package.json) makes no project of it.
 function M.root_of(buffer)
   local markers = M.effective().root_markers or options.root_markers
   for _, marker in ipairs(path_of(buffer) and (type(markers) == 'string' and { markers } or markers) or {}) do
     -- Asked one by one: with a list, Neovim 0.10 takes the nearest directory with any of them.
     local root = vim.fs.root(buffer, marker)
-    if root then
+    if root and (marker == '.krins' or not is_home(root)) then
       return root
     end
   end
@@ -156,15 +169,72 @@ local function root_of_loose(buffer)
   local root = path and vim.fs.dirname(vim.fs.normalize(path))
   if not root then
     none_runs()
-  elseif root == vim.fs.normalize('~') or vim.fs.dirname(root) == root then
+  elseif is_home(root) or vim.fs.dirname(root) == root then
     vim.notify(('krins: the file belongs to no project, and %s is too much to be one: a directory .krins beside the files makes it one'):format(root), vim.log.levels.WARN)
   else
     return root
   end
 end
 
+--- Whether a buffer is an open file that the server of a directory is for.
+local function belongs(buffer, root)
+  local wanted = M.effective().filetypes
+  local path = vim.api.nvim_buf_is_loaded(buffer) and path_of(buffer)
+  if not path or wanted and not vim.tbl_contains(wanted, vim.bo[buffer].filetype) then
+    return false
+  end
+  local own = M.root_of(buffer)
+  return own == root or not own and vim.startswith(vim.fs.normalize(path), root .. '/')
+end
+
+local function files_of(root)
+  return vim.tbl_filter(function(buffer)
+    return belongs(buffer, root)
+  end, vim.api.nvim_list_bufs())
+end
+
+--- Tells a server that is new here of every file of its directory that is open: beneath the text of one that it does not know, it
+--- would write on disk.
+local function welcome(client)
+  local root = client.config.root_dir
+  if not root or roots[client.id] then
+    return
+  end
+  roots[client.id] = root
+  for _, buffer in ipairs(files_of(root)) do
+    vim.lsp.buf_attach_client(buffer, client.id)
+  end
+end
+
+--- Keeps every server told of the files that are open, however it was started, and also of those that start none.
+local function watch()
+  local group = vim.api.nvim_create_augroup('krins.servers', {})
+  vim.api.nvim_create_autocmd('LspAttach', {
+    group = group,
+    -- Not at once: Neovim may be going through the buffers of the client.
+    callback = vim.schedule_wrap(function(event)
+      local client = vim.lsp.get_client_by_id(event.data.client_id)
+      if client and client.name == 'krins' then
+        welcome(client)
+      end
+    end),
+  })
+  vim.api.nvim_create_autocmd({ 'BufReadPost', 'BufNewFile' }, {
+    group = group,
+    -- Not at once: it has no filetype yet.
+    callback = vim.schedule_wrap(function(event)
+      for _, client in ipairs(vim.lsp.get_clients({ name = 'krins' })) do
+        if roots[client.id] and belongs(event.buf, roots[client.id]) then
+          vim.lsp.buf_attach_client(event.buf, client.id)
+        end
+      end
+    end),
+  })
+end
+
 --- Starts the server for files as they are opened. Called once, by the plugin.
 function M.start()
+  watch()
   if vim.lsp.enable and vim.v.vim_did_enter == 0 then
     if not options.autostart then
       return
@@ -223,17 +293,30 @@ function M.get()
   return last and vim.lsp.get_client_by_id(last) or vim.lsp.get_clients({ name = 'krins' })[1]
 end
 
---- Starts a server for the current buffer, because a command needs one, and waits for its first word. Nothing, which was said then, when
---- there can be none.
-local function begin()
+--- Starts a server; without a buffer for no file yet.
+local function launch(root, buffer)
+  local config = vim.deepcopy(M.effective())
+  config.name, config.root_dir = 'krins', root
+  if buffer then
+    return vim.lsp.start(config, { bufnr = buffer })
+  elseif vim.fn.has('nvim-0.11') == 1 then
+    return vim.lsp.start(config, { attach = false })
+  end
+  return vim.lsp.start_client(config)
+end
+
+--- Starts a server because a command needs one, for the current buffer or for a directory that had one, and waits for its first word.
+--- Nothing, which was said then, when there can be none.
+local function begin(again)
   local buffer = vim.api.nvim_get_current_buf()
-  local root = M.root_of(buffer) or root_of_loose(buffer)
+  local root = again or M.root_of(buffer) or root_of_loose(buffer)
   if not root then
     return nil
   end
-  local config = vim.deepcopy(M.effective())
-  config.name, config.root_dir = 'krins', root
-  local id = vim.lsp.start(config, { bufnr = buffer })
+  if again then
+    buffer = files_of(again)[1]
+  end
+  local id = launch(root, buffer)
   local found
   vim.wait(id and HELLO or 0, function()
     found = vim.lsp.get_client_by_id(id)
@@ -241,6 +324,7 @@ local function begin()
   end, 10)
   if found and found.initialized then
     last = id
+    welcome(found)
     return found
   end
   vim.notify('krins: the server did not start; see :checkhealth krins', vim.log.levels.ERROR)
@@ -260,16 +344,29 @@ function M.reach()
   return client
 end
 
---- The server whose task that is, else as `get`.
-function M.of(task)
-  local entry = task and tasks.get(task)
-  return entry and entry.client and vim.lsp.get_client_by_id(entry.client) or M.get()
+--- The server that works in a directory.
+local function at(root)
+  return vim.iter(vim.lsp.get_clients({ name = 'krins' })):find(function(client)
+    return client.config.root_dir == root
+  end)
 end
 
---- The directory that the server works in.
-function M.root()
+--- The server whose task that is, begun again when it is gone: another project's knows nothing of it. Else as `get`, and begun when
+--- there is none. Nothing, which was said then, when there can be none.
+function M.of(task)
+  local entry = task and tasks.get(task)
+  local id = entry and entry.client
+  local client = id and vim.lsp.get_client_by_id(id)
+  if not client and id and roots[id] then
+    return at(roots[id]) or begin(roots[id])
+  end
+  return client or M.get() or begin()
+end
+
+--- The directory that the server with this id works in, else the one for what is shown.
+function M.root(id)
   local client = M.get()
-  return client and client.config.root_dir or vim.fn.getcwd()
+  return id and roots[id] or client and client.config.root_dir or vim.fn.getcwd()
 end
 
 --- The commands that the running server offers.
@@ -282,7 +379,7 @@ end
 --- Sends a request, to the server with this id, else to the one whose task or undo it names; `done(result, client id)` runs when it is
 --- answered. Errors are shown, and `failed(error)` runs when given. Gives the server's id and the request's.
 function M.request(method, params, done, failed, server)
-  local client = server and vim.lsp.get_client_by_id(server) or M.of(params.task or params.undo) or begin()
+  local client = server and vim.lsp.get_client_by_id(server) or M.of(params.task or params.undo)
   if not client then
     if failed then
       failed({ message = 'no server is running' })

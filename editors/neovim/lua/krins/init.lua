@@ -66,6 +66,17 @@ local function naming(task)
   return task and { task = task } or vim.empty_dict()
 end
 
+--- Whether something typed for these hunks (nil: any) of a task is not taken yet, which is said then: it would be left out.
+local function is_held(task, hunks)
+  local untaken = vim.tbl_filter(function(hunk)
+    return not hunks or vim.tbl_contains(hunks, hunk)
+  end, task and windows.untaken(task) or {})
+  if #untaken > 0 then
+    warn(('what you typed for %s is not taken yet: :write it, or leave it with :q! (:Krins edit %s)'):format(table.concat(untaken, ', '), untaken[1]))
+  end
+  return #untaken > 0
+end
+
 local function forget(task)
   tasks.forget(task)
   if signs.task() == task then
@@ -75,6 +86,10 @@ local function forget(task)
     review.close()
   end
   windows.close(task)
+  local untaken = windows.untaken(task)
+  if #untaken > 0 then
+    warn(('what you typed for %s belongs to no proposal any more, and is kept where you typed it'):format(table.concat(untaken, ', ')))
+  end
   changed()
 end
 
@@ -365,8 +380,12 @@ local function refetch(task)
     else
       renew(task, diff)
     end
-  end, function()
-    forget(task)
+  end, function(err)
+    entry.fetching = false
+    -- Only a server's own word has a code; one that is gone says nothing of what waits, and the next one knows it.
+    if err.code then
+      forget(task)
+    end
   end)
 end
 
@@ -459,6 +478,9 @@ end
 function M.apply(wish)
   local request = vim.deepcopy(wish or {})
   request.task = request.task or tasks.proposed()
+  if not request.dryRun and is_held(request.task, request.hunks) then
+    return
+  end
   client.request('krins/apply', next(request) and request or vim.empty_dict(), function(result)
     if request.dryRun then
       tell_dry(result)
@@ -472,7 +494,11 @@ end
 
 --- Drops a proposal; of one that is applied in part, what was left out.
 function M.discard(wish)
-  client.request('krins/discard', naming(wish and wish.task or tasks.proposed()), function(result)
+  local task = wish and wish.task or tasks.proposed()
+  if is_held(task) then
+    return
+  end
+  client.request('krins/discard', naming(task), function(result)
     forget(result.task)
     say(result.state == 'applied' and 'the rest is dropped; what was applied stays (:Krins undo)' or 'discarded; nothing was written')
   end)
@@ -533,16 +559,32 @@ function M.redo(wish)
   end)
 end
 
---- Judges a task's change as the files are now; findings go to the quickfix list.
+--- Findings go to the quickfix list, as files of the server that found them.
+local function show_gate(result, intent, from, quietly)
+  if #result.findings > 0 then
+    vim.fn.setqflist({}, ' ', { title = 'krins: the gate', items = report.findings(result, client.root(from)) })
+  end
+  report.gate(result, intent, quietly)
+end
+
+--- Shows what the gate found when it judged a task.
+function M.found(wish)
+  client.request('krins/task', naming(wish.task), function(status, from)
+    if status.gate then
+      show_gate(status.gate, status.intent, from)
+    else
+      say('the gate has not judged it yet')
+    end
+  end)
+end
+
+--- Judges a task's change as the files are now.
 function M.gate(wish)
   local task = wish and wish.task or tasks.proposed()
   local still_here = windows.attention()
-  ask('the gate is at work', 'krins/gate', naming(task), function(result)
+  ask('the gate is at work', 'krins/gate', naming(task), function(result, from)
     local entry = task and tasks.get(task)
-    if #result.findings > 0 then
-      vim.fn.setqflist({}, ' ', { title = 'krins: the gate', items = report.findings(result, client.root()) })
-    end
-    report.gate(result, entry and entry.intent or 'the newest task', not still_here())
+    show_gate(result, entry and entry.intent or 'the newest task', from, not still_here())
   end)
 end
 
@@ -550,6 +592,9 @@ end
 function M.fix(wish)
   local request = vim.deepcopy(wish or {})
   request.task = request.task or tasks.proposed()
+  if is_held(request.task) then
+    return
+  end
   client.request('krins/fix', next(request) and request or vim.empty_dict(), function(assigned, from)
     local entry = tasks.track(assigned.task, 'fix', from)
     entry.diff, entry.state, entry.followed = nil, assigned.state, false
@@ -593,8 +638,30 @@ function M.variant(wish)
   end)
 end
 
---- Lives with a finding for a while: { task?, rule, path, expires, reason }. It is on record, and the change is judged again.
+--- A finding that was pointed at: why it is lived with is asked. Only while its lines read as they do, where they tell it apart: a
+--- secret is told by no lines.
+local function waive_here(wish)
+  with_diff(wish.task, function(diff)
+    local alike = vim.tbl_filter(function(finding)
+      return finding.rule == wish.rule and finding.path == wish.path
+    end, diff.gate.findings)
+    local exact = #alike == 1 and not vim.startswith(wish.rule, 'secrets/')
+    local expires = tasks.waived_until()
+    vim.ui.input({ prompt = ('Krins: why is %s in %s put up with until %s? '):format(wish.rule, wish.path, expires) }, function(reason)
+      if reason and vim.trim(reason) ~= '' then
+        M.waive({ task = diff.task, rule = wish.rule, path = wish.path, expires = expires, reason = vim.trim(reason), exact = exact })
+      end
+    end)
+  end)
+end
+
+--- Lives with a finding for a while: { task?, rule, path, expires, reason, exact? }; without a reason it is asked. It is on record, and
+--- the change is judged again.
 function M.waive(wish)
+  if not wish.reason then
+    waive_here(wish)
+    return
+  end
   local request = vim.deepcopy(wish)
   request.task = request.task or tasks.proposed()
   client.request('krins/waive', request, function(diff, from)
@@ -682,8 +749,8 @@ function M.graph(wish)
     params.uri = position.textDocument.uri
     params.position = wish.question ~= 'module' and wish.question ~= 'owners' and position.position or nil
   end
-  client.request('krins/graph/' .. wish.question, next(params) and params or vim.empty_dict(), function(answer)
-    say(report.answer(wish.question, answer, client.root()))
+  client.request('krins/graph/' .. wish.question, next(params) and params or vim.empty_dict(), function(answer, from)
+    say(report.answer(wish.question, answer, client.root(from)))
   end)
 end
 

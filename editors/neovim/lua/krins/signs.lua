@@ -22,7 +22,7 @@ local function growth(hunk)
   return lines
 end
 
---- By buffer, by mark: the hunk's id.
+--- By buffer, by mark: { task, hunk, line, first, stop }, where it was placed.
 local placed = {}
 --- The proposal that is shown.
 local shown
@@ -39,7 +39,25 @@ local function clear(buffer)
   placed[buffer] = nil
 end
 
+--- By hunk of the proposal that is shown: its mark as it was placed, and where that stands now; what is typed or applied moves it.
+--- Nothing where two stand on one line: then the text they stood in was replaced as a whole.
+local function standing(buffer)
+  local known, lines = {}, {}
+  for id, mark in pairs(placed[buffer] or {}) do
+    local at = vim.api.nvim_buf_get_extmark_by_id(buffer, marks, id, { details = true })
+    if mark.task == shown.task and at[1] then
+      if lines[at[1]] then
+        return {}
+      end
+      lines[at[1]] = true
+      known[mark.hunk] = { mark = mark, first = at[1], stop = at[3].end_row }
+    end
+  end
+  return known
+end
+
 local function place(buffer, hunks)
+  local known = standing(buffer)
   clear(buffer)
   local last = vim.api.nvim_buf_line_count(buffer) - 1
   placed[buffer] = {}
@@ -51,9 +69,18 @@ local function place(buffer, hunks)
     else
       local word = tasks.verdict(hunk)
       local first, stop = tasks.core(hunk)
-      first, stop = math.min(first + moved, last), math.min(stop + moved, last)
-      local id = vim.api.nvim_buf_set_extmark(buffer, marks, math.max(first, 0), 0, {
-        end_row = math.max(stop, 0),
+      local mark = { task = shown.task, hunk = hunk.id, line = hunk.range.start.line, first = first, stop = stop }
+      local now = known[hunk.id]
+      if now and now.mark.line == mark.line then
+        -- An edit may have changed how far it reaches.
+        first, stop = now.first + first - now.mark.first, now.stop + stop - now.mark.stop
+      else
+        first, stop = first + moved, stop + moved
+      end
+      first = math.max(math.min(first, last), 0)
+      local id = vim.api.nvim_buf_set_extmark(buffer, marks, first, 0, {
+        end_row = math.max(math.min(stop, last), first),
+        end_right_gravity = true,
         sign_text = looks[word][1],
         sign_hl_group = looks[word][2],
         virt_text = { { ('krins %s%s'):format(hunk.id, word == 'open' and '' or ' ' .. word), 'Comment' } },
@@ -61,7 +88,7 @@ local function place(buffer, hunks)
         hl_mode = 'combine',
         strict = false,
       })
-      placed[buffer][id] = hunk.id
+      placed[buffer][id] = mark
     end
   end
 end
@@ -87,6 +114,8 @@ local function follow()
   vim.api.nvim_create_autocmd('BufReadPost', {
     group = group,
     callback = function(event)
+      -- What is read anew is what the file is, wherever the marks stood.
+      clear(event.buf)
       M.refresh(event.buf)
     end,
   })
@@ -123,7 +152,7 @@ function M.hunk_under_cursor()
   local row = vim.api.nvim_win_get_cursor(0)[1] - 1
   for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buffer, marks, 0, -1, { details = true })) do
     if mark[2] <= row and row <= (mark[4].end_row or mark[2]) then
-      return shown.task, placed[buffer][mark[1]]
+      return shown.task, placed[buffer][mark[1]].hunk
     end
   end
 end

@@ -159,6 +159,11 @@ function M.verdict(hunk)
   return hunk.verdict == 'accept' and 'accepted' or 'open'
 end
 
+--- The last day of a waiver, when nobody names another.
+function M.waived_until()
+  return os.date('%Y-%m-%d', os.time() + 30 * 86400)
+end
+
 function M.remember(intent)
   asked = vim.tbl_filter(function(known)
     return known ~= intent

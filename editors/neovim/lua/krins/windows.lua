@@ -158,6 +158,7 @@ local function settle(buffer, tick, taken)
     return
   end
   vim.bo[buffer].modified = true
+  vim.bo[buffer].bufhidden = 'wipe'
   if #vim.fn.win_findbuf(buffer) == 0 and M.at_rest() then
     vim.api.nvim_open_win(buffer, false, { split = 'below', win = -1 })
   end
@@ -178,7 +179,8 @@ function M.edit(task, hunk, done)
   local name = 'krins://' .. task .. '.' .. hunk.id
   local open = vim.fn.bufnr('^' .. vim.fn.escape(name, '[]*?^$.\\{},') .. '$')
   if open ~= -1 and vim.bo[open].modified then
-    -- What was typed there is not written yet, or was not taken.
+    -- What was typed there is not written yet, or not taken.
+    vim.bo[open].bufhidden = 'wipe'
     if vim.fn.bufwinid(open) ~= -1 then
       vim.api.nvim_set_current_win(vim.fn.bufwinid(open))
     else
@@ -197,9 +199,9 @@ function M.edit(task, hunk, done)
     callback = function()
       local written = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
       local text = table.concat(written, line_end) .. line_end
-      -- `:wq` closes the window before the answer is there; the text has to outlive that.
+      -- `:wq` closes the window before the answer is there; the text has to outlive that. It stays modified until it is taken: there
+      -- may be no answer.
       vim.bo[buffer].bufhidden = 'hide'
-      vim.bo[buffer].modified = false
       local tick = vim.api.nvim_buf_get_changedtick(buffer)
       vim.schedule(function()
         done(hunk.id, text == line_end and '' or text, function(taken)
@@ -215,10 +217,27 @@ function M.sure(question)
   return vim.fn.confirm(question, '&Yes\n&No', 2) == 1
 end
 
---- Closes what shows a task: its diff, its hunks that are being edited.
+local function is_untaken(buffer)
+  return vim.bo[buffer].buftype == 'acwrite' and vim.bo[buffer].modified
+end
+
+local function buffers_of(task)
+  return vim.tbl_filter(function(buffer)
+    return vim.startswith(vim.api.nvim_buf_get_name(buffer), 'krins://' .. task .. '.')
+  end, vim.api.nvim_list_bufs())
+end
+
+--- The ids of a task's hunks whose new lines somebody typed, and which the server has not taken.
+function M.untaken(task)
+  return vim.tbl_map(function(buffer)
+    return vim.api.nvim_buf_get_name(buffer):match('[^.]*$')
+  end, vim.tbl_filter(is_untaken, buffers_of(task)))
+end
+
+--- Closes what shows a task: its diff, its hunks that are being edited. What was typed there and is nowhere else stays.
 function M.close(task)
-  for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
-    if vim.startswith(vim.api.nvim_buf_get_name(buffer), 'krins://' .. task .. '.') then
+  for _, buffer in ipairs(buffers_of(task)) do
+    if not is_untaken(buffer) then
       vim.api.nvim_buf_delete(buffer, { force = true })
     end
   end
