@@ -1,6 +1,7 @@
-// Bundles the extension, or with --test the tests (which leave VS Code out).
+// Bundles the extension, or with --test the tests (in which test/vscode.ts stands for VS Code).
 
 import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { lean } from "./lean.mjs";
@@ -28,6 +29,7 @@ if (process.argv.includes("--test")) {
     platform: "node",
     target: "node20",
     outdir: at("out/test"),
+    plugins: [{ name: "stand-ins", setup: ({ onResolve }) => onResolve({ filter: /^(?:vscode|\.\/client)$/ }, ({ path }) => ({ path: at(`test/${basename(path)}.ts`) })) }],
   });
 } else {
   const common = {

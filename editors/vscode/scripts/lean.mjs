@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 /** Files of `vscode-languageclient/lib/common`, each with the server capability that would need it. */
 export const ABSENT = {
   callHierarchy: "callHierarchyProvider",
+  codeLens: "codeLensProvider",
   colorProvider: "colorProvider",
   completion: "completionProvider",
   declaration: "declarationProvider",

@@ -136,7 +136,7 @@ interface ContextPick extends vscode.QuickPickItem {
   open?: vscode.Location;
 }
 
-/** What would be sent. True when the person says to send it. Choosing a file opens it. */
+/** What would be sent. True when the person says to send it. Choosing a file opens it beside the question. */
 export async function showContext(context: ContextResult, send: string): Promise<boolean> {
   const items: ContextPick[] = [
     { label: `$(play) ${send}`, description: contextTitle(context), send: true },
@@ -156,15 +156,17 @@ export async function showContext(context: ContextResult, send: string): Promise
     items.push({ label: "left out", kind: vscode.QuickPickItemKind.Separator });
     items.push(...context.pruned.map((uri) => ({ label: relative(uri), open: new vscode.Location(vscode.Uri.parse(uri), new vscode.Position(0, 0)) })));
   }
-  const chosen = await vscode.window.showQuickPick(items, {
-    title: "Krins: what would be sent",
-    placeHolder: contextTitle(context),
-    matchOnDescription: true,
-    matchOnDetail: true,
-    ignoreFocusOut: true,
-  });
-  if (chosen?.open) await vscode.window.showTextDocument(chosen.open.uri, { selection: chosen.open.range, preview: true });
-  return chosen?.send === true;
+  for (;;) {
+    const chosen = await vscode.window.showQuickPick(items, {
+      title: "Krins: what would be sent",
+      placeHolder: contextTitle(context),
+      matchOnDescription: true,
+      matchOnDetail: true,
+      ignoreFocusOut: true,
+    });
+    if (!chosen?.open) return chosen?.send === true;
+    await vscode.window.showTextDocument(chosen.open.uri, { selection: chosen.open.range, preview: true, preserveFocus: true });
+  }
 }
 
 /** The ids of the hunks to apply; `undefined` when the person gave up. */

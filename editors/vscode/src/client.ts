@@ -1,3 +1,3 @@
 // What is used of the language client, in a file of its own that the first start of a server reads.
 
-export { CloseAction, LanguageClient, State, Trace, WorkDoneProgress } from "vscode-languageclient/node";
+export { CloseAction, LanguageClient, RevealOutputChannelOn, State, WorkDoneProgress } from "vscode-languageclient/node";

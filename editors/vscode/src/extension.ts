@@ -90,11 +90,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   };
   for (const [id, run] of Object.entries(commands)) context.subscriptions.push(vscode.commands.registerCommand(id, run));
 
-  /** The task that a row of the view names, else the one whose diff is in front, else the one to review. */
+  /** The task that a row of the view names, else the one whose diff is in front, else the one that the person names. */
   async function withTask(argument: unknown, run: (task: string) => unknown): Promise<unknown> {
-    const task = named(argument) ?? preview.active() ?? tasks.focus.proposal?.diff.task ?? tasks.proposals[0]?.diff.task;
-    if (task === undefined) return say.info("Krins: there is no proposal.");
-    return run(task);
+    const task = named(argument) ?? (await tasks.choose())?.diff.task;
+    return task && run(task);
   }
 
   async function withHunk(argument: unknown, run: (task: string, hunk: string) => unknown): Promise<unknown> {
@@ -104,9 +103,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
   context.subscriptions.push(
     vscode.workspace.onDidGrantWorkspaceTrust(() => running.start()),
-    vscode.workspace.onDidChangeConfiguration(async (change) => {
+    vscode.workspace.onDidChangeConfiguration((change) => {
       if (change.affectsConfiguration("krins") || change.affectsConfiguration("http")) setup.renew();
-      if (change.affectsConfiguration("krins.trace")) await running.applyTrace();
     }),
   );
   log.info(`activated: reading ${Math.round(begun - krinsBegun)} ms, call ${Math.round(performance.now() - begun)} ms`);

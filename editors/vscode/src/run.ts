@@ -29,9 +29,7 @@ export class Previews implements vscode.Disposable {
 
   async preview(task: string): Promise<void> {
     try {
-      const made = await say.progress({ location: vscode.ProgressLocation.Notification, title: "Krins: making a worktree for the change" }, () =>
-        this.server.request("krins/preview", { task }),
-      );
+      const made = await making("a worktree for the change", () => this.server.request("krins/preview", { task }));
       await this.#offer(task, made);
     } catch (error) {
       void say.error(`Krins: ${sentence(failure(error))}`);
@@ -40,7 +38,7 @@ export class Previews implements vscode.Disposable {
 
   async promote(task: string): Promise<void> {
     try {
-      const { branch, commit, kept } = await this.server.request("krins/promote", { task });
+      const { branch, commit, kept } = await making("a branch of the change", () => this.server.request("krins/promote", { task }));
       const copy = "Copy the Name";
       const stays = kept ? ` What you changed in ${kept} is not in it, and stays there.` : "";
       const chosen = await say.info(`Krins: the change is commit ${commit.slice(0, 10)} on branch ${branch}. Your working tree is as it was.${stays}`, copy);
@@ -75,6 +73,10 @@ export class Previews implements vscode.Disposable {
     output.over.then(() => this.#running.delete(output), () => undefined);
     vscode.window.createTerminal({ name: `Krins: ${script}`, pty: output }).show();
   }
+}
+
+function making<T>(what: string, work: () => Promise<T>): Thenable<T> {
+  return say.progress({ location: vscode.ProgressLocation.Notification, title: `Krins: making ${what}` }, work);
 }
 
 async function offered(root: vscode.Uri): Promise<Script[]> {

@@ -5,9 +5,11 @@ import * as vscode from "vscode";
 import type { ErrorHandler, LanguageClient, LanguageClientOptions, State } from "vscode-languageclient/node";
 import { find, surroundings } from "./binary";
 import { serverEnvironment, serverSettings } from "./environment";
+import { failure, sentence } from "./errors";
 import { storedKeys } from "./keys";
 import { PROTOCOL, PROTOCOL_MINOR, type Methods, type TaskStatus } from "./protocol";
 import * as say from "./say";
+import { withoutLinks } from "./words";
 
 /** How long a request waits for a server that starts. */
 const STARTING = 10_000;
@@ -153,7 +155,7 @@ export class Server implements vscode.Disposable {
     }
     this.#launched = launched;
     this.#set({ name: "starting" });
-    const { CloseAction, LanguageClient, State } = (this.#library = await library());
+    const { CloseAction, LanguageClient, RevealOutputChannelOn, State } = (this.#library = await library());
     let hung = false;
     const closed = () => (hung ? { action: CloseAction.DoNotRestart, handled: true } : usual.closed());
     const client: LanguageClient = new LanguageClient(
@@ -164,7 +166,8 @@ export class Server implements vscode.Disposable {
         args,
         options: { env },
       },
-      { ...this.#options(settings), errorHandler: { error: (...what) => usual.error(...what), closed } },
+      // What fails is logged, and said where somebody asked for it: the client's own messages would make links of its words.
+      { ...this.#options(settings), revealOutputChannelOn: RevealOutputChannelOn.Never, errorHandler: { error: (...what) => usual.error(...what), closed } },
     );
     const usual: ErrorHandler = client.createDefaultErrorHandler();
     let late: NodeJS.Timeout | undefined;
@@ -184,8 +187,10 @@ export class Server implements vscode.Disposable {
     silence.catch(() => undefined);
     client.onNotification("krins/task/didChange", (status: TaskStatus) => this.#told.fire(status));
     client.onNotification("krins/gateStatus", (status: GateStatus) => this.#checked.fire(status));
+    // Instead of the client's own, which show the words as they come.
+    client.onNotification("window/showMessage", (message) => void say.told(message));
+    client.onRequest("window/showMessageRequest", say.told);
     this.#client = client;
-    await this.applyTrace();
     try {
       await Promise.race([client.start(), silence]);
       this.#checkProtocol(client);
@@ -239,11 +244,6 @@ export class Server implements vscode.Disposable {
     return client.onProgress(this.#library.WorkDoneProgress.type, token, (value) => {
       handler(value.message, value.kind === "end" ? undefined : value.percentage);
     });
-  }
-
-  async applyTrace(): Promise<void> {
-    const level = vscode.workspace.getConfiguration("krins").get("trace.server", "off");
-    if (this.#library) await this.#client?.setTrace(this.#library.Trace.fromString(level));
   }
 
   dispose(): void {
@@ -304,7 +304,16 @@ export class Server implements vscode.Disposable {
         didChange: async (change, next) => (this.isWork(change.document.uri) ? next(change) : undefined),
         didSave: async (document, next) => (this.isWork(document.uri) ? next(document) : undefined),
         didClose: async (document, next) => (this.isWork(document.uri) ? next(document) : undefined),
-        executeCommand: (command, args: unknown[], next) => this.onCommand(command, args[0], async () => next(command, args)),
+        provideCodeActions: (document, range, context, token, next) => (this.isWork(document.uri) ? next(document, range, context, token) : []),
+        executeCommand: (command, args: unknown[], next) =>
+          this.onCommand(command, args[0], async () => {
+            try {
+              return await next(command, args);
+            } catch (error) {
+              // VS Code says it as it is, and says nothing of a cancel.
+              throw error instanceof vscode.CancellationError ? error : new Error(withoutLinks(sentence(failure(error))));
+            }
+          }),
       },
       initializationFailedHandler: (error) => {
         this.log.error(`initialize failed: ${String(error)}`);

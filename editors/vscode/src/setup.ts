@@ -72,6 +72,7 @@ export class Setup implements vscode.Disposable {
     clearTimeout(this.#renewing);
     if (this.#writing) return;
     this.#renewing = setTimeout(async () => {
+      await say.idle();
       const waited = this.#waits;
       this.#waits = this.tasks.running > 0 && (await this.server.stale());
       if (this.#waits && !waited) void say.info("Krins: new settings count when what runs has ended.");

@@ -46,8 +46,9 @@ export class StatusBar implements vscode.Disposable {
     return this.#status?.provider;
   }
 
+  /** Nobody is asked as long as it is not known who. */
   get keyless(): boolean {
-    return this.provider === "builtin";
+    return (this.provider ?? "builtin") === "builtin";
   }
 
   /** How it is now, in one line. */

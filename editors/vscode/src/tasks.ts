@@ -8,7 +8,7 @@ import { failure, sentence } from "./errors";
 import { askMerge, openMarked, openUnmerged } from "./merge";
 import type { Check } from "./panel/messages";
 import { size } from "./patch";
-import type { Preview } from "./preview";
+import { EDIT, type Preview } from "./preview";
 import type { ApplyParams, ApplyResult, AssignParams, DiffResult, GateReport, Hunk, ReviewVerdict, TaskEntry, TaskStatus } from "./protocol";
 import * as say from "./say";
 import { NotRunning, type Server } from "./server";
@@ -34,6 +34,8 @@ export interface Start {
   intent?: string;
   /** The file it is about, instead of the active one. */
   uri?: vscode.Uri;
+  /** The place in it, instead of what is selected there. */
+  selection?: AssignParams["selection"];
   /** Asked before: the words are sent as they are. */
   now?: boolean;
 }
@@ -54,6 +56,8 @@ export class Tasks implements vscode.Disposable {
   #history: TaskEntry[] = [];
   /** Tasks whose apply was cancelled: the word may have come when it was being written. */
   readonly #stopped = new Set<string>();
+  /** Tasks that this server's words were followed of to their end: a late one begins nothing. */
+  readonly #over = new Set<string>();
   #focus: string | undefined;
   readonly #changed = new vscode.EventEmitter<void>();
   readonly #wrote = new vscode.EventEmitter<readonly vscode.Uri[]>();
@@ -76,7 +80,9 @@ export class Tasks implements vscode.Disposable {
         if (this.#focus === task) this.#changed.fire();
       }),
       server.onDidChangeState((state) => {
-        if (state.name === "running") void this.#resume().then(() => this.refresh());
+        if (state.name !== "running") return;
+        this.#over.clear();
+        void this.#resume().then(() => this.refresh());
       }),
     ];
   }
@@ -148,7 +154,8 @@ export class Tasks implements vscode.Disposable {
     const answer = start.now && start.intent ? this.#plain(start.intent, start) : await this.#ask(start);
     if (!answer) return;
     await this.#guard(async () => {
-      const confirm = vscode.workspace.getConfiguration("krins").get("confirmContext", false);
+      const uri = answer.params.textDocument?.uri;
+      const confirm = vscode.workspace.getConfiguration("krins", uri === undefined ? undefined : vscode.Uri.parse(uri)).get("confirmContext", false);
       if ((confirm || answer.look) && !(await this.#look(answer.params, answer.look ? "Ask now" : "Send this"))) return;
       await this.#assign(answer.params);
     });
@@ -213,7 +220,7 @@ export class Tasks implements vscode.Disposable {
 
   async discard(task?: string): Promise<void> {
     const proposal = await this.choose(task);
-    if (!proposal) return;
+    if (!proposal || unfinished(proposal.diff.task)) return;
     await this.#guard(async () => {
       await this.server.request("krins/discard", { task: proposal.diff.task });
       await this.#forget(proposal.diff.task);
@@ -261,6 +268,8 @@ export class Tasks implements vscode.Disposable {
 
   /** A finding is put up with: which one, why, and until when is asked and goes on record. */
   async waive(task: string, rule: string, path: string): Promise<void> {
+    const proposal = await this.choose(task);
+    if (!proposal) return;
     const reason = await vscode.window.showInputBox({
       title: `Krins: waive ${rule} in ${path}`,
       prompt: "Why is it all right? The reason goes on record.",
@@ -277,8 +286,10 @@ export class Tasks implements vscode.Disposable {
     ].map((span) => ({ ...span, description: day(span.days) }));
     const span = await vscode.window.showQuickPick(spans, { title: "Krins: how long does it count?", ignoreFocusOut: true });
     if (!span) return;
+    // Of two findings nobody can say which is meant, and a secret is known by its text alone, which nothing keeps.
+    const found = proposal.diff.gate.findings.filter((each) => each.rule === rule && each.path === path);
     const widths = [
-      { label: "Only this finding", description: "until its lines change", exact: true },
+      ...(found.length === 1 && !rule.startsWith("secrets/") ? [{ label: "Only this finding", description: "until its lines change", exact: true }] : []),
       { label: `${rule} everywhere in ${path}`, exact: false },
     ];
     const width = await vscode.window.showQuickPick(widths, { title: "Krins: what is waived?", ignoreFocusOut: true });
@@ -290,7 +301,7 @@ export class Tasks implements vscode.Disposable {
 
   /** A code action's or lens's command: the same as ours, where we have more to show than the server alone. */
   async command(command: string, argument: unknown, next: () => Promise<unknown>): Promise<unknown> {
-    const { task, hunks, hunk, verdict, undo, intent, textDocument } = (argument ?? {}) as {
+    const { task, hunks, hunk, verdict, undo, intent, textDocument, selection, rule, path } = (argument ?? {}) as {
       task?: string;
       hunks?: string[];
       hunk?: string;
@@ -298,12 +309,15 @@ export class Tasks implements vscode.Disposable {
       undo?: string;
       intent?: string;
       textDocument?: { uri: string };
+      selection?: AssignParams["selection"];
+      rule?: string;
+      path?: string;
     };
     switch (command) {
       case "krins.assign":
         // A comment's words are shown with what they would send, like any others.
         if (intent === undefined) return next();
-        await this.change({ intent, ...(textDocument ? { uri: vscode.Uri.parse(textDocument.uri) } : {}) });
+        await this.change({ intent, selection, ...(textDocument ? { uri: vscode.Uri.parse(textDocument.uri) } : {}) });
         return undefined;
       case "krins.showDiff":
         await this.#guard(() => this.#show(task));
@@ -326,11 +340,14 @@ export class Tasks implements vscode.Disposable {
         await this.redo(undo);
         return undefined;
       case "krins.discard":
-        await this.#guard(async () => {
-          await next();
-          if (task !== undefined) await this.#forget(task);
-        });
-        return undefined;
+        return this.discard(task);
+      case "krins.fix":
+        return task ? this.fix(task) : next();
+      case "krins.waive":
+        return task && rule && path ? this.waive(task, rule, path) : next();
+      case "krins.task":
+        // Another door's may not be known here yet.
+        return vscode.commands.executeCommand("krins.ui.gate", { task: (await this.choose(task))?.diff.task });
       default:
         return next();
     }
@@ -361,9 +378,10 @@ export class Tasks implements vscode.Disposable {
 
   #plain(intent: string, start: Start): Answer {
     const editor = vscode.window.activeTextEditor;
-    const active = editor?.document.uri.scheme === "file" ? editor.document.uri : undefined;
+    const active = editor?.document.uri.scheme === "file" && this.server.isWork(editor.document.uri) ? editor.document.uri : undefined;
     const uri = start.uri ?? active;
     const selected = editor && uri && editor.document.uri.toString() === uri.toString() && !editor.selection.isEmpty;
+    const at = start.selection ?? (selected ? plain(editor.selection) : undefined);
     const settings = vscode.workspace.getConfiguration("krins", uri);
     const tokens = settings.get<number | null>("budget.tokens", null);
     const micros = settings.get<number | null>("budget.microsPerTask", null);
@@ -373,7 +391,7 @@ export class Tasks implements vscode.Disposable {
       scope: settings.get("scope", "normal"),
       ...(tokens === null && micros === null ? {} : { budget }),
       ...(uri ? { textDocument: { uri: uri.toString() } } : {}),
-      ...(selected ? { selection: plain(editor.selection) } : {}),
+      ...(at ? { selection: at } : {}),
     };
     return { params, look: false };
   }
@@ -415,6 +433,7 @@ export class Tasks implements vscode.Disposable {
       throw error;
     } finally {
       this.#running.delete(task);
+      this.#over.add(task);
       this.#changed.fire();
     }
     if (diff === undefined) return this.#back(task, before);
@@ -513,7 +532,7 @@ export class Tasks implements vscode.Disposable {
 
   async #apply({ intent, diff }: Proposal, hunks: string[] | undefined): Promise<void> {
     const { task } = diff;
-    if (!(await confirmed(diff))) return;
+    if (unfinished(task) || !(await confirmed(diff))) return;
     let wish: ApplyParams | undefined = hunks === undefined ? { task } : { task, hunks };
     let clashes: ApplyResult["conflicts"] = [];
     this.#stopped.delete(task);
@@ -596,8 +615,9 @@ export class Tasks implements vscode.Disposable {
     this.#history = this.#history.map((entry) => (entry.task === task ? { ...entry, state } : entry));
     const running = this.#running.get(task);
     if (running) running.report(status.progress ?? stateInWords(state));
-    else if (isRunning(state)) void this.#guard(() => this.#follow({ task, intent }, async () => undefined));
-    else if (state === "applied" || state === "discarded") void this.#ended(task, state === "applied" && this.#stopped.delete(task));
+    else if (isRunning(state) && !this.#over.has(task)) void this.#guard(() => this.#follow({ task, intent }, async () => undefined));
+    else if (state === "applied" && this.#stopped.delete(task)) void this.#ended(task, "the change was being written when the cancel came, so it is applied");
+    else if (state === "applied" || state === "discarded") void this.#ended(task);
     this.#changed.fire();
     if (isRunning(state)) return;
     this.#checks.delete(task);
@@ -614,12 +634,15 @@ export class Tasks implements vscode.Disposable {
         this.#statuses.set(known.task, status);
         if (isRunning(state)) void this.#guard(() => this.#follow(known, async () => undefined));
         else if (isWaiting(state)) await this.#take(known.task);
+        else if (state === "applied") void this.#ended(known.task, `${shorten(known.intent)}: it is applied`);
         else await this.#forget(known.task);
         if (state === "failed" && error) void say.warn(`Krins: ${shorten(known.intent)}: ${inWords(error)}.`);
       } catch (error) {
         if (error instanceof NotRunning) return;
-        this.log.info(`the server does not know ${known.task} any more: ${sentence(failure(error))}`);
-        await this.#forget(known.task);
+        const what = failure(error);
+        this.log.info(`${known.task} is not taken up: ${sentence(what)}`);
+        // Anything else may pass by the next start.
+        if (what.kind === "UnknownTask") await this.#forget(known.task);
       }
     }
   }
@@ -647,10 +670,10 @@ export class Tasks implements vscode.Disposable {
     await this.state.update(KNOWN, this.state.get<Known[]>(KNOWN, []).filter((known) => known.task !== task));
   }
 
-  async #ended(task: string, late: boolean): Promise<void> {
+  async #ended(task: string, applied?: string): Promise<void> {
     await this.#forget(task);
     const back = "Undo";
-    if (late && (await say.warn("Krins: the change was being written when the cancel came, so it is applied.", back)) === back) await this.undo(task);
+    if (applied && (await say.warn(`Krins: ${applied}.`, back)) === back) await this.undo(task);
   }
 
   async #forget(task: string): Promise<void> {
@@ -686,6 +709,13 @@ export class Tasks implements vscode.Disposable {
       if ((await say.error(`Krins: ${sentence(what)}`, log)) === log) this.log.show();
     }
   }
+}
+
+/** Whether a text of a hunk waits to be saved, which is said: nobody decides without it by mistake. */
+function unfinished(task: string): boolean {
+  const found = vscode.workspace.textDocuments.some(({ isDirty, uri }) => isDirty && uri.scheme === EDIT && uri.query === task);
+  if (found) void say.warn("Krins: save your text of a hunk first, or close it.");
+  return found;
 }
 
 /** A change that the gate has remarks on, or any where the person wants it so, is applied after one more word. */

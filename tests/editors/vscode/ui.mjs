@@ -129,6 +129,7 @@ const PROMISES = {
     async keep() {
       await see('.tab.active[aria-label*="completionRate"]');
       await lens(/Accept.*Reject.*Edit.*Why/);
+      for (const each of ["Apply All", "Apply Some…", "Discard the Proposal"]) await see(`.editor-actions [aria-label^="${each}"]`);
       await shot("diff");
     },
   },

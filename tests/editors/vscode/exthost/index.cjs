@@ -168,7 +168,8 @@ const promises = {
       const all = await run("vscode.executeCodeActionProvider", document.uri, new vscode.Range(0, 0, 0, 0), undefined, 20);
       return all.find(({ title, command }) => title.includes("remove unused imports") && command?.command === "krins.assign");
     });
-    assert.ok(actions);
+    // The lines that it is about, wherever the cursor is by then.
+    assert.equal(actions.command.arguments[0].selection.start.line, 0);
     await run("workbench.action.files.revert");
   },
   async "a proposal is a diff over all files, with a word above each hunk"() {
@@ -249,7 +250,7 @@ const promises = {
     await until("undone", undone);
     assert.equal(text("src/model/progress.ts"), before);
   },
-  async "a text of one's own that comes too late is not taken for saved"() {
+  async "a text of one's own that is not saved holds a discard up, and one that comes too late is not taken for saved"() {
     await vscode.window.showTextDocument(at("src/model/progress.ts"));
     await propose(RENAME, "src/model/progress.ts");
     const document = await after("src/stats.ts");
@@ -257,7 +258,16 @@ const promises = {
     await run(edit.command, ...edit.arguments);
     const editor = await until("the text", () => vscode.window.visibleTextEditors.find((each) => each.document.uri.scheme === "krins-edit" && each.document.uri.query === document.uri.query));
     await editor.edit((change) => change.insert(new vscode.Position(0, 0), "// too late\n"));
-    await run("krins.ui.discard", { task: document.uri.query });
+    const { query: task } = document.uri;
+    await run("krins.ui.discard", { task });
+    assert.equal(diffs("rename").length, 1);
+    // Not awaited: an apply ends with the answer to its message.
+    void run("krins.ui.apply", { task });
+    await sleep(500);
+    assert.ok(!text("src/stats.ts").includes("completionRate"));
+    // Another process ends it, of which this one hears when it begins anew.
+    execFileSync(vscode.workspace.getConfiguration("krins").get("server.path"), ["discard", task], { cwd: folder().fsPath });
+    await run("krins.ui.restart");
     await until("the diff is closed", () => diffs("rename").length === 0);
     const late = vscode.workspace.textDocuments.find(({ uri }) => uri.toString() === editor.document.uri.toString());
     assert.ok(late?.isDirty, "it is there still");
@@ -374,6 +384,19 @@ const promises = {
       await propose("take any certificate", "src/format.ts");
       const document = await after("src/format.ts");
       assert.ok(await known(document));
+      const [waive, show] = await until("what can be done about it, in the file", async () => {
+        const all = await run("vscode.executeCodeActionProvider", at("src/format.ts"), new vscode.Range(0, 0, 99, 0), undefined, 20);
+        const found = ["krins.waive", "krins.task"].map((name) => all.find(({ command }) => command?.command === name)?.command);
+        return found.every(Boolean) ? found : undefined;
+      });
+      let over = false;
+      const end = () => (over = true);
+      run(waive.command, ...waive.arguments).then(end, end);
+      await sleep(500);
+      assert.ok(!over, "a reason is asked for");
+      await run("workbench.action.closeQuickOpen");
+      await until("it is given up", () => over);
+      assert.equal(await run(show.command, ...show.arguments), undefined, "the panel shows it, and not the server's answer");
       const editor = await vscode.window.showTextDocument(at("src/format.ts"), { preview: false });
       await editor.edit((change) => change.insert(new vscode.Position(editor.document.lineCount, 0), "// went on\n"));
       // Not awaited: it ends with the answer to the message that says why.
