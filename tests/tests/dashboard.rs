@@ -32,6 +32,85 @@ const b = 2;
 /// An answer that changes what only a person may change.
 const FORBIDDEN: &str = "```diff\n--- /dev/null\n+++ b/.envrc\n@@ -0,0 +1 @@\n+export A=1\n```\n";
 
+/// Plays an editor whose answers take their time, with a clock of its own: `node -e … EDITOR.html DAYS.html`.
+const SLOW_EDITOR: &str = r##"
+const { chromium } = require(process.env.PLAYWRIGHT);
+const assert = require("node:assert");
+const { pathToFileURL } = require("node:url");
+const [live, days] = process.argv.slice(1).map((file) => pathToFileURL(file).href);
+const editor = () => {
+  window.asked = [];
+  window.acquireVsCodeApi = () => ({ postMessage: (message) => window.asked.push(message) });
+  window.answer = ([number, change]) => {
+    const { report } = JSON.parse(document.querySelector("#data").textContent);
+    const { id, params } = window.asked[number - 1];
+    const data = { krins: "report", id, result: { ...report, period: params.period, ...change } };
+    window.dispatchEvent(new MessageEvent("message", { data }));
+  };
+};
+const journey = async (browser) => {
+  const tab = await browser.newPage();
+  await tab.clock.install({ time: 0 });
+  await tab.addInitScript(editor);
+  await tab.goto(live);
+  await tab.clock.pauseAt(600_000);
+  const pass = (seconds) => tab.clock.runFor(seconds * 1000);
+  const asked = () => tab.evaluate(() => window.asked.length);
+  const answer = (number, change) => tab.evaluate((given) => window.answer(given), [number, change]);
+  const workspace = () => tab.locator("#workspace").textContent();
+  await pass(5);
+  await pass(20);
+  assert.equal(await asked(), 1, "one question is out at a time");
+  await answer(1, { workspace: "late" });
+  assert.equal(await workspace(), "late", "an answer is taken, however late it is");
+  await pass(5);
+  assert.equal(await asked(), 2);
+  await pass(40);
+  assert.equal(await asked(), 3, "an answer that never comes is not waited for");
+  await answer(2, { workspace: "too late" });
+  assert.equal(await workspace(), "late");
+  await tab.evaluate(() => document.querySelector("input[value=month]").click());
+  assert.equal(await asked(), 4, "another period is asked for at once");
+  // What passes by itself is shown, and nothing else is drawn anew for it.
+  const waits = (number, seconds) => {
+    const routes = [{ route: "a/x", state: "open", cause: null, seconds }];
+    return answer(number, { routes: { routes, at: 600_000 - seconds * 1000, level: "normal", switchedOff: [], remote: [] } });
+  };
+  const shown = async (seconds, what) => {
+    const text = await tab.locator("#tables").textContent();
+    assert.ok(text.includes(`again in ${seconds} s`), `${what}: ${text}`);
+  };
+  await waits(4, 30);
+  await shown(30, "at first");
+  await tab.evaluate(() => (window.tile = document.querySelector("#overview").firstChild));
+  await pass(5);
+  await waits(5, 25);
+  await shown(25, "it passes");
+  await tab.evaluate(() => document.querySelector("#tables > :last-child .scroll").focus());
+  await pass(5);
+  await waits(6, 20);
+  await shown(25, "somebody is reading it");
+  await tab.evaluate(() => document.activeElement.blur());
+  await pass(5);
+  await waits(7, 15);
+  await shown(15, "nobody is any more");
+  assert.ok(await tab.evaluate(() => window.tile.isConnected), "the rest stays as it is");
+  // Days are named as days, however few they are.
+  const still = await browser.newPage();
+  await still.goto(days);
+  const charts = await still.locator("#charts").textContent();
+  assert.ok(charts.includes("Day (UTC)") && charts.includes("by the day") && !charts.includes("hour"), charts);
+};
+(async () => {
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+  try {
+    await journey(browser);
+  } finally {
+    await browser.close();
+  }
+})();
+"##;
+
 fn shop(fake: &FakeProvider) -> Workspace {
     let workspace = Workspace::from_fixture(SHOP);
     let config = workspace.home().join(".config/krins");
@@ -274,19 +353,23 @@ fn chromium() -> String {
     (*found).to_owned()
 }
 
-fn try_page(home: &str, address: &str, expect: &str) {
+/// Node, with what a script needs to use a browser.
+fn browsing() -> Command {
     let which = Command::new("which").arg(chromium()).output().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/dashboard.mjs");
     let mut node = npm::node();
+    node.env("PLAYWRIGHT", npm::package("playwright-core", PLAYWRIGHT))
+        .env("CHROMIUM", String::from_utf8(which.stdout).unwrap().trim());
+    node
+}
+
+fn try_page(home: &str, address: &str, expect: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/dashboard.mjs");
+    let mut node = browsing();
     node.arg(script).args([home, address]);
     if let Ok(shots) = std::env::var("KRINS_SHOTS") {
         node.arg(shots);
     }
-    node.env("PLAYWRIGHT", npm::package("playwright-core", PLAYWRIGHT))
-        .env("AXE", npm::package("axe-core", AXE).join("axe.min.js"))
-        .env("CHROMIUM", String::from_utf8(which.stdout).unwrap().trim())
-        .env("LOADS", "3")
-        .env("EXPECT", expect);
+    node.env("AXE", npm::package("axe-core", AXE).join("axe.min.js")).env("LOADS", "3").env("EXPECT", expect);
     let output = node.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     debian::say(&format!("{home}: {said}"));
@@ -315,4 +398,17 @@ async fn the_page_works_in_a_browser() {
     std::fs::write(&file, page["html"].as_str().unwrap()).unwrap();
     let path = file.to_str().unwrap().to_owned();
     tokio::task::spawn_blocking(move || try_page("editor", &path, words)).await.unwrap();
+}
+
+#[test]
+fn figures_go_on_however_long_an_answer_takes() {
+    let workspace = Workspace::from_fixture(SHOP);
+    krins(&workspace, &["--provider", "builtin", "assign", "rename total to sum"]).expect(0);
+    let [live, days] = ["editor.html", "days.html"].map(|name| workspace.home().join(name));
+    let page = editor(&workspace).request("krins/dashboard", json!({"period": "week"})).unwrap();
+    std::fs::write(&live, page["html"].as_str().unwrap()).unwrap();
+    let to = days.to_str().unwrap();
+    krins(&workspace, &["report", "roi", "--days", "2", "--format", "html", "-o", to]).expect(0);
+    let output = browsing().args(["-e", SLOW_EDITOR]).args([&live, &days]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

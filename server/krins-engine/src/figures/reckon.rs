@@ -283,26 +283,46 @@ fn cache(lives: &[(&str, &Life)], tokens: &Tokens) -> CacheFigures {
     CacheFigures { hits, answers, share: share(hits, answers), prompt_share: share(tokens.cache_read, tokens.sent()) }
 }
 
-/// Who wrote the change of each task, as the ledger calls it: the route of the last answer that came.
-fn authors(calls: &[Call]) -> BTreeMap<&str, &str> {
-    let wrote = calls.iter().filter(|call| call.ok && call.purpose == Purpose::Author);
-    wrote.map(|call| (call.task.as_str(), call.route.as_str())).collect()
+/// Whose answers came for each task, as the ledger calls them, in their order.
+fn authors(calls: &[Call]) -> BTreeMap<&str, Vec<&str>> {
+    let mut authors = BTreeMap::<&str, Vec<&str>>::new();
+    for call in calls.iter().filter(|call| call.ok && call.purpose == Purpose::Author) {
+        authors.entry(&call.task).or_default().push(&call.route);
+    }
+    authors
 }
 
-fn agents(lives: &[(&str, &Life)], calls: &[&Call], authors: &BTreeMap<&str, &str>) -> Vec<AgentFigures> {
+/// Who wrote a task's change: of several answers the one that is shown, else the last. A provider may call its model by
+/// another name than it was asked by, mostly by a longer one.
+fn author<'c>(id: &str, life: &Life, authors: &BTreeMap<&str, Vec<&'c str>>) -> Option<&'c str> {
+    if life.route.starts_with(KEYLESS) {
+        return None;
+    }
+    let likeness = |route: &str| {
+        let begins = if life.route.starts_with(route) { route.len() } else { 0 };
+        (begins, provider(route) == provider(&life.route))
+    };
+    authors.get(id)?.iter().copied().max_by_key(|route| likeness(route))
+}
+
+fn provider(route: &str) -> &str {
+    route.split_once('/').map_or(route, |(provider, _)| provider)
+}
+
+fn agents(lives: &[(&str, &Life)], calls: &[&Call], authors: &BTreeMap<&str, Vec<&str>>) -> Vec<AgentFigures> {
     let mut sums = BTreeMap::<&str, Sum>::new();
     for call in calls {
         sums.entry(&call.route).or_default().add(call);
     }
     let answered = || lives.iter().filter(|(_, life)| life.answered.is_some());
-    // A provider may call its model by another name than it was asked by. What was kept has no call, and goes by that name.
+    // What was kept has no call, and goes by the name that the provider gave.
     let asked = answered().filter(|(_, life)| !life.cached);
     let asked: BTreeMap<&str, &str> =
-        asked.filter_map(|(id, life)| Some((life.route.as_str(), *authors.get(id)?))).collect();
+        asked.filter_map(|(id, life)| Some((life.route.as_str(), author(id, life, authors)?))).collect();
     let mut changes = BTreeMap::<&str, Vec<&Life>>::new();
     for (id, life) in answered() {
-        let route = if life.cached { asked.get(life.route.as_str()) } else { authors.get(id) };
-        changes.entry(route.copied().unwrap_or(&life.route)).or_default().push(life);
+        let route = if life.cached { asked.get(life.route.as_str()).copied() } else { author(id, life, authors) };
+        changes.entry(route.unwrap_or(&life.route)).or_default().push(life);
     }
     let routes: BTreeSet<&str> = sums.keys().chain(changes.keys()).copied().collect();
     let mut agents: Vec<AgentFigures> = routes

@@ -161,6 +161,25 @@ fn tokens_and_money_go_to_the_patch_and_the_agent_that_took_them() {
     assert!(report.notes.is_empty());
 }
 
+/// Of several answers to one task: whichever came last, and whatever name its provider gave.
+#[test]
+fn a_change_is_of_the_agent_whose_answer_is_shown() {
+    let start = NOW - DAY;
+    let shown = ["a/x", "a/x-2026", "b/y-mini", "b/z", "d/unknown", "builtin/refactorings"];
+    let (mut all, mut calls) = (Vec::new(), Vec::new());
+    for (at, route) in shown.into_iter().enumerate() {
+        let id = format!("t{at}");
+        all.extend(task(&id, start, 1_000, route, &[What::Applied]));
+        calls.extend(["a/x", "b/y-mini", "b/y", "c/w"].map(|route| call(&id, start, route, [1, 1, 0], Some(1))));
+    }
+    let report = reckoned(all, calls, Period::Week);
+    let mut patches: Vec<(&str, u64, u64)> =
+        report.agents.iter().map(|agent| (agent.route.as_str(), agent.patches, agent.accepted)).collect();
+    patches.sort_unstable();
+    let expected = [("a/x", 2, 2), ("b/y", 1, 1), ("b/y-mini", 1, 1), ("builtin/refactorings", 1, 1), ("c/w", 1, 1)];
+    assert_eq!(patches, expected);
+}
+
 #[test]
 fn a_cost_that_is_not_known_is_none_and_is_said() {
     let start = NOW - DAY;

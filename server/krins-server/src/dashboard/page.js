@@ -49,7 +49,9 @@ function time(millis) {
 const days = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
 const hours = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" });
 const moments = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const bucketName = (start) => (report.period === "day" ? hours : days).format(start);
+// Of so many days back the buckets are days, also where the period is short.
+const hourly = () => report.buckets.length > 1 && report.buckets[1].start - report.buckets[0].start < 86_400_000;
+const bucketName = (start) => (hourly() ? hours : days).format(start);
 
 // The tiles.
 
@@ -66,7 +68,7 @@ function overview() {
     tile("Accepted share", percent(tasks.acceptedShare), decided ? `${count(tasks.accepted)} of ${several(decided, "decided change", "decided changes")}, ${count(open)} open` : "of changes that you apply, discard or undo"),
     tile("Time to green, p50", time(green.p50), green.count ? `of ${several(green.count, "change", "changes")} that passed the gate` : "from a task to a change that passes the gate"),
     tile("Time to green, p95", time(green.p95), green.count ? "19 of 20 are faster" : "the slowest of twenty"),
-    tile("Cost", money(spent.micros === null ? spent.knownMicros : spent.micros), spent.unpriced ? `and ${several(spent.unpriced, "call", "calls")} without a known price` : several(spent.calls, "call", "calls") + (spent.elsewhereMicros ? `; ${money(spent.elsewhereMicros)} in other workspaces` : "")),
+    tile("Cost", money(spent.micros === null ? spent.knownMicros : spent.micros), spent.unpriced ? `and ${several(spent.unpriced, "call", "calls")} without a known price` : several(spent.calls, "call", "calls") + (spent.elsewhereMicros ? `; ${money(spent.elsewhereMicros)} of tasks that are not on record here` : "")),
     tile("Cost per patch", spent.microsPerPatch === null ? "–" : money(spent.microsPerPatch), spent.microsPerAccepted === null ? "each change, applied or not" : `${money(spent.microsPerAccepted)} per accepted one`),
     tile("Tokens per patch", spent.tokensPerPatch === null ? "–" : short.format(spent.tokensPerPatch), `${short.format(spent.tokens.input + spent.tokens.cacheRead + spent.tokens.cacheWrite)} in, ${short.format(spent.tokens.output)} out${spent.estimated ? ", partly estimated" : ""}`),
     tile("Cache hits", percent(cache.share), cache.answers ? `${count(cache.hits)} of ${several(cache.answers, "answer", "answers")}${prompt}` : "of what models answered"),
@@ -149,9 +151,9 @@ function chartCard(chart) {
 }
 
 function bucketTable(chart, values) {
-  const head = el("tr", null, el("th", { scope: "col" }, report.period === "day" ? "Hour (UTC)" : "Day (UTC)"), ...chart.series.map((series) => el("th", { scope: "col" }, series.name)));
+  const head = el("tr", null, el("th", { scope: "col" }, hourly() ? "Hour (UTC)" : "Day (UTC)"), ...chart.series.map((series) => el("th", { scope: "col" }, series.name)));
   const rows = report.buckets.map((bucket, at) => el("tr", null, el("th", { scope: "row" }, bucketName(bucket.start)), ...values.map((of) => el("td", null, of[at] === null ? "–" : chart.format(of[at])))));
-  return scrolling(chart.title, el("table", null, el("caption", null, `${chart.title}, ${report.period === "day" ? "by the hour" : "by the day"}`), el("thead", null, head), el("tbody", null, ...rows)));
+  return scrolling(chart.title, el("table", null, el("caption", null, `${chart.title}, ${hourly() ? "by the hour" : "by the day"}`), el("thead", null, head), el("tbody", null, ...rows)));
 }
 
 // A table that is wider than the window is moved by keyboard, too.
@@ -227,8 +229,29 @@ function causes(title, causes, what, empty) {
 const stateTone = { closed: "good", resting: "care", "half-open": "care", open: "bad", disabled: "bad" };
 const stateWords = { closed: "closed: well", resting: "resting", "half-open": "half open: one call tries it", open: "open: not asked", disabled: "disabled: a person has to do something" };
 
+function routesCard() {
+  const { routes } = report;
+  const off = new Set(routes.switchedOff);
+  const known = new Set(routes.routes.map((route) => route.route.split("/")[0]));
+  const rows = [
+    ...routes.routes.map((route) => [
+      route.route,
+      off.has("all") || off.has(route.route.split("/")[0]) ? el("span", { class: "bad" }, "switched off") : el("span", { class: stateTone[route.state] }, stateWords[route.state] ?? route.state),
+      [route.cause ? `it ${route.cause}` : "", route.seconds ? `again in ${count(route.seconds)} s` : ""].filter(Boolean).join("; "),
+    ]),
+    ...routes.switchedOff.filter((name) => !known.has(name)).map((name) => [name, el("span", { class: "bad" }, "switched off"), "krins switch on brings it back"]),
+    ...routes.remote.map((check) => [`remote: ${check.name}`, el("span", { class: check.ok ? "good" : "bad" }, check.ok ? "well" : "not well"), check.detail ?? ""]),
+  ];
+  const made = table("Routes and breakers", [["Route", "words"], ["State", "words"], ["Why", "words"]], rows, "Here comes how each way to a model is, as soon as one was asked: closed is well, open is not asked for a while.");
+  if (routes.at !== null && routes.routes.length) {
+    const level = routes.level === "normal" ? "" : `; saving load: ${routes.level}`;
+    made.append(el("p", { class: "empty" }, `As of ${moments.format(routes.at)} UTC${level}`));
+  }
+  return made;
+}
+
 function tables() {
-  const { agents, blocks, failures, objectives, routes } = report;
+  const { agents, blocks, failures, objectives } = report;
   const agentRows = agents.map((agent) => [
     agent.route,
     count(agent.patches),
@@ -251,42 +274,44 @@ function tables() {
       count(objective.total),
     ];
   });
-  const off = new Set(routes.switchedOff);
-  const known = new Set(routes.routes.map((route) => route.route.split("/")[0]));
-  const routeRows = [
-    ...routes.routes.map((route) => [
-      route.route,
-      off.has("all") || off.has(route.route.split("/")[0]) ? el("span", { class: "bad" }, "switched off") : el("span", { class: stateTone[route.state] }, stateWords[route.state] ?? route.state),
-      [route.cause ? `it ${route.cause}` : "", route.seconds ? `again in ${count(route.seconds)} s` : ""].filter(Boolean).join("; "),
-    ]),
-    ...routes.switchedOff.filter((name) => !known.has(name)).map((name) => [name, el("span", { class: "bad" }, "switched off"), "krins switch on brings it back"]),
-    ...routes.remote.map((check) => [`remote: ${check.name}`, el("span", { class: check.ok ? "good" : "bad" }, check.ok ? "well" : "not well"), check.detail ?? ""]),
-  ];
   const made = [
     table("Agents", agentColumns, agentRows, "Here comes who wrote your changes: each model, or the built-in refactorings, with patches, tokens and cost."),
     table("Objectives, over 30 days", [["Objective", "words"], ["Asked", null], ["Reached", null], ["Budget left", null], ["Events", null]], objectiveRows, ""),
     causes("Blocked by the gate", blocks, "Rule", "Here come the rules for which the gate blocked a change. It has blocked none in this period."),
     causes("Ended without a change", failures, "Reason", "Here come the reasons for which tasks ended without a change. There was none in this period."),
-    table("Routes and breakers", [["Route", "words"], ["State", "words"], ["Why", "words"]], routeRows, "Here comes how each way to a model is, as soon as one was asked: closed is well, open is not asked for a while."),
+    routesCard(),
   ];
   made[0].classList.add("wide");
-  if (routes.at !== null && routes.routes.length) {
-    const level = routes.level === "normal" ? "" : `; saving load: ${routes.level}`;
-    made.at(-1).append(el("p", { class: "empty" }, `As of ${moments.format(routes.at)} UTC${level}`));
-  }
   return made;
 }
 
 // The whole.
 
 let waiting = [];
+let shownRoutes = "";
+
+// What passes by itself is no reason to draw the rest anew.
+function showRoutes() {
+  const now = JSON.stringify(report.routes);
+  const card = byId("tables").lastElementChild;
+  if (now === shownRoutes || card.contains(document.activeElement)) return;
+  shownRoutes = now;
+  const made = routesCard();
+  const left = card.querySelector(".scroll")?.scrollLeft;
+  card.replaceWith(made);
+  if (left) made.querySelector(".scroll").scrollLeft = left;
+}
 
 function show(again) {
   const { until, ...rest } = report;
   byId("when").textContent = `${moments.format(report.since)} to ${moments.format(until)} UTC`;
   const now = JSON.stringify(rest, (key, value) => (key === "seconds" || key === "at" ? undefined : value));
-  if (now === shown && !again) return false;
+  if (now === shown && !again) {
+    showRoutes();
+    return false;
+  }
   shown = now;
+  shownRoutes = JSON.stringify(report.routes);
   waiting = [];
   for (const plot of plots.values()) plot.destroy();
   plots.clear();
@@ -319,11 +344,15 @@ const say = (text) => {
 
 // Asking again.
 
+// An editor may lose a message while the page is hidden: what is out for so long is not waited for any more.
+const LONGEST = 30_000;
 let asked = 0;
+let askedAt = -Infinity;
 let period = start.report.period;
 
 function take(number, fresh) {
   if (number !== asked) return;
+  askedAt = -Infinity;
   const changed = fresh.period !== report.period;
   report = fresh;
   say(show(false) && changed ? `Figures of the last ${report.period}` : byId("state").dataset.lost ? "Back again" : byId("state").textContent);
@@ -332,12 +361,14 @@ function take(number, fresh) {
 
 function lost(number, why) {
   if (number !== asked) return;
+  askedAt = -Infinity;
   byId("state").dataset.lost = "yes";
   say(why);
 }
 
 async function ask() {
   const number = ++asked;
+  askedAt = performance.now();
   if (live === "editor") {
     editor.postMessage({ krins: "report", id: number, params: { period } });
     return;
@@ -352,6 +383,11 @@ async function ask() {
   }
 }
 
+// Not while an answer is out: only that of the last question is taken.
+function askAgain() {
+  if (!document.hidden && performance.now() - askedAt >= LONGEST) void ask();
+}
+
 if (live === "editor") {
   window.addEventListener("message", ({ data }) => {
     if (data?.krins === "refresh") void ask();
@@ -364,12 +400,8 @@ if (live !== "none") {
     period = event.target.value;
     void ask();
   });
-  setInterval(() => {
-    if (!document.hidden) void ask();
-  }, start.every * 1000);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) void ask();
-  });
+  setInterval(askAgain, start.every * 1000);
+  document.addEventListener("visibilitychange", askAgain);
 } else {
   byId("periods").hidden = true;
 }
