@@ -20,7 +20,7 @@ const OFF: &[&str] = &[
     "gc.auto=0",
     "protocol.allow=never",
     "submodule.recurse=false",
-    "core.autocrlf=false",
+    "core.safecrlf=false",
     "core.sparseCheckout=false",
     "core.splitIndex=false",
 ];

@@ -19,6 +19,7 @@ use crate::worktree::Written;
 use krins_core::RelPath;
 use krins_core::patch::{FilePatch, Patch};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -197,7 +198,7 @@ impl Place<'_> {
     /// The tree that the commit and the patch make.
     fn change(&self, patch: &Patch) -> Result<Change> {
         let base = self.git.head()?;
-        self.stands_on(&base, patch)?;
+        let left_alone = self.stands_on(&base, patch)?;
         let index = self.index()?;
         let with_index = |words: &[&str]| self.git.with_index(&index, words, b"");
         with_index(&["read-tree", &base])?;
@@ -207,17 +208,21 @@ impl Place<'_> {
         }
         for file in patch.files() {
             let Some(bytes) = &file.after else { continue };
-            let blob = self.git.fed(&["hash-object", "-w", "--no-filters", "--stdin"], bytes)?;
+            let path = self.in_repository(&file.path)?;
+            let converted = format!("--path={path}");
+            let how = if left_alone.contains(&file.path) { "--no-filters" } else { converted.as_str() };
+            let blob = self.git.fed(&["hash-object", "-w", how, "--stdin"], bytes)?;
             let mode = if file.executable { "100755" } else { "100644" };
-            let info = format!("{mode},{blob},{}", self.in_repository(&file.path)?);
+            let info = format!("{mode},{blob},{path}");
             with_index(&["update-index", "--add", "--cacheinfo", &info])?;
         }
         let tree = with_index(&["write-tree"])?;
         Ok(Change { base, tree })
     }
 
-    /// The commit has to hold what the change was made of: what is not committed would go with it.
-    fn stands_on(&self, base: &str, patch: &Patch) -> Result<()> {
+    /// The commit has to hold what the change was made of: what is not committed would go with it. Gives the files that are
+    /// committed with the line ends of Windows, which git leaves alone.
+    fn stands_on(&self, base: &str, patch: &Patch) -> Result<BTreeSet<RelPath>> {
         let refused = |what: String, hint: &str| {
             Err(Error::new(ErrorKind::Conflict, format!("put the change on a branch: {what}")).hint(hint))
         };
@@ -226,16 +231,30 @@ impl Place<'_> {
             let hint = "commit it there first; or `git init` makes a repository of its own of it";
             return refused(format!("nothing of {below} is committed in the repository around it"), hint);
         }
+        let mut left_alone = BTreeSet::new();
         for file in patch.files() {
             let path = file.from.as_ref().unwrap_or(&file.path);
-            let place = format!("{base}:{}", self.in_repository(path)?);
-            let committed = self.git.bytes(&["cat-file", "blob", &place]).ok();
-            if committed.as_deref() != file.before.as_deref() {
+            let inside = self.in_repository(path)?;
+            let committed = self.git.bytes(&["cat-file", "blob", &format!("{base}:{inside}")]).ok();
+            let (committed, before) = (committed.as_deref(), file.before.as_deref());
+            let same = committed == before;
+            if !same && !self.becomes(&inside, before, committed)? {
                 let hint = "commit them first, or apply the change with `krins apply`";
                 return refused(format!("{path} has changes that are not committed"), hint);
             }
+            let crlf = |bytes: &[u8]| bytes.windows(2).any(|pair| pair == b"\r\n");
+            if same && *path == file.path && before.is_some_and(crlf) {
+                left_alone.insert(path.clone());
+            }
         }
-        Ok(())
+        Ok(left_alone)
+    }
+
+    /// Whether git would commit a file as these bytes: it may convert its line ends and its encoding.
+    fn becomes(&self, path: &RelPath, file: Option<&[u8]>, committed: Option<&[u8]>) -> Result<bool> {
+        let (Some(file), Some(committed)) = (file, committed) else { return Ok(false) };
+        let named = |how: &str, bytes: &[u8]| self.git.fed(&["hash-object", how, "--stdin"], bytes);
+        Ok(named(&format!("--path={path}"), file)? == named("--no-filters", committed)?)
     }
 
     fn made(&self) -> Option<Made> {

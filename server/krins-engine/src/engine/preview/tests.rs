@@ -444,6 +444,41 @@ fn a_root_below_the_top_of_a_repository_is_a_part_of_it() {
     assert_eq!(scene.promote().kept, Some(top));
 }
 
+/// By its attributes or its configuration; what is committed with the line ends of Windows is left alone.
+#[test]
+fn line_ends_that_git_converts_are_committed_as_git_would() {
+    let cases = [
+        ("by attributes", "*.ts text eol=crlf\n", ["false", "false"], A.len()),
+        ("by configuration", "", ["true", "true"], A.len()),
+        ("committed before that", "", ["false", "true"], A.len() + 1),
+    ];
+    for (what, attributes, [before, now], size) in cases {
+        let scene = scene_below("");
+        let work = scene.dir.path().join("work");
+        scene.git(&["init", "-q", "-b", "main"]);
+        fs::write(work.join(".gitattributes"), attributes).unwrap();
+        fs::write(work.join("src/a.ts"), A.replace('\n', "\r\n")).unwrap();
+        scene.git(&["config", "core.autocrlf", before]);
+        scene.commit("first");
+        scene.git(&["config", "core.autocrlf", now]);
+        scene.propose("t", &["src/a.ts", "src/b.ts"]);
+        let made = scene.preview().unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let shown = fs::read_to_string(made.worktree.join("src/a.ts")).unwrap();
+        assert_eq!(shown, "export const a = 2;\r\n", "{what}");
+        let promoted = scene.promote();
+        assert_eq!(promoted.kept, None, "{what}: nobody did anything in it");
+        let committed = |file: &str| scene.git(&["cat-file", "-s", &format!("{}:{file}", promoted.commit)]);
+        assert_eq!(committed("src/a.ts"), size.to_string(), "{what}");
+        assert_eq!(committed("src/b.ts"), B.len().to_string(), "{what}");
+        let changed = scene.git(&["diff", "--name-only", "main", &promoted.commit]);
+        assert_eq!(changed, "src/a.ts\nsrc/b.ts\nsrc/new/c.ts", "{what}");
+        fs::write(work.join("src/a.ts"), "export const a = 11;\r\n").unwrap();
+        scene.propose("later", &["src/a.ts"]);
+        let refused = scene.engine.preview(Some("later")).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Conflict, "{what}: {refused:?}");
+    }
+}
+
 #[test]
 fn one_preview_of_a_task_at_a_time() {
     let scene = scene();
