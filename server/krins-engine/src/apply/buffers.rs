@@ -50,8 +50,19 @@ pub struct TextEdit {
 
 /// The editor said no, did not answer, or answered nonsense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EditorRefused(pub String);
+#[error("{why}")]
+pub struct EditorRefused {
+    pub why: String,
+    /// It did something else: the document holds neither the old text nor the new one.
+    pub holds_another: bool,
+}
+
+impl EditorRefused {
+    /// The document is as it was.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), holds_another: false }
+    }
+}
 
 /// One document from one text to another.
 pub(crate) struct BufferChange<'a> {
@@ -67,7 +78,7 @@ pub(crate) async fn change(
     change: &BufferChange<'_>,
     limit: Duration,
 ) -> Result<Document, EditorRefused> {
-    let refused = |why: &str| Err(EditorRefused(why.to_owned()));
+    let refused = |why: &str| Err(EditorRefused::new(why));
     let Some(document) = documents.get(change.uri) else { return refused("it was closed") };
     if document.desynchronised || *document.text != *change.before {
         return refused("it was edited meanwhile");
@@ -84,7 +95,7 @@ pub(crate) async fn change(
     let patience = editor.patience().unwrap_or(limit);
     let reply = match tokio::time::timeout(patience, editor.apply_edit(edit)).await {
         Ok(reply) => reply,
-        Err(_) => Err(EditorRefused("the editor did not answer".into())),
+        Err(_) => Err(EditorRefused::new("the editor did not answer")),
     };
     let landed = |document: Option<&Document>| document.is_none_or(|document| same_text(&document.text, change.after));
     let wait = if reply.is_ok() { limit } else { AFTER_NO };
@@ -95,7 +106,10 @@ pub(crate) async fn change(
         (Some(document), Ok(())) if *document.text == *change.before => {
             refused("the editor said that it applied the edit, and did not")
         }
-        (Some(_), Ok(())) => refused("the editor applied something else, or it was edited meanwhile"),
+        (Some(_), Ok(())) => {
+            let why = "the editor applied something else, or it was edited meanwhile".to_owned();
+            Err(EditorRefused { why, holds_another: true })
+        }
     }
 }
 

@@ -440,8 +440,9 @@ impl Applier {
             let editor_here = editor.ok_or_else(|| ApplyError::NoEditor(step.path.clone()))?;
             match self.change_buffer(editor_here, step).await {
                 Ok(done) => changed.push(done),
-                Err(why) => {
-                    let left = self.revert_buffers(&changed, editor).await;
+                Err(EditorRefused { why, holds_another }) => {
+                    let mut left = self.revert_buffers(&changed, editor).await;
+                    left.extend(holds_another.then(|| step.path.clone()));
                     return Err(ApplyError::Editor { path: step.path.clone(), why, left });
                 }
             }
@@ -449,13 +450,12 @@ impl Applier {
         Ok(changed)
     }
 
-    async fn change_buffer(&self, editor: &dyn Editor, step: &Step) -> Result<Changed, String> {
+    async fn change_buffer(&self, editor: &dyn Editor, step: &Step) -> Result<Changed, EditorRefused> {
         let uri = self.documents().snapshot().path(&step.path).map(|document| document.uri.clone());
-        let uri = uri.ok_or("it was closed")?;
-        let (before, after) = texts(step).ok_or("it is not text")?;
+        let uri = uri.ok_or_else(|| EditorRefused::new("it was closed"))?;
+        let (before, after) = texts(step).ok_or_else(|| EditorRefused::new("it is not text"))?;
         let change = BufferChange { uri: &uri, before, after };
-        let document =
-            buffers::change(editor, self.documents(), &change, self.editor_limit).await.map_err(|error| error.0)?;
+        let document = buffers::change(editor, self.documents(), &change, self.editor_limit).await?;
         Ok(Changed { path: step.path.clone(), before: before.to_owned(), document })
     }
 

@@ -806,7 +806,7 @@ impl Editor for FakeEditor {
         self.seen.lock().unwrap().push(edit.uri.to_string());
         let manner =
             self.manners.iter().find(|(end, _)| edit.uri.ends_with(end)).map_or(Manner::Obeys, |(_, manner)| *manner);
-        let no = Err(EditorRefused("applied: false".into()));
+        let no = Err(EditorRefused::new("applied: false"));
         match manner {
             Manner::SaysYes => Ok(()),
             Manner::SaysNo => no,

@@ -21,14 +21,14 @@ use krins_engine::Engine;
 use krins_engine::apply::{BufferEdit, Editor, EditorRefused};
 use krins_engine::documents::Document;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Files that are asked for while a context is chosen: some editors open each of them. What a change is about is asked for
 /// to the last file.
 pub const SOME: usize = 32;
 const AT_ONCE: usize = 8;
-/// How long an editor may take to say what a file holds, and to write one. A look before, the write and a look after fit
-/// into the time that the engine gives one document, so that what a slow editor did all the same is seen.
+/// How long an editor may take to say what a file holds, and to write one.
 const READ: Duration = Duration::from_secs(2);
 const WRITE: Duration = Duration::from_secs(5);
 /// Longer texts are nobody's to type in.
@@ -40,6 +40,17 @@ pub struct Buffers {
     pub session: SessionId,
     pub files: Files,
     pub engine: Engine,
+    /// The root as the client spells it.
+    pub cwd: PathBuf,
+}
+
+/// What a client says of a file.
+enum Said {
+    Text(String),
+    /// It has no such file, or does not give it.
+    Nothing,
+    /// No answer came in time, or one that is too long.
+    Unanswered,
 }
 
 /// What stands on disk, and how its lines end.
@@ -50,41 +61,56 @@ struct OnDisk {
 }
 
 impl Buffers {
-    /// Looks at these files.
-    pub async fn look<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) {
+    /// Looks at these files, and gives one that the client did not answer for.
+    pub async fn look<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) -> Option<RelPath> {
         if !self.files.read {
-            return;
+            return None;
         }
         let paths: BTreeSet<&RelPath> = paths.into_iter().collect();
         let read = |path: RelPath| async move {
-            let text = self.read(&path).await;
-            (path, text)
+            let said = self.read(&path).await;
+            (path, said)
         };
         let mut texts = futures::stream::iter(paths.into_iter().cloned()).map(read).buffer_unordered(AT_ONCE);
-        while let Some((path, text)) = texts.next().await {
-            self.take(&path, text);
+        let mut unanswered = None;
+        while let Some((path, said)) = texts.next().await {
+            self.take(&path, &said);
+            if matches!(said, Said::Unanswered) {
+                unanswered = Some(path);
+            }
+        }
+        unanswered
+    }
+
+    fn named(&self, path: &RelPath) -> PathBuf {
+        self.cwd.join(path.as_str())
+    }
+
+    /// As the client has it.
+    async fn read(&self, path: &RelPath) -> Said {
+        let request = ReadTextFileRequest::new(self.session.clone(), self.named(path));
+        match tokio::time::timeout(READ, self.connection.send_request(request).block_task()).await {
+            Ok(Ok(answer)) if answer.content.len() <= LONGEST => Said::Text(answer.content),
+            Ok(Err(_)) => Said::Nothing,
+            Ok(Ok(_)) | Err(_) => Said::Unanswered,
         }
     }
 
-    /// As the client has it; `None` where it does not say.
-    async fn read(&self, path: &RelPath) -> Option<String> {
-        let absolute = self.engine.root().path().join(path.as_str());
-        let request = ReadTextFileRequest::new(self.session.clone(), absolute);
-        let answer = tokio::time::timeout(READ, self.connection.send_request(request).block_task()).await;
-        answer.ok()?.ok().map(|answer| answer.content).filter(|text| text.len() <= LONGEST)
-    }
-
     /// Notes what the client said.
-    fn take(&self, path: &RelPath, said: Option<String>) {
+    fn take(&self, path: &RelPath, said: &Said) {
         let (uri, documents) = (self.engine.root().uri(path), self.engine.documents());
         let known = documents.get(&uri);
+        let is_missing = || self.engine.root().entry(path) == Entry::Missing;
         match said {
+            Said::Nothing if is_missing() => documents.close(&uri),
             // It was asked for once, and is not said any more: what is known of it may be wrong.
-            None if known.is_some() => documents.desynchronise(&uri),
-            None => {}
-            Some(said) => match self.on_disk(path) {
-                Some(disk) if disk.is(&said) => documents.close(&uri),
-                disk => self.open(&uri, known.as_ref(), disk.map_or(said.clone(), |disk| disk.spelt(&said))),
+            Said::Nothing | Said::Unanswered if known.is_some() => documents.desynchronise(&uri),
+            Said::Nothing | Said::Unanswered => {}
+            // Zed answers so for a file that is not there.
+            Said::Text(said) if said.is_empty() && is_missing() => documents.close(&uri),
+            Said::Text(said) => match self.on_disk(path) {
+                Some(disk) if disk.is(said) => documents.close(&uri),
+                disk => self.open(&uri, known.as_ref(), disk.map_or(said.clone(), |disk| disk.spelt(said))),
             },
         }
     }
@@ -107,46 +133,69 @@ impl Buffers {
     }
 
     async fn write(&self, path: &RelPath, edit: &BufferEdit) -> Result<(), EditorRefused> {
-        let refused = |why: &str| EditorRefused(why.to_owned());
+        let refused = |why: &str| EditorRefused::new(why);
         if !self.files.write {
             return Err(refused("it is not saved, and this editor lets nobody else write it: save it first"));
         }
         let documents = self.engine.documents();
         let document = documents.get(&edit.uri).ok_or_else(|| refused("it was closed"))?;
-        let said = self.read(path).await.ok_or_else(|| refused("the editor did not say what it holds"))?;
+        let Said::Text(said) = self.read(path).await else {
+            return Err(refused("the editor did not say what it holds"));
+        };
         let now = self.on_disk(path).map_or(said.clone(), |disk| disk.spelt(&said));
         if document.version != edit.version || now != *document.text {
-            self.take(path, Some(said));
+            self.take(path, &Said::Text(said));
             return Err(refused("it was edited meanwhile"));
         }
         let after = edited(&document, edit, documents.encoding());
         // As the editor spells it: it brings its own line ends and mark back when it saves.
         let after = if said.contains("\r\n") { after } else { after.replace("\r\n", "\n") };
         let after = if said.starts_with('\u{feff}') { after.as_str() } else { after.trim_start_matches('\u{feff}') };
-        let absolute = self.engine.root().path().join(path.as_str());
-        let request = WriteTextFileRequest::new(self.session.clone(), absolute, after);
-        let written = tokio::time::timeout(WRITE, self.connection.send_request(request).block_task()).await;
+        let written = self.put(path, after).await;
         // Whatever it answered: what counts is what it holds now.
-        let back = self.read(path).await;
-        if let Some(back) = &back {
-            let disk = self.on_disk(path);
-            let saved = disk.as_ref().is_some_and(|disk| disk.is(back));
-            self.open(&edit.uri, Some(&document), disk.map_or(back.clone(), |disk| disk.spelt(back)));
-            if saved {
-                // It was opened a moment ago.
-                let _ = documents.save(&edit.uri, None);
-            }
-        } else {
-            documents.desynchronise(&edit.uri);
+        let back = self.held(path, &document).await;
+        let holds = |text: &str| back.as_ref().is_some_and(|back| back.lines().eq(text.lines()));
+        if back.is_some() && !holds(after) && !holds(&said) {
+            // It made something else of it: a formatter that runs when it saves, most often. A change is made whole, or not.
+            let _ = self.put(path, &said).await;
+            let back = self.held(path, &document).await;
+            let holds_another = back.is_none_or(|back| back.lines().ne(said.lines()));
+            let why = "it holds something else than was written, as where a file is formatted when it is saved: save it first";
+            return Err(EditorRefused { why: why.to_owned(), holds_another });
         }
         match written {
-            Ok(Ok(_)) if back.is_some_and(|back| back.lines().ne(after.lines())) => {
-                Err(refused("the editor said that it wrote it, and holds something else"))
+            Ok(()) if back.is_some() && !holds(after) => {
+                Err(refused("the editor said that it wrote it, and did not"))
             }
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(EditorRefused(format!("the editor answered with an error: {}", error.message))),
-            Err(_) => Err(refused("the editor did not answer")),
+            written => written,
         }
+    }
+
+    async fn put(&self, path: &RelPath, text: &str) -> Result<(), EditorRefused> {
+        let request = WriteTextFileRequest::new(self.session.clone(), self.named(path), text);
+        match tokio::time::timeout(WRITE, self.connection.send_request(request).block_task()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(EditorRefused::new(format!("the editor answered with an error: {}", error.message))),
+            Err(_) => Err(EditorRefused::new("the editor did not answer")),
+        }
+    }
+
+    /// What the client holds of a document now, noted; `None` where it does not say.
+    async fn held(&self, path: &RelPath, document: &Document) -> Option<String> {
+        let (uri, documents) = (&document.uri, self.engine.documents());
+        let Said::Text(back) = self.read(path).await else {
+            documents.desynchronise(uri);
+            return None;
+        };
+        let disk = self.on_disk(path);
+        let saved = disk.as_ref().is_some_and(|disk| disk.is(&back));
+        let known = documents.get(uri);
+        self.open(uri, known.as_ref(), disk.map_or(back.clone(), |disk| disk.spelt(&back)));
+        if saved {
+            // It was opened a moment ago.
+            let _ = documents.save(uri, None);
+        }
+        Some(back)
     }
 }
 
@@ -181,8 +230,13 @@ fn edited(document: &Document, edit: &BufferEdit, encoding: krins_core::text::En
 impl Editor for Buffers {
     async fn apply_edit(&self, edit: BufferEdit) -> Result<(), EditorRefused> {
         let path = self.engine.root().relative_uri(&edit.uri);
-        let path = path.ok_or_else(|| EditorRefused("it is not in this workspace".to_owned()))?;
+        let path = path.ok_or_else(|| EditorRefused::new("it is not in this workspace"))?;
         self.write(&path, &edit).await
+    }
+
+    /// A look, the write and a look, and what was there before put back.
+    fn patience(&self) -> Option<Duration> {
+        Some(3 * READ + 2 * WRITE + READ)
     }
 }
 

@@ -12,7 +12,7 @@ use krins_core::text::Encoding;
 use krins_engine::workspace::Root;
 use krins_engine::{Engine, Error, ErrorKind};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct Sessions {
 
 struct Session {
     engine: Engine,
+    /// The root as the client spells it.
+    cwd: PathBuf,
     /// Of the turn that runs.
     turn: Option<CancellationToken>,
     /// The number of its last use.
@@ -58,6 +60,8 @@ pub struct Turn {
     sessions: Arc<Sessions>,
     pub session: SessionId,
     pub engine: Engine,
+    /// The root as the client spells it: it knows its files by no other name.
+    pub cwd: PathBuf,
     pub cancel: CancellationToken,
 }
 
@@ -146,7 +150,7 @@ impl Sessions {
         let used = self.use_one();
         let mut open = self.open();
         let dropped = room(&mut open)?;
-        open.insert(id.clone(), Session { engine, turn: None, used });
+        open.insert(id.clone(), Session { engine, cwd: cwd.to_owned(), turn: None, used });
         drop(open);
         // With it, perhaps, the last that is known of its workspace.
         drop(dropped);
@@ -179,8 +183,8 @@ impl Sessions {
         let cancel = CancellationToken::new();
         found.turn = Some(cancel.clone());
         found.used = self.use_one();
-        let engine = found.engine.clone();
-        Ok(Turn { sessions: Arc::clone(self), session: session.clone(), engine, cancel })
+        let (engine, cwd) = (found.engine.clone(), found.cwd.clone());
+        Ok(Turn { sessions: Arc::clone(self), session: session.clone(), engine, cwd, cancel })
     }
 
     /// Stops the session's turn, if one runs.

@@ -55,6 +55,7 @@ pub fn start(
             session: turn.session.clone(),
             files,
             engine: turn.engine.clone(),
+            cwd: turn.cwd.clone(),
         };
         let done = AtomicUsize::new(NO_PLAN);
         let work = Work { turn, connection, buffers, patience, done };
@@ -136,8 +137,8 @@ impl Work {
         let call = ToolCall::new(task.id.clone(), words::title(&change))
             .kind(words::kind(&change))
             .status(ToolCallStatus::Pending)
-            .content(words::diffs(&change, engine.root()))
-            .locations(words::locations(&change, engine.root()));
+            .content(words::diffs(&change, &self.turn.cwd))
+            .locations(words::locations(&change, &self.turn.cwd));
         self.tell(SessionUpdate::ToolCall(call.clone()));
         match self.ask(call.into()).await {
             Answer::Yes => self.apply(&task).await,
@@ -166,8 +167,8 @@ impl Work {
     /// Has the task answered, about what the editor holds.
     async fn answered(&self, asked: &Asked, request: &PromptRequest) -> Result<Task, Error> {
         let engine = &self.turn.engine;
-        let named: Vec<RelPath> = asked.named.iter().map(|focus| focus.path.clone()).take(SOME).collect();
-        self.look(&named).await?;
+        let named = asked.named.iter().map(|focus| &focus.path).take(SOME);
+        self.look(self.known().iter().chain(named)).await?;
         if self.buffers.files.read {
             let intent = asked.intent();
             let likely = tokio::select! {
@@ -231,7 +232,7 @@ impl Work {
         let engine = &self.turn.engine;
         let patch = engine.wanted(Some(&task.id))?;
         let paths = both(patch.files().iter().map(|file| (&file.path, file.from.as_ref())));
-        self.look(&paths).await?;
+        answered(self.look(&paths).await?)?;
         let snapshot = engine.snapshot();
         let merged = tokio::task::spawn_blocking(move || merge(&patch, &snapshot)).await;
         let merged = merged.map_err(|error| Error::new(ErrorKind::Internal, format!("merge the change: {error}")))?;
@@ -283,9 +284,9 @@ impl Work {
         self.status(&task.id, ToolCallStatus::InProgress);
         // What was typed while the question stood is merged, or refuses the change.
         let paths = both(task.files.iter().map(|file| (&file.path, file.from.as_ref())));
-        if let Err(cancelled) = self.look(&paths).await {
+        if let Err(error) = self.look(&paths).await.and_then(answered) {
             self.status(&task.id, ToolCallStatus::Failed);
-            return Err(cancelled);
+            return Err(error);
         }
         let applied =
             self.turn.engine.apply(Some(&task.id), ApplyWish::default(), Some(Arc::new(self.buffers.clone()))).await;
@@ -312,7 +313,8 @@ impl Work {
         let engine = &self.turn.engine;
         let history = engine.applier().history().await?;
         let about = history.iter().find(|past| past.undone != undo);
-        self.look(about.iter().flat_map(|past| &past.paths)).await?;
+        let known = self.known();
+        answered(self.look(known.iter().chain(about.iter().flat_map(|past| &past.paths))).await?)?;
         let editor: Option<Arc<dyn krins_engine::apply::Editor>> = Some(Arc::new(self.buffers.clone()));
         let outcome: Outcome =
             if undo { engine.undo(None, false, editor).await? } else { engine.redo(None, false, editor).await? };
@@ -324,12 +326,18 @@ impl Work {
         Ok(())
     }
 
-    /// Asks the editor what these files hold. It may take its time; a cancel does not wait for it.
-    async fn look<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) -> Result<(), Error> {
+    /// Files whose text was not saved when they were looked at before: they may be by now, or be gone.
+    fn known(&self) -> Vec<RelPath> {
+        self.turn.engine.documents().snapshot().iter().filter_map(|document| document.path.clone()).collect()
+    }
+
+    /// Asks the editor what these files hold, and gives one that it did not answer for. It may take its time; a cancel does not
+    /// wait for it.
+    async fn look<'p>(&self, paths: impl IntoIterator<Item = &'p RelPath>) -> Result<Option<RelPath>, Error> {
         tokio::select! {
             biased;
             () = self.turn.cancel.cancelled() => Err(Error::cancelled()),
-            () = self.buffers.look(paths) => Ok(()),
+            unanswered = self.buffers.look(paths) => Ok(unanswered),
         }
     }
 
@@ -379,6 +387,15 @@ impl Work {
         if let Err(error) = sent {
             tracing::debug!(%error, "the client was not told");
         }
+    }
+}
+
+/// A file that an editor says nothing of may hold text that is not saved, and is not written beneath it.
+fn answered(unanswered: Option<RelPath>) -> Result<(), Error> {
+    match unanswered {
+        None => Ok(()),
+        Some(path) => Err(Error::new(ErrorKind::StaleBase, format!("read {path} in the editor: it did not answer"))
+            .hint("Nothing was changed. Save the file, or ask again.")),
     }
 }
 

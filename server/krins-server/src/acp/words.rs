@@ -15,7 +15,7 @@ use krins_engine::engine::Outcome;
 use krins_engine::pipeline::Intent;
 use krins_engine::tasks::Task;
 use krins_engine::workspace::{Root, file_path};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Files that a prompt may name.
 const MOST_NAMED: usize = 32;
@@ -232,24 +232,24 @@ fn code(name: &str) -> String {
 }
 
 /// What a change would make of each file, as the client draws it. What is not text has no diff.
-pub fn diffs(merge: &Merge, root: &Root) -> Vec<ToolCallContent> {
-    merge.writes.iter().filter_map(|write| diff(write, root)).collect()
+pub fn diffs(merge: &Merge, cwd: &Path) -> Vec<ToolCallContent> {
+    merge.writes.iter().filter_map(|write| diff(write, cwd)).collect()
 }
 
-fn diff(write: &Write, root: &Root) -> Option<ToolCallContent> {
+fn diff(write: &Write, cwd: &Path) -> Option<ToolCallContent> {
     let text = |bytes: Option<&[u8]>| match bytes {
         None => Some(None),
         Some(bytes) => std::str::from_utf8(bytes).ok().map(|text| Some(text.to_owned())),
     };
     let (old, new) = (text(write.current.as_deref())?, text(write.after.as_deref())?);
-    let diff = Diff::new(absolute(root, &write.path), new.unwrap_or_default());
+    let diff = Diff::new(cwd.join(write.path.as_str()), new.unwrap_or_default());
     Some(ToolCallContent::Diff(match old {
         Some(old) => diff.old_text(old),
         None => diff,
     }))
 }
 
-pub fn locations(merge: &Merge, root: &Root) -> Vec<ToolCallLocation> {
+pub fn locations(merge: &Merge, cwd: &Path) -> Vec<ToolCallLocation> {
     let first = |write: &Write| {
         let (old, new) = (write.current.as_deref()?, write.after.as_deref()?);
         let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
@@ -257,7 +257,7 @@ pub fn locations(merge: &Merge, root: &Root) -> Vec<ToolCallLocation> {
         u32::try_from(line).ok()
     };
     let location = |write: &Write| {
-        let location = ToolCallLocation::new(absolute(root, &write.path));
+        let location = ToolCallLocation::new(cwd.join(write.path.as_str()));
         match first(write) {
             Some(line) => location.line(line),
             None => location,
@@ -269,10 +269,6 @@ pub fn locations(merge: &Merge, root: &Root) -> Vec<ToolCallLocation> {
 pub fn kind(merge: &Merge) -> ToolKind {
     let all = |kind: ChangeKind| !merge.writes.is_empty() && merge.writes.iter().all(|write| write.kind == kind);
     if all(ChangeKind::Delete) { ToolKind::Delete } else { ToolKind::Edit }
-}
-
-fn absolute(root: &Root, path: &RelPath) -> PathBuf {
-    root.path().join(path.as_str())
 }
 
 pub fn title(merge: &Merge) -> String {

@@ -27,15 +27,15 @@ impl Editor for LspEditor {
         // Most clients do not look at the version; this is the last moment at which we can.
         let current = self.documents.get(&edit.uri).map(|document| document.version);
         if current != Some(edit.version) {
-            return Err(EditorRefused("it changed in the meantime".into()));
+            return Err(EditorRefused::new("it changed in the meantime"));
         }
         let edit = workspace_edit(edit, self.session.agreed().document_changes)?;
         match rpc::to_client("workspace/applyEdit", self.session.client.apply_edit(edit)).await {
             Ok(ApplyWorkspaceEditResponse { applied: true, .. }) => Ok(()),
             Ok(ApplyWorkspaceEditResponse { failure_reason, .. }) => {
-                Err(EditorRefused(failure_reason.unwrap_or_else(|| "the editor did not apply it".into())))
+                Err(EditorRefused::new(failure_reason.unwrap_or_else(|| "the editor did not apply it".into())))
             }
-            Err(error) => Err(EditorRefused(format!("the editor answered with an error: {}", error.message))),
+            Err(error) => Err(EditorRefused::new(format!("the editor answered with an error: {}", error.message))),
         }
     }
 
@@ -46,7 +46,7 @@ impl Editor for LspEditor {
 
 /// A client that knows no `documentChanges` might take one for nothing to do; `changes` every client knows.
 fn workspace_edit(edit: BufferEdit, document_changes: bool) -> Result<WorkspaceEdit, EditorRefused> {
-    let uri = Uri::from_str(&edit.uri).map_err(|error| EditorRefused(format!("its URI cannot be said: {error}")))?;
+    let uri = Uri::from_str(&edit.uri).map_err(|error| EditorRefused::new(format!("its URI cannot be said: {error}")))?;
     let position =
         |position: Position| tower_lsp::ls_types::Position { line: position.line, character: position.column };
     let edits = edit.edits.into_iter().map(|edit| TextEdit {
