@@ -1,7 +1,8 @@
 //! Several folders in one connection: whose change an undo takes back, whose task is known after a restart, and folders that
 //! come and go.
 
-use krins_tests::client::Client;
+use krins_tests::client::{Builder, Client};
+use krins_tests::model::{self, Silent};
 use krins_tests::personas::Persona;
 use krins_tests::workspace::Workspace;
 use serde_json::{Value, json};
@@ -26,7 +27,11 @@ fn folders(workspace: &Workspace, names: &[&str]) -> Value {
 }
 
 fn start(workspace: &Workspace, names: &[&str]) -> Client {
-    let mut client = Client::builder(workspace).persona(Persona::VSCODE).start();
+    with_folders(Client::builder(workspace).persona(Persona::VSCODE), workspace, names)
+}
+
+fn with_folders(builder: Builder, workspace: &Workspace, names: &[&str]) -> Client {
+    let mut client = builder.start();
     let mut params = client.persona().initialize_params(workspace.root());
     params["workspaceFolders"] = folders(workspace, names);
     client.initialize_with(params);
@@ -110,6 +115,24 @@ fn apply_undo_and_redo_are_done_in_the_order_in_which_they_came() {
             assert!(redone.is_ok(), "{names:?} {again} {round}: the last was no undo: {redone:?}");
             assert!(workspace.read("a/total.ts").contains("amount"), "{names:?} {again} {round}: {redone:?}");
         }
+    }
+}
+
+#[test]
+fn what_is_cancelled_without_a_name_is_the_newest_that_runs() {
+    let workspace = Workspace::from_fixture(FIXTURE);
+    let _silent = Silent::behind(&workspace);
+    let builder = Client::builder(&workspace).persona(Persona::VSCODE).env(model::KEY.0, model::KEY.1);
+    let mut client = with_folders(builder, &workspace, &["a", "b"]);
+    for (task, file) in [("a1", "a/total.ts"), ("b1", "b/sum.ts")] {
+        let params = json!({"intent": "make it fast", "task": task, "textDocument": {"uri": client.uri(file)}});
+        client.request("krins/assign", params).unwrap();
+        // Two of one millisecond are as old as each other.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    for task in ["b1", "a1"] {
+        let cancelled = client.request("krins/cancel", json!({})).unwrap();
+        assert_eq!((&cancelled["task"], &cancelled["state"]), (&json!(task), &json!("cancelled")));
     }
 }
 

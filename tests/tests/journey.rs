@@ -93,7 +93,10 @@ fn ask(client: &mut Client) {
     let actions = client.code_actions("src/cart.ts", comment.clone());
     assert!(actions.iter().all(|action| action["edit"].is_null()), "commands only: {actions:?}");
     let asking = action(&actions, "Krins: rename calculateTotal");
-    assert_eq!(asking["command"]["arguments"][0]["selection"], comment, "what is selected is what it is about");
+    let about = &asking["command"]["arguments"][0]["selection"];
+    let edge = |edge: &str| (about[edge]["line"].as_u64().unwrap(), about[edge]["character"].as_u64().unwrap());
+    let line = comment["start"]["line"].as_u64().unwrap();
+    assert!(edge("start") == (line, 0) && edge("end").0 > line + 1, "it is about what follows the comment: {about}");
     let assigned = client.run_action(asking).unwrap();
     assert!(assigned["task"].is_string(), "{assigned}");
     says(client, "working on");
@@ -519,6 +522,49 @@ fn a_hunk_that_a_person_edits_becomes_the_truth() {
     assert!(workspace.read("src/report.ts").contains("orderTotal as total"));
     client.request("krins/undo", json!({"undo": "t"})).unwrap();
     assert_eq!(workspace.snapshot(), before);
+    quiet(&mut client);
+}
+
+/// Nobody waits for the word on a hunk before they apply: it counts all the same.
+#[test]
+fn what_is_said_of_a_hunk_just_before_an_apply_is_what_is_applied() {
+    let (workspace, mut client) = start(Persona::VSCODE);
+    client.request("krins/assign", json!({"intent": "rename calculateTotal to orderTotal", "task": "t"})).unwrap();
+    let proposed = client.request("krins/diff", json!({"task": "t", "wait": true})).unwrap();
+    let hunk = hunk_of(&proposed, "report.ts");
+    for round in 0..5 {
+        let text = new_text(hunk).replace("`calculateTotal: ${", &format!("`Total {round}: ${{"));
+        let edit = json!({"task": "t", "hunk": hunk["id"], "verdict": "edit", "text": text});
+        let sent = [("krins/review", edit), ("krins/apply", json!({"task": "t"}))];
+        let tickets = sent.map(|(method, params)| client.send_request(method, params));
+        let answers = tickets.map(|ticket| client.await_reply(ticket));
+        assert!(answers.iter().all(Result::is_ok), "{round}: {answers:?}");
+        assert!(workspace.read("src/report.ts").contains(&format!("`Total {round}: ${{")), "{round}");
+        client.request("krins/undo", json!({"undo": "t"})).unwrap();
+    }
+    quiet(&mut client);
+}
+
+/// A person goes on typing while a proposal waits: what is said at a line is said of the hunk that is there now.
+#[test]
+fn what_was_typed_since_moves_what_is_shown_and_offered() {
+    let (_workspace, mut client) = start(Persona::HELIX);
+    client.open("src/cart.ts");
+    ask(&mut client);
+    let text = client.text("src/cart.ts");
+    client.set_text("src/cart.ts", format!("{}{text}", "// typed\n".repeat(5)));
+    choose(&mut client, "Krins: reject this hunk");
+    says(&mut client, "is rejected");
+    client.await_diagnostics("src/cart.ts", |list| {
+        list.iter().any(|one| one["message"].to_string().contains(", rejected)") && one["range"]["start"]["line"] == 5)
+    });
+    let above = json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}});
+    let actions = client.code_actions("src/cart.ts", above);
+    assert!(actions.iter().all(|action| !action["title"].to_string().contains("this hunk")), "{actions:?}");
+    let document = json!({"textDocument": {"uri": client.uri("src/cart.ts")}});
+    let lenses = client.request("textDocument/codeLens", document).unwrap();
+    let lenses = lenses.as_array().unwrap();
+    assert!(!lenses.is_empty() && lenses.iter().all(|lens| lens["range"]["start"]["line"] == 5), "{lenses:?}");
     quiet(&mut client);
 }
 

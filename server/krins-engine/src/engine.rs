@@ -571,6 +571,8 @@ impl Engine {
     /// Merges the task's patch onto what the files are now and writes it, all or nothing.
     pub async fn apply(&self, task: Option<&str>, wish: ApplyWish, editor: Option<Arc<dyn Editor>>) -> Result<Outcome> {
         let turn = self.inner.applying.clone().lock_owned().await;
+        // What a person has said of a hunk before counts, also while that is still being judged.
+        drop(self.inner.reviewing.lock().await);
         let review = self.review(task)?;
         match review.task.state {
             // After some hunks the others may follow: what is there already merges to nothing.
@@ -778,6 +780,11 @@ impl Engine {
             plan.of_hunks(None, |hunk| left.as_ref().is_none_or(|left| left.contains(hunk)))
         });
         self.carry_out(plan, dry_run, editor, turn).await
+    }
+
+    /// Waits for the apply, undo or redo that is under way.
+    pub async fn settled(&self) {
+        drop(self.inner.applying.lock().await);
     }
 
     pub fn applier(&self) -> &Applier {

@@ -37,6 +37,11 @@ impl Judgement {
 impl Engine {
     /// Notes what a person says of one hunk. With an edit the whole patch is judged anew, before it is noted.
     pub async fn judge_hunk(&self, task: Option<&str>, hunk: &str, judgement: Judgement) -> Result<Review> {
+        // An apply under way writes the text that it began with.
+        let _still = match judgement {
+            Judgement::Edit(_) | Judgement::Open => Some(self.inner.applying.lock().await),
+            Judgement::Accept | Judgement::Reject => None,
+        };
         let _turn = self.inner.reviewing.lock().await;
         let task = self.inner.tasks.find(task)?;
         if task.files.is_empty() {

@@ -9,7 +9,7 @@ use crate::lsp::handlers::execute_command::message;
 use crate::lsp::handlers::{failure, short};
 use crate::lsp::session::Session;
 use crate::lsp::shown;
-use crate::lsp::waiting::{self, open_review};
+use crate::lsp::waiting::{self, Moved, open_review};
 use crate::to_proto;
 use crate::words::counted;
 use krins_core::RelPath;
@@ -279,9 +279,14 @@ impl Reporter {
         let mut by_file: BTreeMap<RelPath, Vec<Diagnostic>> = BTreeMap::new();
         let plain = !self.session.agreed().plugin;
         if plain && review.task.state != TaskState::Blocked {
-            for one in waiting::hunks(review) {
-                let text = format!("Krins would change this ({})", one.label());
-                by_file.entry(one.file.path.clone()).or_default().push(hint(one.changes(), &text, &one.hunk.id));
+            for of_file in waiting::hunks(review).chunk_by(|one, next| one.file.path == next.file.path) {
+                let Some(file) = of_file.first().map(|one| one.file) else { continue };
+                let moved = Moved::of(&self.engine, file);
+                let hints = of_file.iter().map(|one| {
+                    let text = format!("Krins would change this ({})", one.label());
+                    hint(one.changes(&moved), &text, &one.hunk.id)
+                });
+                by_file.entry(file.path.clone()).or_default().extend(hints);
             }
         }
         // What was found is of the change as a whole; once a part is applied it is said by the next verdict.

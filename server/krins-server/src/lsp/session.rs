@@ -60,7 +60,8 @@ pub struct Session {
     pub order: Order<DidChangeTextDocumentParams>,
     /// Where the last apply found that the files had gone on.
     pub conflicts: LastConflicts,
-    /// Apply, undo and redo, one after the other as they came: in another order they are something else.
+    /// Held by an apply, an undo or a redo until it has its place in the queue of its root: they are done in the order in which
+    /// they came.
     pub turning: tokio::sync::Mutex<()>,
     /// Progress tokens that came with an assign, by task.
     tokens: Mutex<BTreeMap<String, ProgressToken>>,
@@ -279,6 +280,7 @@ impl Session {
         }
         let mut newest = None;
         for engine in engines {
+            engine.settled().await;
             // A history that cannot be read may hold it: what another holds would be the wrong one.
             let turn = engine.applier().last_turn(which, undone).await?;
             if turn.is_some() && newest.as_ref().is_none_or(|(known, _)| *known < turn) {

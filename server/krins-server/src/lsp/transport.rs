@@ -216,7 +216,7 @@ async fn gone(watch: Option<&Watch>) {
 
 /// Requests that begin in the order in which they came, up to where they first wait: what is spawned together is polled in any. They
 /// take their places in a queue there.
-const IN_TURN: [&str; 4] = ["krins/apply", "krins/undo", "krins/redo", "workspace/executeCommand"];
+const IN_TURN: [&str; 5] = ["krins/review", "krins/apply", "krins/undo", "krins/redo", "workspace/executeCommand"];
 
 /// What the reader owns.
 struct Session<S> {

@@ -2,11 +2,13 @@
 
 use crate::lsp::session::Session;
 use crate::words::counted;
-use krins_core::patch::{FilePatch, Hunk};
+use krins_core::patch::{Change, FilePatch, Hunk, Patch};
+use krins_core::{Entry, RelPath, Tree as _};
 use krins_engine::Engine;
 use krins_engine::engine::Review;
 use krins_engine::tasks::{HunkVerdict, Task, TaskState};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The change that is shown. A task that failed or was cancelled, or whose change was thrown away, hides none that waits; one
 /// that was applied closes what is older.
@@ -43,19 +45,17 @@ pub struct Waiting<'a> {
     pub hunk: &'a Hunk,
     pub verdict: HunkVerdict,
     pub edited: bool,
-    /// Lines that the hunks before it in its file, which are applied, have brought more than they took.
-    shift: i64,
 }
 
 impl Waiting<'_> {
-    /// The lines that it changes, half-open, as the file is once the other hunks are what they are.
-    pub fn changes(&self) -> [u32; 2] {
-        changed(self.hunk).map(|line| self.moved(line))
+    /// The lines that it changes, half-open.
+    pub fn changes(&self, moved: &Moved) -> [u32; 2] {
+        moved.lines(changed(self.hunk))
     }
 
     /// Whether the lines from `first` to `last` touch it, context included.
-    pub fn touches(&self, [first, last]: [u32; 2]) -> bool {
-        let [from, end] = self.hunk.before.map(|line| self.moved(line));
+    pub fn touches(&self, moved: &Moved, [first, last]: [u32; 2]) -> bool {
+        let [from, end] = moved.lines(self.hunk.before);
         from <= last && first < end.max(from + 1)
     }
 
@@ -73,10 +73,58 @@ impl Waiting<'_> {
         };
         format!("{}{said}", self.hunk.id)
     }
+}
 
-    fn moved(&self, line: u32) -> u32 {
-        u32::try_from((i64::from(line) + self.shift).max(0)).unwrap_or(u32::MAX)
+/// Where the lines of a file's base are in the file as it is now: what was applied and what was typed has moved them.
+pub struct Moved(Vec<Hunk>);
+
+impl Moved {
+    pub fn of(engine: &Engine, file: &FilePatch) -> Self {
+        let (Some(before), Entry::File { bytes: now, .. }) = (&file.before, engine.snapshot().entry(&file.path)) else {
+            return Self(Vec::new());
+        };
+        Self::between(&file.path, before, now)
     }
+
+    fn between(path: &RelPath, before: &Arc<[u8]>, now: Arc<[u8]>) -> Self {
+        if *before == now {
+            return Self(Vec::new());
+        }
+        let (path, before) = (path.clone(), Some(before.clone()));
+        let since = Patch::between(vec![Change { path, from: None, before, after: Some(now), executable: false }]);
+        Self(since.files().iter().flat_map(|file| &file.hunks).cloned().collect())
+    }
+
+    /// Half-open lines.
+    fn lines(&self, [first, end]: [u32; 2]) -> [u32; 2] {
+        let from = self.line(first);
+        [from, if end > first { self.line(end - 1) + 1 } else { from }]
+    }
+
+    /// Of a line that is gone, where it was.
+    fn line(&self, line: u32) -> u32 {
+        let mut shift = 0;
+        for hunk in self.0.iter().take_while(|hunk| hunk.before[0] <= line) {
+            if line < hunk.before[1] {
+                return within(hunk, line);
+            }
+            shift = i64::from(hunk.after[1]) - i64::from(hunk.before[1]);
+        }
+        u32::try_from((i64::from(line) + shift).max(0)).unwrap_or(u32::MAX)
+    }
+}
+
+fn within(hunk: &Hunk, line: u32) -> u32 {
+    let (mut at, mut now) = (hunk.before[0], hunk.after[0]);
+    for marked in &hunk.lines {
+        let (old, new) = (!marked.starts_with('+'), !marked.starts_with('-'));
+        if old && at == line {
+            break;
+        }
+        at += u32::from(old);
+        now += u32::from(new);
+    }
+    now
 }
 
 /// The hunks of the change that is shown, in its order: all of them, or those that an apply of some left out.
@@ -84,15 +132,9 @@ pub fn hunks(review: &Review) -> Vec<Waiting<'_>> {
     let task = &review.task;
     let mut waiting = Vec::new();
     for file in review.patch.files() {
-        let mut shift = 0;
-        for hunk in &file.hunks {
-            if task.state == TaskState::Applied && !task.left.contains(&hunk.id) {
-                let lines = |[first, end]: [u32; 2]| i64::from(end) - i64::from(first);
-                shift += lines(hunk.after) - lines(hunk.before);
-                continue;
-            }
+        for hunk in file.hunks.iter().filter(|hunk| task.state != TaskState::Applied || task.left.contains(&hunk.id)) {
             let verdict = task.verdicts.get(&hunk.id).copied().unwrap_or_default();
-            waiting.push(Waiting { file, hunk, verdict, edited: task.edits.contains_key(&hunk.id), shift });
+            waiting.push(Waiting { file, hunk, verdict, edited: task.edits.contains_key(&hunk.id) });
         }
     }
     waiting
@@ -145,5 +187,34 @@ mod tests {
         assert_eq!(changed(&hunk(&[" a", " b", "+new", " c", " d"])), [12, 12]);
         assert_eq!(changed(&hunk(&["+new"])), [10, 10]);
         assert_eq!(changed(&hunk(&[])), [10, 14]);
+    }
+
+    proptest::proptest! {
+        /// Every line that is still there is where it is, and a line that is gone is between its neighbours.
+        #[test]
+        fn a_line_is_found_where_it_is_now(
+            edits in proptest::collection::vec((0..3_u8, 0..4_usize), 30),
+        ) {
+            let text = |lines: &[String]| -> Arc<[u8]> {
+                lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes().into()
+            };
+            let base: Vec<String> = (0..30).map(|at| format!("line {at}")).collect();
+            let mut now = Vec::new();
+            for (at, (kind, typed)) in edits.into_iter().enumerate() {
+                now.extend((0..typed).filter(|_| kind == 0).map(|nth| format!("typed {at} {nth}")));
+                now.extend((kind != 1).then(|| base[at].clone()));
+            }
+            let path = RelPath::new("a.ts").unwrap();
+            let moved = Moved::between(&path, &text(&base), text(&now));
+            let mut least = 0;
+            for (at, line) in base.iter().enumerate() {
+                let found = moved.line(at as u32);
+                if let Some(there) = now.iter().position(|other| other == line) {
+                    proptest::prop_assert_eq!(found, there as u32);
+                }
+                proptest::prop_assert!(least <= found && found as usize <= now.len());
+                least = found;
+            }
+        }
     }
 }

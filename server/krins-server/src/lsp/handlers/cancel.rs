@@ -41,9 +41,12 @@ pub fn by_token(session: &Arc<Session>, token: &ProgressToken) {
     }
 }
 
+/// The engine with the newest task that runs.
 fn running(session: &Arc<Session>) -> Result<Engine, Error> {
-    match session.engines().into_iter().find(|engine| engine.running() > 0) {
-        Some(engine) => Ok(engine),
+    let newest = |engine: &Engine| engine.tasks().running_here().into_iter().map(|task| (task.created, task.id)).max();
+    let running = session.engines().into_iter().filter_map(|engine| Some((newest(&engine)?, engine)));
+    match running.max_by(|(one, _), (other, _)| one.cmp(other)) {
+        Some((_, engine)) => Ok(engine),
         None => session.engine(None),
     }
 }

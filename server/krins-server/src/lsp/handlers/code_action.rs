@@ -5,7 +5,7 @@ use crate::lsp::comment;
 use crate::lsp::handlers::initialize::KIND;
 use crate::lsp::handlers::short;
 use crate::lsp::session::Session;
-use crate::lsp::waiting::{self, Waiting, open_review};
+use crate::lsp::waiting::{self, Moved, Waiting, open_review};
 use krins_core::gate::{Finding, Verdict};
 use krins_core::syntax::Language;
 use krins_core::{RelPath, Tree as _};
@@ -90,7 +90,7 @@ fn asks(engine: &Engine, path: &RelPath, uri: &str, range: &Range) -> Vec<Action
         .filter_map(|(at, line)| Some((at, comment::intent(line)?)))
         .map(|(at, intent)| {
             let mut argument = ask(intent, uri);
-            argument["selection"] = if range.start == range.end { about(&lines, at) } else { json!(range) };
+            argument["selection"] = if is_of_one_line(range) { about(&lines, at) } else { json!(range) };
             Action::new(format!("Krins: {}", short(intent)), "krins.assign", argument)
         })
         .collect();
@@ -112,6 +112,13 @@ fn ask(intent: &str, uri: &str) -> Value {
     json!({"intent": intent, "textDocument": {"uri": uri}})
 }
 
+/// A cursor, or the comment itself: there is an editor whose cursor is one character wide, and a selected line ends where the next
+/// one begins.
+fn is_of_one_line(range: &Range) -> bool {
+    let end = range.end.line.saturating_sub(u32::from(range.end.character == 0));
+    end <= range.start.line
+}
+
 /// Whole lines: the comment at a line, and what follows it up to the next empty line.
 fn about(lines: &[&str], at: usize) -> Value {
     let behind = lines.iter().skip(at + 1).take(MOST_MEANT).take_while(|line| !line.trim().is_empty()).count();
@@ -131,7 +138,7 @@ fn reviews(session: &Session, engine: &Engine, review: &Review, path: &RelPath, 
     let hunks = waiting::hunks(review);
     let mut actions = match task.state {
         TaskState::Blocked => blocked(engine, review, &hunks, path, lines),
-        _ => decisions(session, task, &hunks, path, lines),
+        _ => decisions(session, engine, task, &hunks, path, lines),
     };
     actions.push(Action::new("Krins: show the diff", "krins.showDiff", named(task)));
     let discard = if task.state == TaskState::Applied { "leave the rest out" } else { "discard the change" };
@@ -140,9 +147,18 @@ fn reviews(session: &Session, engine: &Engine, review: &Review, path: &RelPath, 
 }
 
 /// What can be done with hunks that the gate lets pass.
-fn decisions(session: &Session, task: &Task, hunks: &[Waiting<'_>], path: &RelPath, lines: [u32; 2]) -> Vec<Action> {
+fn decisions(
+    session: &Session,
+    engine: &Engine,
+    task: &Task,
+    hunks: &[Waiting<'_>],
+    path: &RelPath,
+    lines: [u32; 2],
+) -> Vec<Action> {
     let mut actions = Vec::new();
-    for one in hunks.iter().filter(|one| one.file.path == *path && one.touches(lines)) {
+    let here = || hunks.iter().filter(|one| one.file.path == *path);
+    let moved = here().next().map(|one| Moved::of(engine, one.file));
+    for one in here().filter(|one| moved.as_ref().is_some_and(|moved| one.touches(moved, lines))) {
         let id = &one.hunk.id;
         actions.push(Action::new(format!("Krins: apply only this hunk ({id})"), "krins.apply", part(task, [id])));
         let (title, verdict) =
@@ -213,15 +229,16 @@ fn part<'a>(task: &Task, hunks: impl IntoIterator<Item = &'a String>) -> Value {
     json!({"task": task.id, "hunks": hunks.into_iter().collect::<Vec<_>>()})
 }
 
-/// Undo of the newest applied task, redo of the newest undone one.
+/// Undo of the newest applied task, and redo of one that is undone where that is newer still.
 fn turns(engine: &Engine) -> Vec<Action> {
     let newest = engine.tasks().newest(|task| matches!(task.state, TaskState::Applied | TaskState::Undone));
-    let Some(task) = newest else { return Vec::new() };
-    let (title, command) = match task.state {
-        TaskState::Applied => ("undo", "krins.undo"),
-        _ => ("redo", "krins.redo"),
+    let applied = engine.tasks().newest(|task| task.state == TaskState::Applied);
+    let turn = |task: &Task, title: &str, command: &'static str| {
+        Action::new(format!("Krins: {title} “{}”", short(&task.intent)), command, json!({"undo": task.id}))
     };
-    vec![Action::new(format!("Krins: {title} “{}”", short(&task.intent)), command, json!({"undo": task.id}))]
+    let redo = newest.filter(|task| task.state == TaskState::Undone).map(|task| turn(&task, "redo", "krins.redo"));
+    let undo = applied.map(|task| turn(&task, "undo", "krins.undo"));
+    redo.into_iter().chain(undo).collect()
 }
 
 fn named(task: &Task) -> Value {

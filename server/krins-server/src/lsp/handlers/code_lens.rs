@@ -1,7 +1,7 @@
 //! `textDocument/codeLens`: apply and reject above each hunk of the open review, where the client draws lenses.
 
 use crate::lsp::session::Session;
-use crate::lsp::waiting::{self, open_review};
+use crate::lsp::waiting::{self, Moved, open_review};
 use krins_engine::tasks::TaskState;
 use serde_json::json;
 use std::sync::Arc;
@@ -9,17 +9,18 @@ use tower_lsp::ls_types::{CodeLens, CodeLensParams, Command, Position, Range};
 
 pub fn run(session: &Arc<Session>, params: &CodeLensParams) -> Vec<CodeLens> {
     let uri = params.text_document.uri.as_str();
-    // A plugin draws its own review.
-    let Some(engine) = session.engine(Some(uri)).ok().filter(|_| !session.agreed().plugin) else { return Vec::new() };
+    let Ok(engine) = session.engine(Some(uri)) else { return Vec::new() };
     let Some(path) = engine.root().relative_uri(uri) else { return Vec::new() };
     let Some(review) = open_review(&engine).filter(|review| review.task.state != TaskState::Blocked) else {
         return Vec::new();
     };
     let task = &review.task;
+    let Some(file) = review.patch.files().iter().find(|file| file.path == path) else { return Vec::new() };
+    let moved = Moved::of(&engine, file);
     let mut lenses = Vec::new();
     for one in waiting::hunks(&review).iter().filter(|one| one.file.path == path) {
         let apply = json!({"task": task.id, "hunks": [one.hunk.id]});
-        let [line, _] = one.changes();
+        let [line, _] = one.changes(&moved);
         lenses.push(lens(line, "Krins: apply hunk", "krins.apply", apply));
         let (title, verdict) =
             if one.is_rejected() { ("take rejection back", "open") } else { ("reject hunk", "reject") };

@@ -40,7 +40,8 @@ pub fn run(session: &Arc<Session>, params: &InitializeParams) -> InitializeResul
             position_encoding: Some(encoding_kind(agreed.encoding)),
             text_document_sync: Some(TextDocumentSyncCapability::Options(sync)),
             code_action_provider: Some(CodeActionProviderCapability::Options(actions)),
-            code_lens_provider: Some(CodeLensOptions { resolve_provider: Some(false) }),
+            // A plugin draws its own review.
+            code_lens_provider: (!agreed.plugin).then_some(CodeLensOptions { resolve_provider: Some(false) }),
             execute_command_provider: Some(ExecuteCommandOptions {
                 commands: COMMANDS.iter().map(|command| (*command).to_owned()).collect(),
                 ..ExecuteCommandOptions::default()
