@@ -164,9 +164,7 @@ impl Buffers {
             return Err(EditorRefused { why: why.to_owned(), holds_another });
         }
         match written {
-            Ok(()) if back.is_some() && !holds(after) => {
-                Err(refused("the editor said that it wrote it, and did not"))
-            }
+            Ok(()) if back.is_some() && !holds(after) => Err(refused("the editor said that it wrote it, and did not")),
             written => written,
         }
     }

@@ -46,7 +46,8 @@ impl Editor for LspEditor {
 
 /// A client that knows no `documentChanges` might take one for nothing to do; `changes` every client knows.
 fn workspace_edit(edit: BufferEdit, document_changes: bool) -> Result<WorkspaceEdit, EditorRefused> {
-    let uri = Uri::from_str(&edit.uri).map_err(|error| EditorRefused::new(format!("its URI cannot be said: {error}")))?;
+    let uri =
+        Uri::from_str(&edit.uri).map_err(|error| EditorRefused::new(format!("its URI cannot be said: {error}")))?;
     let position =
         |position: Position| tower_lsp::ls_types::Position { line: position.line, character: position.column };
     let edits = edit.edits.into_iter().map(|edit| TextEdit {
