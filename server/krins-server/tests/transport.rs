@@ -260,6 +260,25 @@ fn code(message: &Value) -> i64 {
     message["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {message}"))
 }
 
+/// There is a client whose waiting for a reply leaves the function that reads, with all that it has read beside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_stops_at_replies_is_given_more_to_read() {
+    let mut editor = Editor::initialized(Options { stops_at_replies: Arc::new(|| true), ..Options::default() }).await;
+    editor.request(1, "test/echo", json!({})).await;
+    let mut nudged = 0;
+    while nudged < 3 {
+        let message = editor.next().await;
+        if message["method"] == "$/krins/more" {
+            assert!(message.get("id").is_none(), "{message}");
+            nudged += 1;
+        }
+    }
+
+    let mut editor = Editor::initialized(Options::default()).await;
+    editor.echo(1).await;
+    editor.silent().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_handled_in_the_order_they_came() {
     let mut editor = Editor::initialized(Options::default()).await;

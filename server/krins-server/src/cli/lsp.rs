@@ -87,8 +87,10 @@ async fn serve(setup: Setup, watch: parent::Watch, input: stdio::Input, output: 
     .custom_method("krins/report", Server::report)
     .custom_method("krins/dashboard", Server::dashboard)
     .finish();
+    let asked = session.clone();
     let options = Options {
         watch: Some(watch),
+        stops_at_replies: Arc::new(move || asked.get().is_some_and(|session| session.stops_at_replies())),
         lost: Box::new(move |lost| {
             if let (Some(session), Some(uri)) = (session.get(), lost.uri) {
                 session.desynchronise(uri);

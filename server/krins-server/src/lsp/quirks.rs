@@ -8,9 +8,6 @@ use tower_lsp::ls_types::ClientInfo;
 /// How long a person may take to say yes to an edit; no machine's answer takes that long.
 const A_PERSON: Duration = Duration::from_secs(120);
 
-/// Longer than a client takes to read what has come: what is sent then is read by itself.
-const A_READ: Duration = Duration::from_millis(80);
-
 /// How a client differs from what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
@@ -25,11 +22,6 @@ pub struct Quirks {
 }
 
 impl Quirks {
-    /// How long to wait behind a reply before something is said that nothing may follow.
-    pub fn pause(self) -> Option<Duration> {
-        self.stops_at_replies.then_some(A_READ)
-    }
-
     /// How long the answer to an edit may take; `None` is as long as any client's.
     pub fn patience(self) -> Option<Duration> {
         self.asks_before_edits.then_some(A_PERSON)

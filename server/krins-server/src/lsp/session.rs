@@ -95,6 +95,11 @@ impl Session {
         })
     }
 
+    /// Whether the client is known to leave what it reads together with a reply lying. May be asked before anything is agreed.
+    pub fn stops_at_replies(&self) -> bool {
+        self.agreed.get().is_some_and(|agreed| agreed.quirks.stops_at_replies)
+    }
+
     /// What was agreed; the defaults of an unknown client before `initialize`.
     pub fn agreed(&self) -> &Agreed {
         self.agreed.get_or_init(|| agreed(&InitializeParams::default()))
@@ -377,13 +382,6 @@ impl Session {
         self.paused.store(pause, Ordering::Relaxed);
         engines.iter().for_each(|engine| engine.index().pause(pause || self.is_gone(engine)));
         engines.clone()
-    }
-
-    /// Waits behind a reply, where the client would not see what follows it at once.
-    pub async fn behind_reply(&self) {
-        if let Some(pause) = self.agreed().quirks.pause() {
-            tokio::time::sleep(pause).await;
-        }
     }
 
     pub fn remember_token(&self, task: &str, token: ProgressToken) {

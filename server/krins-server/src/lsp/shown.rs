@@ -19,9 +19,8 @@ use tower_lsp::ls_types::{MessageType, ShowDocumentParams, Uri};
 /// How long a client may take to open a document.
 const OPENING: Duration = Duration::from_secs(10);
 
-/// A message. It may follow the reply to what it is about.
+/// A message.
 pub async fn say(session: &Session, kind: MessageType, text: &str) {
-    session.behind_reply().await;
     session.client.show_message(kind, visible(text)).await;
 }
 
@@ -72,7 +71,6 @@ pub fn page(session: &Arc<Session>, html: String) {
         let Some(engine) = session.engines().into_iter().next() else { return };
         let (kind, text) = match engine.write_view("dashboard", "html", &html) {
             Ok(path) => {
-                session.behind_reply().await;
                 open(&session, &path, true).await;
                 (MessageType::INFO, format!("Krins: the dashboard, as it is now, is in {}", path.display()))
             }
@@ -85,7 +83,6 @@ pub fn page(session: &Arc<Session>, html: String) {
 /// Writes the diff beside the task and opens it, or says where it is.
 pub async fn diff(session: &Arc<Session>, params: TaskParams) {
     let written = write_diff(session, params.task.as_deref());
-    session.behind_reply().await;
     let (kind, text) = match written {
         Ok(path) => match open(session, &path, false).await {
             true => return,
@@ -105,7 +102,6 @@ fn write_diff(session: &Arc<Session>, task: Option<&str>) -> Result<std::path::P
 async fn open(session: &Arc<Session>, path: &Path, external: bool) -> bool {
     let uri = url::Url::from_file_path(path).ok().and_then(|url| Uri::from_str(url.as_str()).ok());
     let Some(uri) = uri.filter(|_| session.agreed().show_document) else { return false };
-    session.behind_reply().await;
     let params = ShowDocumentParams { uri, external: Some(external), take_focus: Some(!external), selection: None };
     let shown = tokio::time::timeout(OPENING, session.client.show_document(params)).await;
     matches!(shown, Ok(Ok(true)))

@@ -44,6 +44,12 @@ const SLOW_TURN: Duration = Duration::from_millis(50);
 const AHEAD_OF_A_REPLY: usize = 128;
 /// Written together when they are ready together.
 const BATCH: usize = 64 * 1024;
+/// For a client that [stops at replies](Options::stops_at_replies): how long after a write, and after each other, it is sent something
+/// that means nothing. Nobody knows how soon it reads.
+const NUDGES: [Duration; 4] =
+    [Duration::from_millis(80), Duration::from_millis(400), Duration::from_secs(2), Duration::from_secs(10)];
+/// What begins so may be ignored by whoever does not know it, as the LSP specification has it.
+const NUDGE: &str = "$/krins/more";
 
 /// The limits of a session.
 pub struct Options {
@@ -67,6 +73,8 @@ pub struct Options {
     pub grace: Duration,
     /// Ends the session when the client's process is gone.
     pub watch: Option<Watch>,
+    /// Whether the client leaves what it reads together with a reply lying until more comes. Asked after each write.
+    pub stops_at_replies: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Told of each notification that was not handled to its end, before anything else is read.
     pub lost: Box<dyn Fn(Lost<'_>) + Send + Sync>,
 }
@@ -84,6 +92,7 @@ impl Default for Options {
             stuck_after: Duration::from_secs(60),
             grace: Duration::from_millis(500),
             watch: None,
+            stops_at_replies: Arc::new(|| false),
             lost: Box::new(|_| {}),
         }
     }
@@ -169,6 +178,8 @@ where
         answers: Arc::clone(&answers),
         output,
         stuck_after: options.stuck_after,
+        stops_at_replies: Arc::clone(&options.stops_at_replies),
+        nudges: Nudges::default(),
     };
     let mut writer = AbortOnDropHandle::new(tokio::spawn(writer.run()));
     let mut reader = FrameReader::new(input, options.max_frame);
@@ -624,6 +635,33 @@ struct Writer<W> {
     answers: Arc<Answers>,
     output: W,
     stuck_after: Duration,
+    stops_at_replies: Arc<dyn Fn() -> bool + Send + Sync>,
+    nudges: Nudges,
+}
+
+/// When the client is nudged next.
+#[derive(Default)]
+struct Nudges {
+    at: Option<Instant>,
+    left: &'static [Duration],
+}
+
+impl Nudges {
+    fn begin(&mut self) {
+        self.left = &NUDGES;
+        self.step();
+    }
+
+    fn step(&mut self) {
+        self.at = self.left.split_off_first().map(|wait| Instant::now() + *wait);
+    }
+
+    async fn due(&self) {
+        match self.at {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
@@ -642,6 +680,14 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                     Some(request) => self.add_request(&mut batch, &request),
                     None => self.requests_open = false,
                 },
+                () = self.nudges.due() => {
+                    let nudge = Request::build(NUDGE).params(json!({})).finish();
+                    if let Err(end) = self.write(&frame::encode(&serialise(&nudge))).await {
+                        return end;
+                    }
+                    self.nudges.step();
+                    continue;
+                }
             }
             while batch.len() < BATCH {
                 let Ok(reply) = self.queue.try_recv() else { break };
@@ -649,6 +695,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             }
             if let Err(end) = self.write(&batch).await {
                 return end;
+            }
+            if (self.stops_at_replies)() {
+                self.nudges.begin();
             }
         }
     }
