@@ -60,6 +60,8 @@ enum Writes {
     Refuses,
     /// Does not offer it.
     Unable,
+    /// Formats what it saves.
+    Formats,
 }
 
 #[derive(Default)]
@@ -74,20 +76,22 @@ struct Seen {
     written: Vec<PathBuf>,
     /// What the person types while the question stands.
     typing: Option<(PathBuf, String)>,
+    /// Is asked for text, and does not answer.
+    mute: bool,
 }
 
 struct Editor {
     says: Says,
     reads: bool,
-    /// Is asked for text, and does not answer.
-    mute: bool,
     writes: Writes,
+    /// Says an empty text of a file that is not there, as Zed does.
+    empty: bool,
     seen: Mutex<Seen>,
 }
 
 impl Editor {
     fn new(says: Says) -> Self {
-        Self { says, reads: false, mute: false, writes: Writes::Unable, seen: Mutex::default() }
+        Self { says, reads: false, writes: Writes::Unable, empty: false, seen: Mutex::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -130,6 +134,7 @@ impl Editor {
         seen.read.push(path.to_owned());
         match seen.buffers.get(path) {
             Some(text) => Ok(text.clone()),
+            None if self.empty && !path.exists() => Ok(String::new()),
             None => std::fs::read_to_string(path).map_err(|_| Error::new(-32002, "there is no such file")),
         }
     }
@@ -139,7 +144,9 @@ impl Editor {
         let mut seen = self.seen();
         seen.written.push(path.to_owned());
         match self.writes {
-            Writes::Honestly => {
+            Writes::Honestly | Writes::Formats => {
+                let text =
+                    if self.writes == Writes::Formats { text.replace("orderTotal (", "orderTotal(") } else { text };
                 std::fs::write(path, &text).unwrap();
                 seen.buffers.remove(path);
                 Ok(())
@@ -232,12 +239,13 @@ async fn with_agent(
         )
         .on_receive_request(
             async move |request: ReadTextFileRequest, responder, _| {
-                if reads.mute {
-                    let mut seen = reads.seen();
+                let mut seen = reads.seen();
+                if seen.mute {
                     seen.read.push(request.path);
                     seen.unanswered.push(responder);
                     return Ok(());
                 }
+                drop(seen);
                 responder.respond_with_result(reads.read(&request.path).map(ReadTextFileResponse::new))
             },
             on_receive_request!(),
@@ -578,7 +586,8 @@ async fn a_session_makes_room_when_there_are_many_and_one_at_work_does_not() {
 async fn a_cancel_does_not_wait_for_an_editor_that_does_not_answer() {
     let files: String = (0..30).map(|n| format!("//- /src/s{n}.ts\nexport const other{n} = {n};\n")).collect();
     let workspace = Workspace::from_fixture(&format!("{SHOP}{files}"));
-    let editor = Arc::new(Editor { reads: true, mute: true, ..Editor::new(Says::Allow) });
+    let editor = Arc::new(Editor { reads: true, ..Editor::new(Says::Allow) });
+    editor.seen().mute = true;
     with_agent(&workspace, &[], &editor, async |connection, session| {
         let mut blocks = vec![words("rename calculateTotal to orderTotal ")];
         blocks.extend((0..30).map(|n| embedded(&workspace, &format!("src/s{n}.ts"))));
@@ -645,6 +654,118 @@ async fn an_editor_that_does_not_write_takes_the_whole_change_with_it() {
         assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed), "{writes:?}");
         assert!(editor.words().contains("src/total.ts"), "{writes:?}: {}", editor.words());
     }
+}
+
+/// A formatter runs when the editor saves: what it made of the change is not what was allowed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_the_editor_makes_another_of_is_taken_back() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let (cart, own) = (workspace.read("src/cart.ts"), workspace.read("src/total.ts"));
+    let (editor, path) = unsaved(Says::Allow, Writes::Formats, &workspace);
+    let text = format!("// not saved yet\n{}", own.replace("Total(", "Total ("));
+    editor.seen().buffers.insert(path, text.clone());
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        prompt(&connection, &session, RENAME).await;
+    })
+    .await;
+    assert_eq!((workspace.read("src/total.ts"), workspace.read("src/cart.ts")), (text, cart), "{}", editor.words());
+    assert!(editor.words().contains("save it first"), "{}", editor.words());
+    assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_which_the_editor_says_an_empty_text_can_be_created() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let editor = Editor { reads: true, writes: Writes::Honestly, empty: true, ..Editor::new(Says::Allow) };
+    let editor = Arc::new(editor);
+    let before = workspace.snapshot();
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        prompt(&connection, &session, "move calculateTotal to src/sum.ts").await;
+        assert!(workspace.read("src/sum.ts").contains("function calculateTotal"), "{}", editor.words());
+        assert!(editor.seen().read.contains(&workspace.path("src/sum.ts")));
+        // Nobody types in it, so that the journal wrote it.
+        assert!(editor.seen().written.is_empty(), "{:?}", editor.seen().written);
+        prompt(&connection, &session, "/undo").await;
+    })
+    .await;
+    assert!(workspace.snapshot() == before, "{}", editor.words());
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_have_the_names_that_the_editor_has_for_them() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let link = workspace.home().join("linked");
+    std::os::unix::fs::symlink(workspace.root(), &link).unwrap();
+    let editor = Arc::new(Editor { reads: true, writes: Writes::Honestly, ..Editor::new(Says::Allow) });
+    let text = format!("// not saved yet\n{}", workspace.read("src/total.ts"));
+    editor.seen().buffers.insert(link.join("src/total.ts"), text);
+    with_agent(&workspace, &[], &editor, async |connection, _| {
+        let request = NewSessionRequest::new(&link);
+        let session = connection.send_request(request).block_task().await.unwrap().session_id;
+        prompt(&connection, &session, RENAME).await;
+    })
+    .await;
+    let text = workspace.read("src/total.ts");
+    assert!(text.starts_with("// not saved yet\n") && text.contains("function orderTotal"), "{}", editor.words());
+    let seen = editor.seen();
+    assert!(seen.read.iter().chain(&seen.written).all(|path| path.starts_with(&link)), "{:?}", seen.read);
+    let shown = seen.asked[0].tool_call.fields.locations.as_ref().unwrap();
+    assert!(shown.iter().all(|location| location.path.starts_with(&link)), "{shown:?}");
+}
+
+/// What was not saved in one turn is saved before the next, with more in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_that_was_saved_between_two_turns_is_known_as_it_is() {
+    // More files than are looked at for a context use the other name.
+    let others = |n| format!("//- /src/r{n}.ts\nimport {{ rate }} from \"./rate\";\nexport const r{n} = rate;\n");
+    let others: String = (0..40).map(others).collect();
+    let workspace = Workspace::from_fixture(&format!("{SHOP}//- /src/rate.ts\nexport const rate = 2;\n{others}"));
+    let (editor, path) = unsaved(Says::Refuse, Writes::Honestly, &workspace);
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        prompt(&connection, &session, RENAME).await;
+        editor.seen().buffers.remove(&path);
+        let own = workspace.read("src/total.ts");
+        let saved = format!("import {{ rate }} from \"./rate\";\n{own}export const twice = rate;\n");
+        std::fs::write(&path, saved).unwrap();
+        prompt(&connection, &session, "rename rate to factor").await;
+        let shown = editor.seen().updates.iter().any(|update| match update {
+            SessionUpdate::ToolCall(call) => call.content.iter().any(|content| match content {
+                ToolCallContent::Diff(diff) => diff.path == path && diff.new_text.contains("twice = factor"),
+                _ => false,
+            }),
+            _ => false,
+        });
+        assert!(shown, "{}", editor.words());
+    })
+    .await;
+}
+
+/// Whether it holds text that is not saved nobody knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_applied_beneath_an_editor_that_has_fallen_silent() {
+    let workspace = Workspace::from_fixture(SHOP);
+    let before = workspace.snapshot();
+    let editor = Arc::new(Editor { reads: true, writes: Writes::Honestly, ..Editor::new(Says::Nothing) });
+    with_agent(&workspace, &[], &editor, async |connection, session| {
+        let turn = connection.send_request(PromptRequest::new(session.clone(), vec![words(RENAME)])).block_task();
+        let acting = async {
+            editor.is_asked().await;
+            let held = {
+                let mut seen = editor.seen();
+                seen.mute = true;
+                seen.held.take().unwrap()
+            };
+            let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
+            held.respond(RequestPermissionResponse::new(allow)).unwrap();
+        };
+        let (ended, ()) = tokio::join!(turn, acting);
+        assert_eq!(ended.unwrap().stop_reason, StopReason::EndTurn);
+    })
+    .await;
+    assert!(workspace.snapshot() == before, "{}", editor.words());
+    assert!(editor.words().contains("it did not answer"), "{}", editor.words());
+    assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
