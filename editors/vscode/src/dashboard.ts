@@ -54,8 +54,10 @@ export class Dashboard implements vscode.Disposable {
     panel.onDidDispose(() => {
       if (this.#panel === panel) this.#panel = undefined;
     });
+    // Nobody looks at a page behind other tabs, which does not know that it is there: it asks once it is seen.
+    panel.onDidChangeViewState(() => panel.visible && void panel.webview.postMessage({ krins: "refresh" }));
     panel.webview.onDidReceiveMessage((message: { krins?: string; id: number; params: object }) => {
-      if (message.krins === "report") void this.#answer(panel.webview, message.id, message.params);
+      if (message.krins === "report" && panel.visible) void this.#answer(panel.webview, message.id, message.params);
     });
     panel.webview.html = html;
   }

@@ -46,6 +46,7 @@ export function duplicates(text: string, others: readonly { path: string; text: 
 /** Lines that say something: what every file has, an import or a closing bracket, does not count. */
 function meaningful(text: string): Line[] {
   return text
+    .replace(/^(?:import|export)\b[^;{}=()]*\{[^{}]*\}\s*from\b/gm, (names) => names.replace(/.+/g, "import"))
     .split("\n")
     .map((line, at) => ({ at, text: line.trim().replace(/\s+/g, " ") }))
     .filter((line) => /\w{2}/.test(line.text) && !/^(?:import\b|export \*|\/\/|\/?\*)/.test(line.text));

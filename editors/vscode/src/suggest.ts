@@ -117,7 +117,9 @@ export class Suggestions implements vscode.CodeActionProvider, vscode.Disposable
   }
 
   async #unused({ uri }: vscode.TextDocument): Promise<vscode.Diagnostic[]> {
-    const { unused } = await this.server.request("krins/graph/unused", { uris: [uri.toString()], limit: MOST, patience: 1000 });
+    const { unused, partial } = await this.server.request("krins/graph/unused", { uris: [uri.toString()], limit: MOST, patience: 1000 });
+    // What is not read yet may use it.
+    if (partial) throw new Error("still reading");
     return unused
       .filter(({ confidence, why, range }) => confidence >= SURE && why === "nobody" && range)
       .map(({ exportedAs, lines }) => hint(lines[0] - 1, lines[0] - 1, `nothing uses the export \`${exportedAs}\``, `remove the unused export ${exportedAs} and what only it needs`, true));

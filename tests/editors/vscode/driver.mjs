@@ -277,7 +277,8 @@ function person(page, root) {
     webview,
     writing,
     /** A page of the extension's has the keys. */
-    reading: () => until("a page has the keys", () => page.evaluate(() => document.activeElement?.tagName === "IFRAME")),
+    /** The window has given a page the keys some time before the page has them. */
+    reading: (frame) => until("the page has the keys", () => frame.evaluate(() => document.hasFocus())),
     palette,
     /** How often a key was pressed again. */
     again: () => again,

@@ -140,7 +140,7 @@ const PROMISES = {
     async keep() {
       await palette("Krins: Show the Quality Gate");
       const frame = await vscode.webview("#root h2");
-      await vscode.reading();
+      await vscode.reading(frame);
       await until("the verdict", async () => /lets it pass/.test(await frame.textContent("#root")));
       if (!/syntax/.test(await frame.textContent("#root"))) throw new Error("no check is listed");
       return `${await axe(frame)}, ${await painted(frame)}`;
@@ -378,7 +378,7 @@ const PROMISES = {
       await frame.click(".finding .link");
       await see('.tab.active[aria-label*="format.ts (Krins)"]');
       await palette("Krins: Show the Quality Gate");
-      await vscode.reading();
+      await vscode.reading(frame);
       await frame.focus('.finding button:has-text("Waive")');
       await press("Enter");
       await picker.asks(/Why is it all right/);

@@ -27,26 +27,17 @@ function mark(state: keyof typeof MARKS): HTMLElement {
   return element("span", { class: `mark ${state}`, "aria-hidden": "true" }, MARKS[state]);
 }
 
-/** What had the focus, until it has it again. */
-let focused: string | undefined;
-
-/** A drawing anew keeps the focus where it was, and takes it from nobody who types elsewhere. */
-function refocus(): void {
-  if (focused === undefined || !document.hasFocus()) return;
-  [...document.querySelectorAll<HTMLElement>("[data-key]")].find((each) => each.getAttribute("data-key") === focused)?.focus();
-  focused = undefined;
-}
-
 function draw(view: GateView | undefined): void {
   const root = document.getElementById("root");
   const said = document.getElementById("said");
   if (!root || !said) return;
-  focused = document.activeElement?.getAttribute("data-key") ?? focused;
+  const focused = document.activeElement?.getAttribute("data-key");
   root.replaceChildren(...(view ? content(view) : [element("p", { class: "empty" }, "Ask for a change, and what the gate finds in it appears here, check by check.")]));
   const words = view ? `${verdict(view)} ${view.intent} ${view.error ?? ""}` : "";
   // Told to a screen reader only when it is another.
   if (said.textContent !== words) said.textContent = words;
-  refocus();
+  // A drawing anew keeps the focus where it was.
+  if (focused) [...root.querySelectorAll<HTMLElement>("[data-key]")].find((each) => each.getAttribute("data-key") === focused)?.focus();
 }
 
 function time(millis: number): string {
@@ -114,5 +105,4 @@ function finding({ rule, verdict, path, lines, message, fix, link }: GateView["f
 window.addEventListener("message", ({ data }: MessageEvent<ToPanel>) => {
   if (data.type === "show") draw(data.view);
 });
-window.addEventListener("focus", refocus);
 code.postMessage({ type: "ready" });
