@@ -807,6 +807,8 @@ impl Inbox {
                 let uri = params["uri"].as_str().unwrap_or_default().to_owned();
                 self.diagnostics.insert(uri, params.take());
             }
+            // What begins so may be ignored by whoever does not know it.
+            "$/krins/more" => {}
             _ => self.notifications.push_back((method, params)),
         }
     }

@@ -293,6 +293,28 @@ async fn send(connection: &ConnectionTo<Agent>, session: &SessionId, blocks: Vec
     tokio::time::timeout(Duration::from_secs(60), asked).await.expect("a turn in time").unwrap()
 }
 
+/// Asks for the change, and allows it once something has happened while the question stood.
+async fn allowed_after(
+    connection: &ConnectionTo<Agent>,
+    session: &SessionId,
+    editor: &Editor,
+    meanwhile: impl FnOnce(&mut Seen),
+) {
+    let turn = connection.send_request(PromptRequest::new(session.clone(), vec![words(RENAME)])).block_task();
+    let acting = async {
+        editor.is_asked().await;
+        let held = {
+            let mut seen = editor.seen();
+            meanwhile(&mut seen);
+            seen.held.take().unwrap()
+        };
+        let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
+        held.respond(RequestPermissionResponse::new(allow)).unwrap();
+    };
+    let (ended, ()) = tokio::join!(turn, acting);
+    assert_eq!(ended.unwrap().stop_reason, StopReason::EndTurn);
+}
+
 fn state(workspace: &Workspace) -> Value {
     krins(workspace, &["task", "list", "--json"]).expect(0).json()[0]["state"].clone()
 }
@@ -748,19 +770,7 @@ async fn nothing_is_applied_beneath_an_editor_that_has_fallen_silent() {
     let before = workspace.snapshot();
     let editor = Arc::new(Editor { reads: true, writes: Writes::Honestly, ..Editor::new(Says::Nothing) });
     with_agent(&workspace, &[], &editor, async |connection, session| {
-        let turn = connection.send_request(PromptRequest::new(session.clone(), vec![words(RENAME)])).block_task();
-        let acting = async {
-            editor.is_asked().await;
-            let held = {
-                let mut seen = editor.seen();
-                seen.mute = true;
-                seen.held.take().unwrap()
-            };
-            let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
-            held.respond(RequestPermissionResponse::new(allow)).unwrap();
-        };
-        let (ended, ()) = tokio::join!(turn, acting);
-        assert_eq!(ended.unwrap().stop_reason, StopReason::EndTurn);
+        allowed_after(&connection, &session, &editor, |seen| seen.mute = true).await;
     })
     .await;
     assert!(workspace.snapshot() == before, "{}", editor.words());
@@ -791,26 +801,14 @@ async fn what_is_typed_while_the_question_stands_is_merged_or_refuses_the_change
         let (editor, path) = unsaved(Says::Nothing, Writes::Honestly, &workspace);
         let other = workspace.read("src/total.ts").replace("calculateTotal", "somethingElse");
         with_agent(&workspace, &[], &editor, async |connection, session| {
-            let text = ContentBlock::Text(TextContent::new(RENAME));
-            let turn = connection.send_request(PromptRequest::new(session.clone(), vec![text])).block_task();
-            let acting = async {
-                editor.is_asked().await;
-                let held = {
-                    let mut seen = editor.seen();
-                    match saved {
-                        true => {
-                            seen.buffers.remove(&path);
-                            std::fs::write(&path, &other).unwrap();
-                        }
-                        false => drop(seen.buffers.insert(path.clone(), other.clone())),
-                    }
-                    seen.held.take().unwrap()
-                };
-                let allow = RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new("apply"));
-                held.respond(RequestPermissionResponse::new(allow)).unwrap();
-            };
-            let (ended, ()) = tokio::join!(turn, acting);
-            assert_eq!(ended.unwrap().stop_reason, StopReason::EndTurn);
+            allowed_after(&connection, &session, &editor, |seen| match saved {
+                true => {
+                    seen.buffers.remove(&path);
+                    std::fs::write(&path, &other).unwrap();
+                }
+                false => drop(seen.buffers.insert(path.clone(), other.clone())),
+            })
+            .await;
         })
         .await;
         assert!(editor.words().contains("went on in the same places"), "{saved}: {}", editor.words());

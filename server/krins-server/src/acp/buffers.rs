@@ -153,19 +153,23 @@ impl Buffers {
         let after = if said.starts_with('\u{feff}') { after.as_str() } else { after.trim_start_matches('\u{feff}') };
         let written = self.put(path, after).await;
         // Whatever it answered: what counts is what it holds now.
-        let back = self.held(path, &document).await;
-        let holds = |text: &str| back.as_ref().is_some_and(|back| back.lines().eq(text.lines()));
-        if back.is_some() && !holds(after) && !holds(&said) {
+        let another = |why: &str, holds_another| Err(EditorRefused { why: why.to_owned(), holds_another });
+        let Some(back) = self.held(path, &document).await else {
+            return another("the editor did not say what it holds since it was asked to write it", true);
+        };
+        match (written, same(&back, after), same(&back, &said)) {
+            (written, true, _) => written,
+            (Ok(()), _, true) => another("the editor said that it wrote it, and did not", false),
+            (Err(refused), _, is_as_it_was) => Err(EditorRefused { holds_another: !is_as_it_was, ..refused }),
             // It made something else of it: a formatter that runs when it saves, most often. A change is made whole, or not.
-            let _ = self.put(path, &said).await;
-            let back = self.held(path, &document).await;
-            let holds_another = back.is_none_or(|back| back.lines().ne(said.lines()));
-            let why = "it holds something else than was written, as where a file is formatted when it is saved: save it first";
-            return Err(EditorRefused { why: why.to_owned(), holds_another });
-        }
-        match written {
-            Ok(()) if back.is_some() && !holds(after) => Err(refused("the editor said that it wrote it, and did not")),
-            written => written,
+            (Ok(()), ..) => {
+                let _ = self.put(path, &said).await;
+                let back = self.held(path, &document).await;
+                another(
+                    "it holds something else than was written, as where a file is formatted when it is saved: save it first",
+                    back.is_none_or(|back| !same(&back, &said)),
+                )
+            }
         }
     }
 
@@ -211,6 +215,11 @@ impl OnDisk {
         }
         text
     }
+}
+
+/// Whatever the editor makes of line ends.
+fn same(one: &str, other: &str) -> bool {
+    one.lines().eq(other.lines()) && one.ends_with('\n') == other.ends_with('\n')
 }
 
 /// The document's text with the edits, which are sorted and do not overlap.

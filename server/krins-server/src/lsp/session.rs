@@ -60,7 +60,7 @@ pub struct Session {
     pub order: Order<DidChangeTextDocumentParams>,
     /// Where the last apply found that the files had gone on.
     pub conflicts: LastConflicts,
-    /// Held by an apply, an undo or a redo until it has its place in the queue of its root: they are done in the order in which
+    /// Held by an apply, an undo, a redo or a review until it has its place in the queue of its root: they are done in the order in which
     /// they came.
     pub turning: tokio::sync::Mutex<()>,
     /// Progress tokens that came with an assign, by task.

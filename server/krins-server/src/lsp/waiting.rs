@@ -114,13 +114,17 @@ impl Moved {
     }
 }
 
+/// Lines that were replaced by others are each where its place among them is.
 fn within(hunk: &Hunk, line: u32) -> u32 {
-    let (mut at, mut now) = (hunk.before[0], hunk.after[0]);
-    for marked in &hunk.lines {
+    let (mut at, mut now, mut gone) = (hunk.before[0], hunk.after[0], 0);
+    for (index, marked) in hunk.lines.iter().enumerate() {
         let (old, new) = (!marked.starts_with('+'), !marked.starts_with('-'));
         if old && at == line {
-            break;
+            let rest = hunk.lines[index..].iter().skip_while(|marked| marked.starts_with('-'));
+            let brought = rest.take_while(|marked| marked.starts_with('+')).count();
+            return now + if new { 0 } else { gone.min(brought as u32) };
         }
+        gone = if new { 0 } else { gone + 1 };
         at += u32::from(old);
         now += u32::from(new);
     }

@@ -57,15 +57,16 @@ async fn turn(session: &Arc<Session>, params: UndoParams, back: bool) -> Result<
     Ok(to_proto::applied(engine.root(), &outcome))
 }
 
-/// A place in the queue of all roots. What began with a place goes on after others have taken theirs.
-async fn place(session: &Session) -> MutexGuard<'_, ()> {
+/// A place in the queue of all roots. What began with a place goes on after others have taken theirs; a turn without a name keeps it
+/// until the newest change of all roots is known.
+pub(super) async fn place(session: &Session) -> MutexGuard<'_, ()> {
     let place = session.turning.lock().await;
     tokio::task::yield_now().await;
     place
 }
 
 /// Gives the place up once the work stands in the queue of its root, so that nobody waits for an apply in another one.
-async fn queued<T>(place: MutexGuard<'_, ()>, work: impl Future<Output = T>) -> T {
+pub(super) async fn queued<T>(place: MutexGuard<'_, ()>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     let at_once = poll_immediate(&mut work).await;
     drop(place);

@@ -1,5 +1,6 @@
 //! `krins/review`: accept, reject or edit one hunk.
 
+use crate::lsp::handlers::apply::{place, queued};
 use crate::lsp::handlers::failure;
 use crate::lsp::session::Session;
 use crate::{from_proto, to_proto};
@@ -13,8 +14,10 @@ pub async fn run(session: &Arc<Session>, params: ReviewParams) -> Reply<DiffResu
 }
 
 async fn review(session: &Arc<Session>, params: ReviewParams) -> Result<DiffResult, Error> {
+    // An apply that came before takes the hunks as they were then.
+    let turn = place(session).await;
     let task = params.task.as_deref();
     let judgement = from_proto::judgement(params.verdict, params.text)?;
     let engine = session.engine_of_task(task)?;
-    to_proto::diff(&engine, &engine.judge_hunk(task, &params.hunk, judgement).await?)
+    to_proto::diff(&engine, &queued(turn, engine.judge_hunk(task, &params.hunk, judgement)).await?)
 }
