@@ -62,6 +62,10 @@ enum Writes {
     Unable,
     /// Formats what it saves.
     Formats,
+    /// Refuses, and somebody types meanwhile.
+    TypedInstead,
+    /// Does it, and then says nothing any more.
+    FallsSilent,
 }
 
 #[derive(Default)]
@@ -152,6 +156,15 @@ impl Editor {
                 Ok(())
             }
             Writes::Never => Ok(()),
+            Writes::TypedInstead => {
+                seen.buffers.get_mut(path).unwrap().push_str("// typed meanwhile\n");
+                Err(Error::internal_error())
+            }
+            Writes::FallsSilent => {
+                seen.buffers.insert(path.to_owned(), text);
+                seen.mute = true;
+                Ok(())
+            }
             Writes::Refuses | Writes::Unable => Err(Error::internal_error()),
         }
     }
@@ -693,6 +706,26 @@ async fn a_change_that_the_editor_makes_another_of_is_taken_back() {
     assert_eq!((workspace.read("src/total.ts"), workspace.read("src/cart.ts")), (text, cart), "{}", editor.words());
     assert!(editor.words().contains("save it first"), "{}", editor.words());
     assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_may_hold_something_else_is_named_and_what_was_typed_stays() {
+    for (writes, holds) in [(Writes::TypedInstead, "// typed meanwhile"), (Writes::FallsSilent, "function orderTotal")]
+    {
+        let workspace = Workspace::from_fixture(SHOP);
+        let before = workspace.snapshot();
+        let (editor, path) = unsaved(Says::Allow, writes, &workspace);
+        with_agent(&workspace, &[], &editor, async |connection, session| {
+            prompt(&connection, &session, RENAME).await;
+        })
+        .await;
+        assert!(editor.seen().buffers[&path].contains(holds), "{writes:?}");
+        assert_eq!(editor.seen().written, [path], "{writes:?}: it was written over");
+        assert!(workspace.snapshot() == before, "{writes:?}");
+        let words = editor.words();
+        assert!(words.contains("src/total.ts") && !words.contains("nothing was changed"), "{writes:?}: {words}");
+        assert_eq!(editor.statuses().last(), Some(&ToolCallStatus::Failed), "{writes:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
