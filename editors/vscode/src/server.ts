@@ -88,15 +88,11 @@ export class Server implements vscode.Disposable {
     await this.#inTurn(() => this.#stop());
   }
 
-  /** Whether it would not be started as it was. */
-  async stale(): Promise<boolean> {
-    return this.#state.name !== "running" || (await this.#plan()).launched !== this.#launched;
-  }
-
-  /** After a change of settings or keys: started again if that changes how. */
-  async renew(): Promise<void> {
+  /** After a change of settings or keys: started again if that changes how. `free` has the last word, right before. */
+  async renew(free: () => boolean): Promise<void> {
     await this.#inTurn(async () => {
-      if (await this.stale()) await this.#again();
+      const stale = this.#state.name !== "running" || (await this.#plan()).launched !== this.#launched;
+      if (stale && free()) await this.#again();
     });
   }
 

@@ -73,10 +73,12 @@ export class Setup implements vscode.Disposable {
     if (this.#writing) return;
     this.#renewing = setTimeout(async () => {
       await say.idle();
+      if (!vscode.workspace.isTrusted) return;
       const waited = this.#waits;
-      this.#waits = this.tasks.running > 0 && (await this.server.stale());
+      this.#waits = false;
+      // What was asked for while the settings were read would be lost with the server that it went to.
+      await this.server.renew(() => !(this.#waits = this.tasks.running > 0));
       if (this.#waits && !waited) void say.info("Krins: new settings count when what runs has ended.");
-      if (!this.#waits && vscode.workspace.isTrusted) void this.server.renew();
     }, TOGETHER);
   }
 

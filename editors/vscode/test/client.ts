@@ -13,10 +13,11 @@ export class LanguageClient {
     options = given;
   }
   createDefaultErrorHandler = () => ({});
-  onDidChangeState = () => ({ dispose() {} });
+  #changed: (change: { newState: number }) => void = () => {};
+  onDidChangeState = (hear: (change: { newState: number }) => void) => void (this.#changed = hear);
   onNotification = (method: string, hear: (params: unknown) => unknown) => void handlers.set(method, hear);
   onRequest = this.onNotification;
-  start = async () => {};
+  start = async () => this.#changed({ newState: State.Running });
   needsStop = () => false;
   dispose = async () => {};
 }

@@ -52,6 +52,23 @@ const blocked = (...findings: Finding[]) =>
 
 beforeEach(reset);
 
+test("new settings start a server anew, but not one that has been asked for something meanwhile", async () => {
+  settings["krins.server.path"] = process.execPath;
+  const kept = { get: () => undefined, update: async () => {} };
+  const server = new Server({ globalState: kept, secrets: kept, extensionPath: "/x", globalStorageUri: Uri.file("/home/p/data/User/globalStorage/krins") } as never, quiet);
+  await server.start();
+  const first = options;
+  await server.renew(() => assert.fail("nothing has changed"));
+  settings["krins.server.path"] = "/bin/sh";
+  let asked = false;
+  const renewed = server.renew(() => !asked);
+  asked = true;
+  await renewed;
+  assert.equal(options, first);
+  await server.renew(() => true);
+  assert.notEqual(options, first);
+});
+
 test("what a server says is shown as text: no link of its words runs anything", async () => {
   settings["krins.server.path"] = process.execPath;
   const kept = { get: () => undefined, update: async () => {} };

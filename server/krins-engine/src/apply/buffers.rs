@@ -53,7 +53,7 @@ pub struct TextEdit {
 #[error("{why}")]
 pub struct EditorRefused {
     pub why: String,
-    /// It did something else: the document holds neither the old text nor the new one.
+    /// The document holds neither the old text nor the new one, or nobody knows what it holds.
     pub holds_another: bool,
 }
 

@@ -69,7 +69,8 @@ const fn row(name: &'static str, before: Option<&'static str>, quirks: Quirks) -
     Row { name, before, quirks }
 }
 
-/// The row of a client; an unknown one gets none. Eglot up to 1.9 has no name, and nobody loses by the patience that it needs.
+/// The row of a client; an unknown one gets none. Eglot up to 1.9 has no name, and nobody loses by what it needs: patience, and
+/// something more to read.
 pub fn of(client: Option<&ClientInfo>) -> Quirks {
     match client {
         Some(client) => find(client).map_or(NONE, |row| row.quirks),

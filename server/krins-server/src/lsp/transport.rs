@@ -5,6 +5,7 @@
 //!   [`Options::max_in_flight`]; one more is refused, never queued;
 //! - `$/cancelRequest` takes effect when it is read, however many requests are in flight;
 //! - exactly one reply per request; what a handler told the client before it returned is written before its reply;
+//! - a client that leaves what it reads together with a reply lying is given more to read;
 //! - a bad body, an unknown method or a panicking handler costs one error reply;
 //! - memory stays bounded when the client does not read: senders wait, nothing piles up;
 //! - end of input, `exit`, a closed output, or a vanished client end [`run`] within [`Options::grace`], in-flight requests
